@@ -1,0 +1,63 @@
+"""graft: patches deep dependencies in Nix and Guix stores without rebuilding.
+
+The public interface; each name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from graft.closure import Closure
+    from graft.errors import GraftError
+    from graft.executor import Execution, execute
+    from graft.formats.store_path import StoreDir, StorePath
+    from graft.job import Outcome, apply
+    from graft.plan import Plan
+    from graft.proof import Proof, prove
+    from graft.store.local import LocalStore
+    from graft.store.memory import MemoryStore
+
+_HOMES = {
+    "Closure": "graft.closure",
+    "Execution": "graft.executor",
+    "GraftError": "graft.errors",
+    "LocalStore": "graft.store.local",
+    "MemoryStore": "graft.store.memory",
+    "Outcome": "graft.job",
+    "Plan": "graft.plan",
+    "Proof": "graft.proof",
+    "StoreDir": "graft.formats.store_path",
+    "StorePath": "graft.formats.store_path",
+    "apply": "graft.job",
+    "execute": "graft.executor",
+    "prove": "graft.proof",
+}
+
+__all__ = [
+    "Closure",
+    "Execution",
+    "GraftError",
+    "LocalStore",
+    "MemoryStore",
+    "Outcome",
+    "Plan",
+    "Proof",
+    "StoreDir",
+    "StorePath",
+    "apply",
+    "execute",
+    "prove",
+]
+
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'graft' has no attribute '{name}'")
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value

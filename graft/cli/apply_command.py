@@ -1,0 +1,188 @@
+"""`graft apply`: the whole job."""
+
+from __future__ import annotations
+
+import click
+
+from graft.cli.arguments import plan_options, resolve_paths, resolve_replacements
+from graft.cli.output import (
+    Bars,
+    binary_size,
+    counted,
+    print_document,
+    print_note,
+    print_table,
+    print_warnings,
+)
+from graft.cli.settings import Settings, common_options
+from graft.formats.store_path import StoreDir
+from graft.job import Outcome, apply, outcome_document
+from graft.proof import Proof, printable
+
+
+@click.command(
+    "apply",
+    epilog="Example: graft apply ./result --replace /nix/store/...-openssl-3.0.20=./openssl-fixed "
+    "--add-root ./patched",
+)
+@plan_options
+@click.option(
+    "--add-root",
+    "add_roots",
+    metavar="LINK",
+    multiple=True,
+    help="Make this link to the new root and register it with the garbage collector; one for each "
+    "ROOT, or one that is numbered.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Threads; as many as there are usable processors if not given.",
+)
+@click.option(
+    "--no-hard-links",
+    "links",
+    flag_value=False,
+    default=True,
+    help="Copy unchanged files instead of linking them.",
+)
+@click.option(
+    "--prove",
+    "scope",
+    type=click.Choice(["closure", "rewritten", "none"]),
+    default="closure",
+    show_default=True,
+    help="What is read again to prove that OLD is gone.",
+)
+@click.option(
+    "--allow-residual",
+    "allowed",
+    metavar="GLOB",
+    multiple=True,
+    help="Accept references to OLD in files that match BASENAME/FILE.",
+)
+@click.option(
+    "--check-inputs",
+    is_flag=True,
+    help="Compare the originals with their registered hashes first.",
+)
+@click.option(
+    "--repair", is_flag=True, help="Make again new paths that are registered, but broken."
+)
+@common_options
+@click.pass_obj
+def command(
+    settings: Settings,
+    roots: tuple[str, ...],
+    replacements: tuple[str, ...],
+    cutoffs: tuple[str, ...],
+    add_roots: tuple[str, ...],
+    jobs: int | None,
+    links: bool,
+    scope: str,
+    allowed: tuple[str, ...],
+    check_inputs: bool,
+    repair: bool,
+) -> int:
+    """Replace dependencies deep in the closures of ROOTs, register and prove the result.
+
+    Prints the new roots. Status 1: something still leads to OLD, or a path is broken; then no link
+    is made.
+    """
+    settings.start_log()
+    with settings.open_store() as store:
+        store.check_writable()
+        outcome = apply(
+            store,
+            resolve_paths(store, roots),
+            resolve_replacements(store, replacements),
+            cutoffs=resolve_paths(store, cutoffs),
+            add_roots=add_roots,
+            jobs=jobs,
+            links=links,
+            scope=None if scope == "none" else "rewritten" if scope == "rewritten" else "closure",
+            allowed=allowed,
+            check_inputs=check_inputs,
+            repair=repair,
+            progress=Bars(settings),
+        )
+    print_warnings(outcome.warnings, settings)
+    _print_summary(outcome, settings)
+    if settings.json:
+        print_document(outcome_document(outcome))
+    elif outcome.succeeded:
+        for root in outcome.plan.roots:
+            print(outcome.plan.store_dir.path(outcome.plan.new_roots[root]))
+    return 0 if outcome.succeeded else 1
+
+
+def _print_summary(outcome: Outcome, settings: Settings) -> None:
+    execution, plan = outcome.execution, outcome.plan
+    resumed = f", {len(execution.resumed):,} were there already" if execution.resumed else ""
+    print_note(
+        f"{counted(len(execution.rewritten), 'path')} written{resumed}, "
+        f"{len(plan.shared):,} of {len(plan.new_references):,} shared; "
+        f"{counted(execution.references_rewritten, 'reference')} in "
+        f"{counted(execution.files.patched, 'file')}; {binary_size(execution.bytes_written)} "
+        f"written, {binary_size(execution.bytes_shared)} linked; {outcome.seconds:.2f} s",
+        settings,
+    )
+    if outcome.proof is not None:
+        _print_proof(outcome.proof, plan.store_dir, settings)
+    for problem in outcome.problems:
+        print_note(
+            f"problem: '{plan.store_dir.path(problem.path)}': {_PROBLEMS[problem.kind]}", settings
+        )
+    if not outcome.succeeded:
+        print_note("the new paths stay valid, but no root or link was made", settings)
+
+
+_PROBLEMS = {
+    "not-valid": "it is not registered in the store",
+    "not-on-disk": "it is registered, but not on disk: run again with --repair",
+    "nar-hash": "its bytes are not those it was registered with: run again with --repair",
+}
+
+
+def _print_proof(proof: Proof, store_dir: StoreDir, settings: Settings) -> None:
+    read = f"{counted(proof.paths, 'path')}, {counted(proof.files, 'file')}, " + binary_size(
+        proof.bytes
+    )
+    open_places = [found for found in proof.residual if not found.acknowledged]
+    if proof.residual and not settings.quiet:
+        print_table(
+            ["file", "offset", "encoding", "leads to", ""],
+            [
+                [
+                    f"{store_dir.path(found.path)}/{printable(found.file)}".rstrip("/"),
+                    "" if found.offset is None else str(found.offset),
+                    found.encoding,
+                    str(found.reference),
+                    "acknowledged" if found.acknowledged else "",
+                ]
+                for found in proof.residual
+            ],
+            right=["offset"],
+            to_stderr=True,
+        )
+    if open_places:
+        print_note(
+            f"not proven: {counted(len(open_places), 'place')} still lead to replaced or rewritten "
+            f"paths; read: {read}",
+            settings,
+        )
+    elif proof.residual:
+        print_note(
+            f"proven but for {counted(len(proof.residual), 'acknowledged place')}; read: {read}",
+            settings,
+        )
+    elif proof.scope == "closure":
+        print_note(
+            f"proven: OLD is gone from every byte of the new closure; read: {read}", settings
+        )
+    else:
+        print_note(
+            f"proven for what was rewritten, and by registered references beyond; read: {read}",
+            settings,
+        )

@@ -1,0 +1,111 @@
+"""What commands print: JSON documents and tables on stdout; warnings and progress on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from graft.cli.settings import Settings
+from graft.plan import PlanWarning
+
+_PROGRESS_AFTER_SECONDS = 1.0
+
+
+def print_document(document: Mapping[str, Any]) -> None:
+    """Prints a JSON document on stdout."""
+    json.dump(document, sys.stdout, indent=2)
+    sys.stdout.write("\n")
+
+
+def print_note(message: str, settings: Settings) -> None:
+    """Says something on stderr, unless it is to be quiet."""
+    if not settings.quiet:
+        print(f"graft: {message}", file=sys.stderr)
+
+
+def print_warnings(warnings: Iterable[PlanWarning], settings: Settings) -> None:
+    """Prints warnings on stderr, a line each, unless it is to be quiet."""
+    for warning in warnings:
+        print_note(f"warning: {warning.message} ({warning.kind})", settings)
+
+
+def print_table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    right: Iterable[str] = (),
+    to_stderr: bool = False,
+) -> None:
+    """Prints a table; as wide as it needs to be where nobody's terminal limits it.
+
+    Args:
+        columns: their headings.
+        rows: a text for each column.
+        right: the headings of columns whose texts end flush.
+        to_stderr: where stdout is not for tables.
+    """
+    from rich import box  # noqa: PLC0415 - late: slow to import
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    stream = sys.stderr if to_stderr else sys.stdout
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    right = set(right)
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    width = None if stream.isatty() else 10_000
+    Console(file=stream, width=width, highlight=False, markup=False).print(table)
+
+
+def binary_size(size: int) -> str:
+    """A number of bytes for people: `61.0 MiB`."""
+    value = float(size)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:.0f} B" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TiB"
+
+
+def counted(number: int, thing: str) -> str:
+    """A number with its noun: `1 path`, `2 paths`."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
+class Bars:
+    """Progress bars on stderr, for stages that take more than a second, on a terminal only."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._wanted = sys.stderr.isatty() and not settings.quiet
+
+    @contextmanager
+    def __call__(self, stage: str, total: int | None) -> Iterator[Callable[[int], object]]:
+        """Shows a bar of `total` bytes; what is entered is told of the bytes done."""
+        if not self._wanted:
+            yield lambda _size: None
+            return
+        from tqdm import tqdm  # noqa: PLC0415 - late: slow to import
+
+        lock = threading.Lock()
+        with tqdm(
+            desc=stage,
+            total=total,
+            unit="B",
+            unit_scale=True,
+            unit_divisor=1024,
+            delay=_PROGRESS_AFTER_SECONDS,
+            leave=False,
+            file=sys.stderr,
+        ) as bar:
+
+            def update(size: int) -> None:
+                with lock:
+                    bar.update(size)
+
+            yield update

@@ -1,0 +1,97 @@
+"""`graft plan`: what would be done."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import click
+
+from graft.cli.arguments import plan_options, resolve_paths, resolve_replacements
+from graft.cli.output import (
+    binary_size,
+    counted,
+    print_document,
+    print_note,
+    print_table,
+    print_warnings,
+)
+from graft.cli.settings import Settings, common_options
+from graft.closure import Closure
+from graft.plan import Plan, plan_document
+from graft.store.local import LocalStore
+
+
+@click.command(
+    "plan",
+    epilog="Example: graft plan ./result --replace /nix/store/...-zlib-1.2.13=./zlib-fixed "
+    "-o plan.json",
+)
+@plan_options
+@click.option("-o", "--output", metavar="FILE", help="Write the plan's JSON document to FILE.")
+@common_options
+@click.pass_obj
+def command(
+    settings: Settings,
+    roots: tuple[str, ...],
+    replacements: tuple[str, ...],
+    cutoffs: tuple[str, ...],
+    output: str | None,
+) -> int:
+    """Show what `graft apply` would do with the closures of ROOTs. Changes nothing."""
+    settings.start_log()
+    with settings.open_store() as store:
+        root_paths = resolve_paths(store, roots)
+        pairs = resolve_replacements(store, replacements)
+        cutoff_paths = resolve_paths(store, cutoffs)
+        closure = Closure.of(store, [*root_paths, *(new for _, new in pairs)])
+        plan = Plan.of(closure, pairs, roots=root_paths, cutoffs=cutoff_paths)
+        document = {**plan_document(plan), "free_bytes": store.free_bytes()}
+        print_warnings(plan.warnings, settings)
+        if output is not None:
+            _write(output, json.dumps(document, indent=2) + "\n")
+        if settings.json:
+            print_document(document)
+        else:
+            _print_plan(plan, store, settings)
+    return 0
+
+
+def _write(file: str, text: str) -> None:
+    """Writes a file whole or not at all."""
+    temporary = f"{file}.{os.getpid()}.tmp"
+    try:
+        with open(temporary, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        os.replace(temporary, file)
+    except BaseException:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+        raise
+
+
+def _print_plan(plan: Plan, store: LocalStore, settings: Settings) -> None:
+    if plan.rewrites:
+        print_table(
+            ["path", "becomes", "NAR size", "references changed"],
+            [
+                [
+                    str(rewrite.path),
+                    f"{rewrite.new_path.hash_part}-…",
+                    binary_size(rewrite.nar_size),
+                    str(len(rewrite.references)),
+                ]
+                for rewrite in plan.rewrites
+            ],
+            right=["NAR size", "references changed"],
+        )
+    for alias in plan.aliases:
+        print(f"alias {plan.store_dir.path(alias.path)} -> {plan.store_dir.path(alias.target)}")
+    for root, new in plan.new_roots.items():
+        print(f"{plan.store_dir.path(root)} -> {plan.store_dir.path(new)}")
+    print_note(
+        f"{counted(len(plan.rewrites), 'path')} would be rewritten, {len(plan.shared):,} of "
+        f"{len(plan.new_references):,} shared; at most {binary_size(plan.bytes_at_most)} written, "
+        f"{binary_size(store.free_bytes())} free",
+        settings,
+    )

@@ -1,0 +1,100 @@
+"""The options every command has, before and after its name, and what they mean."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from graft.store.local import LocalStore
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+@dataclass(slots=True)
+class Settings:
+    """What the common options say.
+
+    Attributes:
+        store_url: the store, `auto` if nothing was said.
+        json: one JSON document on stdout instead of text.
+        verbosity: how often -v was given; 2 shows tracebacks of errors.
+        quiet: neither warnings nor progress.
+    """
+
+    store_url: str = "auto"
+    json: bool = False
+    verbosity: int = 0
+    quiet: bool = False
+
+    def open_store(self) -> LocalStore:
+        """Opens the store.
+
+        Raises:
+            BadStoreUrlError, StoreError: there is none that can be read.
+        """
+        from graft.store.local import LocalStore  # noqa: PLC0415 - late: sqlite3
+        from graft.store.location import Location  # noqa: PLC0415
+
+        return LocalStore(location=Location.parse(self.store_url, os.environ))
+
+    def start_log(self) -> None:
+        """Sends graft's log to stderr, from the level the options ask for."""
+        level = logging.ERROR if self.quiet else logging.WARNING
+        if self.verbosity:
+            level = logging.INFO if self.verbosity == 1 else logging.DEBUG
+        logging.basicConfig(level=level, stream=sys.stderr, format="graft: %(message)s", force=True)
+
+
+def _remember(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
+    """Keeps an option that was given; one that was not leaves what stood before the command."""
+    settings = ctx.ensure_object(Settings)
+    if value is not None and value is not False and value != 0:
+        assert parameter.name is not None
+        setattr(settings, parameter.name, value)
+
+
+def common_options(command: _Command) -> _Command:
+    """Adds --store, --json, -v and -q to a command."""
+    for option in (
+        click.option(
+            "-q",
+            "--quiet",
+            is_flag=True,
+            expose_value=False,
+            callback=_remember,
+            help="Neither warnings nor progress.",
+        ),
+        click.option(
+            "-v",
+            "--verbose",
+            "verbosity",
+            count=True,
+            expose_value=False,
+            callback=_remember,
+            help="Say more; -vv also shows where an error came from.",
+        ),
+        click.option(
+            "--json",
+            is_flag=True,
+            expose_value=False,
+            callback=_remember,
+            help="Print one JSON document.",
+        ),
+        click.option(
+            "--store",
+            "store_url",
+            metavar="URL",
+            expose_value=False,
+            callback=_remember,
+            help="The store: auto, a directory, local?root=DIR, local?store=DIR&state=DIR.",
+        ),
+    ):
+        command = option(command)
+    return command

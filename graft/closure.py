@@ -1,0 +1,120 @@
+"""The reference graph: which store paths lead to which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import networkx as nx
+
+from graft.errors import InvalidPathError
+from graft.formats.store_path import StoreDir, StorePath
+from graft.store.api import PathInfo, Store
+
+
+class Closure:
+    """Some paths and everything they refer to, with what the store has registered.
+
+    Attributes:
+        store_dir: the logical store directory.
+        graph: an edge from each path to each of its references, without self-references; the
+            hidden references are edges like any other.
+        infos: what is registered of each path.
+        hidden: the references of each path that are in its bytes, but not registered.
+    """
+
+    def __init__(
+        self,
+        store_dir: StoreDir,
+        infos: Mapping[StorePath, PathInfo],
+        hidden: Mapping[StorePath, frozenset[StorePath]] | None = None,
+    ) -> None:
+        self.store_dir = store_dir
+        self.infos = dict(infos)
+        self.hidden = {path: found for path, found in (hidden or {}).items() if found}
+        self.graph: nx.DiGraph[StorePath] = nx.DiGraph()
+        self.graph.add_nodes_from(self.infos)
+        for path in self.infos:
+            self.graph.add_edges_from((path, found) for found in self.references(path))
+
+    @classmethod
+    def of(cls, store: Store, paths: Iterable[StorePath]) -> Closure:
+        """Walks the registered references of a store.
+
+        Args:
+            store: where the paths are valid.
+            paths: everything a plan may ask about: roots, OLD and NEW.
+
+        Raises:
+            InvalidPathError: one of them, or of what they refer to, is not valid.
+        """
+        infos: dict[StorePath, PathInfo] = {}
+        level = set(paths)
+        while level:
+            found = store.path_infos(level)
+            if missing := level - found.keys():
+                full = store.store_dir.path(min(missing))
+                raise InvalidPathError(
+                    f"path '{full}' is not valid in the store '{store.url}': build or copy it "
+                    "there first",
+                    path=full,
+                    store=store.url,
+                )
+            infos.update(found)
+            level = {
+                reference
+                for info in found.values()
+                for reference in info.references
+                if reference not in infos
+            }
+        return cls(store.store_dir, infos)
+
+    def __contains__(self, path: StorePath) -> bool:
+        return path in self.infos
+
+    def __len__(self) -> int:
+        return len(self.infos)
+
+    def references(self, path: StorePath) -> frozenset[StorePath]:
+        """What a path refers to, registered or hidden, without itself."""
+        found = self.infos[path].references | self.hidden.get(path, frozenset())
+        return found - {path}
+
+    def requisites(self, roots: Iterable[StorePath]) -> set[StorePath]:
+        """The roots and all they lead to."""
+        return reachable(self.graph, roots)
+
+    def chains(self, root: StorePath, path: StorePath, *, every: bool) -> Iterator[list[StorePath]]:
+        """The chains of references from a root to a path, both included.
+
+        Args:
+            every: all chains without repetition, in no order; else only one of the shortest, the
+                first in the order of the paths' names.
+
+        Yields:
+            Nothing if the path is not in the root's closure.
+        """
+        if every and root != path and path in self.graph:
+            yield from nx.all_simple_paths(self.graph, root, path)
+            return
+        before = {root: root}
+        for found, predecessor in nx.bfs_predecessors(self.graph, root, sort_neighbors=sorted):
+            before[found] = predecessor
+            if found == path:
+                break
+        if path in before:
+            chain = [path]
+            while chain[-1] != root:
+                chain.append(before[chain[-1]])
+            yield chain[::-1]
+
+
+def reachable(graph: nx.DiGraph[StorePath], roots: Iterable[StorePath]) -> set[StorePath]:
+    """The roots and every node they lead to."""
+    found = set(roots)
+    waiting = list(found)
+    while waiting:
+        for successor in graph.successors(waiting.pop()):
+            if successor not in found:
+                found.add(successor)
+                waiting.append(successor)
+    return found

@@ -1,0 +1,163 @@
+"""Every error graft raises on purpose: one lower-case sentence, typed fields, a stable kind."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class GraftError(Exception):
+    """The root of graft's errors.
+
+    Attributes:
+        kind: a stable word for scripts, the `kind` of the JSON error object.
+        fields: the objects the sentence speaks of, by name; JSON values.
+    """
+
+    kind: ClassVar[str] = "error"
+
+    def __init__(self, message: str, **fields: object) -> None:
+        super().__init__(message)
+        self.message = message
+        self.fields = fields
+
+    def as_json(self) -> dict[str, object]:
+        """The error object of the contract: `kind`, `message` and the typed fields."""
+        return {"kind": self.kind, "message": self.message, **self.fields}
+
+
+class UsageError(GraftError):
+    """The command line contradicts itself or names something of the wrong form."""
+
+    kind = "usage"
+
+
+class BadFormatError(GraftError):
+    """A text or a stream does not follow its format."""
+
+    kind = "bad-format"
+
+
+class BadStorePathError(BadFormatError):
+    """A text is no store path."""
+
+    kind = "bad-store-path"
+
+
+class BadTableError(GraftError):
+    """A table of rewrites cannot be used."""
+
+    kind = "bad-table"
+
+
+class BadStoreUrlError(GraftError):
+    """A `--store` URL is of no known form."""
+
+    kind = "bad-store-url"
+
+
+class StoreError(GraftError):
+    """A store is missing, foreign, not writable, or says something impossible."""
+
+    kind = "store"
+
+
+class StoreMissingError(StoreError):
+    """There is no store where one was named."""
+
+    kind = "no-store"
+
+
+class SchemaError(StoreError):
+    """A store's database has a schema graft does not know."""
+
+    kind = "foreign-schema"
+
+
+class StorePermissionError(StoreError):
+    """A store may not be read or written by this user."""
+
+    kind = "store-permission"
+
+
+class InvalidPathError(StoreError):
+    """A store path is not valid in the store asked."""
+
+    kind = "invalid-path"
+
+
+class NoSpaceError(StoreError):
+    """The file system of a store has too little room for the work."""
+
+    kind = "no-space"
+
+
+class TreeError(GraftError):
+    """A directory tree cannot be read or written."""
+
+    kind = "tree"
+
+
+class UnsupportedFileError(TreeError):
+    """A tree holds a device node, a socket or a pipe, which no store object may."""
+
+    kind = "unsupported-file"
+
+
+class NameCollisionError(TreeError):
+    """Two entries of one directory would get the same name."""
+
+    kind = "name-collision"
+
+
+class ChangedFileError(TreeError):
+    """A file became shorter or longer while it was read."""
+
+    kind = "changed-file"
+
+
+class PlanError(GraftError):
+    """The replacements make no plan."""
+
+    kind = "plan"
+
+
+class ReplacementCycleError(PlanError):
+    """The replacements lead back to where they began."""
+
+    kind = "replacement-cycle"
+
+
+class ReferenceCycleError(PlanError):
+    """Store paths refer to each other in a circle that no replacement explains."""
+
+    kind = "reference-cycle"
+
+
+class ConflictingReplacementsError(PlanError):
+    """One OLD was given two different NEW."""
+
+    kind = "conflicting-replacements"
+
+
+class CorruptOriginalError(GraftError):
+    """An original's bytes are not those its registered NAR hash promises."""
+
+    kind = "corrupt-original"
+
+
+class StalePlanError(PlanError):
+    """A plan file is not what planning again gives."""
+
+    kind = "stale-plan"
+
+
+class RootLinkError(GraftError):
+    """A garbage collector root cannot be made."""
+
+    kind = "root-link"
+
+
+class KernelError(GraftError):
+    """The kernel demanded by GRAFT_KERNEL is not to be had."""
+
+    kind = "kernel"

@@ -1,0 +1,114 @@
+"""The matcher in use: the native one where it was built, else the reference; bytes only.
+
+GRAFT_KERNEL=native or GRAFT_KERNEL=reference demands one of the two.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Self
+
+from graft.errors import KernelError
+from graft.kernel import reference
+from graft.kernel.reference import HASH_LENGTH, Hit, checked
+from graft.native import load
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import ModuleType
+
+    from _typeshed import ReadableBuffer as Buffer
+
+    from graft.kernel.reference import Table
+
+__all__ = ["HASH_LENGTH", "NAME", "Hit", "Rewriter", "Table", "native", "native_table"]
+
+
+class Rewriter:
+    """Rewrites a stream that comes in chunks: however it is cut, the result is the same.
+
+    Args:
+        table: what to look for and what to put in its place.
+
+    Attributes:
+        references: hits that took bytes; those of an entry without a new base name are counted
+            and left as they are.
+        bare: those among them of which only the hash part was replaced.
+        overlapped: hits that began inside another's bytes and were left as they are.
+    """
+
+    __slots__ = ("_carry", "_table", "bare", "overlapped", "references")
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._carry = b""
+        self.references = self.bare = self.overlapped = 0
+
+    def feed(self, chunk: Buffer) -> bytes:
+        """Takes the next bytes; returns the rewritten bytes that are settled by now, maybe none.
+
+        Less than twice the table's span stays behind.
+        """
+        return self._advance(chunk, final=False)
+
+    def finish(self) -> bytes:
+        """Ends the stream and returns the rest of it; then a new stream may begin."""
+        return self._advance(b"", final=True)
+
+    def _advance(self, chunk: Buffer, *, final: bool) -> bytes:
+        data = b"".join((self._carry, chunk)) if self._carry else chunk
+        result, hits, cut = self._table.rewrite(data, final)
+        with memoryview(data) as view, view.cast("B") as rest:
+            self._carry = bytes(rest[cut:])
+        for hit in hits:
+            if hit.overlapped:
+                self.overlapped += 1
+            else:
+                self.references += 1
+                self.bare += hit.bare
+        return result
+
+
+def native_table(module: ModuleType) -> type[Table]:
+    """The extension's Table, with the reference's constructor, checks and hits."""
+
+    class Table(module.Table):  # type: ignore[misc, name-defined]
+        __doc__ = reference.Table.__doc__
+        __qualname__ = "Table"
+        __slots__ = ()
+
+        def __new__(cls, entries: Iterable[tuple[bytes, bytes | None]]) -> Self:
+            table: Self = super().__new__(cls, checked(entries), Hit)
+            return table
+
+    return Table
+
+
+def _demanded() -> ModuleType | None:
+    """The extension if it is to be used; KernelError if the demand cannot be met."""
+    demand = os.environ.get("GRAFT_KERNEL", "")
+    if demand not in {"", "native", "reference"}:
+        raise KernelError(
+            f"GRAFT_KERNEL is '{demand}', but there are only 'native' and 'reference'",
+            demanded=demand,
+        )
+    if demand == "reference":
+        return None
+    module = load()
+    if demand and module is None:
+        raise KernelError(
+            "GRAFT_KERNEL demands the native kernel, which was not built: install graft where"
+            " there is a C compiler, or unset GRAFT_KERNEL",
+            demanded=demand,
+        )
+    return module
+
+
+native = _demanded()
+"""The extension in use, or None."""
+
+NAME = "reference" if native is None else f"native {native.variant()}"
+"""The kernel in use, for `graft --version`."""
+
+if not TYPE_CHECKING:
+    Table = reference.Table if native is None else native_table(native)

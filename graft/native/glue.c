@@ -1,0 +1,293 @@
+/* The Python module graft.native._native: thin glue over match.c and tree.c. */
+#include "table.h"
+#include "tree.h"
+
+#include <errno.h>
+
+typedef struct {
+    PyObject *walk_error;
+} module_state;
+
+/* ---- the sink ----------------------------------------------------------------------------- */
+
+typedef struct {
+    PyObject *sink;
+    PyThreadState *state; /* of the thread that walks, while it goes without the GIL */
+} caller;
+
+/* A view that outlives the call would look into freed memory: it is released, which raises
+ * BufferError if the sink kept a slice of it. */
+static int call_sink(PyObject *sink, const uint8_t *bytes, size_t length)
+{
+    PyObject *view = PyMemoryView_FromMemory((char *)bytes, (Py_ssize_t)length, PyBUF_READ);
+    if (!view)
+        return -1;
+    PyObject *result = PyObject_CallFunctionObjArgs(sink, view, NULL);
+    PyObject *released = result ? PyObject_CallMethod(view, "release", NULL) : NULL;
+    Py_XDECREF(released);
+    Py_XDECREF(result);
+    Py_DECREF(view);
+    return released ? 0 : -1;
+}
+
+static int sink(void *context, const uint8_t *bytes, size_t length)
+{
+    caller *c = context;
+    PyEval_RestoreThread(c->state);
+    int stop = PyErr_CheckSignals() || call_sink(c->sink, bytes, length);
+    c->state = PyEval_SaveThread();
+    return stop;
+}
+
+static int poll_signals(void *context)
+{
+    caller *c = context;
+    PyEval_RestoreThread(c->state);
+    int stop = PyErr_CheckSignals();
+    c->state = PyEval_SaveThread();
+    return stop;
+}
+
+/* ---- walk --------------------------------------------------------------------------------- */
+
+static const char *const kinds[] = {
+    [GRAFT_TREE_OK] = "",
+    [GRAFT_TREE_SYSTEM] = "system",
+    [GRAFT_TREE_UNSUPPORTED] = "unsupported",
+    [GRAFT_TREE_COLLISION] = "collision",
+    [GRAFT_TREE_CHANGED] = "changed",
+    [GRAFT_TREE_MEMORY] = "memory",
+    [GRAFT_TREE_STOPPED] = "stopped",
+};
+
+/* Raises WalkError; what the sink raised becomes its cause. */
+static void raise_walk_error(PyObject *walk_error, const graft_tree_report *r)
+{
+    PyObject *type, *cause, *traceback;
+    PyErr_Fetch(&type, &cause, &traceback);
+    if (type) {
+        PyErr_NormalizeException(&type, &cause, &traceback);
+        if (traceback)
+            (void)PyException_SetTraceback(cause, traceback);
+    }
+    PyObject *file = PyBytes_FromString(r->file ? r->file : "");
+    PyObject *arguments =
+        file ? Py_BuildValue("sisNOO", kinds[r->error], r->code, r->call ? r->call : "", file,
+                             r->in_target ? Py_True : Py_False, r->begun ? Py_True : Py_False)
+             : NULL;
+    PyObject *error = arguments ? PyObject_CallObject(walk_error, arguments) : NULL;
+    if (error) {
+        if (cause) {
+            PyException_SetCause(error, cause); /* takes the reference */
+            cause = NULL;
+        }
+        PyErr_SetObject(walk_error, error);
+        Py_DECREF(error);
+    }
+    Py_XDECREF(arguments);
+    Py_XDECREF(type);
+    Py_XDECREF(cause);
+    Py_XDECREF(traceback);
+}
+
+static PyObject *found_list(const graft_tree_report *r)
+{
+    PyObject *list = PyList_New((Py_ssize_t)r->found_count);
+    PyObject *file = NULL; /* shared by the hits of one file */
+    if (!list)
+        return NULL;
+    for (size_t i = 0; i < r->found_count; i++) {
+        const graft_found *f = &r->found[i];
+        if (i == 0 || f->file != r->found[i - 1].file) {
+            Py_XDECREF(file);
+            file = PyBytes_FromString(f->file);
+        }
+        PyObject *item = file ? Py_BuildValue("OKIII", file, (unsigned long long)f->offset,
+                                              (unsigned)f->index, (unsigned)f->stride,
+                                              (unsigned)f->where)
+                              : NULL;
+        if (!item || PyList_SetItem(list, (Py_ssize_t)i, item)) {
+            Py_XDECREF(file);
+            Py_DECREF(list);
+            return NULL;
+        }
+    }
+    Py_XDECREF(file);
+    return list;
+}
+
+static PyObject *report_tuple(const graft_tree_report *r, PyObject *seen)
+{
+    typedef unsigned long long number;
+    PyObject *found = found_list(r);
+    if (!found)
+        return NULL;
+    return Py_BuildValue("(KKKKKKKKKKKKKK)ON", (number)r->nar_size, (number)r->files,
+                         (number)r->patched, (number)r->linked, (number)r->reflinked,
+                         (number)r->copied, (number)r->directories, (number)r->symlinks, (number)r->bytes_read,
+                         (number)r->bytes_written, (number)r->bytes_shared,
+                         (number)r->references, (number)r->bare, (number)r->overlapped, seen,
+                         found);
+}
+
+static int table_argument(PyObject *object, const graft_table **table)
+{
+    *table = NULL;
+    if (object == Py_None)
+        return 0;
+    *table = graft_table_of(object);
+    return *table ? 0 : -1;
+}
+
+PyDoc_STRVAR(walk_doc,
+             "walk(source, target, *, table, wanted, sink, report, links, reflinks, owner, group,\n"
+             "     window)\n--\n\n"
+             "Walk, copy, patch, dump and search one tree; see _native.pyi.");
+
+static PyObject *walk(PyObject *module, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"source", "target",   "table", "wanted", "sink",   "report",
+                            "links",  "reflinks", "owner", "group",  "window", NULL};
+    const char *source;
+    PyObject *target, *table, *wanted, *python_sink;
+    int report_found, links, reflinks;
+    long long owner, group;
+    Py_ssize_t window;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "yO$OOOpppLLn:walk", names, &source, &target,
+                                     &table, &wanted, &python_sink, &report_found, &links,
+                                     &reflinks, &owner, &group, &window))
+        return NULL;
+    if (window < 1) {
+        PyErr_SetString(PyExc_ValueError, "the window must be at least one byte");
+        return NULL;
+    }
+    caller context = {.sink = python_sink};
+    graft_tree_job job = {
+        .source = source,
+        .sink = python_sink == Py_None ? NULL : sink,
+        .poll = poll_signals,
+        .context = &context,
+        .report = report_found,
+        .links = links,
+        .reflinks = reflinks,
+        .owner = (uid_t)owner,
+        .group = (gid_t)group,
+        .window = (size_t)window,
+    };
+    if (target != Py_None) {
+        char *bytes;
+        if (PyBytes_AsStringAndSize(target, &bytes, NULL))
+            return NULL;
+        job.target = bytes;
+    }
+    if (table_argument(table, &job.table) || table_argument(wanted, &job.wanted))
+        return NULL;
+
+    size_t count = job.wanted ? graft_table_count(job.wanted) : 0;
+    PyObject *seen = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)count);
+    if (!seen)
+        return NULL;
+    job.seen = (uint8_t *)PyBytes_AsString(seen);
+    for (size_t i = 0; i < count; i++)
+        job.seen[i] = 0;
+
+    graft_tree_report report;
+    context.state = PyEval_SaveThread();
+    int error = graft_tree(&job, &report);
+    PyEval_RestoreThread(context.state);
+
+    PyObject *result = NULL;
+    if (error == GRAFT_TREE_MEMORY && !report.begun)
+        PyErr_NoMemory();
+    else if (error)
+        raise_walk_error(((module_state *)PyModule_GetState(module))->walk_error, &report);
+    else
+        result = report_tuple(&report, seen);
+    graft_tree_report_free(&report);
+    Py_DECREF(seen);
+    return result;
+}
+
+/* ---- the rest ----------------------------------------------------------------------------- */
+
+PyDoc_STRVAR(syncfs_doc, "syncfs(path)\n--\n\n"
+                         "Write everything on the path's file system to the disk.");
+
+static PyObject *sync_file_system(PyObject *module, PyObject *path)
+{
+    (void)module;
+    char *bytes;
+    int code;
+    if (PyBytes_AsStringAndSize(path, &bytes, NULL))
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    code = graft_syncfs(bytes);
+    Py_END_ALLOW_THREADS
+    if (code) {
+        errno = code;
+        return PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, path);
+    }
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(variant_doc, "variant()\n--\n\nThe name of the matcher's variant in use.");
+
+static PyObject *variant(PyObject *module, PyObject *nothing)
+{
+    (void)module;
+    (void)nothing;
+    return PyUnicode_FromString(graft_variant());
+}
+
+static PyMethodDef functions[] = {
+    {"walk", (PyCFunction)(void (*)(void))walk, METH_VARARGS | METH_KEYWORDS, walk_doc},
+    {"syncfs", sync_file_system, METH_O, syncfs_doc},
+    {"variant", variant, METH_NOARGS, variant_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static int execute(PyObject *module)
+{
+    module_state *state = PyModule_GetState(module);
+    state->walk_error = PyErr_NewExceptionWithDoc(
+        "graft.native._native.WalkError",
+        "A walk failed: args are kind, errno, call, file, in_target and begun.", NULL, NULL);
+    if (!state->walk_error || PyModule_AddObjectRef(module, "WalkError", state->walk_error))
+        return -1;
+    return graft_table_add_type(module);
+}
+
+static int traverse(PyObject *module, visitproc visit, void *arg)
+{
+    module_state *state = PyModule_GetState(module);
+    Py_VISIT(state->walk_error);
+    return 0;
+}
+
+static int clear(PyObject *module)
+{
+    module_state *state = PyModule_GetState(module);
+    Py_CLEAR(state->walk_error);
+    return 0;
+}
+
+static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, execute},
+    {0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "graft.native._native",
+    .m_doc = "The native kernel and walker of graft.",
+    .m_size = sizeof(module_state),
+    .m_methods = functions,
+    .m_slots = slots,
+    .m_traverse = traverse,
+    .m_clear = clear,
+};
+
+PyMODINIT_FUNC PyInit__native(void)
+{
+    return PyModuleDef_Init(&definition);
+}

@@ -1,0 +1,230 @@
+"""The plan: where every path of a closure ends up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Self
+
+import networkx as nx
+
+from graft.closure import Closure
+from graft.errors import PlanError, ReferenceCycleError
+from graft.formats.store_path import StoreDir, StorePath
+from graft.plan.naming import alias_name, rewrite_name
+from graft.plan.replacements import (
+    circular_replacements,
+    movement_graph,
+    resolve_chains,
+    unite_replacements,
+)
+from graft.plan.values import Alias, PlanWarning, Rewrite
+from graft.plan.warnings import Situation, plan_warnings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is to be done, by names only.
+
+    Attributes:
+        closure: what it was made from.
+        roots: as given, without repetition.
+        replacements: as given.
+        cutoffs: as given.
+        rewrites: references before referrers.
+        aliases: in the order of their names.
+        moved: ρ of every path that does not stay, as its referrers see it: an alias where the
+            names' lengths differ.
+        new_roots: where each root ends up; never an alias.
+        new_references: the new closure: for each path its references there, without itself.
+        warnings: in the order of kind and path.
+    """
+
+    closure: Closure = field(repr=False)
+    roots: tuple[StorePath, ...]
+    replacements: Mapping[StorePath, StorePath]
+    cutoffs: frozenset[StorePath]
+    rewrites: tuple[Rewrite, ...]
+    aliases: tuple[Alias, ...]
+    moved: Mapping[StorePath, StorePath]
+    new_roots: Mapping[StorePath, StorePath]
+    new_references: Mapping[StorePath, frozenset[StorePath]] = field(repr=False)
+    warnings: tuple[PlanWarning, ...]
+
+    @classmethod
+    def of(
+        cls,
+        closure: Closure,
+        replacements: Mapping[StorePath, StorePath] | Iterable[tuple[StorePath, StorePath]],
+        *,
+        roots: Iterable[StorePath],
+        cutoffs: Iterable[StorePath] = (),
+    ) -> Self:
+        """Plans a graft.
+
+        Args:
+            closure: of the roots and of every NEW.
+            replacements: OLD to NEW; pairs may repeat, but not contradict, each other.
+            roots: what is to be had without OLD.
+            cutoffs: paths that are kept as they are, and nothing below them is looked at.
+
+        Raises:
+            ConflictingReplacementsError: one OLD has two NEW.
+            ReplacementCycleError: following the replacements leads in a circle.
+            ReferenceCycleError: hidden references make a circle of paths.
+            PlanError: a root or a NEW is not in the closure.
+        """
+        store_dir = closure.store_dir
+        united = unite_replacements(replacements, store_dir)
+        last = resolve_chains({o: n for o, n in united.items() if o != n}, store_dir)
+        roots = tuple(dict.fromkeys(roots))
+        cutoffs = frozenset(cutoffs)
+        for path in [*roots, *last.values()]:
+            if path not in closure:
+                full = store_dir.path(path)
+                raise PlanError(f"'{full}' is not in the closure that is planned", path=full)
+
+        def stays(path: StorePath) -> bool:
+            return path in cutoffs or path.is_derivation
+
+        graph = movement_graph(roots, last, closure.references, stays)
+        circular = circular_replacements(graph, last)
+        if circular:
+            graph = movement_graph(
+                roots, last, closure.references, lambda path: stays(path) or path in circular
+            )
+        ends = _Ends.of(graph, last, closure)
+        aliases = {alias.path: alias for alias in ends.aliases.values()}
+        new_roots = {root: ends.at(root) for root in roots}
+        new_references = _new_references(closure, ends, aliases, new_roots.values())
+        return cls(
+            closure=closure,
+            roots=roots,
+            replacements=united,
+            cutoffs=cutoffs,
+            rewrites=tuple(ends.rewrites),
+            aliases=tuple(aliases[path] for path in sorted(aliases)),
+            moved=ends.moved,
+            new_roots=new_roots,
+            new_references=new_references,
+            warnings=plan_warnings(
+                Situation(
+                    closure=closure,
+                    roots=roots,
+                    replacements=united,
+                    last=last,
+                    cutoffs=cutoffs,
+                    circular=frozenset(circular),
+                    walked=frozenset(graph),
+                    aliases=tuple(aliases.values()),
+                    new_closure=frozenset(new_references),
+                )
+            ),
+        )
+
+    @property
+    def store_dir(self) -> StoreDir:
+        """The logical store directory."""
+        return self.closure.store_dir
+
+    @property
+    def bytes_at_most(self) -> int:
+        """NAR bytes of all rewrites: what is written if no file can be shared."""
+        return sum(rewrite.nar_size for rewrite in self.rewrites)
+
+    @property
+    def new_paths(self) -> frozenset[StorePath]:
+        """The paths that execution makes, or finds made."""
+        rewritten = {rewrite.new_path for rewrite in self.rewrites}
+        return frozenset(rewritten | {alias.path for alias in self.aliases})
+
+    @property
+    def shared(self) -> frozenset[StorePath]:
+        """The paths of the new closure that were there before."""
+        return frozenset(self.new_references) - self.new_paths
+
+
+class _Ends:
+    """Where the paths of a movement graph end up."""
+
+    def __init__(self, last: Mapping[StorePath, StorePath], store_dir: StoreDir) -> None:
+        self._last = last
+        self._store_dir = store_dir
+        self.moved: dict[StorePath, StorePath] = {}
+        self.rewrites: list[Rewrite] = []
+        self.aliases: dict[StorePath, Alias] = {}
+
+    @classmethod
+    def of(
+        cls,
+        graph: nx.DiGraph[StorePath],
+        last: Mapping[StorePath, StorePath],
+        closure: Closure,
+    ) -> _Ends:
+        ends = cls(last, closure.store_dir)
+        for path in _references_first(graph, closure.store_dir):
+            if path in last:
+                ends._replace(path)
+            else:
+                ends._rewrite(path, graph.successors(path), closure.infos[path].nar_size)
+        used = {new for rewrite in ends.rewrites for new in rewrite.references.values()}
+        ends.aliases = {old: alias for old, alias in ends.aliases.items() if alias.path in used}
+        return ends
+
+    def at(self, path: StorePath) -> StorePath:
+        """ρ(p) itself, past the alias that referrers may see."""
+        if path in self._last:
+            return self.at(self._last[path])
+        return self.moved.get(path, path)
+
+    def _replace(self, path: StorePath) -> None:
+        target = self.at(path)
+        if len(target) != len(path):
+            name = alias_name(path, target, self._store_dir)
+            self.aliases[path] = Alias(path=name, target=target, replaces=path)
+            target = name
+        self.moved[path] = target
+
+    def _rewrite(self, path: StorePath, references: Iterable[StorePath], nar_size: int) -> None:
+        moved = {found: self.moved[found] for found in references if found in self.moved}
+        if not moved:
+            return
+        name = rewrite_name(path, moved, self._store_dir)
+        self.moved[path] = name
+        self.rewrites.append(Rewrite(path=path, new_path=name, references=moved, nar_size=nar_size))
+
+
+def _references_first(graph: nx.DiGraph[StorePath], store_dir: StoreDir) -> list[StorePath]:
+    try:
+        order = list(nx.lexicographical_topological_sort(graph))
+    except nx.NetworkXUnfeasible:
+        cycle = [store_dir.path(edge[0]) for edge in nx.find_cycle(graph)]
+        raise ReferenceCycleError(
+            f"these paths refer to each other in a circle: {', '.join(cycle)}; cut one of them off",
+            cycle=cycle,
+        ) from None
+    return order[::-1]
+
+
+def _new_references(
+    closure: Closure,
+    ends: _Ends,
+    aliases: Mapping[StorePath, Alias],
+    new_roots: Iterable[StorePath],
+) -> dict[StorePath, frozenset[StorePath]]:
+    rewrites = {rewrite.new_path: rewrite for rewrite in ends.rewrites}
+    found: dict[StorePath, frozenset[StorePath]] = {}
+    waiting = list(new_roots)
+    while waiting:
+        path = waiting.pop()
+        if path in found:
+            continue
+        if (rewrite := rewrites.get(path)) is not None:
+            moved = rewrite.references
+            found[path] = frozenset(moved.get(old, old) for old in closure.references(rewrite.path))
+        elif (alias := aliases.get(path)) is not None:
+            found[path] = frozenset({alias.target})
+        else:
+            found[path] = closure.references(path)
+        waiting.extend(found[path])
+    return found

@@ -1,0 +1,55 @@
+"""What a plan is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from graft.formats.store_path import StorePath
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rewrite:
+    """One path to be copied with other hash parts in its bytes.
+
+    Attributes:
+        path: the original.
+        new_path: what the copy is called.
+        references: D(p): which of its references end up elsewhere, and where.
+        nar_size: length of the original's NAR in bytes, and of the copy's.
+    """
+
+    path: StorePath
+    new_path: StorePath
+    references: Mapping[StorePath, StorePath]
+    nar_size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alias:
+    """A symlink to NEW under a name as long as OLD's, for names of unequal length.
+
+    Attributes:
+        path: the alias itself.
+        target: where NEW ended up.
+        replaces: the OLD whose name it has.
+    """
+
+    path: StorePath
+    target: StorePath
+    replaces: StorePath
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class PlanWarning:
+    """Something a person should know before the plan is carried out.
+
+    Attributes:
+        kind: a stable word for scripts; docs/reference/warnings.md lists them.
+        path: what it is about, if it is about one path.
+        message: one lower-case sentence.
+    """
+
+    kind: str
+    path: StorePath | None
+    message: str

@@ -1,0 +1,188 @@
+"""What a person should know before a plan is carried out."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from graft.closure import Closure, reachable
+from graft.formats.store_path import StorePath
+from graft.plan.values import Alias, PlanWarning
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """All that warnings are judged by.
+
+    Attributes:
+        replacements: as given.
+        last: without those of a path by itself, chains resolved.
+        circular: NEWs kept because rewriting them would never end.
+        walked: every path the plan had to look at to know where the roots end up.
+        new_closure: the paths of the result.
+    """
+
+    closure: Closure
+    roots: tuple[StorePath, ...]
+    replacements: Mapping[StorePath, StorePath]
+    last: Mapping[StorePath, StorePath]
+    cutoffs: frozenset[StorePath]
+    circular: frozenset[StorePath]
+    walked: frozenset[StorePath]
+    aliases: tuple[Alias, ...]
+    new_closure: frozenset[StorePath]
+
+
+def plan_warnings(situation: Situation) -> tuple[PlanWarning, ...]:
+    """All warnings, in the order of kind and path."""
+    before = situation.closure.requisites(situation.roots)
+    above = _above_replaced(situation)
+    return tuple(
+        sorted(
+            [
+                *_self_replacements(situation),
+                *_unused_replacements(situation),
+                *_unused_cutoffs(situation, above),
+                *_automatic_cutoffs(situation, above),
+                *_name_alikes(situation, before),
+                *_missing_outputs(situation, before),
+                *_two_variants(situation, before),
+                *_aliases(situation),
+            ]
+        )
+    )
+
+
+def _above_replaced(situation: Situation) -> set[StorePath]:
+    """The replaced paths the plan meets, and everything above them."""
+    met = [old for old in situation.last if old in situation.walked]
+    return reachable(situation.closure.graph.reverse(copy=False), met)
+
+
+def _self_replacements(situation: Situation) -> Iterator[PlanWarning]:
+    full = situation.closure.store_dir.path
+    for old, new in situation.replacements.items():
+        if old == new:
+            yield PlanWarning(
+                kind="self-replacement",
+                path=old,
+                message=f"'{full(old)}' is to be replaced by itself: dropped",
+            )
+
+
+def _unused_replacements(situation: Situation) -> Iterator[PlanWarning]:
+    full = situation.closure.store_dir.path
+    for old in situation.last:
+        if old not in situation.walked:
+            yield PlanWarning(
+                kind="unused-replacement",
+                path=old,
+                message=f"nothing that is rewritten leads to '{full(old)}': its replacement "
+                "applies to nothing",
+            )
+
+
+def _unused_cutoffs(situation: Situation, above: set[StorePath]) -> Iterator[PlanWarning]:
+    full = situation.closure.store_dir.path
+    for path in situation.cutoffs:
+        if path in situation.last:
+            reason = "it is replaced, which goes before"
+        elif path not in situation.walked or path not in above:
+            reason = "it would not be rewritten anyway"
+        else:
+            continue
+        yield PlanWarning(
+            kind="unused-cutoff",
+            path=path,
+            message=f"the cutoff '{full(path)}' applies to nothing: {reason}",
+        )
+
+
+def _automatic_cutoffs(situation: Situation, above: set[StorePath]) -> Iterator[PlanWarning]:
+    full = situation.closure.store_dir.path
+    for path in situation.circular & situation.walked:
+        yield PlanWarning(
+            kind="automatic-cutoff",
+            path=path,
+            message=f"'{full(path)}' leads back to what it replaces: it is kept exactly as it is, "
+            "and what it refers to is not replaced there",
+        )
+    for path in situation.walked & above:
+        if path.is_derivation and path not in situation.last and path not in situation.cutoffs:
+            yield PlanWarning(
+                kind="automatic-cutoff",
+                path=path,
+                message=f"'{full(path)}' is a derivation, whose name comes from its contents: it "
+                "is kept exactly as it is",
+            )
+
+
+def _name_alikes(situation: Situation, before: set[StorePath]) -> Iterator[PlanWarning]:
+    full = situation.closure.store_dir.path
+    news = set(situation.replacements.values())
+    by_name = _by_package_name(before | situation.new_closure & situation.closure.infos.keys())
+    for old in situation.last:
+        for path in by_name[old.package_name]:
+            if path not in situation.last and path not in news:
+                yield PlanWarning(
+                    kind="name-alike",
+                    path=path,
+                    message=f"'{full(path)}' has the package name of '{full(old)}' and is not "
+                    "replaced: replace it as well unless it is known to be sound",
+                )
+
+
+def _missing_outputs(situation: Situation, before: set[StorePath]) -> Iterator[PlanWarning]:
+    full = situation.closure.store_dir.path
+    infos = situation.closure.infos
+    outputs: dict[StorePath, list[StorePath]] = defaultdict(list)
+    for path in before:
+        deriver = infos[path].deriver
+        if deriver is not None:
+            outputs[deriver].append(path)
+    news = set(situation.replacements.values())
+    for old in situation.last:
+        deriver = infos[old].deriver if old in infos else None
+        for path in outputs[deriver] if deriver is not None else ():
+            if path not in situation.last and path not in news:
+                yield PlanWarning(
+                    kind="missing-output",
+                    path=path,
+                    message=f"'{full(path)}' is another output of the derivation of '{full(old)}', "
+                    "and is not replaced: the two may not fit together",
+                )
+
+
+def _two_variants(situation: Situation, before: set[StorePath]) -> Iterator[PlanWarning]:
+    full = situation.closure.store_dir.path
+    counts = Counter(path.package_name for path in before)
+    aliases = {alias.path for alias in situation.aliases}
+    for name, paths in sorted(_by_package_name(situation.new_closure - aliases).items()):
+        if counts[name] == 1 and len(paths) > 1:
+            yield PlanWarning(
+                kind="two-variants",
+                path=paths[0],
+                message=f"after the graft there are {len(paths)} of '{name}' where there was one: "
+                + ", ".join(f"'{full(path)}'" for path in paths),
+            )
+
+
+def _aliases(situation: Situation) -> Iterator[PlanWarning]:
+    full = situation.closure.store_dir.path
+    for alias in situation.aliases:
+        yield PlanWarning(
+            kind="alias",
+            path=alias.replaces,
+            message=f"the names of '{full(alias.replaces)}' and '{full(alias.target)}' differ in "
+            f"length: '{full(alias.path)}', a symlink, stands between them; rules by path "
+            "(AppArmor) and scanners that read version strings will still see the old name",
+        )
+
+
+def _by_package_name(paths: Iterable[StorePath]) -> dict[str, list[StorePath]]:
+    grouped: dict[str, list[StorePath]] = defaultdict(list)
+    for path in sorted(paths):
+        if not path.is_derivation:
+            grouped[path.package_name].append(path)
+    return grouped

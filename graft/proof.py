@@ -1,0 +1,250 @@
+"""The result read again: is a trace of OLD left, and is every new path what it is registered as."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Literal
+
+import networkx as nx
+
+from graft.closure import reachable
+from graft.formats.store_path import StorePath
+from graft.plan import Plan
+from graft.rewrite import WantedPaths
+from graft.store.api import PathInfo, Source
+from graft.tree import Found, TreeReport, read_tree
+from graft.workers import Workers
+
+Scope = Literal["closure", "rewritten"]
+
+_ENCODINGS = {1: "ascii", 2: "utf-16", 4: "utf-32"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Residual:
+    """A place of the result that still leads to a path that was replaced or rewritten.
+
+    Attributes:
+        path: the store path it is in.
+        file: relative to the path, empty for the path itself; bytes, as the file system has it.
+        offset: of the first character in the contents, target or name, in bytes; None where a
+            registered reference is all that is known.
+        where: `contents`, `target`, `name` or `references`.
+        encoding: `ascii`, `utf-16`, `utf-32`, or `registered`.
+        container: the files inside files that lead to the place, outermost first.
+        reference: the old path.
+        acknowledged: the user wanted it, by a cutoff or by `--allow-residual`.
+    """
+
+    path: StorePath
+    file: bytes
+    offset: int | None
+    where: str
+    encoding: str
+    container: tuple[str, ...] = ()
+    reference: StorePath
+    acknowledged: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Problem:
+    """A path of the result that is not what it should be.
+
+    Attributes:
+        kind: `not-valid`, `not-on-disk` or `nar-hash`.
+        path: the store path.
+    """
+
+    kind: str
+    path: StorePath
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """What reading the result again has shown.
+
+    Attributes:
+        scope: `closure`: every path of the new closure was read; `rewritten`: the new ones and
+            NEW's, and the shared ones were judged by their registered references.
+        paths: how many were read.
+        files: regular files in them.
+        bytes: contents read.
+    """
+
+    scope: Scope
+    paths: int
+    files: int
+    bytes: int
+    residual: tuple[Residual, ...]
+    problems: tuple[Problem, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing is left of OLD but what the user acknowledged, and all is whole."""
+        return not self.problems and all(found.acknowledged for found in self.residual)
+
+
+def prove(
+    plan: Plan,
+    store: Source,
+    *,
+    scope: Scope = "closure",
+    allowed: Sequence[str] = (),
+    jobs: int | None = None,
+    on_bytes: Callable[[int], object] | None = None,
+) -> Proof:
+    """Reads the result of a plan again.
+
+    Args:
+        store: where the new paths are.
+        scope: what is read.
+        allowed: shell patterns of `BASENAME/FILE`; residual references in such files are
+            acknowledged.
+        jobs: threads; the number of usable processors if None.
+        on_bytes: called from any thread with the number of bytes read since the last call.
+
+    Raises:
+        TreeError: a file of the result cannot be read.
+    """
+    old = WantedPaths(sorted(plan.moved))
+    infos = store.path_infos(plan.new_references)
+    on_disk = {path for path in infos if os.path.lexists(store.tree(path))}
+    problems = [Problem(kind="not-valid", path=path) for path in plan.new_references.keys() - infos]
+    problems += [Problem(kind="not-on-disk", path=path) for path in infos.keys() - on_disk]
+    acknowledged = _Acknowledged(plan, allowed)
+    residual: list[Residual] = []
+    reports: list[TreeReport] = []
+    read = on_disk if scope == "closure" else on_disk & _written_or_replacing(plan)
+    with Workers(jobs, on_bytes) as workers:
+
+        def read_one(path: StorePath) -> tuple[StorePath, TreeReport, bytes | None]:
+            return path, *_read(store.tree(path), old, path in plan.new_paths, workers)
+
+        for path, report, digest in workers.map(read_one, sorted(read)):
+            reports.append(report)
+            if digest is not None and digest != infos[path].nar_hash:
+                problems.append(Problem(kind="nar-hash", path=path))
+            residual += [_residual(path, found, old, acknowledged) for found in report.found]
+    for path in infos.keys() - read:
+        residual += _registered(infos[path], old, acknowledged)
+    return Proof(
+        scope=scope,
+        paths=len(reports),
+        files=sum(report.regular_files for report in reports),
+        bytes=sum(report.bytes_read for report in reports),
+        residual=tuple(sorted(residual, key=_order)),
+        problems=tuple(sorted(problems)),
+    )
+
+
+def _read(
+    tree: str, old: WantedPaths, is_new: bool, workers: Workers
+) -> tuple[TreeReport, bytes | None]:
+    """Reads one tree for old references; hashes its NAR as well if the path is new."""
+    digest = sha256()
+
+    def sink(chunk: memoryview) -> None:
+        if is_new:
+            digest.update(chunk)
+        workers.progress(len(chunk))
+
+    report = read_tree(tree, wanted=old.table, sink=sink, report=True)
+    return report, digest.digest() if is_new else None
+
+
+def _written_or_replacing(plan: Plan) -> set[StorePath]:
+    return {*plan.new_paths, *(plan.moved.get(new, new) for new in plan.replacements.values())}
+
+
+class _Acknowledged:
+    """Which residual references the user wants, or has accepted."""
+
+    def __init__(self, plan: Plan, allowed: Sequence[str]) -> None:
+        graph: nx.DiGraph[StorePath] = nx.DiGraph()
+        graph.add_nodes_from(plan.new_references)
+        graph.add_edges_from(
+            (path, reference)
+            for path, references in plan.new_references.items()
+            for reference in references
+        )
+        graph.remove_nodes_from(plan.cutoffs)
+        roots = [root for root in plan.new_roots.values() if root in graph]
+        self._reached_without_cutoff = reachable(graph, roots)
+        self._allowed = allowed
+
+    def __call__(self, path: StorePath, file: bytes) -> bool:
+        name = f"{path}/{os.fsdecode(file)}" if file else str(path)
+        return path not in self._reached_without_cutoff or any(
+            fnmatch.fnmatchcase(name, pattern) for pattern in self._allowed
+        )
+
+
+def _residual(
+    path: StorePath, found: Found, old: WantedPaths, acknowledged: _Acknowledged
+) -> Residual:
+    return Residual(
+        path=path,
+        file=found.file,
+        offset=found.offset,
+        where=found.where,
+        encoding=_ENCODINGS[found.stride],
+        reference=old.paths[found.index],
+        acknowledged=acknowledged(path, found.file),
+    )
+
+
+def _registered(
+    info: PathInfo, old: WantedPaths, acknowledged: _Acknowledged
+) -> Iterable[Residual]:
+    for reference in info.references.intersection(old.paths):
+        yield Residual(
+            path=info.path,
+            file=b"",
+            offset=None,
+            where="references",
+            encoding="registered",
+            reference=reference,
+            acknowledged=acknowledged(info.path, b""),
+        )
+
+
+def _order(residual: Residual) -> tuple[StorePath, bytes, int, StorePath]:
+    return residual.path, residual.file, residual.offset or 0, residual.reference
+
+
+def proof_document(proof: Proof, full: Callable[[StorePath], str]) -> Mapping[str, object]:
+    """The PROOF object of docs/reference/json.md."""
+    return {
+        "scope": proof.scope,
+        "paths": proof.paths,
+        "files": proof.files,
+        "bytes": proof.bytes,
+        "residual": [
+            {
+                "path": full(found.path),
+                "file": printable(found.file),
+                "offset": found.offset,
+                "in": found.where,
+                "encoding": found.encoding,
+                "container": list(found.container),
+                "reference": full(found.reference),
+                "acknowledged": found.acknowledged,
+            }
+            for found in proof.residual
+        ],
+        "problems": [
+            {"kind": problem.kind, "path": full(problem.path)} for problem in proof.problems
+        ],
+    }
+
+
+def printable(name: bytes) -> str:
+    """A file's name as text: bytes that are not UTF-8 as `%XX`."""
+    return name.decode("utf-8", "surrogateescape").translate(_PERCENT)
+
+
+_PERCENT = {0xDC00 + byte: f"%{byte:02X}" for byte in range(0x80, 0x100)}

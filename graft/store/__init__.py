@@ -1,0 +1,1 @@
+"""Where store paths live: the protocol, and the stores that keep it."""

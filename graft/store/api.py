@@ -1,0 +1,131 @@
+"""What graft asks of a store: as a source of originals, and as a target of grafts.
+
+The planner needs a `Store`, reading bytes needs a `Source`, writing needs a `Target`. A store may
+be each of them for another: the executor takes a source and a target, which are often the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from graft.errors import InvalidPathError
+from graft.formats.store_path import StoreDir, StorePath
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathInfo:
+    """What a store has registered of one valid path.
+
+    Attributes:
+        nar_hash: SHA-256 of the path's NAR, 32 bytes.
+        nar_size: length of the NAR in bytes; 0 where the store never recorded it.
+        references: the paths found in its bytes, itself included if it refers to itself.
+        deriver: the `.drv` it was built from.
+        registration_time: seconds since 1970.
+        ultimate: made here, hence trusted without a signature.
+        signatures: `key:base64` texts.
+        content_address: `fixed:...` or `text:...` if the name comes from the contents.
+    """
+
+    path: StorePath
+    nar_hash: bytes
+    nar_size: int
+    references: frozenset[StorePath] = field(default=frozenset())
+    deriver: StorePath | None = None
+    registration_time: int = 0
+    ultimate: bool = False
+    signatures: tuple[str, ...] = ()
+    content_address: str | None = None
+
+
+class Store(Protocol):
+    """A set of valid paths and what is registered of them."""
+
+    @property
+    def store_dir(self) -> StoreDir:
+        """The logical store directory, part of every full path."""
+
+    @property
+    def url(self) -> str:
+        """How messages name the store."""
+
+    def path_infos(self, paths: Iterable[StorePath]) -> dict[StorePath, PathInfo]:
+        """What is registered of those of `paths` that are valid; the others are left out."""
+
+
+class Source(Store, Protocol):
+    """A store whose objects can be read."""
+
+    def tree(self, path: StorePath) -> str:
+        """Where the object of a valid path lies on this machine's file system."""
+
+
+class Making(Protocol):
+    """Some paths under their locks, from the moment they are taken until they are registered."""
+
+    @property
+    def missing(self) -> Collection[StorePath]:
+        """The paths that are to be made; the others were valid and on disk once locked."""
+
+    @property
+    def lost(self) -> Collection[StorePath]:
+        """The paths that are registered as valid, but are not on disk, and are not repaired."""
+
+    def staging(self, path: StorePath) -> str:
+        """Where the tree of a missing path is to be made; nothing is there."""
+
+    def finish(self, info: PathInfo) -> None:
+        """Takes a finished tree: it gets its final name, and is registered at the end."""
+
+
+class Target(Source, Protocol):
+    """A store into which grafts are written."""
+
+    @property
+    def owner(self) -> tuple[int, int]:
+        """User and group of everything in the store."""
+
+    def check_writable(self) -> None:
+        """Raises StorePermissionError unless this user may write; changes nothing."""
+
+    def free_bytes(self) -> int:
+        """The room left on the store's file system for this user, in bytes."""
+
+    def collector_held_off(self) -> AbstractContextManager[None]:
+        """While entered, no garbage collector deletes anything."""
+
+    def making(
+        self, paths: Sequence[StorePath], *, repair: Collection[StorePath] = ()
+    ) -> AbstractContextManager[Making]:
+        """Locks the paths; at the end registers all that were finished in one transaction.
+
+        Args:
+            paths: to be made; each one's references are valid or among them.
+            repair: those of them that are made again even if they are valid.
+        """
+
+    def check_root_link(self, link: str) -> None:
+        """Raises RootLinkError unless `add_root` could make this link; changes nothing."""
+
+    def add_root(self, link: str, path: StorePath) -> None:
+        """Makes `link` a symlink to the path and a garbage collector root of it."""
+
+
+def path_info(store: Store, path: StorePath) -> PathInfo:
+    """What is registered of one path.
+
+    Raises:
+        InvalidPathError: the path is not valid in the store.
+    """
+    info = store.path_infos([path]).get(path)
+    if info is None:
+        full = store.store_dir.path(path)
+        raise InvalidPathError(
+            f"path '{full}' is not valid in the store '{store.url}': build or copy it there first",
+            path=full,
+            store=store.url,
+        )
+    return info

@@ -1,0 +1,264 @@
+"""The store on this machine's disk, as Nix keeps it: a directory of trees and a database of them.
+
+How it lives beside Nix's own programs, and the reason for each rule, is in
+docs/explanation/living-with-nix.md.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
+
+from graft.errors import StoreError, StoreMissingError, StorePermissionError
+from graft.formats.store_path import StoreDir, StorePath
+from graft.store import roots
+from graft.store.api import PathInfo
+from graft.store.database import Database, check_schema, create_database
+from graft.store.location import Location
+from graft.store.locks import path_locks, shared_lock
+from graft.tree import remove_tree, sync_file_system
+
+
+class LocalStore:
+    """A store in a directory of this machine, with Nix's database.
+
+    Args:
+        root: a directory the store is rooted in; it stays /nix/store logically.
+        store: another store directory, if there is no `root`.
+        state: the state directory that belongs to `store`.
+        location: all three at once, as a URL gives them.
+
+    Without arguments it is the machine's store, as NIX_STORE_DIR and NIX_STATE_DIR say.
+
+    Raises:
+        StoreMissingError, SchemaError, StorePermissionError: there is no store that can be read.
+    """
+
+    def __init__(
+        self,
+        *,
+        root: str | None = None,
+        store: str | None = None,
+        state: str | None = None,
+        location: Location | None = None,
+    ) -> None:
+        if location is None:
+            location = _location(root, store, state)
+        self.location = location
+        if not os.path.isdir(location.real_store_dir):
+            raise StoreMissingError(
+                f"there is no store directory '{location.real_store_dir}': name another store with "
+                "--store, or make one with 'graft store init'",
+                path=location.real_store_dir,
+            )
+        check_schema(location.database_dir)
+        self._writable = self._may_write()
+        self._big_lock = (
+            shared_lock(os.path.join(location.database_dir, "big-lock"), "the big nix store lock")
+            if self._writable
+            else None
+        )
+        if self._big_lock is not None:
+            # Held until the store is closed: no newer Nix changes the schema under our feet.
+            self._big_lock.__enter__()
+        self._database = Database(
+            location.database_dir, location.store_dir, writable=self._writable
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the database and gives back the lock against schema upgrades."""
+        self._database.close()
+        if self._big_lock is not None:
+            self._big_lock.__exit__(None, None, None)
+            self._big_lock = None
+
+    @staticmethod
+    def create(location: Location) -> None:
+        """Makes a new empty store that Nix itself can open.
+
+        Raises:
+            StoreError: there is a store already, or it cannot be made.
+        """
+        if os.path.exists(os.path.join(location.database_dir, "schema")):
+            raise StoreError(
+                f"there is a store already: '{location.database_dir}' holds its database",
+                path=location.database_dir,
+            )
+        state = location.state_dir
+        try:
+            os.makedirs(os.path.join(location.real_store_dir, ".links"), exist_ok=True)
+            for name in ("db", "profiles", "temproots", "gcroots/auto"):
+                os.makedirs(os.path.join(state, name), exist_ok=True)
+            profiles = os.path.join(state, "gcroots", "profiles")
+            if not os.path.lexists(profiles):
+                os.symlink(os.path.join(state, "profiles"), profiles)
+            create_database(location.database_dir)
+        except OSError as error:
+            raise StoreError(
+                f"cannot make a store in '{error.filename}': {(error.strerror or '').lower()}",
+                path=error.filename,
+            ) from error
+
+    @property
+    def store_dir(self) -> StoreDir:
+        """The logical store directory."""
+        return self.location.store_dir
+
+    @property
+    def url(self) -> str:
+        """How messages name the store."""
+        return self.location.url
+
+    @property
+    def owner(self) -> tuple[int, int]:
+        """User and group of what is in the store.
+
+        The group of the store directory itself is that of the build users and of nothing in it, so
+        new paths get the group their owner would give them.
+        """
+        user = os.stat(self.location.real_store_dir).st_uid
+        if user == os.geteuid():
+            return user, os.getegid()
+        database = os.stat(self.location.database_dir)
+        return user, database.st_gid
+
+    def path_infos(self, paths: Iterable[StorePath]) -> dict[StorePath, PathInfo]:
+        """What is registered of those of `paths` that are valid."""
+        return self._database.path_infos(paths)
+
+    def tree(self, path: StorePath) -> str:
+        """Where the object of a path lies on the file system."""
+        return f"{self.location.real_store_dir}/{path}"
+
+    def _may_write(self) -> bool:
+        return all(
+            os.access(directory, os.W_OK | os.X_OK)
+            for directory in (self.location.real_store_dir, self.location.database_dir)
+        )
+
+    def check_writable(self) -> None:
+        """Raises StorePermissionError unless this user may write; changes nothing."""
+        if not self._writable:
+            raise StorePermissionError(
+                f"you may not write the store '{self.location.real_store_dir}': run as its owner",
+                path=self.location.real_store_dir,
+            )
+
+    def free_bytes(self) -> int:
+        """The room left on the store's file system for this user, in bytes."""
+        status = os.statvfs(self.location.real_store_dir)
+        return status.f_frsize * (status.f_bfree if os.geteuid() == 0 else status.f_bavail)
+
+    def collector_held_off(self) -> AbstractContextManager[None]:
+        """While entered, `nix-store --gc` waits; if one is running, it is waited for."""
+        return shared_lock(
+            os.path.join(self.location.state_dir, "gc.lock"), "a running garbage collector"
+        )
+
+    @contextmanager
+    def making(
+        self, paths: Sequence[StorePath], *, repair: Collection[StorePath] = ()
+    ) -> Iterator[LocalMaking]:
+        """Locks the paths; at the end registers all that were finished in one transaction.
+
+        Whatever way it is left, no temporary tree stays behind. If it is left by an exception
+        nothing is registered, and the trees that got their final names are removed at the next try.
+        """
+        self.check_writable()
+        with path_locks(self.tree(path) for path in paths):
+            making = LocalMaking(self, paths, repair)
+            try:
+                yield making
+                making.register(self._database)
+            finally:
+                making.clean()
+
+    def check_root_link(self, link: str) -> None:
+        """Raises RootLinkError unless `add_root` could make this link; changes nothing."""
+        roots.check_root_link(link, self.store_dir)
+
+    def add_root(self, link: str, path: StorePath) -> None:
+        """Makes `link` a symlink to the path and a garbage collector root of it."""
+        roots.add_root(link, path, self.store_dir, self.location.state_dir)
+
+
+class LocalMaking:
+    """Paths of a local store under their locks, until they are registered.
+
+    An unregistered tree under a final name is never trusted: Nix may have died while it wrote it.
+    Temporary trees are called `<hash part>-graft`: the collector deletes what it does not know in
+    the store directory, unless its hash part is that of a path somebody protects.
+    """
+
+    def __init__(
+        self, store: LocalStore, paths: Sequence[StorePath], repair: Collection[StorePath]
+    ) -> None:
+        self._store = store
+        valid = store.path_infos(paths)
+        on_disk = {path for path in paths if os.path.lexists(store.tree(path))}
+        self.missing = [path for path in paths if path not in valid or path in repair]
+        self.lost = [path for path in valid if path not in on_disk and path not in repair]
+        self._finished: list[PathInfo] = []
+        for path in self.missing:
+            remove_tree(self.staging(path))
+            remove_tree(self._aside(path))
+            if path not in valid:
+                remove_tree(store.tree(path))
+
+    def staging(self, path: StorePath) -> str:
+        """Where the tree of a missing path is to be made; nothing is there."""
+        return f"{self._store.location.real_store_dir}/{path.hash_part}-graft"
+
+    def _aside(self, path: StorePath) -> str:
+        """Where the tree that a repair replaces waits for its end."""
+        return f"{self.staging(path)}-old"
+
+    def finish(self, info: PathInfo) -> None:
+        """Gives a finished tree its final name; it is registered when the making ends."""
+        final = self._store.tree(info.path)
+        if os.path.lexists(final):
+            os.rename(final, self._aside(info.path))
+        os.rename(self.staging(info.path), final)
+        self._finished.append(info)
+
+    def register(self, database: Database) -> None:
+        """Makes what was finished valid, once its bytes are on the disk.
+
+        Nix's write-ahead log does not order the data of files before a commit: without the
+        syncfs a power cut could leave valid paths with empty files.
+        """
+        if not self._finished:
+            return
+        sync_file_system(self._store.location.real_store_dir)
+        now = int(time.time())
+        database.register([replace(info, registration_time=now) for info in self._finished])
+
+    def clean(self) -> None:
+        """Removes temporary trees."""
+        for path in self.missing:
+            remove_tree(self.staging(path))
+            remove_tree(self._aside(path))
+
+
+def _location(root: str | None, store: str | None, state: str | None) -> Location:
+    if root is not None:
+        return Location.at_root(root)
+    if store is not None and state is not None:
+        return Location.of_directories(store, state)
+    return Location.parse("auto", os.environ)

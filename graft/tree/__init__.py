@@ -1,0 +1,282 @@
+"""One directory tree on disk: copied with its references rewritten, read, dumped as NAR, removed.
+
+The work is one pass over the tree in the order of its NAR, done by the native kernel if that is in
+use, else by its pure twin in graft.tree.walk.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+from graft import kernel
+from graft.errors import GraftError
+from graft.tree.descent import MovedDirectoryError
+from graft.tree.failure import Failure, translated
+from graft.tree.removal import delete_tree
+from graft.tree.report import FileCounts, Found, TreeReport, Where
+from graft.tree.state import MTIME_1, WalkError
+from graft.tree.walk import walk_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from graft.kernel import Table
+
+    Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+    Sink = Callable[[memoryview], object]
+
+__all__ = [
+    "WINDOW",
+    "FileCounts",
+    "Found",
+    "TreeReport",
+    "copy_tree",
+    "make_symlink",
+    "read_tree",
+    "remove_tree",
+    "sync_file_system",
+]
+
+WINDOW: Final = 262_144
+"""Bytes read at a time: what was read is still in the cache when it is searched and hashed."""
+
+PLACES: Final[tuple[Where, ...]] = ("contents", "target", "name")
+
+
+def copy_tree(
+    source: Path,
+    target: Path,
+    table: Table | None,
+    *,
+    wanted: Table | None = None,
+    sink: Sink | None = None,
+    report: bool = False,
+    links: bool = True,
+    owner: tuple[int, int] | None = None,
+    window: int = WINDOW,
+) -> TreeReport:
+    """Copies a file, symlink or directory tree, its references rewritten, as a store object.
+
+    Contents, symlink targets and names are rewritten. What is made has the metadata of a store:
+    modification time 1, modes 0444 and 0555, symlinks as they are; extended attributes and
+    set-user-id bits are not copied. A file without a hit is hard-linked if it is canonical itself,
+    else shares its blocks, else is copied. Files that are hard links to each other stay so.
+
+    Args:
+        source: the tree's top; a symlink there is not followed.
+        target: what to make; must not exist.
+        table: what to rewrite; None or an empty table changes nothing.
+        wanted: what to look for in the result.
+        sink: takes the result's NAR in order, in pieces of 64 KiB or more as a rule; a piece is
+            valid during the call only.
+        report: list the places found, not only which of `wanted` were.
+        links: whether hard links to the original may be made; on overlayfs none are.
+        owner: user id and group id of what is made; None: of the effective user. Only files that
+            belong to that user are hard-linked.
+        window: bytes read at a time.
+
+    Raises:
+        UnsupportedFileError: the tree holds a device, a pipe or a socket.
+        NameCollisionError: two entries of one directory would get the same name.
+        ChangedFileError: a file changed while it was read.
+        NoSpaceError: the file system is full.
+        StorePermissionError: something may not be read or written.
+        TreeError: any other failure of a system call.
+
+    After an exception, whichever, of what was made nothing is left. What the sink raises is passed
+    on.
+    """
+    return _walk(
+        _path(source),
+        _path(target),
+        table=table,
+        wanted=wanted,
+        sink=sink,
+        report=report,
+        links=links,
+        owner=owner,
+        window=window,
+    )
+
+
+def read_tree(
+    source: Path,
+    *,
+    wanted: Table | None = None,
+    sink: Sink | None = None,
+    report: bool = False,
+    window: int = WINDOW,
+) -> TreeReport:
+    """Reads a file, symlink or directory tree: dumps it as NAR and searches it. Writes nothing.
+
+    Args:
+        source: the tree's top; a symlink there is not followed.
+        wanted: what to look for.
+        sink: as for `copy_tree`, whose errors apply as well.
+        report: list the places found, not only which of `wanted` were.
+        window: bytes read at a time.
+    """
+    return _walk(
+        _path(source),
+        None,
+        table=None,
+        wanted=wanted,
+        sink=sink,
+        report=report,
+        links=False,
+        owner=None,
+        window=window,
+    )
+
+
+def make_symlink(path: Path, leads_to: bytes, *, owner: tuple[int, int] | None = None) -> None:
+    """Makes a tree that is one symlink, with the metadata of a store object.
+
+    Args:
+        path: what to make; must not exist.
+        leads_to: the symlink's target.
+        owner: user id and group id; None: of the effective user.
+
+    Raises:
+        NoSpaceError, StorePermissionError, TreeError: as for `copy_tree`; nothing is left then.
+    """
+    top = _path(path)
+    call = "symlink"
+    begun = False
+    try:
+        os.symlink(leads_to, top)
+        begun = True
+        if owner is not None and owner != _effective_owner():
+            call = "lchown"
+            os.lchown(top, *owner)
+        call = "utimensat"
+        os.utime(top, ns=MTIME_1, follow_symlinks=False)
+    except BaseException as error:
+        if begun:
+            remove_tree(top)
+        if isinstance(error, OSError):
+            raise translated(Failure("system", error.errno or 0, call), top, top) from error
+        raise
+
+
+def remove_tree(path: Path) -> None:
+    """Removes a file, symlink or directory tree, read-only directories too.
+
+    No error if there is none. Files are unlinked and never changed, for they may have other names.
+
+    Raises:
+        StorePermissionError: something may not be removed.
+        TreeError: any other failure of a system call.
+    """
+    top = _path(path)
+    try:
+        delete_tree(top)
+    except MovedDirectoryError:
+        raise translated(Failure("changed", 0, "openat"), top, top) from None
+    except OSError as error:
+        failure = Failure("system", error.errno or 0, "remove")
+        raise translated(failure, top, top) from error
+
+
+def sync_file_system(path: Path) -> None:
+    """Returns when everything on the file system of `path` is on the disk.
+
+    Raises:
+        TreeError: the path cannot be opened, or the disk failed.
+    """
+    top = _path(path)
+    try:
+        if kernel.native is None:
+            os.close(os.open(top, os.O_RDONLY | os.O_CLOEXEC))
+            os.sync()
+        else:
+            kernel.native.syncfs(top)
+    except OSError as error:
+        failure = Failure("system", error.errno or 0, "syncfs")
+        raise translated(failure, top, top) from error
+
+
+def _walk(
+    source: bytes,
+    target: bytes | None,
+    *,
+    table: Table | None,
+    wanted: Table | None,
+    sink: Sink | None,
+    report: bool,
+    links: bool,
+    owner: tuple[int, int] | None,
+    window: int,
+) -> TreeReport:
+    """Walks with the kernel in use; leaves nothing behind if that fails."""
+    if window < 1:
+        raise ValueError("the window must be at least one byte")
+    walk: Callable[..., Any] = walk_tree
+    errors: tuple[type[Exception], ...] = (WalkError,)
+    if kernel.native is not None:
+        walk, errors = kernel.native.walk, (kernel.native.WalkError,)
+    user, group = owner or _effective_owner()
+    try:
+        numbers, seen, found = walk(
+            source,
+            target,
+            table=table,
+            wanted=wanted,
+            sink=sink,
+            report=report,
+            links=links,
+            reflinks=True,
+            owner=user,
+            group=group,
+            window=window,
+        )
+    except errors as error:
+        failure = Failure(*error.args)
+        raised: BaseException | None = error.__cause__
+    else:
+        return _report(numbers, seen, found)
+    if raised is None:
+        raised = translated(failure, source, target or source)
+    if failure.begun and target is not None:
+        try:
+            remove_tree(target)
+        except GraftError as error:
+            raised.add_note(f"what was made is still there: {error}")
+    raise raised
+
+
+def _report(
+    numbers: tuple[int, ...], seen: bytes, found: list[tuple[bytes, int, int, int, int]]
+) -> TreeReport:
+    nar_size, files_read, *files = numbers[:6]
+    directories, symlinks, read, written, shared, references, bare, overlapped = numbers[6:]
+    patched, linked, reflinked, copied = files
+    return TreeReport(
+        nar_size=nar_size,
+        files_read=files_read,
+        files=FileCounts(patched=patched, linked=linked, reflinked=reflinked, copied=copied),
+        directories=directories,
+        symlinks=symlinks,
+        bytes_read=read,
+        bytes_written=written,
+        bytes_shared=shared,
+        references=references,
+        bare=bare,
+        overlapped=overlapped,
+        found=tuple(
+            Found(file=file, offset=offset, index=index, stride=stride, where=PLACES[where])
+            for file, offset, index, stride, where in found
+        ),
+        seen=frozenset(index for index, flag in enumerate(seen) if flag),
+    )
+
+
+def _effective_owner() -> tuple[int, int]:
+    return os.geteuid(), os.getegid()
+
+
+def _path(path: Path) -> bytes:
+    """A path as the walk wants it: bytes, without slashes at its end."""
+    text = os.fsencode(path)
+    return text.rstrip(b"/") or text[:1]

@@ -1,0 +1,81 @@
+"""What a walk over one tree saw and did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Where = Literal["contents", "target", "name"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileCounts:
+    """The regular files that were made, by how.
+
+    Attributes:
+        patched: written with rewritten references.
+        linked: hard links, to the original or to a file made before in the same tree.
+        reflinked: files that share their blocks with the original.
+        copied: written as they were.
+    """
+
+    patched: int = 0
+    linked: int = 0
+    reflinked: int = 0
+    copied: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """One place of the result where a wanted reference stands.
+
+    Attributes:
+        file: path of the entry relative to the tree's top, in the result's names; empty for the
+            top itself.
+        offset: of the first character, in bytes from the start of the contents, of the symlink's
+            target, or of the entry's own name.
+        index: of the entry in the table of what was wanted.
+        stride: bytes a character: 1 (ASCII), 2 (UTF-16) or 4 (UTF-32).
+        where: in which of the three the reference stands.
+    """
+
+    file: bytes
+    offset: int
+    index: int
+    stride: int
+    where: Where
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreeReport:
+    """What a walk over one tree saw and did.
+
+    Attributes:
+        nar_size: of the result's NAR, in bytes.
+        files_read: regular files seen.
+        files: the regular files that were made; all zero where nothing was written.
+        directories: directories seen, the top included.
+        symlinks: symlinks seen.
+        bytes_read: of contents.
+        bytes_written: of the patched and the copied files.
+        bytes_shared: of the linked and the reflinked files.
+        references: hits rewritten, in contents, symlink targets and names.
+        bare: those of `references` whose hash part was not followed by the name.
+        overlapped: hits left alone because they begin inside a rewritten one.
+        found: where the wanted references stand, if that was asked for, in the order of the walk.
+        seen: indices of the wanted entries that stand anywhere in the result.
+    """
+
+    nar_size: int
+    files_read: int
+    files: FileCounts
+    directories: int
+    symlinks: int
+    bytes_read: int
+    bytes_written: int
+    bytes_shared: int
+    references: int
+    bare: int
+    overlapped: int
+    found: tuple[Found, ...]
+    seen: frozenset[int]

@@ -1,0 +1,77 @@
+"""Threads that share one piece of work, and stop together when one of them fails."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed, wait
+from types import TracebackType
+from typing import Self, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class StoppedError(Exception):
+    """Another thread failed: this one's work is not wanted any more."""
+
+
+def usable_processors() -> int:
+    """The processors this process may run on."""
+    return len(os.sched_getaffinity(0))
+
+
+class Workers:
+    """A pool of threads.
+
+    Args:
+        jobs: how many; the number of usable processors if None.
+        on_bytes: told of progress in bytes, from any thread.
+    """
+
+    def __init__(self, jobs: int | None, on_bytes: Callable[[int], object] | None = None) -> None:
+        self._pool = ThreadPoolExecutor(jobs or usable_processors(), thread_name_prefix="graft")
+        self._stop = threading.Event()
+        self._on_bytes = on_bytes
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is not None:
+            self._stop.set()
+        self._pool.shutdown(cancel_futures=True)
+
+    def progress(self, size: int) -> None:
+        """Reports bytes done; the work calls it often, for it is also where a thread stops.
+
+        Raises:
+            StoppedError: another thread failed.
+        """
+        if self._stop.is_set():
+            raise StoppedError
+        if self._on_bytes is not None:
+            self._on_bytes(size)
+
+    def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """Does the work on every item, and yields the results as they come, in any order.
+
+        When one fails, or the caller stops iterating by an exception, no thread is still at work
+        on an item once this raises.
+        """
+        futures = [self._pool.submit(work, item) for item in items]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BaseException:
+            self._stop.set()
+            for future in futures:
+                future.cancel()
+            wait(futures)
+            raise

@@ -1,0 +1,58 @@
+"""What every test may rely on: the real tools, the golden files, and which kernel is at work."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from graft import kernel
+
+_REQUIRE_ALL = os.environ.get("GRAFT_TEST_REQUIRE_ALL") == "1"
+_TOOLS = {"nix": ["nix-store", "nix-build", "nix"], "sanitize": ["gcc"]}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--accept", action="store_true", help="write what the tests got into the golden files"
+    )
+
+
+def pytest_report_header() -> list[str]:
+    tools = {tool for names in _TOOLS.values() for tool in names}
+    found = ", ".join(sorted(tool for tool in tools if shutil.which(tool))) or "none"
+    return [f"graft kernel: {kernel.NAME}; tools: {found}; everything required: {_REQUIRE_ALL}"]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker, tools in _TOOLS.items():
+        missing = [tool for tool in tools if shutil.which(tool) is None]
+        if item.get_closest_marker(marker) is not None and missing:
+            reason = f"not installed: {', '.join(missing)}"
+            if _REQUIRE_ALL:
+                pytest.fail(reason, pytrace=False)
+            pytest.skip(reason)
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Golden:
+    """Compares a text with the golden file of that name beside the test."""
+    return Golden(
+        request.path.parent / "golden", accept=bool(request.config.getoption("--accept"))
+    )
+
+
+class Golden:
+    def __init__(self, directory: Path, *, accept: bool) -> None:
+        self._directory = directory
+        self._accept = accept
+
+    def check(self, name: str, text: str) -> None:
+        file = self._directory / name
+        if self._accept:
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+        assert file.exists(), f"no golden file {file}: run with --accept and review it"
+        assert text == file.read_text(encoding="utf-8")

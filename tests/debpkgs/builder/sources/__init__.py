@@ -1,0 +1,1 @@
+"""The directory Nix imports as the builds' Python sources."""

@@ -1,0 +1,105 @@
+"""Which two versions of a library the old and the new root have, and where the new one is from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from .index import Index, PackageIndexError
+from .replacement import Edit
+
+# What the figures in the documentation were measured with; used where apt still offers both.
+PINNED_OPENSSL = ("3.0.20-1~deb12u2", "3.0.22-1~deb12u2")
+
+How = Literal["pinned", "apt", "edited"]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What was replaced: the derivation, its versions, and how the new one came about."""
+
+    name: str
+    old_version: str
+    new_version: str
+    how: How
+
+    @property
+    def equal_length(self) -> bool:
+        """Whether the store names are of one length; else rebuilt ELF files are no ground truth.
+
+        patchelf lays out the string table of a file by the length of its search path.
+        """
+        return self.how == "edited" or len(self.old_version) == len(self.new_version)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How one root is made: pinned versions by source package, and edited archives."""
+
+    pins: Mapping[str, str] = field(default_factory=dict)
+    edits: tuple[Edit, ...] = ()
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The old root's choice, the new root's, and what that amounts to."""
+
+    old: Choice
+    new: Choice
+    variant: Variant
+
+
+# For libraries of which apt has one version: (derivation, package, text in it).
+EDITED: Mapping[str, tuple[str, str, Callable[[str], str]]] = {
+    "zlib": ("zlib1g", "zlib1g", lambda upstream: f" {upstream} Copyright"),
+    "glibc": ("glibc", "libc6", lambda upstream: f"stable release version {upstream}"),
+}
+NAMES = ("openssl", *EDITED)
+
+
+def choose(name: str, index: Index) -> Pair:
+    """The pair for `openssl`, `zlib` or `glibc`; all three have the same old root."""
+    base, openssl = _openssl(index)
+    if name == "openssl":
+        return openssl
+    if name not in EDITED:
+        raise ValueError(f"no variant {name!r}: choose {', '.join(NAMES)}")
+    derivation, package, text = EDITED[name]
+    candidate = index.candidate(package, base.pins)
+    if candidate is None:
+        raise PackageIndexError(f"apt does not know {package}")
+    return _edited(base, derivation, package, candidate.version, text(_upstream(candidate.version)))
+
+
+def _openssl(index: Index) -> tuple[Choice, Pair]:
+    versions = list(index.versions("libssl3"))
+    if not versions:
+        raise PackageIndexError("apt does not know libssl3: run `apt-get update` first")
+    how: How = "pinned" if set(PINNED_OPENSSL) <= set(versions) else "apt"
+    if how == "apt" and len(versions) == 1:
+        base = Choice({"openssl": versions[0]})
+        text = f"OpenSSL {_upstream(versions[0])} "
+        return base, _edited(base, "openssl", "libssl3", versions[0], text)
+    old, new = PINNED_OPENSSL if how == "pinned" else (versions[-2], versions[-1])
+    base = Choice({"openssl": old})
+    return base, Pair(base, Choice({"openssl": new}), Variant("openssl", old, new, how))
+
+
+def _edited(base: Choice, derivation: str, package: str, version: str, text: str) -> Pair:
+    changed = bump(text)
+    edit = Edit(package, text.encode(), changed.encode())
+    variant = Variant(derivation, version, f"{version} edited: {changed.strip()!r}", "edited")
+    return Pair(base, Choice(base.pins, (edit,)), variant)
+
+
+def bump(text: str) -> str:
+    """A text with its last digit changed to another one: a version as long as the old one."""
+    place = max(i for i, character in enumerate(text) if character.isdigit())
+    return f"{text[:place]}{(int(text[place]) + 1) % 10}{text[place + 1 :]}"
+
+
+def _upstream(version: str) -> str:
+    """The upstream version in a Debian one, as the library itself prints it."""
+    plain = version.rpartition(":")[2].rpartition("-")[0]
+    return plain.partition("+")[0].partition(".dfsg")[0]
