@@ -13,7 +13,6 @@ from graft.formats.store_path import StoreDir, StorePath
 from graft.kernel import Table
 from graft.tree import TreeReport, copy_tree, read_tree
 
-
 _STORE_TIME = 1_000_000_000  # ns; every file in a store is from the second after the epoch
 
 

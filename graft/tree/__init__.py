@@ -15,7 +15,7 @@ from graft.tree.descent import MovedDirectoryError
 from graft.tree.failure import Failure, translated
 from graft.tree.removal import delete_tree
 from graft.tree.report import FileCounts, Found, TreeReport, Where
-from graft.tree.state import MTIME_1, WalkError
+from graft.tree.state import WalkError
 from graft.tree.walk import walk_tree
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ __all__ = [
     "Found",
     "TreeReport",
     "copy_tree",
-    "make_symlink",
     "read_tree",
     "remove_tree",
     "sync_file_system",
@@ -130,36 +129,6 @@ def read_tree(
     )
 
 
-def make_symlink(path: Path, leads_to: bytes, *, owner: tuple[int, int] | None = None) -> None:
-    """Makes a tree that is one symlink, with the metadata of a store object.
-
-    Args:
-        path: what to make; must not exist.
-        leads_to: the symlink's target.
-        owner: user id and group id; None: of the effective user.
-
-    Raises:
-        NoSpaceError, StorePermissionError, TreeError: as for `copy_tree`; nothing is left then.
-    """
-    top = _path(path)
-    call = "symlink"
-    begun = False
-    try:
-        os.symlink(leads_to, top)
-        begun = True
-        if owner is not None and owner != _effective_owner():
-            call = "lchown"
-            os.lchown(top, *owner)
-        call = "utimensat"
-        os.utime(top, ns=MTIME_1, follow_symlinks=False)
-    except BaseException as error:
-        if begun:
-            remove_tree(top)
-        if isinstance(error, OSError):
-            raise translated(Failure("system", error.errno or 0, call), top, top) from error
-        raise
-
-
 def remove_tree(path: Path) -> None:
     """Removes a file, symlink or directory tree, read-only directories too.
 
@@ -249,12 +218,12 @@ def _walk(
 def _report(
     numbers: tuple[int, ...], seen: bytes, found: list[tuple[bytes, int, int, int, int]]
 ) -> TreeReport:
-    nar_size, files_read, *files = numbers[:6]
+    nar_size, regular_files, *files = numbers[:6]
     directories, symlinks, read, written, shared, references, bare, overlapped = numbers[6:]
     patched, linked, reflinked, copied = files
     return TreeReport(
         nar_size=nar_size,
-        files_read=files_read,
+        regular_files=regular_files,
         files=FileCounts(patched=patched, linked=linked, reflinked=reflinked, copied=copied),
         directories=directories,
         symlinks=symlinks,

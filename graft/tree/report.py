@@ -52,7 +52,7 @@ class TreeReport:
 
     Attributes:
         nar_size: of the result's NAR, in bytes.
-        files_read: regular files seen.
+        regular_files: regular files seen.
         files: the regular files that were made; all zero where nothing was written.
         directories: directories seen, the top included.
         symlinks: symlinks seen.
@@ -67,7 +67,7 @@ class TreeReport:
     """
 
     nar_size: int
-    files_read: int
+    regular_files: int
     files: FileCounts
     directories: int
     symlinks: int

@@ -17,12 +17,18 @@ How = Literal["pinned", "apt", "edited"]
 
 @dataclass(frozen=True)
 class Variant:
-    """What was replaced: the derivation, its versions, and how the new one came about."""
+    """What was replaced: the derivation, its Debian versions, and how the new one came about.
+
+    `old_text` and `new_text` are the versions as the library itself tells them, of equal length
+    unless `how` is "apt".
+    """
 
     name: str
     old_version: str
     new_version: str
     how: How
+    old_text: str
+    new_text: str
 
     @property
     def equal_length(self) -> bool:
@@ -50,11 +56,12 @@ class Pair:
     variant: Variant
 
 
-# For libraries of which apt has one version: (derivation, package, text in it).
-EDITED: Mapping[str, tuple[str, str, Callable[[str], str]]] = {
-    "zlib": ("zlib1g", "zlib1g", lambda upstream: f" {upstream} Copyright"),
-    "glibc": ("glibc", "libc6", lambda upstream: f"stable release version {upstream}"),
-}
+# For libraries of which apt has one version: the package, and what precedes the version in the
+# text to change. zlib's version stands alone in what zlibVersion() returns; glibc's is part of
+# its symbols' versions as well, which must stay, so there only the library's banner changes.
+EDITED = {"zlib": ("zlib1g", ""), "glibc": ("libc6", "release version ")}
+_DERIVATIONS = {"zlib": "zlib1g"}  # where it is not the variant's own name
+
 NAMES = ("openssl", *EDITED)
 
 
@@ -65,11 +72,11 @@ def choose(name: str, index: Index) -> Pair:
         return openssl
     if name not in EDITED:
         raise ValueError(f"no variant {name!r}: choose {', '.join(NAMES)}")
-    derivation, package, text = EDITED[name]
+    package, context = EDITED[name]
     candidate = index.candidate(package, base.pins)
     if candidate is None:
         raise PackageIndexError(f"apt does not know {package}")
-    return _edited(base, derivation, package, candidate.version, text(_upstream(candidate.version)))
+    return _edited(base, _DERIVATIONS.get(name, name), package, candidate.version, context)
 
 
 def _openssl(index: Index) -> tuple[Choice, Pair]:
@@ -79,22 +86,23 @@ def _openssl(index: Index) -> tuple[Choice, Pair]:
     how: How = "pinned" if set(PINNED_OPENSSL) <= set(versions) else "apt"
     if how == "apt" and len(versions) == 1:
         base = Choice({"openssl": versions[0]})
-        text = f"OpenSSL {_upstream(versions[0])} "
-        return base, _edited(base, "openssl", "libssl3", versions[0], text)
+        return base, _edited(base, "openssl", "libssl3", versions[0], "OpenSSL ")
     old, new = PINNED_OPENSSL if how == "pinned" else (versions[-2], versions[-1])
     base = Choice({"openssl": old})
-    return base, Pair(base, Choice({"openssl": new}), Variant("openssl", old, new, how))
+    variant = Variant("openssl", old, new, how, _upstream(old), _upstream(new))
+    return base, Pair(base, Choice({"openssl": new}), variant)
 
 
-def _edited(base: Choice, derivation: str, package: str, version: str, text: str) -> Pair:
-    changed = bump(text)
-    edit = Edit(package, text.encode(), changed.encode())
-    variant = Variant(derivation, version, f"{version} edited: {changed.strip()!r}", "edited")
+def _edited(base: Choice, derivation: str, package: str, version: str, context: str) -> Pair:
+    old = _upstream(version)
+    new = bump(old)
+    edit = Edit(package, f"{context}{old}".encode(), f"{context}{new}".encode())
+    variant = Variant(derivation, version, f"{version} edited", "edited", old, new)
     return Pair(base, Choice(base.pins, (edit,)), variant)
 
 
 def bump(text: str) -> str:
-    """A text with its last digit changed to another one: a version as long as the old one."""
+    """A version with its last digit changed to another one: as long as the old one."""
     place = max(i for i, character in enumerate(text) if character.isdigit())
     return f"{text[:place]}{(int(text[place]) + 1) % 10}{text[place + 1 :]}"
 
