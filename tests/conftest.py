@@ -39,9 +39,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture
 def golden(request: pytest.FixtureRequest) -> Golden:
     """Compares a text with the golden file of that name beside the test."""
-    return Golden(
-        request.path.parent / "golden", accept=bool(request.config.getoption("--accept"))
-    )
+    return Golden(request.path.parent / "golden", accept=bool(request.config.getoption("--accept")))
 
 
 class Golden:

@@ -59,6 +59,7 @@ def _print_version(ctx: click.Context, _parameter: click.Parameter, value: bool)
 
 @click.group(
     cls=_LazyGroup,
+    no_args_is_help=False,
     epilog="Example: graft apply ./result --replace OLD=NEW --add-root ./patched",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
@@ -93,7 +94,7 @@ def run(arguments: Sequence[str]) -> int:
         print("graft: interrupted", file=sys.stderr)
         return INTERRUPTED
     except click.ClickException as error:
-        return _fail("usage", _sentence(error.format_message()), {}, settings, arguments)
+        return _fail("usage", _sentence(error), {}, settings, arguments)
     except GraftError as error:
         return _fail(error.kind, error.message, error.fields, settings, arguments)
     except OSError as error:
@@ -117,10 +118,12 @@ def _run(arguments: list[str], settings: Settings) -> int:
     return status if isinstance(status, int) else 0
 
 
-def _sentence(message: str) -> str:
-    """A sentence of click's in the form of ours: lower case, no full stop."""
-    message = " ".join(message.split()).removesuffix(".")
-    return message[:1].lower() + message[1:]
+def _sentence(error: click.ClickException) -> str:
+    """A sentence of click's in the form of ours: lower case, one line, and what to do."""
+    message = " ".join(error.format_message().split()).removesuffix(".")
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "graft"
+    return f"{message[:1].lower()}{message[1:]}; see '{command} --help'"
 
 
 def _fail(

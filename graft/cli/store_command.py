@@ -12,7 +12,7 @@ from graft.store.local import LocalStore
 from graft.store.location import Location
 
 
-@click.group("store", epilog="Example: graft store init /srv/my-store")
+@click.group("store", no_args_is_help=False, epilog="Example: graft store init /srv/my-store")
 @common_options
 def command() -> None:
     """Make a store."""

@@ -15,6 +15,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(__GNUC__)
+#define NEVER_INLINE __attribute__((noinline))
+#else
+#define NEVER_INLINE
+#endif
+
 /* The alphabet lacks e, o, t and u. */
 static const uint8_t is_character[256] = {
     ['0'] = 1, ['1'] = 1, ['2'] = 1, ['3'] = 1, ['4'] = 1, ['5'] = 1, ['6'] = 1, ['7'] = 1,
@@ -22,6 +28,15 @@ static const uint8_t is_character[256] = {
     ['h'] = 1, ['i'] = 1, ['j'] = 1, ['k'] = 1, ['l'] = 1, ['m'] = 1, ['n'] = 1, ['p'] = 1,
     ['q'] = 1, ['r'] = 1, ['s'] = 1, ['v'] = 1, ['w'] = 1, ['x'] = 1, ['y'] = 1, ['z'] = 1,
 };
+
+/* 1 if `byte` is no character, else 0: is_character by arithmetic. */
+static inline uint8_t is_other(uint8_t byte)
+{
+    uint8_t digit = (uint8_t)(byte - '0') < 10;
+    uint8_t letter = (uint8_t)(byte - 'a') < 26;
+    uint8_t missing = (byte == 'e') | (byte == 'o') | ((byte & 0xFE) == 't'); /* or 'u' */
+    return (uint8_t)(((digit | letter) ^ 1) | missing);
+}
 
 /* ---- the table ---- */
 
@@ -39,8 +54,8 @@ struct graft_table {
     size_t count, span;
     entry *entries;
     uint8_t *text;
-    uint64_t *filter;      /* one bit for each value of filter_bit */
-    unsigned filter_shift; /* 64 - log2(bits of the filter) */
+    uint8_t *filter;
+    unsigned filter_shift; /* 64 - log2(bytes of the filter) */
     slot *slots;           /* open addressing, linear probing, at most half full */
     size_t slot_mask;
 };
@@ -52,11 +67,22 @@ static uint64_t load64(const uint8_t *bytes)
     return word;
 }
 
-/* The filter sees a window's first 8 characters only: one load, one multiplication, one bit. The
- * product's high bits depend on every bit of the factor. */
-static inline size_t filter_bit(const uint8_t *characters, unsigned shift)
+/* The filter judges GROUP windows at once. Windows i to i + 7 all hold the 16 characters from i + 7
+ * on: the last as its characters 0 to 15, the first as its characters 7 to 22. So for every entry
+ * and every t below 8 the filter has bit t set in two bytes: those that characters t to t + 7 and
+ * t + 8 to t + 15 select. The two bytes that the text's 16 characters select, ANDed, then tell
+ * which windows to look at: few by chance, for both would have to err. */
+enum { GROUP = 8 };
+
+/* The high bits of a product depend on every bit of the factor. */
+static inline size_t first_byte(const uint8_t *characters, unsigned shift)
 {
     return (size_t)(load64(characters) * UINT64_C(0x9E3779B97F4A7C15) >> shift);
+}
+
+static inline size_t second_byte(const uint8_t *characters, unsigned shift)
+{
+    return (size_t)(load64(characters + 8) * UINT64_C(0xC2B2AE3D27D4EB4F) >> shift);
 }
 
 /* Of all 32 characters: store paths may well agree in their first 8. */
@@ -89,8 +115,10 @@ static size_t look_up(const graft_table *table, const uint8_t *characters)
 static void enter(graft_table *table, size_t index)
 {
     const uint8_t *characters = table->entries[index].old_base;
-    size_t bit = filter_bit(characters, table->filter_shift);
-    table->filter[bit / 64] |= UINT64_C(1) << bit % 64;
+    for (unsigned t = 0; t < GROUP; t++) {
+        table->filter[first_byte(characters + t, table->filter_shift)] |= (uint8_t)(1u << t);
+        table->filter[second_byte(characters + t, table->filter_shift)] |= (uint8_t)(1u << t);
+    }
     uint64_t hash = hash_of(characters);
     size_t at = (size_t)hash & table->slot_mask;
     while (table->slots[at].index != 0)
@@ -101,8 +129,8 @@ static void enter(graft_table *table, size_t index)
 
 graft_table *graft_table_new(const graft_entry *entries, size_t count)
 {
-    if (count > UINT32_MAX / 32)
-        return NULL; /* hits number entries with 32 bits; the filter needs some 32 bits for each */
+    if (count > UINT32_MAX / 64)
+        return NULL; /* hits number entries with 32 bits; the filter has up to 64 bytes for each */
     size_t text_length = 0, longest = 0, slots = 4;
     for (size_t i = 0; i < count; i++) {
         text_length += 2 * entries[i].length;
@@ -111,9 +139,9 @@ graft_table *graft_table_new(const graft_entry *entries, size_t count)
     }
     while (slots < 2 * count)
         slots *= 2;
-    unsigned filter_log = 12; /* 512 bytes: no entry count is too small for that */
-    while (UINT64_C(1) << filter_log < 16 * (uint64_t)count)
-        filter_log++; /* of windows that are no hit, at most one in 16 passes */
+    unsigned filter_log = 12; /* few entries pay no more than the cache has to spare */
+    while (UINT64_C(1) << filter_log < 32 * (uint64_t)count)
+        filter_log++; /* at most 2 bits of 32 are set; of windows that are no hit 1 in 256 passes */
 
     graft_table *table = calloc(1, sizeof *table);
     if (table == NULL)
@@ -122,7 +150,7 @@ graft_table *graft_table_new(const graft_entry *entries, size_t count)
     table->span = count == 0 ? 0 : 4 * longest - 3;
     table->entries = calloc(count + 1, sizeof *table->entries);
     table->text = malloc(text_length + 1);
-    table->filter = calloc((size_t)1 << (filter_log - 6), sizeof *table->filter);
+    table->filter = calloc((size_t)1 << filter_log, sizeof *table->filter);
     table->filter_shift = 64 - filter_log;
     table->slots = calloc(slots, sizeof *table->slots);
     table->slot_mask = slots - 1;
@@ -315,27 +343,67 @@ static void consider(search *s, size_t offset, unsigned stride, const uint8_t *c
     }
 }
 
+/* `possible`: the filter's byte for the first of a group's windows. Kept out of slide's loop, whose
+ * registers it would take. */
+static NEVER_INLINE void consider_group(search *s, size_t offset, unsigned stride,
+                                        const uint8_t *characters, size_t windows,
+                                        unsigned possible)
+{
+    for (size_t j = 0; j < GROUP && j < windows; j++)
+        if (possible >> (GROUP - 1 - j) & 1)
+            consider(s, offset + j * stride, stride, characters + j);
+}
+
 static void slide(search *s, size_t offset, unsigned stride, const uint8_t *characters,
                   size_t windows)
 {
-    const uint64_t *filter = s->table->filter;
-    unsigned shift = s->table->filter_shift;
-    for (size_t i = 0; i < windows; i++) {
-        size_t bit = filter_bit(characters + i, shift);
-        if (filter[bit / 64] >> bit % 64 & 1)
-            consider(s, offset + i * stride, stride, characters + i);
+    const uint8_t *filter = s->table->filter;
+    const unsigned shift = s->table->filter_shift;
+    for (size_t i = 0; i < windows; i += GROUP) {
+        const uint8_t *common = characters + i + GROUP - 1;
+        unsigned possible = filter[first_byte(common, shift)] & filter[second_byte(common, shift)];
+        if (possible != 0)
+            consider_group(s, offset + i * stride, stride, characters + i, windows - i, possible);
     }
 }
 
 /* Windows looked at in one go: runs may be as long as the file, and are read while in the cache. */
-enum { BLOCK = 4096, OVERLAP = GRAFT_HASH_LENGTH - 1 };
+enum { BLOCK = 4096, OVERLAP = GRAFT_HASH_LENGTH - 1, MOST = BLOCK + OVERLAP };
+
+/* The characters of the run of stride 1 from `at` on, MOST at most. */
+static size_t plain_run(const search *s, size_t at)
+{
+    const uint8_t *here = s->bytes + at;
+    size_t most = s->length - at < MOST ? s->length - at : MOST, count = 0;
+    /* 32 at a time without a branch: compilers make SIMD of this, as they do not of a table. */
+    for (; count + 32 <= most; count += 32) {
+        uint8_t other = 0;
+        for (size_t i = 0; i < 32; i++)
+            other |= is_other(here[count + i]);
+        if (other)
+            break;
+    }
+    while (count < most && is_character[here[count]])
+        count++;
+    return count;
+}
+
+/* The characters of the run of stride 2 or 4 from `at` on, MOST at most, gathered. */
+static size_t wide_run(const search *s, size_t at, unsigned stride, uint8_t *gathered)
+{
+    size_t count = 1;
+    gathered[0] = s->bytes[at];
+    while (count < MOST && goes_on(s, at, stride))
+        gathered[count++] = s->bytes[at += stride];
+    return count;
+}
 
 /* Finds the hits in the run around the probe at p. Returns where the run ends, in bytes; p if the
  * probe is not in a run after all. */
 static size_t decide(search *s, size_t p, unsigned stride)
 {
     const uint8_t *bytes = s->bytes;
-    uint8_t gathered[BLOCK + OVERLAP];
+    uint8_t gathered[MOST];
     size_t at = p;
     if (stride > 1)
         while (bytes[at] == 0)
@@ -347,14 +415,7 @@ static size_t decide(search *s, size_t p, unsigned stride)
         at -= stride;
 
     for (;;) { /* `at` is a character of the run; windows before it are done */
-        size_t count = 1, end = at;
-        gathered[0] = bytes[at];
-        if (stride == 1)
-            while (count < BLOCK + OVERLAP && ++end < s->length && is_character[bytes[end]])
-                count++;
-        else
-            while (count < BLOCK + OVERLAP && goes_on(s, end, stride))
-                gathered[count++] = bytes[end += stride];
+        size_t count = stride == 1 ? plain_run(s, at) : wide_run(s, at, stride, gathered);
         if (count > OVERLAP) {
             size_t windows = count - OVERLAP;
             size_t wanted = s->limit > at ? (s->limit - at - 1) / stride + 1 : 0;
@@ -362,7 +423,7 @@ static size_t decide(search *s, size_t p, unsigned stride)
                 windows = wanted;
             slide(s, at, stride, stride == 1 ? bytes + at : gathered, windows);
         }
-        if (count < BLOCK + OVERLAP || at >= s->limit || s->short_of_memory)
+        if (count < MOST || at >= s->limit || s->short_of_memory)
             return at + (count - 1) * stride + 1;
         at += (size_t)BLOCK * stride;
     }

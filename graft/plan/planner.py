@@ -34,7 +34,7 @@ class Plan:
         rewrites: references before referrers.
         aliases: in the order of their names.
         moved: ρ of every path that does not stay, as its referrers see it: an alias where the
-            names' lengths differ.
+            names' lengths differ and there are referrers.
         new_roots: where each root ends up; never an alias.
         new_references: the new closure: for each path its references there, without itself.
         warnings: in the order of kind and path.
@@ -168,7 +168,10 @@ class _Ends:
             else:
                 ends._rewrite(path, graph.successors(path), closure.infos[path].nar_size)
         used = {new for rewrite in ends.rewrites for new in rewrite.references.values()}
-        ends.aliases = {old: alias for old, alias in ends.aliases.items() if alias.path in used}
+        for old, alias in list(ends.aliases.items()):
+            if alias.path not in used:
+                del ends.aliases[old]
+                ends.moved[old] = alias.target
         return ends
 
     def at(self, path: StorePath) -> StorePath:

@@ -55,9 +55,9 @@ def plan_warnings(situation: Situation) -> tuple[PlanWarning, ...]:
 
 
 def _above_replaced(situation: Situation) -> set[StorePath]:
-    """The replaced paths the plan meets, and everything above them."""
-    met = [old for old in situation.last if old in situation.walked]
-    return reachable(situation.closure.graph.reverse(copy=False), met)
+    """The replaced paths, and everything above them, cut off or not."""
+    olds = [old for old in situation.last if old in situation.closure]
+    return reachable(situation.closure.graph.reverse(copy=False), olds)
 
 
 def _self_replacements(situation: Situation) -> Iterator[PlanWarning]:
@@ -73,8 +73,15 @@ def _self_replacements(situation: Situation) -> Iterator[PlanWarning]:
 
 def _unused_replacements(situation: Situation) -> Iterator[PlanWarning]:
     full = situation.closure.store_dir.path
+    used = {old for old in situation.last if old in situation.walked}
+    waiting = list(used)
+    while waiting:  # a chain that is followed makes use of each of its links
+        new = situation.replacements[waiting.pop()]
+        if new in situation.last and new not in used:
+            used.add(new)
+            waiting.append(new)
     for old in situation.last:
-        if old not in situation.walked:
+        if old not in used:
             yield PlanWarning(
                 kind="unused-replacement",
                 path=old,

@@ -109,6 +109,8 @@ class LocalStore:
             if not os.path.lexists(profiles):
                 os.symlink(os.path.join(state, "profiles"), profiles)
             create_database(location.database_dir)
+            with shared_lock(location.collector_lock, "a running garbage collector"):
+                pass
         except OSError as error:
             raise StoreError(
                 f"cannot make a store in '{error.filename}': {(error.strerror or '').lower()}",
@@ -167,9 +169,7 @@ class LocalStore:
 
     def collector_held_off(self) -> AbstractContextManager[None]:
         """While entered, `nix-store --gc` waits; if one is running, it is waited for."""
-        return shared_lock(
-            os.path.join(self.location.state_dir, "gc.lock"), "a running garbage collector"
-        )
+        return shared_lock(self.location.collector_lock, "a running garbage collector")
 
     @contextmanager
     def making(
@@ -177,8 +177,7 @@ class LocalStore:
     ) -> Iterator[LocalMaking]:
         """Locks the paths; at the end registers all that were finished in one transaction.
 
-        Whatever way it is left, no temporary tree stays behind. If it is left by an exception
-        nothing is registered, and the trees that got their final names are removed at the next try.
+        If it is left by an exception nothing is registered, and nothing that was made stays.
         """
         self.check_writable()
         with path_locks(self.tree(path) for path in paths):
@@ -186,6 +185,9 @@ class LocalStore:
             try:
                 yield making
                 making.register(self._database)
+            except BaseException:
+                making.undo()
+                raise
             finally:
                 making.clean()
 
@@ -248,6 +250,13 @@ class LocalMaking:
         sync_file_system(self._store.location.real_store_dir)
         now = int(time.time())
         database.register([replace(info, registration_time=now) for info in self._finished])
+
+    def undo(self) -> None:
+        """Takes back every final name that was given; what a repair replaced returns."""
+        for info in self._finished:
+            remove_tree(self._store.tree(info.path))
+            if os.path.lexists(self._aside(info.path)):
+                os.rename(self._aside(info.path), self._store.tree(info.path))
 
     def clean(self) -> None:
         """Removes temporary trees."""

@@ -36,6 +36,11 @@ class Location:
         return os.path.join(self.state_dir, "db")
 
     @property
+    def collector_lock(self) -> str:
+        """The file the garbage collector locks while it deletes."""
+        return os.path.join(self.state_dir, "gc.lock")
+
+    @property
     def url(self) -> str:
         """The `--store` URL that names this location."""
         if self.real_store_dir != self.store_dir:

@@ -124,16 +124,19 @@ def _load(record: Path) -> Built | None:
     if not record.exists():
         return None
     values = json.loads(record.read_text())
-    if not all(os.path.lexists(values[root]) for root in ("old_root", "new_root")):
+    try:
+        built = Built(
+            directory=record.parent,
+            store=PrivateStore.under(record.parent),
+            old_root=values["old_root"],
+            new_root=values["new_root"],
+            replacements=values["replacements"],
+            variant=Variant(**values["variant"]),
+        )
+    except (KeyError, TypeError):  # recorded by an earlier version of this module
         return None
-    return Built(
-        directory=record.parent,
-        store=PrivateStore.under(record.parent),
-        old_root=values["old_root"],
-        new_root=values["new_root"],
-        replacements=values["replacements"],
-        variant=Variant(**values["variant"]),
-    )
+    there = os.path.lexists(built.old_root) and os.path.lexists(built.new_root)
+    return built if there else None
 
 
 def _own_sources() -> str:

@@ -47,10 +47,11 @@ DROP = frozenset(
     {("ca-certificates", "openssl"), ("libc6", "libgcc-s1"), ("libtinfo6", "ncurses-base")}
 )
 
-# What Debian finds under /etc or /usr/share whether a dependency says so or not.
+# What Debian finds in its place whether a dependency says so or not.
 ADD: Mapping[str, tuple[str, ...]] = {
     "curl": ("ca-certificates",),
     "git": ("ca-certificates",),
+    "libreoffice-common": ("grep", "sed"),
     "openssl": ("ca-certificates",),
     "python3.11": ("tzdata",),
 }

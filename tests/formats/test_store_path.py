@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import subprocess
 from pathlib import Path
 
@@ -114,7 +115,7 @@ def test_the_package_name_is_that_of_parse_drv_name(name: str, package_name: str
 
 
 @pytest.mark.nix
-@pytest.mark.parametrize("name", ["openssl-3.0.20-bin", "foo-", "foo--1", "a-b-1c-d", "gtk+-2", "x"])
+@pytest.mark.parametrize("name", ["openssl-3.0.20-bin", "foo-", "foo--1", "a-b-1c-d", "gtk+-2"])
 def test_nix_splits_package_names_the_same_way(name: str) -> None:
     result = subprocess.run(
         ["nix-instantiate", "--eval", "-E", f'(builtins.parseDrvName "{name}").name'],
@@ -125,34 +126,27 @@ def test_nix_splits_package_names_the_same_way(name: str) -> None:
     assert result.stdout.strip() == f'"{StorePath(f"{HASH}-{name}").package_name}"'
 
 
+_THREE_PATHS = """
+[ (builtins.toFile "t" "hello\\n")
+  (builtins.path { path = FILE; name = "r"; })
+  (builtins.path { path = FILE; name = "f"; recursive = false; }) ]
+"""
+
+
 @pytest.mark.nix
 def test_nix_gives_text_and_files_the_same_paths(tmp_path: Path) -> None:
     file = tmp_path / "hello.txt"
     file.write_bytes(b"hello\n")
-    text, recursive, flat = subprocess.run(
-        [
-            "nix-instantiate",
-            "--eval",
-            "--strict",
-            "--json",
-            "--store",
-            str(tmp_path / "store"),
-            "-E",
-            f"[ (builtins.toFile \"t\" \"hello\\n\") (builtins.path {{ path = {file}; name = \"r\"; }})"
-            f" (builtins.path {{ path = {file}; name = \"f\"; recursive = false; }}) ]",
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip().strip("[]").replace('"', "").split(",")
+    command = ["nix-instantiate", "--eval", "--strict", "--json"]
+    command += ["--store", str(tmp_path / "store")]
+    command += ["-E", _THREE_PATHS.replace("FILE", str(file))]
+    output = subprocess.run(command, capture_output=True, check=True).stdout
+    text, recursive, flat = json.loads(output)
     contents = hashlib.sha256(b"hello\n").digest()
-    nar = hashlib.sha256(
-        subprocess.run(["nix-store", "--dump", str(file)], capture_output=True, check=True).stdout
-    ).digest()
+    dump = subprocess.run(["nix-store", "--dump", str(file)], capture_output=True, check=True)
+    nar = hashlib.sha256(dump.stdout).digest()
     assert NIX_STORE.parse(text) == make_text_path("t", contents, NIX_STORE)
-    assert NIX_STORE.parse(recursive) == make_fixed_output_path(
-        "r", nar, NIX_STORE, recursive=True
-    )
+    assert NIX_STORE.parse(recursive) == make_fixed_output_path("r", nar, NIX_STORE, recursive=True)
     assert NIX_STORE.parse(flat) == make_fixed_output_path(
         "f", contents, NIX_STORE, recursive=False
     )

@@ -7,7 +7,7 @@ from .layout import Layout
 from .release import PERL_PACKAGES, PYTHON_PACKAGES
 
 _PATH = re.compile(
-    rb"(?<![\w.\-/})>~*+%@])"  # the beginning of a path, not the end of one
+    rb"(?:(?<![\w.\-/})>~*+%@])|(?<=file://))"  # where a path begins, not the end of one
     rb"/(?:usr/(?:local/)?(?:bin|sbin|lib|share|libexec|include|games)|bin|sbin|lib|etc|var/lib)"
     rb"/[A-Za-z0-9_+.@/\-]*[A-Za-z0-9_+]"
 )

@@ -1,0 +1,3 @@
+#!/bin/sh
+export LC_ALL=C
+exec @notes-2.3@/bin/notes "$@"

@@ -1,0 +1,328 @@
+"""The demo runs with what a machine has: with a compiler or without, as any user."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import graft
+from graft.cli import run
+from graft.demo import find_compiler
+from graft.demo.builder import output_paths
+from graft.demo.programs import recipes
+from graft.formats.store_path import StoreDir
+from graft.store.local import LocalStore
+
+VARIANTS = ["compiled", "scripts"]
+
+
+def environment(variant: str, tmp_path: Path) -> dict[str, str]:
+    """An environment with nothing in it but, for the compiled variant, a compiler."""
+    temporary = tmp_path / "tmp"
+    temporary.mkdir(exist_ok=True)
+    path = os.environ["PATH"] if variant == "compiled" else str(tmp_path / "no-programs")
+    kept = {name: os.environ[name] for name in ["GRAFT_KERNEL"] if name in os.environ}
+    return {
+        "PATH": path,
+        "TMPDIR": str(temporary),
+        "PYTHONPATH": str(Path(graft.__file__).parent.parent),
+        **kept,
+    }
+
+
+def demo(
+    variant: str, tmp_path: Path, *arguments: str, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    if variant == "compiled" and find_compiler() is None:
+        pytest.skip("there is no C compiler")
+    return subprocess.run(
+        [sys.executable, "-m", "graft", "demo", *arguments],
+        env={**environment(variant, tmp_path), **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def kept_demo(variant: str, tmp_path: Path) -> tuple[Path, dict[str, Any]]:
+    place = tmp_path / "place"
+    done = demo(variant, tmp_path, str(place), "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    document: dict[str, Any] = json.loads(done.stdout)
+    return place, document
+
+
+def outputs(document: dict[str, Any]) -> dict[str, tuple[int, str]]:
+    """Status and output of each command; the first, where one is run twice."""
+    found: dict[str, tuple[int, str]] = {}
+    for step in document["steps"]:
+        found.setdefault(step["command"], (step["status"], step["output"]))
+    return found
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_hole_is_there_before_and_gone_after(variant: str, tmp_path: Path) -> None:
+    _, document = kept_demo(variant, tmp_path)
+    assert list(document)[0] == "version"
+    assert document["version"] == 1
+    assert (document["compiler"] is None) == (variant == "scripts")
+    steps = outputs(document)
+    assert steps["./system/sw/bin/notes --version"] == (0, "notes 2.3, with parse 1.0\n")
+    assert steps["./system/sw/bin/notes ../password"] == (0, "hunter2\n")
+    assert steps["./patched/sw/bin/notes --version"] == (0, "notes 2.3, with parse 1.1\n")
+    refusal = "notes: '../password' is not the name of a note\n"
+    assert steps["./patched/sw/bin/notes ../password"] == (1, refusal)
+    assert (
+        steps["./system/sw/bin/notes todo"]
+        == steps["./patched/sw/bin/notes todo"]
+        == (0, "buy milk\nupdate parse\n")
+    )
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_chain_to_the_hole_is_of_six_objects(variant: str, tmp_path: Path) -> None:
+    _, document = kept_demo(variant, tmp_path)
+    status, output = outputs(document)["graft why ./system ./parse-1.0"]
+    names = [line.rpartition("/")[2].split("-", 1)[1] for line in output.splitlines()]
+    assert status == 0
+    assert names == [
+        "system-1",
+        "environment",
+        "notes-wrapped-2.3",
+        "notes-2.3",
+        "shelf-0.4",
+        "parse-1.0",
+    ]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_command_can_be_pasted_into_a_shell(variant: str, tmp_path: Path) -> None:
+    place, document = kept_demo(variant, tmp_path)
+    steps = [step for step in document["steps"] if "store init" not in step["command"]]
+    assert [step["command"].split()[0] for step in steps[:2]] == ["cd", "export"]
+    setting = "; ".join(step["command"] for step in steps[:2])
+    graft_here = f'graft() {{ {shlex.quote(sys.executable)} -m graft "$@"; }}'
+    for step in steps[2:]:
+        done = subprocess.run(
+            ["/bin/sh", "-c", f"{graft_here}\n{setting}\n{step['command']}"],
+            env=environment("scripts", tmp_path),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == step["status"], step
+        if "graft apply" not in step["command"] and "graft plan" not in step["command"]:
+            assert done.stdout == step["output"]
+    assert (place / "patched").is_symlink()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_second_apply_writes_nothing(variant: str, tmp_path: Path) -> None:
+    _, document = kept_demo(variant, tmp_path)
+    first, second = (s for s in document["steps"] if s["command"].startswith("graft apply"))
+    assert "5 paths written, 2 of 7 shared" in first["output"]
+    assert "0 paths written, 5 were there already" in second["output"]
+    assert "OLD is gone from every byte" in second["output"]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_objects_are_registered_with_exactly_their_inputs(variant: str, tmp_path: Path) -> None:
+    place, document = kept_demo(variant, tmp_path)
+    made = recipes(compiled=variant == "compiled")
+    with LocalStore(store=str(place / "store"), state=str(place / "state")) as store:
+        paths = output_paths(made, store.store_dir, document["compiler"])
+        infos = store.path_infos(paths.values())
+        assert len(infos) == len(made)
+        for recipe in made:
+            info = infos[paths[recipe.name]]
+            assert info.references - {info.path} == {paths[name] for name in recipe.inputs}
+            assert info.ultimate
+
+
+def test_notes_refers_to_itself(tmp_path: Path) -> None:
+    place, _ = kept_demo("scripts", tmp_path)
+    with LocalStore(store=str(place / "store"), state=str(place / "state")) as store:
+        paths = output_paths(recipes(compiled=False), store.store_dir, None)
+        notes = paths["notes-2.3"]
+        assert notes in store.path_infos([notes])[notes].references
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_everything_in_the_store_is_canonical(variant: str, tmp_path: Path) -> None:
+    place, _ = kept_demo(variant, tmp_path)
+    objects = [name for name in os.listdir(place / "store") if not name.startswith(".")]
+    assert len(objects) == 8 + 5
+    for name in objects:
+        for directory, names, files in os.walk(place / "store" / name):
+            for entry in [".", *names, *files]:
+                status = os.lstat(os.path.join(directory, entry))
+                assert int(status.st_mtime) == 1
+                assert stat.S_ISLNK(status.st_mode) or stat.S_IMODE(status.st_mode) in {
+                    0o444,
+                    0o555,
+                }
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_without_a_directory_nothing_is_left(variant: str, tmp_path: Path) -> None:
+    done = demo(variant, tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "hunter2" in done.stdout
+    assert os.listdir(tmp_path / "tmp") == []
+
+
+def test_the_reference_kernel_tells_the_same_story(tmp_path: Path) -> None:
+    statuses = []
+    for kernel in ["reference", graft_kernel()]:
+        done = demo("scripts", tmp_path, "--json", GRAFT_KERNEL=kernel)
+        assert done.returncode == 0, done.stderr
+        steps = json.loads(done.stdout)["steps"]
+        statuses.append([step["status"] for step in steps])
+    assert statuses[0] == statuses[1]
+
+
+def graft_kernel() -> str:
+    from graft.kernel import NAME
+
+    return NAME.split()[0]
+
+
+def test_a_directory_that_stays_says_how_to_go_on(tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    done = demo("scripts", tmp_path, str(place))
+    assert done.returncode == 0
+    assert f"  cd {place}\n" in done.stdout
+    assert sorted(os.listdir(place)) == [
+        "parse-1.0",
+        "parse-1.1",
+        "patched",
+        "state",
+        "store",
+        "system",
+    ]
+
+
+def test_an_empty_directory_is_used(tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    assert demo("scripts", tmp_path, str(place)).returncode == 0
+
+
+def test_a_directory_that_is_not_empty_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine").touch()
+    assert run(["demo", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == (
+        f"graft: error: the directory '{tmp_path}' is not empty: name an empty or a new one\n"
+    )
+    assert os.listdir(tmp_path) == ["mine"]
+
+
+def test_a_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine").touch()
+    assert run(["demo", str(tmp_path / "mine"), "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["error"]["kind"] == "usage"
+
+
+@pytest.mark.parametrize("name", ["a b", "a:b", "a'b", "a$b", "ü"])
+def test_a_directory_no_program_can_name_is_refused(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["demo", str(tmp_path / name)]) == 2
+    assert "have" in capsys.readouterr().err
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_directory_with_a_plus_is_no_trouble(tmp_path: Path) -> None:
+    assert demo("scripts", tmp_path, str(tmp_path / "c++=~,".rstrip(","))).returncode == 0
+
+
+def test_a_store_cannot_be_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["demo", "--store", "/somewhere"]) == 2
+    assert "leave --store out" in capsys.readouterr().err
+
+
+def test_a_compiler_that_does_not_work_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiler = tmp_path / "cc"
+    compiler.write_text("#!/bin/sh\nexit 1\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_compiler() is None
+
+
+def test_names_come_from_what_objects_are_made_of() -> None:
+    store_dir = StoreDir("/nix/store")
+    scripts = output_paths(recipes(compiled=False), store_dir, None)
+    assert scripts == output_paths(recipes(compiled=False), store_dir, None)
+    assert set(scripts.values()).isdisjoint(
+        output_paths(recipes(compiled=False), StoreDir("/gnu/store"), None).values()
+    )
+    compiled = output_paths(recipes(compiled=True), store_dir, "/usr/bin/cc")
+    assert scripts["system-1"] != compiled["system-1"]
+
+
+def test_it_runs_where_only_root_could_write_elsewhere(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("the other tests run unprivileged already")
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        pytest.skip("not installed: setpriv")
+    with tempfile.TemporaryDirectory() as directory:
+        os.chown(directory, 65534, 65534)
+        done = subprocess.run(
+            [setpriv, "--reuid=65534", "--regid=65534", "--clear-groups"]
+            + [sys.executable, "-m", "graft", "demo"],
+            env={**environment("scripts", tmp_path), "TMPDIR": directory},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if "No module named" in done.stderr or "Permission denied" in done.stderr:
+            pytest.skip("graft is installed where only root may read it")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert os.listdir(directory) == []
+
+
+@pytest.mark.nix
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_real_nix_agrees_with_the_store(variant: str, tmp_path: Path) -> None:
+    place, _ = kept_demo(variant, tmp_path)
+    nix = {
+        **os.environ,
+        "NIX_STORE_DIR": str(place / "store"),
+        "NIX_STATE_DIR": str(place / "state"),
+        "NIX_LOG_DIR": str(place / "log"),
+        "NIX_CONF_DIR": str(place / "conf"),
+    }
+
+    def nix_store(*arguments: str) -> str:
+        done = subprocess.run(
+            ["nix-store", *arguments], env=nix, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    nix_store("--verify", "--check-contents")
+    patched = nix_store("-qR", str(place / "patched")).split()
+    assert len(patched) == 7
+    assert not any(path.endswith("-parse-1.0") for path in patched)
+    nix_store("--gc")
+    assert len(nix_store("-qR", str(place / "patched")).split()) == 7
+    (place / "patched").unlink()
+    nix_store("--gc")
+    assert not os.path.exists(os.readlink(place / "system").replace("system-1", "patched"))
+    assert not any(os.path.exists(path) for path in patched if path.endswith("-system-1"))

@@ -1,0 +1,44 @@
+"""Tests of what an ordinary user meets, also where the tests themselves run as root."""
+
+from __future__ import annotations
+
+import functools
+import os
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+_NOBODY = 65534
+
+
+def as_ordinary_user(test: Callable[..., None]) -> Callable[..., None]:
+    """Runs a test as nobody, in a child process, where it would run as root; its tmp_path is
+    given to nobody.
+    """
+
+    @functools.wraps(test)
+    def run(tmp_path: Path, **fixtures: object) -> None:
+        if os.geteuid() != 0:
+            test(tmp_path, **fixtures)
+            return
+        # Nobody must be able to walk down to it.
+        for parent in list(tmp_path.parents)[::-1]:
+            if parent.owner() == "root" and not parent.stat().st_mode & 0o001:
+                parent.chmod(parent.stat().st_mode | 0o011)
+        os.chown(tmp_path, _NOBODY, _NOBODY)
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                os.setgroups([])
+                os.setgid(_NOBODY)
+                os.setuid(_NOBODY)
+                test(tmp_path, **fixtures)
+                status = 0
+            except BaseException:  # noqa: BLE001 - the child has no pytest above it
+                traceback.print_exc()
+            finally:
+                os._exit(status)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+    return run

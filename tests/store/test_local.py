@@ -1,0 +1,219 @@
+"""Local stores: made, opened by the real Nix, written into, and left whole by errors."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from graft.errors import SchemaError, StoreError, StoreMissingError
+from graft.formats.store_path import StorePath
+from graft.store.api import PathInfo, path_info
+from graft.store.local import LocalStore
+from graft.store.location import Location
+from graft.tree import copy_tree
+from tests.objects import add_object, named_path, new_store
+from tests.real_nix import RealNix
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LocalStore:
+    return new_store(tmp_path)
+
+
+def _listing(store: LocalStore) -> set[str]:
+    return set(os.listdir(store.location.real_store_dir)) - {".links"}
+
+
+def test_what_is_registered_is_read_back(store: LocalStore) -> None:
+    one = add_object(store, "one-1", b"1")
+    two = add_object(store, "two-1", {"link": store.store_dir.path(one)}, [one])
+    info = path_info(store, two)
+    assert info.references == {one}
+    assert info.ultimate
+    assert info.deriver is None
+    assert info.content_address is None
+    assert info.signatures == ()
+    assert time.time() - 60 < info.registration_time <= time.time()
+    with LocalStore(location=store.location) as again:
+        assert again.path_infos([one, two]) == store.path_infos([one, two])
+
+
+def test_a_great_many_paths_are_asked_for_at_once(store: LocalStore) -> None:
+    path = add_object(store, "one-1", b"1")
+    unknown = [named_path(f"unknown-{number}", store.store_dir) for number in range(2500)]
+    assert store.path_infos([*unknown, path]).keys() == {path}
+
+
+@pytest.mark.nix
+@pytest.mark.parametrize("rooted", [True, False])
+def test_nix_opens_a_new_store_and_what_is_written_into_it(tmp_path: Path, rooted: bool) -> None:
+    if rooted:
+        location = Location.at_root(str(tmp_path / "root"))
+        LocalStore.create(location)
+        store = LocalStore(location=location)
+    else:
+        store = new_store(tmp_path)
+    nix = RealNix(store.location, tmp_path)
+    assert nix.run("nix-store", "--gc", "--print-dead") == ""
+    one = add_object(store, "one-1", {"bin": {"x": b"#!/bin/sh\n# {self}\n"}, "empty": {}})
+    two = add_object(store, "two-1", {"link": store.store_dir.path(one)}, [one])
+    full = store.store_dir.path
+    assert nix.run("nix-store", "-qR", full(two)).split() == [full(one), full(two)]
+    assert nix.run("nix-store", "-q", "--references", full(one)).split() == [full(one)]
+    assert nix.run("nix-store", "-q", "--hash", full(two)).strip() == subprocess.run(
+        ["nix-hash", "--type", "sha256", "--to-base32", path_info(store, two).nar_hash.hex()],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip().join(["sha256:", ""])
+    nix.run("nix", "store", "verify", full(one), full(two))
+    nix.check()
+    # And the other way round: what Nix adds is what graft reads.
+    file = tmp_path / "file"
+    file.write_text("contents")
+    added = store.store_dir.parse(nix.run("nix-store", "--add", str(file)).strip())
+    nar = subprocess.run(["nix-store", "--dump", str(file)], capture_output=True, check=True).stdout
+    info = path_info(store, added)
+    assert info.nar_hash == hashlib.sha256(nar).digest()
+    assert info.nar_size == len(nar)
+    assert info.content_address is not None
+    assert info.content_address.startswith("fixed:r:sha256:")
+
+
+@pytest.mark.nix
+def test_the_real_collector_waits_while_it_is_held_off(store: LocalStore, tmp_path: Path) -> None:
+    path = add_object(store, "garbage-1", b"")
+    nix = RealNix(store.location, tmp_path)
+    with store.collector_held_off():
+        collector = subprocess.Popen(
+            ["nix-store", "--gc"],
+            env=nix.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        with pytest.raises(subprocess.TimeoutExpired):
+            collector.wait(1.0)
+        assert os.path.lexists(store.tree(path))
+    assert collector.wait(30) == 0
+    assert not os.path.lexists(store.tree(path))
+    assert store.path_infos([path]) == {}
+
+
+def test_a_tree_that_is_not_registered_is_made_again(store: LocalStore, tmp_path: Path) -> None:
+    path = named_path("half-1", store.store_dir)
+    Path(store.tree(path)).mkdir()
+    Path(store.tree(path), "half-written").write_text("")
+    left_over = Path(store.location.real_store_dir, f"{path.hash_part}-graft")
+    left_over.mkdir(mode=0o555)
+    assert add_object(store, "half-1", {"whole": b"yes"}) == path
+    assert os.listdir(store.tree(path)) == ["whole"]
+    assert _listing(store) == {path}
+
+
+def test_an_error_leaves_no_tree_and_registers_nothing(store: LocalStore) -> None:
+    first, second = named_path("a-1", store.store_dir), named_path("b-1", store.store_dir)
+    source = Path(store.location.state_dir, "tree")
+    source.mkdir()
+    with pytest.raises(ZeroDivisionError), store.making([first, second]) as making:
+        digest = hashlib.sha256()
+        report = copy_tree(source, making.staging(first), None, sink=digest.update)
+        making.finish(PathInfo(path=first, nar_hash=digest.digest(), nar_size=report.nar_size))
+        copy_tree(source, making.staging(second), None)
+        raise ZeroDivisionError
+    assert store.path_infos([first, second]) == {}
+    assert _listing(store) == set()
+
+
+def test_an_error_in_a_repair_brings_back_what_was_there(store: LocalStore) -> None:
+    path = add_object(store, "one-1", b"before")
+    source = Path(store.location.state_dir, "file")
+    source.write_bytes(b"after")
+    with pytest.raises(ZeroDivisionError), store.making([path], repair=[path]) as making:
+        copy_tree(source, making.staging(path), None)
+        making.finish(PathInfo(path=path, nar_hash=bytes(32), nar_size=1))
+        raise ZeroDivisionError
+    assert Path(store.tree(path)).read_bytes() == b"before"
+    assert _listing(store) == {path}
+
+
+def test_a_reference_that_is_not_valid_is_refused(store: LocalStore) -> None:
+    missing = named_path("missing-1", store.store_dir)
+    with pytest.raises(StoreError, match="not valid"):
+        add_object(store, "one-1", b"", [missing])
+    assert store.path_infos([named_path("one-1", store.store_dir)]) == {}
+
+
+def test_a_valid_path_that_is_lost_from_the_disk_is_told(store: LocalStore) -> None:
+    path = add_object(store, "lost-1", b"")
+    os.unlink(store.tree(path))
+    with store.making([path]) as making:
+        assert list(making.missing) == []
+        assert list(making.lost) == [path]
+    with store.making([path], repair=[path]) as making:
+        assert list(making.missing) == [path]
+
+
+def test_a_store_is_made_only_once(store: LocalStore) -> None:
+    with pytest.raises(StoreError, match="already"):
+        LocalStore.create(store.location)
+
+
+def test_a_missing_store_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(StoreMissingError):
+        LocalStore(root=str(tmp_path))
+    Path(tmp_path, "nix/store").mkdir(parents=True)
+    with pytest.raises(StoreMissingError):
+        LocalStore(root=str(tmp_path))
+
+
+@pytest.mark.parametrize("text", ["7", "11", "", "ten"])
+def test_a_foreign_schema_is_an_error(store: LocalStore, text: str) -> None:
+    Path(store.location.database_dir, "schema").write_text(text)
+    with pytest.raises(SchemaError):
+        LocalStore(location=store.location)
+
+
+def test_rows_of_schema_migrations_are_tolerated(store: LocalStore) -> None:
+    with sqlite3.connect(Path(store.location.database_dir, "db.sqlite")) as connection:
+        connection.execute("create table SchemaMigrations (migration text primary key not null)")
+        connection.execute("insert into SchemaMigrations values ('20220326-ca-derivations')")
+    connection.close()
+    path = add_object(store, "one-1", b"")
+    with LocalStore(location=store.location) as again:
+        assert path in again.path_infos([path])
+
+
+def test_a_broken_database_is_an_error(store: LocalStore) -> None:
+    store.close()
+    database = Path(store.location.database_dir, "db.sqlite")
+    for file in database.parent.glob("db.sqlite*"):
+        file.unlink()
+    database.write_bytes(b"not a database" * 100)
+    with pytest.raises(StoreError, match="cannot be used"):
+        LocalStore(location=store.location)
+
+
+def test_a_path_keeps_its_registration_time_when_it_is_made_again(store: LocalStore) -> None:
+    path = add_object(store, "one-1", b"")
+    with sqlite3.connect(Path(store.location.database_dir, "db.sqlite")) as connection:
+        connection.execute("update ValidPaths set registrationTime = 7")
+    connection.close()
+    info = path_info(store, path)
+    with store.making([path], repair=[path]) as making:
+        source = Path(store.location.state_dir, "file")
+        source.write_bytes(b"other")
+        copy_tree(source, making.staging(path), None)
+        making.finish(
+            PathInfo(path=path, nar_hash=bytes(32), nar_size=1, references=info.references)
+        )
+    again = path_info(store, path)
+    assert again.registration_time == 7
+    assert again.nar_hash == bytes(32)
+    assert Path(store.tree(path)).read_bytes() == b"other"
+    assert _listing(store) == {StorePath(path)}
