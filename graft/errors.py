@@ -157,6 +157,12 @@ class RootLinkError(GraftError):
     kind = "root-link"
 
 
+class ProfileError(GraftError):
+    """A profile cannot get a generation."""
+
+    kind = "profile"
+
+
 class KernelError(GraftError):
     """The kernel demanded by GRAFT_KERNEL is not to be had."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from graft.closure import Closure
-from graft.errors import NoSpaceError, RootLinkError
+from graft.errors import NoSpaceError, ProfileError, RootLinkError
 from graft.executor import Execution, execute
 from graft.formats.store_path import StorePath
 from graft.plan import Plan, PlanWarning, full_pairs, warnings_document
@@ -68,6 +68,7 @@ def apply(
     *,
     cutoffs: Iterable[StorePath] = (),
     add_roots: Sequence[str] = (),
+    profile: str | None = None,
     jobs: int | None = None,
     links: bool = True,
     scope: Scope | None = "closure",
@@ -85,6 +86,7 @@ def apply(
         cutoffs: paths that are kept as they are.
         add_roots: links to be made to the new roots, as many as there are roots, or one that is
             numbered (`LINK`, `LINK-2`, ...), as nix-store does.
+        profile: gets the new root as its current generation; only for one root.
         jobs: threads; the number of usable processors if None.
         links: whether unchanged files may be hard links to the original's.
         scope: what the proof reads; None: there is none.
@@ -105,6 +107,14 @@ def apply(
     links_to_make = _root_links(add_roots, roots)
     for link in links_to_make:
         store.check_root_link(link)
+    if profile is not None:
+        if len(roots) != 1:
+            raise ProfileError(
+                f"{len(roots)} roots were given for the profile '{profile}': a generation has one",
+                path=profile,
+            )
+        store.check_profile(profile)
+    kept = bool(links_to_make) or profile is not None
     pairs = list(replacements.items() if isinstance(replacements, Mapping) else replacements)
     with store.collector_held_off():
         closure = Closure.of(store, [*roots, *(new for _, new in pairs)])
@@ -132,12 +142,14 @@ def apply(
             execution=execution,
             proof=proof,
             problems=_problems(execution, proof),
-            warnings=plan.warnings if links_to_make else (*plan.warnings, *_no_root(plan)),
+            warnings=plan.warnings if kept else (*plan.warnings, *_no_root(plan)),
             seconds=time.monotonic() - begin,
         )
         if outcome.succeeded:
             for link, root in zip(links_to_make, roots, strict=False):
                 store.add_root(link, plan.new_roots[root])
+            if profile is not None:
+                store.switch_profile(profile, plan.new_roots[roots[0]])
     return outcome
 
 
@@ -186,7 +198,7 @@ def _no_root(plan: Plan) -> Iterable[PlanWarning]:
             kind="no-root",
             path=root,
             message=f"nothing keeps '{plan.store_dir.path(root)}' from the garbage collector: give "
-            "--add-root",
+            "--add-root or --profile",
         )
 
 

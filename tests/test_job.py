@@ -14,6 +14,7 @@ from graft.errors import (
     CorruptOriginalError,
     InvalidPathError,
     NoSpaceError,
+    ProfileError,
     RootLinkError,
     StorePermissionError,
     UnsupportedFileError,
@@ -411,3 +412,16 @@ def test_a_lying_database_cannot_make_the_executor_register_nonsense(it: Graftab
         )
     with pytest.raises(CorruptOriginalError):
         apply(it.store, [it.env], {it.old: it.new}, check_inputs=True)
+
+
+def test_the_new_root_becomes_the_current_generation_of_a_profile(
+    it: Graftable, tmp_path: Path
+) -> None:
+    profile = tmp_path / "profile"
+    it.store.switch_profile(str(profile), it.env)
+    outcome = apply(it.store, [it.env], {it.old: it.new}, profile=str(profile))
+    assert os.readlink(profile) == "profile-2-link"
+    assert _run(f"{profile}/bin/run").splitlines()[0] == "new"
+    assert "no-root" not in {warning.kind for warning in outcome.warnings}
+    with pytest.raises(ProfileError):
+        apply(it.store, [it.env, it.app], {it.old: it.new}, profile=str(profile))

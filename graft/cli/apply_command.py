@@ -35,6 +35,9 @@ from graft.proof import Proof, printable
     "ROOT, or one that is numbered.",
 )
 @click.option(
+    "--profile", metavar="PROFILE", help="Make the new root the current generation of PROFILE."
+)
+@click.option(
     "--jobs",
     type=click.IntRange(min=1),
     metavar="N",
@@ -78,6 +81,7 @@ def command(
     replacements: tuple[str, ...],
     cutoffs: tuple[str, ...],
     add_roots: tuple[str, ...],
+    profile: str | None,
     jobs: int | None,
     links: bool,
     scope: str,
@@ -99,6 +103,7 @@ def command(
             resolve_replacements(store, replacements),
             cutoffs=resolve_paths(store, cutoffs),
             add_roots=add_roots,
+            profile=profile,
             jobs=jobs,
             links=links,
             scope=None if scope == "none" else "rewritten" if scope == "rewritten" else "closure",

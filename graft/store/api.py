@@ -113,6 +113,12 @@ class Target(Source, Protocol):
     def add_root(self, link: str, path: StorePath) -> None:
         """Makes `link` a symlink to the path and a garbage collector root of it."""
 
+    def check_profile(self, profile: str) -> None:
+        """Raises ProfileError unless `switch_profile` could work; changes nothing."""
+
+    def switch_profile(self, profile: str, path: StorePath) -> None:
+        """Makes the path the current generation of a profile."""
+
 
 def path_info(store: Store, path: StorePath) -> PathInfo:
     """What is registered of one path.

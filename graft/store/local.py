@@ -21,6 +21,7 @@ from graft.store.api import PathInfo
 from graft.store.database import Database, check_schema, create_database
 from graft.store.location import Location
 from graft.store.locks import path_locks, shared_lock
+from graft.store.profile import Profile
 from graft.tree import remove_tree, sync_file_system
 
 
@@ -198,6 +199,14 @@ class LocalStore:
     def add_root(self, link: str, path: StorePath) -> None:
         """Makes `link` a symlink to the path and a garbage collector root of it."""
         roots.add_root(link, path, self.store_dir, self.location.state_dir)
+
+    def check_profile(self, profile: str) -> None:
+        """Raises ProfileError unless `switch_profile` could work; changes nothing."""
+        Profile(profile, self.store_dir).check()
+
+    def switch_profile(self, profile: str, path: StorePath) -> None:
+        """Makes the path the current generation of a profile."""
+        Profile(profile, self.store_dir).switch(path, self.location.state_dir)
 
 
 class LocalMaking:

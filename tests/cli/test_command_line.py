@@ -206,7 +206,9 @@ def test_store_init_makes_a_store_that_graft_opens(
 
 def _tree(directory: str) -> list[str]:
     return sorted(
-        os.path.join(top, name) for top, *names in os.walk(directory) for name in sum(names, [])
+        os.path.join(top, name)
+        for top, directories, files in os.walk(directory)
+        for name in directories + files
     )
 
 

@@ -54,29 +54,49 @@ def demo(
     )
 
 
-def kept_demo(variant: str, tmp_path: Path) -> tuple[Path, dict[str, Any]]:
-    place = tmp_path / "place"
-    done = demo(variant, tmp_path, str(place), "--json")
+@dataclass(frozen=True, kw_only=True)
+class KeptDemo:
+    """A demo whose store stayed, for tests that only look at it."""
+
+    variant: str
+    place: Path
+    document: dict[str, Any]
+
+    @property
+    def steps(self) -> dict[str, tuple[int, str]]:
+        """Status and output of each command; the first, where one is run twice."""
+        found: dict[str, tuple[int, str]] = {}
+        for step in self.document["steps"]:
+            found.setdefault(step["command"], (step["status"], step["output"]))
+        return found
+
+    @contextmanager
+    def store(self) -> Iterator[LocalStore]:
+        directories = {name: str(self.place / name) for name in ["store", "state"]}
+        with LocalStore(**directories) as store:
+            yield store
+
+    @property
+    def paths(self) -> dict[str, StorePath]:
+        made = recipes(compiled=self.variant == "compiled")
+        return output_paths(made, StoreDir(self.place / "store"), self.document["compiler"])
+
+
+@pytest.fixture(scope="module", params=["compiled", "scripts"])
+def kept(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> KeptDemo:
+    directory = tmp_path_factory.mktemp(request.param)
+    done = demo(request.param, directory, str(directory / "place"), "--json")
     assert (done.returncode, done.stderr) == (0, "")
-    document: dict[str, Any] = json.loads(done.stdout)
-    return place, document
+    return KeptDemo(
+        variant=request.param, place=directory / "place", document=json.loads(done.stdout)
+    )
 
 
-def outputs(document: dict[str, Any]) -> dict[str, tuple[int, str]]:
-    """Status and output of each command; the first, where one is run twice."""
-    found: dict[str, tuple[int, str]] = {}
-    for step in document["steps"]:
-        found.setdefault(step["command"], (step["status"], step["output"]))
-    return found
-
-
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_the_hole_is_there_before_and_gone_after(variant: str, tmp_path: Path) -> None:
-    _, document = kept_demo(variant, tmp_path)
-    assert list(document)[0] == "version"
+def test_the_hole_is_there_before_and_gone_after(kept: KeptDemo) -> None:
+    assert next(iter(document)) == "version"
     assert document["version"] == 1
     assert (document["compiler"] is None) == (variant == "scripts")
-    steps = outputs(document)
+    steps = kept.steps
     assert steps["./system/sw/bin/notes --version"] == (0, "notes 2.3, with parse 1.0\n")
     assert steps["./system/sw/bin/notes ../password"] == (0, "hunter2\n")
     assert steps["./patched/sw/bin/notes --version"] == (0, "notes 2.3, with parse 1.1\n")
@@ -89,10 +109,8 @@ def test_the_hole_is_there_before_and_gone_after(variant: str, tmp_path: Path) -
     )
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_the_chain_to_the_hole_is_of_six_objects(variant: str, tmp_path: Path) -> None:
-    _, document = kept_demo(variant, tmp_path)
-    status, output = outputs(document)["graft why ./system ./parse-1.0"]
+def test_the_chain_to_the_hole_is_of_six_objects(kept: KeptDemo) -> None:
+    status, output = kept.steps["graft why ./system ./parse-1.0"]
     names = [line.rpartition("/")[2].split("-", 1)[1] for line in output.splitlines()]
     assert status == 0
     assert names == [
@@ -105,9 +123,7 @@ def test_the_chain_to_the_hole_is_of_six_objects(variant: str, tmp_path: Path) -
     ]
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_every_command_can_be_pasted_into_a_shell(variant: str, tmp_path: Path) -> None:
-    place, document = kept_demo(variant, tmp_path)
+def test_every_command_can_be_pasted_into_a_shell(kept: KeptDemo) -> None:
     steps = [step for step in document["steps"] if "store init" not in step["command"]]
     assert [step["command"].split()[0] for step in steps[:2]] == ["cd", "export"]
     setting = "; ".join(step["command"] for step in steps[:2])
@@ -127,18 +143,14 @@ def test_every_command_can_be_pasted_into_a_shell(variant: str, tmp_path: Path) 
     assert (place / "patched").is_symlink()
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_the_second_apply_writes_nothing(variant: str, tmp_path: Path) -> None:
-    _, document = kept_demo(variant, tmp_path)
+def test_the_second_apply_writes_nothing(kept: KeptDemo) -> None:
     first, second = (s for s in document["steps"] if s["command"].startswith("graft apply"))
     assert "5 paths written, 2 of 7 shared" in first["output"]
     assert "0 paths written, 5 were there already" in second["output"]
     assert "OLD is gone from every byte" in second["output"]
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_objects_are_registered_with_exactly_their_inputs(variant: str, tmp_path: Path) -> None:
-    place, document = kept_demo(variant, tmp_path)
+def test_objects_are_registered_with_exactly_their_inputs(kept: KeptDemo) -> None:
     made = recipes(compiled=variant == "compiled")
     with LocalStore(store=str(place / "store"), state=str(place / "state")) as store:
         paths = output_paths(made, store.store_dir, document["compiler"])
@@ -158,9 +170,7 @@ def test_notes_refers_to_itself(tmp_path: Path) -> None:
         assert notes in store.path_infos([notes])[notes].references
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_everything_in_the_store_is_canonical(variant: str, tmp_path: Path) -> None:
-    place, _ = kept_demo(variant, tmp_path)
+def test_everything_in_the_store_is_canonical(kept: KeptDemo) -> None:
     objects = [name for name in os.listdir(place / "store") if not name.startswith(".")]
     assert len(objects) == 8 + 5
     for name in objects:
@@ -298,9 +308,7 @@ def test_it_runs_where_only_root_could_write_elsewhere(tmp_path: Path) -> None:
 
 
 @pytest.mark.nix
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_the_real_nix_agrees_with_the_store(variant: str, tmp_path: Path) -> None:
-    place, _ = kept_demo(variant, tmp_path)
+def test_the_real_nix_agrees_with_the_store(kept: KeptDemo) -> None:
     nix = {
         **os.environ,
         "NIX_STORE_DIR": str(place / "store"),

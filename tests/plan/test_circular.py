@@ -121,12 +121,12 @@ def test_a_derivation_opens_a_circle() -> None:
 
 
 def test_a_long_chain_of_paths_needs_no_recursion() -> None:
-    links = {f"p{number}": f"p{number + 1}" for number in range(3000)}
-    plan = plan_of(links | {"p3000": "old"}, {"old": "new"}, roots="p0")
-    assert len(plan.rewrites) == 3001
+    links = {f"p{number}": f"p{number + 1}" for number in range(1200)}
+    plan = plan_of(links | {"p1200": "old"}, {"old": "new"}, roots="p0")
+    assert len(plan.rewrites) == 1201
 
 
 def test_a_long_circle_needs_no_recursion() -> None:
-    links = {f"p{number}": f"p{number + 1}" for number in range(3000)}
-    plan = plan_of(links | {"p3000": "old", "new": "p0"}, {"old": "new"}, roots="p0")
+    links = {f"p{number}": f"p{number + 1}" for number in range(1200)}
+    plan = plan_of(links | {"p1200": "old", "new": "p0"}, {"old": "new"}, roots="p0")
     assert warned(plan, "automatic-cutoff") == {path("new")}
