@@ -139,6 +139,12 @@ class ConflictingReplacementsError(PlanError):
     kind = "conflicting-replacements"
 
 
+class NarOrderError(GraftError):
+    """Rewritten names would break the order of a NAR that is a stream."""
+
+    kind = "nar-order"
+
+
 class CorruptOriginalError(GraftError):
     """An original's bytes are not those its registered NAR hash promises."""
 

@@ -75,6 +75,7 @@ def apply(
     allowed: Sequence[str] = (),
     check_inputs: bool = False,
     repair: bool = False,
+    approve: Callable[[Plan], object] = lambda _: None,
     progress: Progress = no_progress,
 ) -> Outcome:
     """Replaces dependencies deep in the closures of `roots`, and proves it.
@@ -93,6 +94,7 @@ def apply(
         allowed: shell patterns of `BASENAME/FILE` in which residual references are accepted.
         check_inputs: compare each original's bytes with its registered NAR hash first.
         repair: make again the new paths that are valid, but broken.
+        approve: is shown the plan before anything is written, and may raise to stop.
         progress: shows how far the job is.
 
     Returns:
@@ -119,6 +121,7 @@ def apply(
     with store.collector_held_off():
         closure = Closure.of(store, [*roots, *(new for _, new in pairs)])
         plan = Plan.of(closure, pairs, roots=roots, cutoffs=cutoffs)
+        approve(plan)
         _check_space(plan, store, links=links)
         with progress("graft", plan.bytes_at_most) as on_bytes:
             execution = execute(

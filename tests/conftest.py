@@ -7,8 +7,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from graft import kernel
+
+# How long an example takes says nothing on a machine that others use as well.
+settings.register_profile("graft", deadline=None)
+settings.load_profile("graft")
 
 _REQUIRE_ALL = os.environ.get("GRAFT_TEST_REQUIRE_ALL") == "1"
 _TOOLS = {"nix": ["nix-store", "nix-build", "nix"], "sanitize": ["gcc"]}

@@ -1,4 +1,4 @@
-"""Scripts that call each other, built as raw derivations by the real Nix in a store of their own."""
+"""Scripts that call each other: raw derivations, built by the real Nix in a private store."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ keep-derivations = false
 experimental-features = nix-command ca-derivations
 """
 
-# As nixpkgs' writeShellScriptBin, without nixpkgs. `ca` is the same with a floating content
-# address; `files` is any derivation of files.
+# `script` is nixpkgs' writeShellScriptBin, without nixpkgs; `scriptAs` the same with another name
+# for the file; `ca` with a floating content address; `build` runs any commands.
 _PRELUDE = r"""
 let
   common = name: {
@@ -86,7 +86,7 @@ class Nix:
         return run.stdout
 
     def build(self, bindings: str, *attributes: str) -> list[StorePath]:
-        """Builds attributes of a set of bindings in which `script`, `ca` and `build` are known."""
+        """Builds attributes of a set of bindings, which may use those of the prelude."""
         expression = self.directory / "expression.nix"
         expression.write_text(_PRELUDE + bindings + "\n}\n")
         chosen = [part for attribute in attributes for part in ("-A", attribute)]
@@ -122,7 +122,13 @@ class Nix:
 
     def is_valid(self, path: StorePath) -> bool:
         command = ["nix-store", "--check-validity", self.full(path)]
-        return subprocess.run(command, env=self.env, check=False, capture_output=True).returncode == 0
+        run = subprocess.run(command, env=self.env, check=False, capture_output=True)
+        return run.returncode == 0
+
+    def indirect_roots(self) -> set[Path]:
+        """The links, wherever they are, that the collector follows."""
+        automatic = self.directory / "var" / "gcroots" / "auto"
+        return {link.readlink() for link in automatic.iterdir()}
 
     def info(self, path: StorePath) -> dict[str, Any]:
         """What `nix path-info` knows of a path."""
@@ -140,9 +146,8 @@ class Nix:
         self.run("nix", "store", "verify", "-r", *roots)
         for path, expected in plan.new_references.items():
             assert self.references(path) - {path} == expected
-        originals = {rewrite.new_path: rewrite.path for rewrite in plan.rewrites}
-        for new, original in originals.items():
-            registered = self.references(original) if self.is_valid(original) else set()
-            assert (new in self.references(new)) == (original in registered)
+        for rewrite in plan.rewrites:
+            itself = rewrite.path in plan.closure.infos[rewrite.path].references
+            assert (rewrite.new_path in self.references(rewrite.new_path)) == itself
         for root in plan.new_roots.values():
             assert self.requisites(root) <= plan.new_references.keys()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -9,6 +10,7 @@ import stat
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -62,7 +64,8 @@ WANTED: list[tuple[bytes, bytes | None]] = [
 ]
 
 
-def unavailable(reason: str) -> NoReturn:
+def no_native() -> NoReturn:
+    reason = "the native kernel was not built"
     if REQUIRE_ALL:
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
@@ -95,7 +98,7 @@ KERNELS = kernels()
 def twin(request: pytest.FixtureRequest) -> Iterator[Kernel]:
     """Each of the two kernels, in use."""
     if request.param not in KERNELS:
-        unavailable("the native kernel was not built")
+        no_native()
     with KERNELS[request.param].used():
         yield KERNELS[request.param]
 
@@ -495,7 +498,7 @@ def test_files_that_are_not_canonical_are_copied(twin: Kernel, tmp_path: Path, s
             os.setxattr(source, "user.note", b"")
             os.chmod(source, 0o444)
         except OSError:
-            unavailable("no extended attributes here")
+            pytest.skip("no extended attributes here")
     elif not ROOT:
         pytest.skip("only root can give files away")
     else:
@@ -520,7 +523,7 @@ def test_files_are_copied_where_links_are_not_wanted(twin: Kernel, tmp_path: Pat
 
 def test_files_are_copied_to_another_file_system(twin: Kernel, scratch: str) -> None:
     if not os.path.isdir("/dev/shm") or os.stat("/dev/shm").st_dev == os.stat(scratch).st_dev:
-        unavailable("there is no second file system")
+        pytest.skip("there is no second file system")
     tree = Directory({b"a": File(b"x" * 9), b"b": File(b"y" * 20_000), b"c": File(b"z" * 5 + OLD)})
     with scratch_directory("/dev/shm") as other:
         source, target = join(other, "source"), join(scratch, "target")
@@ -530,6 +533,31 @@ def test_files_are_copied_to_another_file_system(twin: Kernel, scratch: str) -> 
         assert Path(target, "b").read_bytes() == b"y" * 20_000
 
 
+@pytest.mark.parametrize("kind", ["xfs", "btrfs"])
+def test_files_share_their_blocks_where_they_cannot_be_linked(
+    twin: Kernel, scratch: str, kind: str
+) -> None:
+    image, disk = join(scratch, "image"), join(scratch, "disk")
+    make = shutil.which(f"mkfs.{kind}")
+    if make is None or not ROOT:
+        pytest.skip(f"needs mkfs.{kind} and root")
+    Path(image).touch()
+    os.truncate(image, 400 << 20)
+    subprocess.run([make, "-q", image], check=True)
+    os.mkdir(disk)
+    with mounted(kind, "loop", disk, device=image):
+        source, target = join(disk, "source"), join(disk, "target")
+        data = os.urandom(300_000)
+        shared, patched = File(data, canonical=False), File(data + OLD + data)
+        tree = Directory({b"a": shared, b"b": shared, b"c": patched, b"d": File(b"canonical")})
+        build(tree, source)
+        report = copied(source, target, twin)
+        assert report.files == FileCounts(reflinked=1, linked=2, patched=1)
+        assert report.bytes_shared == 2 * len(data) + 9
+        assert Path(target, "b").read_bytes() == data
+        assert Path(target, "c").read_bytes() == data + NEW + data
+
+
 def test_files_whose_links_are_used_up_are_copied(twin: Kernel, scratch: str) -> None:
     source, target = join(scratch, "source"), join(scratch, "target")
     os.mkdir(source)
@@ -537,7 +565,7 @@ def test_files_whose_links_are_used_up_are_copied(twin: Kernel, scratch: str) ->
     os.mkdir(join(scratch, "links"))
     limit = os.pathconf(scratch, "PC_LINK_MAX")
     if not 2 <= limit <= 70_000:
-        unavailable("this file system has no limit of links that can be reached")
+        pytest.skip("this file system has no limit of links that can be reached")
     for number in range(limit - 1):
         os.link(join(source, "a"), join(scratch, "links", str(number)))
     with pytest.raises(OSError, match="Too many links"):
@@ -613,7 +641,7 @@ def test_access_control_lists_are_not_inherited(twin: Kernel, tmp_path: Path) ->
     try:
         os.setxattr(tmp_path, "system.posix_acl_default", b"\2\0\0\0" + tag)
     except OSError:
-        unavailable("no access control lists here")
+        pytest.skip("no access control lists here")
     source, target = str(tmp_path / "source"), str(tmp_path / "target")
     build(Directory({b"d": Directory({b"f": File(OLD)})}), source)
     copied(source, target, twin)
@@ -802,7 +830,7 @@ def test_an_interrupt_is_noticed_and_nothing_remains(twin: Kernel, tmp_path: Pat
 
 def test_the_sink_gets_large_pieces_that_do_not_outlive_the_call(scratch: str) -> None:
     if "native" not in KERNELS:
-        unavailable("the native kernel was not built")
+        no_native()
     source = join(scratch, "source")
     build(Directory({b"%d" % i: File(b"x" * 200) for i in range(2000)}), source)
     views: list[memoryview] = []
@@ -820,13 +848,58 @@ def test_the_sink_gets_large_pieces_that_do_not_outlive_the_call(scratch: str) -
         bytes(views[0])
 
 
+def test_walks_in_threads_do_not_disturb_each_other(twin: Kernel, scratch: str) -> None:
+    tree = Directory({b"%d" % i: File(b"x" * (40 * i) + OLD + b"y" * 3000) for i in range(40)})
+    sources = [join(scratch, str(number)) for number in range(8)]
+    for source in sources:
+        build(tree, source)
+    table = twin.table(ENTRIES)
+
+    def copy(source: str) -> tuple[TreeReport, bytes]:
+        digest = hashlib.sha256()
+        return copy_tree(source, source + "t", table, sink=digest.update), digest.digest()
+
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(copy, sources))
+    assert all(result == results[0] for result in results)
+    assert results[0][0].references == 40
+
+
+class TimeoutReachedError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("sinking", [True, False])
+def test_a_signal_stops_a_long_walk_whose_memory_is_flat(
+    twin: Kernel, tmp_path: Path, sinking: bool
+) -> None:
+    file = tmp_path / "sparse"
+    file.touch()
+    os.truncate(file, 1 << 40)
+
+    def stop(*_: object) -> NoReturn:
+        raise TimeoutReachedError
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    previous = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    try:
+        with pytest.raises(TimeoutReachedError):
+            read_tree(file, wanted=twin.table(WANTED), sink=len if sinking else None)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before  # KiB
+    assert grown < 32 << 10
+
+
 @contextmanager
-def mounted(kind: str, options: str, directory: str) -> Iterator[None]:
+def mounted(kind: str, options: str, directory: str, *, device: str = "none") -> Iterator[None]:
     if not ROOT:
-        unavailable("only root can mount")
-    command = ["mount", "-t", kind, "-o", options, "graft-test", directory]
+        pytest.skip("only root can mount")
+    command = ["mount", "-t", kind, "-o", options, device, directory]
     if shutil.which("mount") is None or subprocess.run(command, check=False).returncode:
-        unavailable(f"{kind} cannot be mounted")
+        pytest.skip(f"{kind} cannot be mounted")
     try:
         yield
     finally:

@@ -24,6 +24,7 @@ _COMMANDS = {
     "apply": "graft.cli.apply_command",
     "demo": "graft.cli.demo_command",
     "plan": "graft.cli.plan_command",
+    "rewrite": "graft.cli.rewrite_command",
     "store": "graft.cli.store_command",
     "why": "graft.cli.why_command",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from graft.cli.arguments import plan_options, resolve_paths, resolve_replacements
+from graft.cli.arguments import plan_options, resolve_request
 from graft.cli.output import (
     Bars,
     binary_size,
@@ -14,6 +14,7 @@ from graft.cli.output import (
     print_table,
     print_warnings,
 )
+from graft.cli.plan_command import show_plan
 from graft.cli.settings import Settings, common_options
 from graft.formats.store_path import StoreDir
 from graft.job import Outcome, apply, outcome_document
@@ -73,12 +74,14 @@ from graft.proof import Proof, printable
 @click.option(
     "--repair", is_flag=True, help="Make again new paths that are registered, but broken."
 )
+@click.option("--dry-run", is_flag=True, help="Only show the plan, as `graft plan` does.")
 @common_options
 @click.pass_obj
 def command(
     settings: Settings,
     roots: tuple[str, ...],
     replacements: tuple[str, ...],
+    replacements_file: str | None,
     cutoffs: tuple[str, ...],
     add_roots: tuple[str, ...],
     profile: str | None,
@@ -88,20 +91,28 @@ def command(
     allowed: tuple[str, ...],
     check_inputs: bool,
     repair: bool,
+    dry_run: bool,
 ) -> int:
     """Replace dependencies deep in the closures of ROOTs, register and prove the result.
+
+    Instead of ROOTs and replacements a plan file may be given, as `graft plan -o FILE` writes it;
+    it is planned again, and refused if anything has changed.
 
     Prints the new roots. Status 1: something still leads to OLD, or a path is broken; then no link
     is made.
     """
     settings.start_log()
     with settings.open_store() as store:
-        store.check_writable()
+        if not dry_run:
+            store.check_writable()
+        request = resolve_request(store, roots, replacements, replacements_file, cutoffs)
+        if dry_run:
+            return show_plan(store, request, settings)
         outcome = apply(
             store,
-            resolve_paths(store, roots),
-            resolve_replacements(store, replacements),
-            cutoffs=resolve_paths(store, cutoffs),
+            request.roots,
+            request.replacements,
+            cutoffs=request.cutoffs,
             add_roots=add_roots,
             profile=profile,
             jobs=jobs,
@@ -110,6 +121,7 @@ def command(
             allowed=allowed,
             check_inputs=check_inputs,
             repair=repair,
+            approve=request.approve,
             progress=Bars(settings),
         )
     print_warnings(outcome.warnings, settings)

@@ -2,21 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
 
 from graft.errors import BadStorePathError, InvalidPathError, UsageError
 from graft.formats.store_path import StorePath
+from graft.plan import Plan, PlanFile, parse_replacements
 from graft.store.api import path_info
 from graft.store.local import LocalStore
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What is to be planned.
+
+    Attributes:
+        file: the plan file it was read from, and that planning must agree with.
+    """
+
+    roots: tuple[StorePath, ...]
+    replacements: tuple[tuple[StorePath, StorePath], ...]
+    cutoffs: tuple[StorePath, ...]
+    file: tuple[str, PlanFile] | None = None
+
+    def approve(self, plan: Plan) -> None:
+        """Makes sure that a plan is what the plan file says, if there is one.
+
+        Raises:
+            StalePlanError: it is not.
+        """
+        if self.file is not None:
+            name, document = self.file
+            document.check_current(plan, name)
+
+
 def plan_options(command: _Command) -> _Command:
-    """Adds ROOT..., --replace and --cutoff to a command."""
+    """Adds ROOT..., --replace, --replacements and --cutoff to a command."""
     for option in (
         click.option(
             "--cutoff",
@@ -26,17 +53,82 @@ def plan_options(command: _Command) -> _Command:
             help="Keep this path as it is, with all it refers to.",
         ),
         click.option(
+            "--replacements",
+            "replacements_file",
+            metavar="FILE",
+            help="More replacements: JSON, or a pair 'OLD NEW' a line.",
+        ),
+        click.option(
             "--replace",
             "replacements",
             metavar="OLD=NEW",
             multiple=True,
-            required=True,
             help="Put NEW in the place of OLD everywhere.",
         ),
         click.argument("roots", metavar="ROOT...", nargs=-1, required=True),
     ):
         command = option(command)
     return command
+
+
+def resolve_request(
+    store: LocalStore,
+    roots: Sequence[str],
+    replacements: Sequence[str],
+    replacements_file: str | None,
+    cutoffs: Sequence[str],
+) -> Request:
+    """What the options of `plan_options` ask for; one ROOT that is a file is a plan file.
+
+    Raises:
+        UsageError: there is nothing to replace, or more is said than the plan file says.
+        BadFormatError: a file has not its form.
+        BadStorePathError, InvalidPathError: a path argument is none, or the path is not valid.
+    """
+    if len(roots) == 1 and os.path.isfile(roots[0]) and _is_outside(store, roots[0]):
+        if replacements or replacements_file is not None or cutoffs:
+            raise UsageError(
+                f"'{roots[0]}' is a plan file, which says all that is to be planned: leave out "
+                "--replace, --replacements and --cutoff"
+            )
+        file = PlanFile.parse(_read(roots[0]), roots[0])
+        return Request(
+            roots=resolve_paths(store, file.roots),
+            replacements=resolve_pairs(store, file.replacements),
+            cutoffs=resolve_paths(store, file.cutoffs),
+            file=(roots[0], file),
+        )
+    pairs = [_resolve_replacement(store, argument) for argument in replacements]
+    if replacements_file is not None:
+        text = _read(replacements_file)
+        pairs += resolve_pairs(store, parse_replacements(text, replacements_file))
+    if not pairs:
+        raise UsageError("there is nothing to replace: give --replace OLD=NEW or --replacements")
+    return Request(
+        roots=resolve_paths(store, roots),
+        replacements=tuple(pairs),
+        cutoffs=resolve_paths(store, cutoffs),
+    )
+
+
+def _is_outside(store: LocalStore, argument: str) -> bool:
+    try:
+        store.location.resolve(argument)
+    except BadStorePathError:
+        return True
+    return False
+
+
+def _read(file: str) -> str:
+    with open(file, encoding="utf-8", errors="replace") as stream:
+        return stream.read()
+
+
+def resolve_pairs(
+    store: LocalStore, pairs: Iterable[tuple[str, str]]
+) -> tuple[tuple[StorePath, StorePath], ...]:
+    """The valid paths that pairs of arguments mean."""
+    return tuple((resolve_path(store, old), resolve_path(store, new)) for old, new in pairs)
 
 
 def resolve_path(store: LocalStore, argument: str) -> StorePath:
@@ -50,15 +142,13 @@ def resolve_path(store: LocalStore, argument: str) -> StorePath:
     return path_info(store, path).path
 
 
-def resolve_paths(store: LocalStore, arguments: Iterable[str]) -> list[StorePath]:
+def resolve_paths(store: LocalStore, arguments: Iterable[str]) -> tuple[StorePath, ...]:
     """The valid paths that arguments mean, in their order."""
-    return [resolve_path(store, argument) for argument in arguments]
+    return tuple(resolve_path(store, argument) for argument in arguments)
 
 
-def resolve_replacements(
-    store: LocalStore, arguments: Iterable[str]
-) -> list[tuple[StorePath, StorePath]]:
-    """The pairs that `OLD=NEW` arguments mean.
+def _resolve_replacement(store: LocalStore, argument: str) -> tuple[StorePath, StorePath]:
+    """The pair that an `OLD=NEW` argument means.
 
     Store path names may hold `=`: the text is split where both sides are paths.
 
@@ -66,10 +156,6 @@ def resolve_replacements(
         UsageError: there is no such place, or more than one.
         InvalidPathError: both sides are store paths, but one is not valid.
     """
-    return [_resolve_replacement(store, argument) for argument in arguments]
-
-
-def _resolve_replacement(store: LocalStore, argument: str) -> tuple[StorePath, StorePath]:
     splits = []
     for place, character in enumerate(argument):
         if character == "=":

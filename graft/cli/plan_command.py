@@ -7,7 +7,7 @@ import os
 
 import click
 
-from graft.cli.arguments import plan_options, resolve_paths, resolve_replacements
+from graft.cli.arguments import Request, plan_options, resolve_request
 from graft.cli.output import (
     binary_size,
     counted,
@@ -35,25 +35,32 @@ def command(
     settings: Settings,
     roots: tuple[str, ...],
     replacements: tuple[str, ...],
+    replacements_file: str | None,
     cutoffs: tuple[str, ...],
     output: str | None,
 ) -> int:
     """Show what `graft apply` would do with the closures of ROOTs. Changes nothing."""
     settings.start_log()
     with settings.open_store() as store:
-        root_paths = resolve_paths(store, roots)
-        pairs = resolve_replacements(store, replacements)
-        cutoff_paths = resolve_paths(store, cutoffs)
-        closure = Closure.of(store, [*root_paths, *(new for _, new in pairs)])
-        plan = Plan.of(closure, pairs, roots=root_paths, cutoffs=cutoff_paths)
-        document = {**plan_document(plan), "free_bytes": store.free_bytes()}
-        print_warnings(plan.warnings, settings)
-        if output is not None:
-            _write(output, json.dumps(document, indent=2) + "\n")
-        if settings.json:
-            print_document(document)
-        else:
-            _print_plan(plan, store, settings)
+        request = resolve_request(store, roots, replacements, replacements_file, cutoffs)
+        return show_plan(store, request, settings, output)
+
+
+def show_plan(
+    store: LocalStore, request: Request, settings: Settings, output: str | None = None
+) -> int:
+    """Plans, and prints the plan; the exit status."""
+    closure = Closure.of(store, [*request.roots, *(new for _, new in request.replacements)])
+    plan = Plan.of(closure, request.replacements, roots=request.roots, cutoffs=request.cutoffs)
+    request.approve(plan)
+    document = {**plan_document(plan), "free_bytes": store.free_bytes()}
+    print_warnings(plan.warnings, settings)
+    if output is not None:
+        _write(output, json.dumps(document, indent=2) + "\n")
+    if settings.json:
+        print_document(document)
+    else:
+        _print_plan(plan, store, settings)
     return 0
 
 

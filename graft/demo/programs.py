@@ -20,7 +20,7 @@ _COMPILERS = ("cc", "gcc", "clang")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Text:
-    """A file with a text, in which `@NAME@` stands for another object's path, `@out@` for its own."""
+    """A file with a text; `@NAME@` in it stands for an object's path, `@out@` for its own."""
 
     text: str
     executable: bool = False

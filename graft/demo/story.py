@@ -106,8 +106,8 @@ def _chapters(directory: str, compiler: str | None) -> Iterator[Chapter | Step]:
     yield Chapter(
         title="A program with a hole",
         remark=f"Now in the store, {made}:\n"
-        "a parser, a library that uses it, the program 'notes', its wrapper, an environment, and\n"
-        "on top a system. 'notes' is to show notes; the password beside them is none.",
+        "a parser, a library that uses it, the program 'notes', its wrapper, an environment,\n"
+        "and on top a system. 'notes' is to show notes; the password beside them is none.",
     )
     yield shell.run("./system/sw/bin/notes", "--version")
     yield shell.run("./system/sw/bin/notes", "todo")
@@ -115,9 +115,9 @@ def _chapters(directory: str, compiler: str | None) -> Iterator[Chapter | Step]:
 
     yield Chapter(
         title="Where it comes from",
-        remark="The hole is in parse-1.0, and parse-1.1 has it closed. But everything above has the\n"
-        "path of parse-1.0 in its bytes, or that of something which has it: all of that would\n"
-        "have to be built again.",
+        remark="The hole is in parse-1.0, and parse-1.1 has it closed. But everything above has\n"
+        "the path of parse-1.0 in its bytes, or that of something which has it: all of\n"
+        "that would have to be built again.",
     )
     yield shell.run("graft", "why", "./system", "./parse-1.0")
 
@@ -135,8 +135,8 @@ def _chapters(directory: str, compiler: str | None) -> Iterator[Chapter | Step]:
 
     yield Chapter(
         title="What remained the same",
-        remark="Nothing was changed in place, so the old root still runs, hole and all: the way back.\n"
-        "What does not lead to the hole is shared. And what is done is not done twice.",
+        remark="Nothing was changed in place, so the old root still runs, hole and all: the way\n"
+        "back. What does not lead to the hole is shared. What is done is not done twice.",
     )
     yield shell.run("./system/sw/bin/notes", "--version")
     yield shell.run("./patched/sw/bin/hello")

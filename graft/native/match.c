@@ -398,8 +398,8 @@ static size_t wide_run(const search *s, size_t at, unsigned stride, uint8_t *gat
     return count;
 }
 
-/* Finds the hits in the run around the probe at p. Returns where the run ends, in bytes; p if the
- * probe is not in a run after all. */
+/* Finds the hits in the run around the probe at p. Returns a place before which no other run begins
+ * that is not done, p or later: the run's last character, which may be the first of another. */
 static size_t decide(search *s, size_t p, unsigned stride)
 {
     const uint8_t *bytes = s->bytes;
@@ -409,7 +409,7 @@ static size_t decide(search *s, size_t p, unsigned stride)
         while (bytes[at] == 0)
             at++; /* at most stride - 1 times: skip has seen a byte that is not NUL */
     if (!is_character[bytes[at]])
-        return p;
+        return p; /* the probe's other bytes are in no run that begins before p */
     /* Less than two STEPs back, for else the probe before p would have found this run. */
     while (at >= stride && is_character[bytes[at - stride]] && goes_on(s, at - stride, stride))
         at -= stride;
@@ -424,7 +424,7 @@ static size_t decide(search *s, size_t p, unsigned stride)
             slide(s, at, stride, stride == 1 ? bytes + at : gathered, windows);
         }
         if (count < MOST || at >= s->limit || s->short_of_memory)
-            return at + (count - 1) * stride + 1;
+            return at + (count - 1) * stride;
         at += (size_t)BLOCK * stride;
     }
 }
@@ -445,20 +445,13 @@ size_t graft_find(const graft_table *table, const uint8_t *bytes, size_t length,
     if (stop > s.limit && stop - s.limit > STEP)
         stop = s.limit + STEP;
     unsigned stride = 0;
-    /* All runs that begin before `done` are done; the next begins there at the earliest, and so
-     * covers done + STEP or a probe after it. */
-    size_t done = 0;
-    for (size_t p = done + STEP; (p = skip(bytes, p, stop, &stride)) < stop;) {
-        size_t end = decide(&s, p, stride);
+    /* Once all runs that begin before some place are done, the next covers the probe STEP bytes
+     * after that place or a later one. */
+    for (size_t p = STEP; (p = skip(bytes, p, stop, &stride)) < stop;) {
+        p = decide(&s, p, stride) + STEP;
         if (s.short_of_memory) {
             hits->count = before;
             return (size_t)-1;
-        }
-        if (end > p + PROBE) {
-            done = end - 1; /* the run's last character may be the first of another run */
-            p = done + STEP;
-        } else {
-            p += STEP;
         }
     }
     if (s.taken > s.limit) {

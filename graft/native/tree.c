@@ -1,3 +1,4 @@
+#define _FILE_OFFSET_BITS 64 /* files may be larger than memory */
 #include "tree.h"
 
 #include <dirent.h>
@@ -19,7 +20,8 @@
 #define OPEN_LEVELS 15
 
 #define BATCH 65536 /* bytes of NAR worth a call of the sink */
-#define SPARE 131072 /* bytes copied at a time where the kernel does not do it */
+#define KERNEL_COPY (64u << 20) /* bytes the kernel is asked to copy at a time */
+#define SPARE 131072 /* bytes copied at a time where it does not */
 #define LISTING 32768 /* bytes of directory entries asked for at a time */
 #define POLL_EFFORT (16u << 20) /* bytes read, or their worth in entries, between two polls */
 #define ENTRY_EFFORT 32768 /* an entry's worth in bytes read */
@@ -224,10 +226,9 @@ static int emit_strings(walk *w, const char *const *strings)
 
 #define EMIT(w, ...) emit_strings(w, (const char *const[]){__VA_ARGS__, NULL})
 
-/* The sink has its own occasions to stop the walk. */
 static int poll_caller(walk *w)
 {
-    if (w->job->sink || !w->job->poll || w->effort < POLL_EFFORT)
+    if (!w->job->poll || w->effort < POLL_EFFORT)
         return 0;
     w->effort = 0;
     return w->job->poll(w->job->context) ? fail(w, GRAFT_TREE_STOPPED, "", 0) : 0;
@@ -380,10 +381,14 @@ static int copy_bytes(walk *w, int source, int target, uint64_t size)
     loff_t at = 0;
     while ((uint64_t)at < size) {
         uint64_t left = size - (uint64_t)at;
-        size_t ask = left < 1u << 30 ? (size_t)left : 1u << 30;
+        size_t ask = left < KERNEL_COPY ? (size_t)left : KERNEL_COPY;
         ssize_t n = copy_file_range(source, &at, target, NULL, ask, 0);
-        if (n > 0 || (n < 0 && errno == EINTR))
+        w->effort += ask;
+        if (n > 0 || (n < 0 && errno == EINTR)) {
+            if (poll_caller(w))
+                return -1;
             continue;
+        }
         if (n < 0 && (errno == ENOSPC || errno == EDQUOT || errno == EIO))
             return fail_target(w, "copy_file_range");
         break; /* not between these file systems, or not in this kernel */
@@ -403,6 +408,9 @@ static int copy_bytes(walk *w, int source, int target, uint64_t size)
         if (write_all(w, target, w->spare, (size_t)n))
             return -1;
         at += n;
+        w->effort += (uint64_t)n;
+        if (poll_caller(w))
+            return -1;
     }
     return 0;
 }

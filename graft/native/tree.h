@@ -15,7 +15,7 @@
  * contents and at the end). Nonzero stops the walk with GRAFT_TREE_STOPPED. */
 typedef int (*graft_sink)(void *context, const uint8_t *bytes, size_t length);
 
-/* Called now and then where there is no sink. Nonzero stops the walk with GRAFT_TREE_STOPPED. */
+/* Called now and then. Nonzero stops the walk with GRAFT_TREE_STOPPED. */
 typedef int (*graft_poll)(void *context);
 
 enum graft_where { GRAFT_IN_CONTENTS, GRAFT_IN_TARGET, GRAFT_IN_NAME };

@@ -5,14 +5,17 @@ Pure: no byte of any path is read. The rules are in docs/explanation/semantics.m
 
 from graft.plan.document import full_pairs, plan_document, warnings_document
 from graft.plan.planner import Plan
+from graft.plan.request import PlanFile, parse_replacements
 from graft.plan.values import Alias, PlanWarning, Rewrite
 
 __all__ = [
     "Alias",
     "Plan",
+    "PlanFile",
     "PlanWarning",
     "Rewrite",
     "full_pairs",
+    "parse_replacements",
     "plan_document",
     "warnings_document",
 ]

@@ -204,6 +204,39 @@ def test_store_init_makes_a_store_that_graft_opens(
     assert json.loads(capsys.readouterr().out)["real_store_dir"] == location.real_store_dir
 
 
+def test_a_plan_file_is_applied_and_a_stale_one_refused(line: Line, tmp_path: Path) -> None:
+    file, link = tmp_path / "plan.json", tmp_path / "patched"
+    line("plan", line.full(line.it.env), line.replace, "-o", str(file))
+    out, _ = line("apply", str(file), "--add-root", str(link))
+    assert out == f"{os.readlink(link)}\n"
+    document = json.loads(file.read_text())
+    document["rewrites"].pop()
+    file.write_text(json.dumps(document))
+    before = _tree(str(tmp_path))
+    assert line.json("apply", str(file), status=2)["error"]["kind"] == "stale-plan"
+    _, err = line("apply", str(file), line.replace, status=2)
+    assert "plan file" in line.error(err)
+    assert _tree(str(tmp_path)) == before
+
+
+def test_replacements_come_from_a_file_as_well(line: Line, tmp_path: Path) -> None:
+    file = tmp_path / "replacements"
+    file.write_text(f"{line.full(line.it.old)} {line.it.new}\n")
+    plan = line.json("plan", line.full(line.it.env), "--replacements", str(file))
+    assert plan["replacements"] == {line.full(line.it.old): line.full(line.it.new)}
+    again = tmp_path / "again.json"
+    again.write_text(json.dumps(plan))
+    copied = line.json("plan", line.full(line.it.env), "--replacements", str(again))
+    assert copied["rewrites"] == plan["rewrites"]
+
+
+def test_a_dry_run_is_a_plan(line: Line) -> None:
+    before = _tree(line.it.store.location.real_store_dir)
+    dry = line.json("apply", line.full(line.it.env), line.replace, "--dry-run")
+    assert dry.keys() == line.json("plan", line.full(line.it.env), line.replace).keys()
+    assert _tree(line.it.store.location.real_store_dir) == before
+
+
 def _tree(directory: str) -> list[str]:
     return sorted(
         os.path.join(top, name)

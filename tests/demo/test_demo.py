@@ -10,20 +10,22 @@ import stat
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import graft
+from graft import kernel
 from graft.cli import run
 from graft.demo import find_compiler
 from graft.demo.builder import output_paths
 from graft.demo.programs import recipes
-from graft.formats.store_path import StoreDir
+from graft.formats.store_path import StoreDir, StorePath
 from graft.store.local import LocalStore
-
-VARIANTS = ["compiled", "scripts"]
 
 
 def environment(variant: str, tmp_path: Path) -> dict[str, str]:
@@ -72,14 +74,13 @@ class KeptDemo:
 
     @contextmanager
     def store(self) -> Iterator[LocalStore]:
-        directories = {name: str(self.place / name) for name in ["store", "state"]}
-        with LocalStore(**directories) as store:
+        with LocalStore(store=str(self.place / "store"), state=str(self.place / "state")) as store:
             yield store
 
     @property
     def paths(self) -> dict[str, StorePath]:
         made = recipes(compiled=self.variant == "compiled")
-        return output_paths(made, StoreDir(self.place / "store"), self.document["compiler"])
+        return output_paths(made, StoreDir(str(self.place / "store")), self.document["compiler"])
 
 
 @pytest.fixture(scope="module", params=["compiled", "scripts"])
@@ -93,9 +94,9 @@ def kept(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def test_the_hole_is_there_before_and_gone_after(kept: KeptDemo) -> None:
-    assert next(iter(document)) == "version"
-    assert document["version"] == 1
-    assert (document["compiler"] is None) == (variant == "scripts")
+    assert next(iter(kept.document)) == "version"
+    assert kept.document["version"] == 1
+    assert (kept.document["compiler"] is None) == (kept.variant == "scripts")
     steps = kept.steps
     assert steps["./system/sw/bin/notes --version"] == (0, "notes 2.3, with parse 1.0\n")
     assert steps["./system/sw/bin/notes ../password"] == (0, "hunter2\n")
@@ -123,8 +124,19 @@ def test_the_chain_to_the_hole_is_of_six_objects(kept: KeptDemo) -> None:
     ]
 
 
-def test_every_command_can_be_pasted_into_a_shell(kept: KeptDemo) -> None:
-    steps = [step for step in document["steps"] if "store init" not in step["command"]]
+def test_the_second_apply_writes_nothing(kept: KeptDemo) -> None:
+    first, second = (
+        step["output"]
+        for step in kept.document["steps"]
+        if step["command"].startswith("graft apply")
+    )
+    assert "5 paths written, 2 of 7 shared" in first
+    assert "0 paths written, 5 were there already" in second
+    assert "OLD is gone from every byte" in second
+
+
+def test_every_command_can_be_pasted_into_a_shell(kept: KeptDemo, tmp_path: Path) -> None:
+    steps = [step for step in kept.document["steps"] if "store init" not in step["command"]]
     assert [step["command"].split()[0] for step in steps[:2]] == ["cd", "export"]
     setting = "; ".join(step["command"] for step in steps[:2])
     graft_here = f'graft() {{ {shlex.quote(sys.executable)} -m graft "$@"; }}'
@@ -140,41 +152,27 @@ def test_every_command_can_be_pasted_into_a_shell(kept: KeptDemo) -> None:
         assert done.returncode == step["status"], step
         if "graft apply" not in step["command"] and "graft plan" not in step["command"]:
             assert done.stdout == step["output"]
-    assert (place / "patched").is_symlink()
-
-
-def test_the_second_apply_writes_nothing(kept: KeptDemo) -> None:
-    first, second = (s for s in document["steps"] if s["command"].startswith("graft apply"))
-    assert "5 paths written, 2 of 7 shared" in first["output"]
-    assert "0 paths written, 5 were there already" in second["output"]
-    assert "OLD is gone from every byte" in second["output"]
 
 
 def test_objects_are_registered_with_exactly_their_inputs(kept: KeptDemo) -> None:
-    made = recipes(compiled=variant == "compiled")
-    with LocalStore(store=str(place / "store"), state=str(place / "state")) as store:
-        paths = output_paths(made, store.store_dir, document["compiler"])
+    made = recipes(compiled=kept.variant == "compiled")
+    paths = kept.paths
+    with kept.store() as store:
         infos = store.path_infos(paths.values())
-        assert len(infos) == len(made)
-        for recipe in made:
-            info = infos[paths[recipe.name]]
-            assert info.references - {info.path} == {paths[name] for name in recipe.inputs}
-            assert info.ultimate
-
-
-def test_notes_refers_to_itself(tmp_path: Path) -> None:
-    place, _ = kept_demo("scripts", tmp_path)
-    with LocalStore(store=str(place / "store"), state=str(place / "state")) as store:
-        paths = output_paths(recipes(compiled=False), store.store_dir, None)
-        notes = paths["notes-2.3"]
-        assert notes in store.path_infos([notes])[notes].references
+    assert len(infos) == len(made)
+    for recipe in made:
+        info = infos[paths[recipe.name]]
+        assert info.references - {info.path} == {paths[name] for name in recipe.inputs}
+        assert info.ultimate
+    # The program knows where its own files are, so the graft has a self-reference to change.
+    assert paths["notes-2.3"] in infos[paths["notes-2.3"]].references
 
 
 def test_everything_in_the_store_is_canonical(kept: KeptDemo) -> None:
-    objects = [name for name in os.listdir(place / "store") if not name.startswith(".")]
+    objects = [name for name in os.listdir(kept.place / "store") if not name.startswith(".")]
     assert len(objects) == 8 + 5
     for name in objects:
-        for directory, names, files in os.walk(place / "store" / name):
+        for directory, names, files in os.walk(kept.place / "store" / name):
             for entry in [".", *names, *files]:
                 status = os.lstat(os.path.join(directory, entry))
                 assert int(status.st_mtime) == 1
@@ -184,36 +182,8 @@ def test_everything_in_the_store_is_canonical(kept: KeptDemo) -> None:
                 }
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_without_a_directory_nothing_is_left(variant: str, tmp_path: Path) -> None:
-    done = demo(variant, tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "hunter2" in done.stdout
-    assert os.listdir(tmp_path / "tmp") == []
-
-
-def test_the_reference_kernel_tells_the_same_story(tmp_path: Path) -> None:
-    statuses = []
-    for kernel in ["reference", graft_kernel()]:
-        done = demo("scripts", tmp_path, "--json", GRAFT_KERNEL=kernel)
-        assert done.returncode == 0, done.stderr
-        steps = json.loads(done.stdout)["steps"]
-        statuses.append([step["status"] for step in steps])
-    assert statuses[0] == statuses[1]
-
-
-def graft_kernel() -> str:
-    from graft.kernel import NAME
-
-    return NAME.split()[0]
-
-
-def test_a_directory_that_stays_says_how_to_go_on(tmp_path: Path) -> None:
-    place = tmp_path / "place"
-    done = demo("scripts", tmp_path, str(place))
-    assert done.returncode == 0
-    assert f"  cd {place}\n" in done.stdout
-    assert sorted(os.listdir(place)) == [
+def test_a_directory_that_was_named_stays_with_its_links(kept: KeptDemo) -> None:
+    assert sorted(os.listdir(kept.place)) == [
         "parse-1.0",
         "parse-1.1",
         "patched",
@@ -223,10 +193,31 @@ def test_a_directory_that_stays_says_how_to_go_on(tmp_path: Path) -> None:
     ]
 
 
-def test_an_empty_directory_is_used(tmp_path: Path) -> None:
-    place = tmp_path / "place"
+@pytest.mark.parametrize("variant", ["compiled", "scripts"])
+def test_without_a_directory_nothing_is_left(variant: str, tmp_path: Path) -> None:
+    done = demo(variant, tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "hunter2" in done.stdout
+    assert os.listdir(tmp_path / "tmp") == []
+
+
+def test_the_reference_kernel_tells_the_same_story(tmp_path: Path) -> None:
+    statuses = []
+    for name in ["reference", kernel.NAME.split()[0]]:
+        done = demo("scripts", tmp_path, "--json", GRAFT_KERNEL=name)
+        assert done.returncode == 0, done.stderr
+        steps = json.loads(done.stdout)["steps"]
+        statuses.append([step["status"] for step in steps])
+    assert statuses[0] == statuses[1]
+
+
+@pytest.mark.parametrize("name", ["empty", "c++=~"])
+def test_an_empty_directory_is_used_and_the_way_to_go_on_said(name: str, tmp_path: Path) -> None:
+    place = tmp_path / name
     place.mkdir()
-    assert demo("scripts", tmp_path, str(place)).returncode == 0
+    done = demo("scripts", tmp_path, str(place))
+    assert done.returncode == 0
+    assert f"  cd {place}\n" in done.stdout
 
 
 def test_a_directory_that_is_not_empty_is_refused(
@@ -255,10 +246,6 @@ def test_a_directory_no_program_can_name_is_refused(
     assert os.listdir(tmp_path) == []
 
 
-def test_a_directory_with_a_plus_is_no_trouble(tmp_path: Path) -> None:
-    assert demo("scripts", tmp_path, str(tmp_path / "c++=~,".rstrip(","))).returncode == 0
-
-
 def test_a_store_cannot_be_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["demo", "--store", "/somewhere"]) == 2
     assert "leave --store out" in capsys.readouterr().err
@@ -285,52 +272,61 @@ def test_names_come_from_what_objects_are_made_of() -> None:
     assert scripts["system-1"] != compiled["system-1"]
 
 
-def test_it_runs_where_only_root_could_write_elsewhere(tmp_path: Path) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("the other tests run unprivileged already")
+def test_it_needs_no_privileges(tmp_path: Path) -> None:
     setpriv = shutil.which("setpriv")
-    if setpriv is None:
-        pytest.skip("not installed: setpriv")
+    if os.geteuid() != 0 or setpriv is None:
+        pytest.skip("there is no way to another user; without root the other tests show it")
+    nobody = [setpriv, "--reuid=65534", "--regid=65534", "--clear-groups", sys.executable]
     with tempfile.TemporaryDirectory() as directory:
         os.chown(directory, 65534, 65534)
+        variables = {**environment("scripts", tmp_path), "TMPDIR": directory}
+        probe = subprocess.run(
+            [*nobody, "-c", "import os, graft.cli, sys; os.stat(sys.executable)"],
+            env=variables,
+            capture_output=True,
+            check=False,
+        )
+        if probe.returncode != 0:
+            pytest.skip("python is installed where only root may read it")
         done = subprocess.run(
-            [setpriv, "--reuid=65534", "--regid=65534", "--clear-groups"]
-            + [sys.executable, "-m", "graft", "demo"],
-            env={**environment("scripts", tmp_path), "TMPDIR": directory},
+            [*nobody, "-m", "graft", "demo"],
+            env=variables,
             capture_output=True,
             text=True,
             check=False,
         )
-        if "No module named" in done.stderr or "Permission denied" in done.stderr:
-            pytest.skip("graft is installed where only root may read it")
         assert (done.returncode, done.stderr) == (0, "")
         assert os.listdir(directory) == []
 
 
 @pytest.mark.nix
-def test_the_real_nix_agrees_with_the_store(kept: KeptDemo) -> None:
+def test_the_real_nix_agrees_with_the_store(tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    assert demo("compiled", tmp_path, str(place)).returncode == 0
     nix = {
         **os.environ,
         "NIX_STORE_DIR": str(place / "store"),
         "NIX_STATE_DIR": str(place / "state"),
         "NIX_LOG_DIR": str(place / "log"),
         "NIX_CONF_DIR": str(place / "conf"),
+        "NIX_REMOTE": "",
     }
 
-    def nix_store(*arguments: str) -> str:
+    def nix_store(*arguments: str) -> list[str]:
         done = subprocess.run(
             ["nix-store", *arguments], env=nix, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
-        return done.stdout
+        return done.stdout.split()
 
     nix_store("--verify", "--check-contents")
-    patched = nix_store("-qR", str(place / "patched")).split()
+    patched = nix_store("-qR", str(place / "patched"))
     assert len(patched) == 7
     assert not any(path.endswith("-parse-1.0") for path in patched)
     nix_store("--gc")
-    assert len(nix_store("-qR", str(place / "patched")).split()) == 7
+    assert all(map(os.path.exists, patched))
+    new_root = os.readlink(place / "patched")
     (place / "patched").unlink()
     nix_store("--gc")
-    assert not os.path.exists(os.readlink(place / "system").replace("system-1", "patched"))
-    assert not any(os.path.exists(path) for path in patched if path.endswith("-system-1"))
+    assert not os.path.exists(new_root)
+    assert os.path.exists(os.readlink(place / "system"))

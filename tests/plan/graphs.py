@@ -23,7 +23,9 @@ Pairs = Mapping[str, str] | Iterable[tuple[str, str]]
 def path(label: str) -> StorePath:
     """The store path a label stands for."""
     digest = hashlib.sha256(label.encode()).digest()
-    return StorePath("".join(_ALPHABET[byte % 32] for byte in digest) + "-" + label.split("/")[-1])
+    return StorePath(
+        "".join(_ALPHABET[byte % 32] for byte in digest) + "-" + label.rpartition("/")[2]
+    )
 
 
 def paths(labels: str) -> list[StorePath]:

@@ -75,7 +75,9 @@ def test_a_replacement_goes_before_a_cutoff() -> None:
 
 
 def test_a_cutoff_goes_before_a_rewrite_and_nothing_below_it_moves() -> None:
-    plan = plan_of({"root": "keep lib", "keep": "lib", "lib": "old"}, {"old": "new"}, cutoffs="keep")
+    plan = plan_of(
+        {"root": "keep lib", "keep": "lib", "lib": "old"}, {"old": "new"}, cutoffs="keep"
+    )
     assert rewritten(plan) == set(paths("root lib"))
     assert new(plan, "keep") == path("keep")
     assert plan.new_references[path("keep")] == frozenset(paths("lib"))

@@ -71,9 +71,7 @@ def test_a_cutoff_that_is_replaced_is_unused_and_the_warning_says_why() -> None:
 def test_a_cutoff_that_would_be_rewritten_is_used(cutoffs: str) -> None:
     plan = plan_of({"root": "keep old", "keep": "old"}, {"old": "new"}, cutoffs=cutoffs)
     assert (path("root") in warned(plan, "unused-cutoff")) is False
-    assert warned(plan, "unused-cutoff") == (
-        {path("keep")} if cutoffs == "keep root" else set()
-    )
+    assert warned(plan, "unused-cutoff") == ({path("keep")} if cutoffs == "keep root" else set())
 
 
 # --- name-alike

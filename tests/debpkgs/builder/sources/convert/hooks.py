@@ -1,6 +1,7 @@
 """What Debian's maintainer scripts would do, and the wrappers that lead programs to their data."""
 
 import os
+import shutil
 
 from .layout import Layout
 from .release import ALTERNATIVES, MULTIARCH, PERL, PYTHON_PACKAGES
@@ -42,6 +43,9 @@ def run(name: str, layout: Layout, python_programs: list[str]) -> None:
         os.symlink("dash", f"{out}/bin/sh")
     elif name == "libreoffice":
         _give_path(layout, f"{out}/lib/libreoffice/program/soffice")
+        # its maintainer script copies the configuration to /etc, where alone it is looked for
+        registry = f"{out}/lib/libreoffice/share/.registry"
+        shutil.copytree(registry, f"{out}/etc/libreoffice/registry", dirs_exist_ok=True)
     _alternatives(layout)
     python_path = ":".join(module_directories(layout, (PYTHON_PACKAGES,)))
     for program in python_programs:

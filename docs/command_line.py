@@ -1,0 +1,98 @@
+"""Writes reference/command-line.md from the commands themselves; `--check` only compares."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from graft.cli import graft_group
+
+PAGE = Path(__file__).parent / "reference" / "command-line.md"
+COMMON = {"--store", "--json", "--verbose", "--quiet", "--help"}
+
+INTRODUCTION = """\
+# The command line
+
+*Written by `docs/command_line.py` from the commands themselves.*
+
+Results go to stdout; warnings, progress and everything else to stderr. With `--json` stdout is one
+JSON document: [json.md](json.md).
+
+A **path argument** is a store path, its base name, or any symlink that leads into the store
+(`./result`, a profile); links are followed to the first path inside the store, and no further.
+
+| exit status | means |
+|---|---|
+| 0 | done, or the answer is yes |
+| 1 | the answer is no: residual references, broken paths, nothing found |
+| 2 | trouble: bad usage, bad input, an error ([errors.md](errors.md)) |
+| 130 | interrupted |
+"""
+
+
+def page() -> str:
+    context = click.Context(graft_group, info_name="graft")
+    common = [parameter for parameter in graft_group.params if _is_common(parameter)]
+    parts = [
+        INTRODUCTION,
+        "## Options of every command\n\nBefore or after the command's name.\n\n"
+        + _options(common, context),
+        "`graft --version` prints the version and the kernel in use.\n",
+        *_commands(graft_group, context),
+    ]
+    return "\n".join(parts)
+
+
+def _commands(group: click.Group, context: click.Context) -> Iterator[str]:
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        inner = click.Context(command, info_name=name, parent=context)
+        if isinstance(command, click.Group):
+            yield from _commands(command, inner)
+        else:
+            yield _section(command, inner)
+
+
+def _section(command: click.Command, context: click.Context) -> str:
+    usage = " ".join(command.collect_usage_pieces(context))
+    text = inspect.cleandoc(command.help or "")
+    own = [parameter for parameter in command.params if not _is_common(parameter)]
+    options = _options(own, context)
+    example = (command.epilog or "").removeprefix("Example: ")
+    return (
+        f"## {context.command_path}\n\n    {context.command_path} {usage}\n\n{text}\n\n"
+        + (f"{options}\n" if options else "")
+        + f"Example:\n\n    {example}\n"
+    )
+
+
+def _is_common(parameter: click.Parameter) -> bool:
+    return not COMMON.isdisjoint(parameter.opts)
+
+
+def _options(parameters: list[click.Parameter], context: click.Context) -> str:
+    records = [record for one in parameters if (record := one.get_help_record(context))]
+    if not records:
+        return ""
+    rows = [f"| `{names.replace('|', chr(92) + '|')}` | {text} |" for names, text in records]
+    return "\n".join(["| option | |", "|---|---|", *rows, ""])
+
+
+def main() -> int:
+    text = page()
+    if "--check" in sys.argv[1:]:
+        if PAGE.read_text(encoding="utf-8") == text:
+            return 0
+        print(f"{PAGE} is not current: run 'python {Path(__file__).name}'", file=sys.stderr)
+        return 1
+    PAGE.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""Draws the layers in explanation/architecture.md from pyproject.toml; `--check` only compares."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "explanation" / "architecture.md"
+_BLOCK = re.compile(r"(?<=<!-- layers -->\n).*?(?=<!-- end of layers -->)", re.DOTALL)
+
+
+def layers() -> list[list[str]]:
+    """The modules of each layer, from the top, as the import-linter contract has them."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = settings["tool"]["importlinter"]["contracts"]
+    contract = next(one for one in contracts if one["type"] == "layers")
+    return [
+        [module.strip().removeprefix("graft.") for module in re.split(r"[|:]", layer)]
+        for layer in contract["layers"]
+    ]
+
+
+def summary(module: str) -> str:
+    """The first line of a module's docstring."""
+    file = ROOT / "graft" / f"{module}.py"
+    if not file.exists():
+        file = ROOT / "graft" / module / "__init__.py"
+    text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+    return " ".join(text.split("\n\n")[0].split())
+
+
+def drawing() -> str:
+    found = layers()
+    nodes = [f"    {module}[graft.{module}]" for layer in found for module in layer]
+    arrows = [
+        f"    {' & '.join(upper)} --> {' & '.join(lower)}"
+        for upper, lower in zip(found, found[1:], strict=False)
+    ]
+    rows = [f"| `graft.{module}` | {summary(module)} |" for layer in found for module in layer]
+    return "\n".join(
+        [
+            "",
+            "```mermaid",
+            "flowchart TD",
+            *nodes,
+            *arrows,
+            "```",
+            "",
+            "| module | |",
+            "|---|---|",
+            *rows,
+            "",
+            "",
+        ]
+    )
+
+
+def main() -> int:
+    before = PAGE.read_text(encoding="utf-8")
+    after = _BLOCK.sub(lambda _: drawing(), before)
+    if "--check" in sys.argv[1:]:
+        if before == after:
+            return 0
+        print(f"{PAGE} is not current: run 'python {Path(__file__).name}'", file=sys.stderr)
+        return 1
+    PAGE.write_text(after, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

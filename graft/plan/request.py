@@ -1,0 +1,142 @@
+"""What is asked of a plan, as files say it: replacements files and plan files.
+
+The forms are in docs/reference/formats.md. No name of a new path is ever taken from a file: a plan
+file only says what to plan again, and what must come out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from graft.errors import BadFormatError, StalePlanError
+from graft.plan.document import DOCUMENT_VERSION, plan_document
+from graft.plan.planner import Plan
+
+# What of a plan file is compared with the plan made again. Sizes and warnings are not: they say
+# nothing of what will be done.
+_COMPARED = ("store_dir", "addressing", "roots", "replacements", "cutoffs", "rewrites", "aliases")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanFile:
+    """A plan file, not yet believed.
+
+    Attributes:
+        roots: path arguments.
+        replacements: pairs of path arguments.
+        cutoffs: path arguments.
+        document: all of it.
+    """
+
+    roots: tuple[str, ...]
+    replacements: tuple[tuple[str, str], ...]
+    cutoffs: tuple[str, ...]
+    document: Mapping[str, Any]
+
+    @classmethod
+    def parse(cls, text: str, name: str) -> PlanFile:
+        """Reads the JSON document that `graft plan --json` prints.
+
+        Args:
+            name: what errors call the file.
+
+        Raises:
+            BadFormatError: it is no such document.
+        """
+        document = _json_object(text, name)
+        if document.get("addressing") != "input":
+            raise BadFormatError(f"'{name}' is no plan file: it has no known addressing", file=name)
+        return cls(
+            roots=_texts(document, "roots", name),
+            replacements=_pairs(document, name),
+            cutoffs=_texts(document, "cutoffs", name),
+            document=document,
+        )
+
+    def check_current(self, plan: Plan, name: str) -> None:
+        """Makes sure that planning again gave what the file says.
+
+        Raises:
+            StalePlanError: it did not; the first difference is named.
+        """
+        now = plan_document(plan)
+        for key in _COMPARED:
+            if (difference := _difference(key, self.document.get(key), now[key])) is not None:
+                raise StalePlanError(
+                    f"the plan in '{name}' is out of date: {difference}; plan again",
+                    file=name,
+                    difference=difference,
+                )
+
+
+def parse_replacements(text: str, name: str) -> tuple[tuple[str, str], ...]:
+    """Reads a replacements file: JSON, or a pair `OLD NEW` a line; `#` begins a comment.
+
+    Returns:
+        Pairs of path arguments.
+
+    Raises:
+        BadFormatError: the file has neither form.
+    """
+    if text.lstrip().startswith("{"):
+        return _pairs(_json_object(text, name), name)
+    pairs = []
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.split("#", 1)[0].split()
+        if not words:
+            continue
+        if len(words) != 2:
+            raise BadFormatError(
+                f"'{name}', line {number}: a replacement is two paths, 'OLD NEW'",
+                file=name,
+                line=number,
+            )
+        pairs.append((words[0], words[1]))
+    return tuple(pairs)
+
+
+def _json_object(text: str, name: str) -> dict[str, Any]:
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadFormatError(f"'{name}' is not json: {str(error).lower()}", file=name) from error
+    if not isinstance(document, dict) or document.get("version") != DOCUMENT_VERSION:
+        raise BadFormatError(
+            f"'{name}' is no document of graft's, version {DOCUMENT_VERSION}", file=name
+        )
+    return document
+
+
+def _texts(document: Mapping[str, Any], key: str, name: str) -> tuple[str, ...]:
+    value = document.get(key)
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise BadFormatError(f"'{name}': '{key}' is no list of paths", file=name)
+    return tuple(value)
+
+
+def _pairs(document: Mapping[str, Any], name: str) -> tuple[tuple[str, str], ...]:
+    value = document.get("replacements")
+    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+        raise BadFormatError(f"'{name}': 'replacements' is no object of paths", file=name)
+    return tuple(value.items())
+
+
+def _difference(place: str, before: object, now: object) -> str | None:
+    """The first place where two JSON values differ, and both values there."""
+    if before == now:
+        return None
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted(before.keys() | now.keys()):
+            found = _difference(f"{place}[{key}]", before.get(key), now.get(key))
+            if found is not None:
+                return found
+    if isinstance(before, list) and isinstance(now, list):
+        for number, (one, other) in enumerate(zip(before, now, strict=False)):
+            found = _difference(f"{place}[{number}]", one, other)
+            if found is not None:
+                return found
+        return f"{place} has {len(now)} entries now and had {len(before)}"
+    return f"{place} is {json.dumps(now)} now and was {json.dumps(before)}"
