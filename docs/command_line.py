@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -61,7 +61,7 @@ def _commands(group: click.Group, context: click.Context) -> Iterator[str]:
 def _section(command: click.Command, context: click.Context) -> str:
     usage = " ".join(command.collect_usage_pieces(context))
     text = inspect.cleandoc(command.help or "")
-    own = [parameter for parameter in command.params if not _is_common(parameter)]
+    own = [one for one in command.params if isinstance(one, click.Option) and not _is_common(one)]
     options = _options(own, context)
     example = (command.epilog or "").removeprefix("Example: ")
     return (
@@ -75,7 +75,7 @@ def _is_common(parameter: click.Parameter) -> bool:
     return not COMMON.isdisjoint(parameter.opts)
 
 
-def _options(parameters: list[click.Parameter], context: click.Context) -> str:
+def _options(parameters: Sequence[click.Parameter], context: click.Context) -> str:
     records = [record for one in parameters if (record := one.get_help_record(context))]
     if not records:
         return ""

@@ -6,6 +6,7 @@ import ast
 import re
 import sys
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -37,8 +38,7 @@ def drawing() -> str:
     found = layers()
     nodes = [f"    {module}[graft.{module}]" for layer in found for module in layer]
     arrows = [
-        f"    {' & '.join(upper)} --> {' & '.join(lower)}"
-        for upper, lower in zip(found, found[1:], strict=False)
+        f"    {' & '.join(upper)} --> {' & '.join(lower)}" for upper, lower in pairwise(found)
     ]
     rows = [f"| `graft.{module}` | {summary(module)} |" for layer in found for module in layer]
     return "\n".join(

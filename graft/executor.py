@@ -14,9 +14,9 @@ import networkx as nx
 
 from graft.formats.store_path import StorePath
 from graft.plan import Alias, Plan, Rewrite
+from graft.references import WantedPaths
 from graft.rewrite import (
     RewrittenObject,
-    WantedPaths,
     corrupt_original,
     make_alias,
     rewrite_object,

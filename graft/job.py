@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -12,9 +12,10 @@ from graft.closure import Closure
 from graft.errors import NoSpaceError, ProfileError, RootLinkError
 from graft.executor import Execution, execute
 from graft.formats.store_path import StorePath
+from graft.hidden import deep_closure, recorded_closure
 from graft.plan import Plan, PlanWarning, full_pairs, warnings_document
-from graft.proof import Problem, Proof, Scope, proof_document, prove
-from graft.store.api import Target
+from graft.proof import Problem, Proof, Residual, Scope, proof_document, prove
+from graft.store.api import Source, Target
 
 # What an object takes on disk if all its files are links: a directory, or the block of a file.
 _LEAST_OBJECT_SIZE = 4096
@@ -56,6 +57,20 @@ class Outcome:
     seconds: float
 
     @property
+    def hidden_residual(self) -> tuple[Residual, ...]:
+        """The residual references nobody acknowledged that were not registered: what a deep plan
+        would move.
+        """
+        originals = {rewrite.new_path: rewrite.path for rewrite in self.plan.rewrites}
+        return tuple(
+            found
+            for found in (self.proof.residual if self.proof is not None else ())
+            if not found.acknowledged
+            and (original := originals.get(found.path, found.path)) in self.plan.closure
+            and found.reference not in self.plan.closure.references(original) | {original}
+        )
+
+    @property
     def succeeded(self) -> bool:
         """Whether the result may be used: nothing of OLD is left, and nothing is broken."""
         return not self.problems and (self.proof is None or self.proof.holds)
@@ -75,6 +90,8 @@ def apply(
     allowed: Sequence[str] = (),
     check_inputs: bool = False,
     repair: bool = False,
+    deep: bool = False,
+    hidden: Mapping[StorePath, Collection[StorePath]] | None = None,
     approve: Callable[[Plan], object] = lambda _: None,
     progress: Progress = no_progress,
 ) -> Outcome:
@@ -94,6 +111,8 @@ def apply(
         allowed: shell patterns of `BASENAME/FILE` in which residual references are accepted.
         check_inputs: compare each original's bytes with its registered NAR hash first.
         repair: make again the new paths that are valid, but broken.
+        deep: read the closure for references that are not registered, and move them as well.
+        hidden: such references as a deep plan has found them before.
         approve: is shown the plan before anything is written, and may raise to stop.
         progress: shows how far the job is.
 
@@ -119,8 +138,16 @@ def apply(
     kept = bool(links_to_make) or profile is not None
     pairs = list(replacements.items() if isinstance(replacements, Mapping) else replacements)
     with store.collector_held_off():
-        closure = Closure.of(store, [*roots, *(new for _, new in pairs)])
-        plan = Plan.of(closure, pairs, roots=roots, cutoffs=cutoffs)
+        plan = make_plan(
+            store,
+            roots,
+            pairs,
+            cutoffs=cutoffs,
+            deep=deep,
+            hidden=hidden,
+            jobs=jobs,
+            progress=progress,
+        )
         approve(plan)
         _check_space(plan, store, links=links)
         with progress("graft", plan.bytes_at_most) as on_bytes:
@@ -154,6 +181,36 @@ def apply(
             if profile is not None:
                 store.switch_profile(profile, plan.new_roots[roots[0]])
     return outcome
+
+
+def make_plan(
+    store: Source,
+    roots: Iterable[StorePath],
+    replacements: Iterable[tuple[StorePath, StorePath]],
+    *,
+    cutoffs: Iterable[StorePath] = (),
+    deep: bool = False,
+    hidden: Mapping[StorePath, Collection[StorePath]] | None = None,
+    jobs: int | None = None,
+    progress: Progress = no_progress,
+) -> Plan:
+    """Walks the closure, and plans; arguments as for `apply`.
+
+    Raises:
+        InvalidPathError: a path is not valid in the store.
+        PlanError: the replacements make no plan.
+    """
+    roots, pairs = list(roots), list(replacements)
+    paths = [*roots, *(new for _, new in pairs)]
+    olds = [old for old, _ in pairs]
+    if deep:
+        with progress("read", None) as on_bytes:
+            closure = deep_closure(store, paths, olds, jobs=jobs, on_bytes=on_bytes)
+    elif hidden:
+        closure = recorded_closure(Closure.of(store, [*paths, *olds]), paths, hidden)
+    else:
+        closure = Closure.of(store, paths)
+    return Plan.of(closure, pairs, roots=roots, cutoffs=cutoffs)
 
 
 def _root_links(links: Sequence[str], roots: Sequence[StorePath]) -> list[str]:

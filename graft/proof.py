@@ -14,14 +14,12 @@ import networkx as nx
 from graft.closure import reachable
 from graft.formats.store_path import StorePath
 from graft.plan import Plan
-from graft.rewrite import WantedPaths
+from graft.references import Reference, WantedPaths
 from graft.store.api import PathInfo, Source
-from graft.tree import Found, TreeReport, read_tree
+from graft.tree import TreeReport, read_tree
 from graft.workers import Workers
 
 Scope = Literal["closure", "rewritten"]
-
-_ENCODINGS = {1: "ascii", 2: "utf-16", 4: "utf-32"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +108,9 @@ def prove(
     Raises:
         TreeError: a file of the result cannot be read.
     """
-    old = WantedPaths(sorted(plan.moved))
+    # An OLD that no registered reference leads to may still stand in some bytes.
+    replaced = {path for path, new in plan.replacements.items() if path != new}
+    old = WantedPaths(sorted(replaced | plan.moved.keys()))
     infos = store.path_infos(plan.new_references)
     on_disk = {path for path in infos if os.path.lexists(store.tree(path))}
     problems = [Problem(kind="not-valid", path=path) for path in plan.new_references.keys() - infos]
@@ -128,7 +128,7 @@ def prove(
             reports.append(report)
             if digest is not None and digest != infos[path].nar_hash:
                 problems.append(Problem(kind="nar-hash", path=path))
-            residual += [_residual(path, found, old, acknowledged) for found in report.found]
+            residual += [_residual(path, found, acknowledged) for found in old.places(report)]
     for path in infos.keys() - read:
         residual += _registered(infos[path], old, acknowledged)
     return Proof(
@@ -183,16 +183,14 @@ class _Acknowledged:
         )
 
 
-def _residual(
-    path: StorePath, found: Found, old: WantedPaths, acknowledged: _Acknowledged
-) -> Residual:
+def _residual(path: StorePath, found: Reference, acknowledged: _Acknowledged) -> Residual:
     return Residual(
         path=path,
         file=found.file,
         offset=found.offset,
         where=found.where,
-        encoding=_ENCODINGS[found.stride],
-        reference=old.paths[found.index],
+        encoding=found.encoding,
+        reference=found.path,
         acknowledged=acknowledged(path, found.file),
     )
 

@@ -4,31 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from graft.errors import CorruptOriginalError
 from graft.formats.nar import symlink_archive
 from graft.formats.store_path import StoreDir, StorePath
 from graft.kernel import Table
+from graft.references import WantedPaths
 from graft.tree import TreeReport, copy_tree, read_tree
 
 _STORE_TIME = 1_000_000_000  # ns; every file in a store is from the second after the epoch
-
-
-class WantedPaths:
-    """Paths whose hash parts are looked for, and the table that finds them.
-
-    Made once and used by all threads.
-    """
-
-    def __init__(self, paths: Iterable[StorePath]) -> None:
-        self.paths = tuple(paths)
-        self.table = Table([(path.hash_part.encode(), None) for path in self.paths])
-
-    def named(self, indices: Iterable[int]) -> frozenset[StorePath]:
-        """The paths behind the table's indices."""
-        return frozenset(self.paths[index] for index in indices)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +78,7 @@ def rewrite_object(
     return RewrittenObject(
         nar_hash=digest.digest(),
         nar_size=report.nar_size,
-        found=wanted.named(report.seen),
+        found=wanted.seen(report),
         tree=report,
     )
 

@@ -178,6 +178,59 @@ def test_a_hidden_reference_is_found_and_no_link_is_made(it: Graftable, tmp_path
     assert link.is_symlink()
 
 
+def _with_hidden(it: Graftable) -> tuple[StorePath, StorePath]:
+    """A shared page that refers to OLD in UTF-16 only, and a root above it."""
+    text = it.store.store_dir.path(it.old).encode("utf-16-le")
+    page = add_object(it.store, "page-1", {"text": text})
+    links = {"env": it.store.store_dir.path(it.env), "page": it.store.store_dir.path(page)}
+    return page, add_object(it.store, "root-1", links, [it.env, page])
+
+
+def test_a_deep_plan_moves_hidden_references_and_registers_them(it: Graftable) -> None:
+    page, root = _with_hidden(it)
+    shallow = apply(it.store, [root], {it.old: it.new})
+    assert [found.path for found in shallow.hidden_residual] == [page]
+    outcome = apply(it.store, [root], {it.old: it.new}, deep=True)
+    assert outcome.succeeded
+    new_page = outcome.plan.moved[page]
+    text = Path(it.tree(new_page), "text").read_bytes().decode("utf-16-le")
+    assert text == it.store.store_dir.path(it.new)
+    assert path_info(it.store, new_page).references == {it.new}
+
+
+def test_hidden_references_are_recorded_in_a_plan_and_not_looked_for_again(
+    it: Graftable,
+) -> None:
+    _, root = _with_hidden(it)
+    deep = apply(it.store, [root], {it.old: it.new}, deep=True)
+    recorded = apply(it.store, [root], {it.old: it.new}, hidden=deep.plan.closure.hidden)
+    assert recorded.plan.new_roots == deep.plan.new_roots
+    assert recorded.execution.rewritten == frozenset()
+
+
+def test_a_hidden_reference_alone_leads_to_old(it: Graftable) -> None:
+    text = it.store.store_dir.path(it.old).encode("utf-32-be")
+    page = add_object(it.store, "page-1", {"text": text})
+    outcome = apply(it.store, [page], {it.old: it.new}, deep=True)
+    assert outcome.succeeded
+    assert outcome.plan.moved.keys() == {it.old, page}
+
+
+@pytest.mark.nix
+def test_the_real_collector_keeps_what_a_hidden_reference_needs(
+    it: Graftable, tmp_path: Path
+) -> None:
+    page, root = _with_hidden(it)
+    link = tmp_path / "patched"
+    nix = RealNix(it.store.location, tmp_path)
+    outcome = apply(it.store, [root], {it.old: it.new}, deep=True, add_roots=[str(link)])
+    nix.run("nix-store", "--gc")
+    assert Path(it.tree(outcome.plan.moved[page]), "text").exists()
+    assert Path(it.tree(it.new), "lib").exists()
+    assert not os.path.lexists(it.tree(it.old))
+    nix.check()
+
+
 def test_an_unregistered_reference_in_a_rewritten_path_is_registered(it: Graftable) -> None:
     """Else the collector would delete what only those bytes lead to."""
     full = it.store.store_dir.path

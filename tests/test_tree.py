@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import resource
@@ -563,16 +564,20 @@ def test_files_whose_links_are_used_up_are_copied(twin: Kernel, scratch: str) ->
     os.mkdir(source)
     write(join(source, "a"), b"contents")
     os.mkdir(join(scratch, "links"))
-    limit = os.pathconf(scratch, "PC_LINK_MAX")
-    if not 2 <= limit <= 70_000:
+    if not links_used_up(join(source, "a"), join(scratch, "links")):
         pytest.skip("this file system has no limit of links that can be reached")
-    for number in range(limit - 1):
-        os.link(join(source, "a"), join(scratch, "links", str(number)))
-    with pytest.raises(OSError, match="Too many links"):
-        os.link(join(source, "a"), join(scratch, "one more"))
     report = copied(source, target, twin)
-    assert report.files == FileCounts(copied=1)
+    assert report.files in {FileCounts(copied=1), FileCounts(reflinked=1)}
     assert Path(target, "a").read_bytes() == b"contents"
+
+
+def links_used_up(file: str, directory: str) -> bool:
+    for number in range(70_000):
+        try:
+            os.link(file, join(directory, str(number)))
+        except OSError as error:
+            return error.errno == errno.EMLINK
+    return False
 
 
 def test_hard_links_inside_survive_however_a_file_is_made(twin: Kernel, tmp_path: Path) -> None:
@@ -927,7 +932,7 @@ def test_files_are_not_linked_on_overlayfs(twin: Kernel, scratch: str) -> None:
     build(Directory({b"a": File(b"a")}), join(lower, "source"))
     with mounted("overlay", f"lowerdir={lower},upperdir={upper},workdir={work}", merged):
         report = copied(join(merged, "source"), join(merged, "target"), twin)
-    assert report.files == FileCounts(copied=1)
+    assert report.files.linked == 0
     assert os.listdir(upper) == ["target"]
 
 

@@ -83,6 +83,7 @@ def command(
     replacements: tuple[str, ...],
     replacements_file: str | None,
     cutoffs: tuple[str, ...],
+    deep: bool,
     add_roots: tuple[str, ...],
     profile: str | None,
     jobs: int | None,
@@ -105,7 +106,7 @@ def command(
     with settings.open_store() as store:
         if not dry_run:
             store.check_writable()
-        request = resolve_request(store, roots, replacements, replacements_file, cutoffs)
+        request = resolve_request(store, roots, replacements, replacements_file, cutoffs, deep=deep)
         if dry_run:
             return show_plan(store, request, settings)
         outcome = apply(
@@ -121,6 +122,8 @@ def command(
             allowed=allowed,
             check_inputs=check_inputs,
             repair=repair,
+            deep=request.deep,
+            hidden=request.hidden,
             approve=request.approve,
             progress=Bars(settings),
         )
@@ -147,6 +150,12 @@ def _print_summary(outcome: Outcome, settings: Settings) -> None:
     )
     if outcome.proof is not None:
         _print_proof(outcome.proof, plan.store_dir, settings)
+    if outcome.hidden_residual:
+        print_note(
+            f"{counted(len(outcome.hidden_residual), 'of these places')} holds a reference that is "
+            "not registered: run again with --deep to move such references as well",
+            settings,
+        )
     for problem in outcome.problems:
         print_note(
             f"problem: '{plan.store_dir.path(problem.path)}': {_PROBLEMS[problem.kind]}", settings

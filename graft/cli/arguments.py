@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -23,12 +23,16 @@ class Request:
     """What is to be planned.
 
     Attributes:
+        deep: read the closure for hidden references.
+        hidden: those that the plan file has recorded.
         file: the plan file it was read from, and that planning must agree with.
     """
 
     roots: tuple[StorePath, ...]
     replacements: tuple[tuple[StorePath, StorePath], ...]
     cutoffs: tuple[StorePath, ...]
+    deep: bool
+    hidden: Mapping[StorePath, tuple[StorePath, ...]]
     file: tuple[str, PlanFile] | None = None
 
     def approve(self, plan: Plan) -> None:
@@ -43,8 +47,13 @@ class Request:
 
 
 def plan_options(command: _Command) -> _Command:
-    """Adds ROOT..., --replace, --replacements and --cutoff to a command."""
+    """Adds ROOT... and the options that say what to plan to a command."""
     for option in (
+        click.option(
+            "--deep",
+            is_flag=True,
+            help="Read the whole closure for references that are not registered; move them too.",
+        ),
         click.option(
             "--cutoff",
             "cutoffs",
@@ -77,6 +86,8 @@ def resolve_request(
     replacements: Sequence[str],
     replacements_file: str | None,
     cutoffs: Sequence[str],
+    *,
+    deep: bool,
 ) -> Request:
     """What the options of `plan_options` ask for; one ROOT that is a file is a plan file.
 
@@ -86,16 +97,21 @@ def resolve_request(
         BadStorePathError, InvalidPathError: a path argument is none, or the path is not valid.
     """
     if len(roots) == 1 and os.path.isfile(roots[0]) and _is_outside(store, roots[0]):
-        if replacements or replacements_file is not None or cutoffs:
+        if replacements or replacements_file is not None or cutoffs or deep:
             raise UsageError(
                 f"'{roots[0]}' is a plan file, which says all that is to be planned: leave out "
-                "--replace, --replacements and --cutoff"
+                "--replace, --replacements, --cutoff and --deep"
             )
         file = PlanFile.parse(_read(roots[0]), roots[0])
         return Request(
             roots=resolve_paths(store, file.roots),
             replacements=resolve_pairs(store, file.replacements),
             cutoffs=resolve_paths(store, file.cutoffs),
+            deep=False,
+            hidden={
+                resolve_path(store, path): resolve_paths(store, found)
+                for path, found in file.hidden.items()
+            },
             file=(roots[0], file),
         )
     pairs = [_resolve_replacement(store, argument) for argument in replacements]
@@ -108,6 +124,8 @@ def resolve_request(
         roots=resolve_paths(store, roots),
         replacements=tuple(pairs),
         cutoffs=resolve_paths(store, cutoffs),
+        deep=deep,
+        hidden={},
     )
 
 

@@ -9,6 +9,7 @@ import click
 
 from graft.cli.arguments import Request, plan_options, resolve_request
 from graft.cli.output import (
+    Bars,
     binary_size,
     counted,
     print_document,
@@ -17,7 +18,7 @@ from graft.cli.output import (
     print_warnings,
 )
 from graft.cli.settings import Settings, common_options
-from graft.closure import Closure
+from graft.job import make_plan
 from graft.plan import Plan, plan_document
 from graft.store.local import LocalStore
 
@@ -37,12 +38,13 @@ def command(
     replacements: tuple[str, ...],
     replacements_file: str | None,
     cutoffs: tuple[str, ...],
+    deep: bool,
     output: str | None,
 ) -> int:
     """Show what `graft apply` would do with the closures of ROOTs. Changes nothing."""
     settings.start_log()
     with settings.open_store() as store:
-        request = resolve_request(store, roots, replacements, replacements_file, cutoffs)
+        request = resolve_request(store, roots, replacements, replacements_file, cutoffs, deep=deep)
         return show_plan(store, request, settings, output)
 
 
@@ -50,8 +52,15 @@ def show_plan(
     store: LocalStore, request: Request, settings: Settings, output: str | None = None
 ) -> int:
     """Plans, and prints the plan; the exit status."""
-    closure = Closure.of(store, [*request.roots, *(new for _, new in request.replacements)])
-    plan = Plan.of(closure, request.replacements, roots=request.roots, cutoffs=request.cutoffs)
+    plan = make_plan(
+        store,
+        request.roots,
+        request.replacements,
+        cutoffs=request.cutoffs,
+        deep=request.deep,
+        hidden=request.hidden,
+        progress=Bars(settings),
+    )
     request.approve(plan)
     document = {**plan_document(plan), "free_bytes": store.free_bytes()}
     print_warnings(plan.warnings, settings)

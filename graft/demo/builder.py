@@ -10,7 +10,8 @@ from pathlib import Path
 from graft.demo.programs import Compiled, Link, Recipe, Text, compile_c, filled
 from graft.formats.store_path import StoreDir, StorePath, make_store_path
 from graft.kernel import Table
-from graft.rewrite import WantedPaths, rewrite_object
+from graft.references import WantedPaths
+from graft.rewrite import rewrite_object
 from graft.store.api import PathInfo
 from graft.store.local import LocalStore
 

@@ -47,10 +47,18 @@ size_t graft_table_span(const graft_table *table);
 
 /* Finds the hits of bytes[0..length), in ascending order of offset, and appends them to hits.
  *
- * Returns the cut: every hit that begins before it is in the list and lies wholly before it, no
- * byte before it can belong to a later hit that is rewritten, and the search goes on with
- * bytes[cut..] followed by more input. With `final` set nothing follows and the cut is `length`.
- * length - cut is less than 2 * graft_table_span(). (size_t)-1 when memory is short. */
+ * Returns the cut. With `final` set nothing follows the bytes and the cut is `length`. Else the
+ * search goes on with bytes[cut..] followed by more input: every hit that begins before the cut is
+ * in the list; those that are not overlapped lie wholly before it; and no byte before it can belong
+ * to a later hit. length - cut is less than 2 * graft_table_span().
+ *
+ * Which hits, lengths and offsets are found does not depend on how the input is divided. When
+ * memory is short, (size_t)-1, and hits is as it was.
+ *
+ * Why: windows that begin at limit = length - span + 1 or later are not judged, for their name may
+ * end in what follows. Bytes are taken by disjoint hits, so at most one that takes bytes begins
+ * before the limit and reaches over it; then the cut is where that one begins, else the limit. The
+ * next round begins there with nothing taken, as the whole search would have it. */
 size_t graft_find(const graft_table *table, const uint8_t *bytes, size_t length, int final,
                   graft_hits *hits);
 

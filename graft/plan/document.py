@@ -15,6 +15,7 @@ DOCUMENT_VERSION = 1
 def plan_document(plan: Plan) -> dict[str, Any]:
     """The JSON document of a plan, with full paths."""
     full = plan.store_dir.path
+    hidden = plan.closure.hidden
     return {
         "version": DOCUMENT_VERSION,
         "store_dir": str(plan.store_dir),
@@ -22,6 +23,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "roots": [full(root) for root in plan.roots],
         "replacements": full_pairs(plan.replacements, plan.store_dir),
         "cutoffs": [full(path) for path in sorted(plan.cutoffs)],
+        "hidden": {full(path): sorted(map(full, hidden[path])) for path in sorted(hidden)},
         "rewrites": [
             {
                 "path": full(rewrite.path),

@@ -17,7 +17,17 @@ from graft.plan.planner import Plan
 
 # What of a plan file is compared with the plan made again. Sizes and warnings are not: they say
 # nothing of what will be done.
-_COMPARED = ("store_dir", "addressing", "roots", "replacements", "cutoffs", "rewrites", "aliases")
+_COMPARED = (
+    "store_dir",
+    "addressing",
+    "roots",
+    "replacements",
+    "cutoffs",
+    "hidden",
+    "rewrites",
+    "aliases",
+    "new_roots",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,12 +38,14 @@ class PlanFile:
         roots: path arguments.
         replacements: pairs of path arguments.
         cutoffs: path arguments.
+        hidden: the references a deep plan found, by the path they are in; path arguments.
         document: all of it.
     """
 
     roots: tuple[str, ...]
     replacements: tuple[tuple[str, str], ...]
     cutoffs: tuple[str, ...]
+    hidden: Mapping[str, tuple[str, ...]]
     document: Mapping[str, Any]
 
     @classmethod
@@ -53,6 +65,7 @@ class PlanFile:
             roots=_texts(document, "roots", name),
             replacements=_pairs(document, name),
             cutoffs=_texts(document, "cutoffs", name),
+            hidden=_hidden(document, name),
             document=document,
         )
 
@@ -115,6 +128,13 @@ def _texts(document: Mapping[str, Any], key: str, name: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
         raise BadFormatError(f"'{name}': '{key}' is no list of paths", file=name)
     return tuple(value)
+
+
+def _hidden(document: Mapping[str, Any], name: str) -> dict[str, tuple[str, ...]]:
+    value = document.get("hidden", {})
+    if not isinstance(value, dict):
+        raise BadFormatError(f"'{name}': 'hidden' is no object of lists", file=name)
+    return {path: _texts(value, path, name) for path in value}
 
 
 def _pairs(document: Mapping[str, Any], name: str) -> tuple[tuple[str, str], ...]:

@@ -204,6 +204,24 @@ def test_store_init_makes_a_store_that_graft_opens(
     assert json.loads(capsys.readouterr().out)["real_store_dir"] == location.real_store_dir
 
 
+def test_a_deep_plan_is_recorded_in_its_file(line: Line, tmp_path: Path) -> None:
+    store, old = line.it.store, line.full(line.it.old)
+    page = add_object(store, "page-1", {"text": old.encode("utf-16-le")})
+    file = tmp_path / "plan.json"
+    _, err = line("apply", line.full(page), line.replace, status=1)
+    assert "unused-replacement" in err
+    assert "--deep" in err
+    links = {"env": line.full(line.it.env), "page": line.full(page)}
+    root = add_object(store, "root-1", links, [line.it.env, page])
+    _, err = line("apply", line.full(root), line.replace, status=1)
+    assert "--deep" in err
+    line("plan", line.full(root), line.replace, "--deep", "-o", str(file))
+    assert json.loads(file.read_text())["hidden"] == {line.full(page): [old]}
+    out, err = line("apply", str(file))
+    assert "OLD is gone from every byte" in err
+    assert out == f"{json.loads(file.read_text())['new_roots'][line.full(root)]}\n"
+
+
 def test_a_plan_file_is_applied_and_a_stale_one_refused(line: Line, tmp_path: Path) -> None:
     file, link = tmp_path / "plan.json", tmp_path / "patched"
     line("plan", line.full(line.it.env), line.replace, "-o", str(file))

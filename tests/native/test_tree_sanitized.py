@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from collections.abc import Iterator
@@ -17,6 +18,14 @@ NATIVE = Path(reference.__file__).parents[1] / "native"
 OLD = "0123456789abcdfghijklmnpqrsvwxyz-lib-1.0"
 NEW = "zyxwvsrqpnmlkjihgfdcba9876543210-lib-1.1"
 
+WRAPPED = (
+    "malloc calloc realloc openat close fstat fstatat statfs read pread pread64 write"
+    " copy_file_range flistxattr readlinkat symlinkat linkat mkdirat fchmod futimens utimensat"
+    " syscall"
+).split()
+
+SYSTEM, UNSUPPORTED, COLLISION, CHANGED, MEMORY = range(1, 6)
+
 pytestmark = pytest.mark.sanitize
 
 
@@ -27,13 +36,29 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
     warnings = ["-Wall", "-Wextra", "-Werror", "-Wshadow"]
     sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     flags = ["-D_GNU_SOURCE", "-std=c11", "-g", "-O1", f"-I{NATIVE}"]
-    subprocess.run(["gcc", *flags, *warnings, *sanitizers, *sources, "-o", program], check=True)
+    wraps = [f"-Wl,--wrap={name}" for name in WRAPPED]
+    command = ["gcc", *flags, *warnings, *sanitizers, *wraps, *sources, "-o", program]
+    subprocess.run(command, check=True)
     return program
+
+
+def run(driver: Path, *arguments: str | Path | int) -> list[list[str]]:
+    """The words of each line the driver prints."""
+    command = [driver, *map(str, arguments), OLD, NEW]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return [line.split() for line in done.stdout.splitlines()]
+
+
+def make(file: Path, contents: bytes, mode: int = 0o444) -> None:
+    file.write_bytes(contents)
+    file.chmod(mode)
+    os.utime(file, ns=(0, 1_000_000_000))
 
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Iterator[Path]:
-    """Every kind of entry and of file, and 40 levels of directories."""
+    """Every kind of entry and of file, many hard links, 40 levels of directories."""
     top = tmp_path / "source"
     (top / OLD / "below").mkdir(parents=True)
     utf_16 = OLD.encode("utf-16-le")
@@ -48,25 +73,64 @@ def tree(tmp_path: Path) -> Iterator[Path]:
         f"{OLD}/below/\udcff\n": b"y",
     }
     for number, (name, contents) in enumerate(files.items()):
-        file = top / name
-        file.write_bytes(contents)
-        file.chmod(0o555 if number % 2 else 0o644)
-        os.utime(file, ns=(0, 1_000_000_000))
-    for number in range(200):
-        os.link(top / "hit", top / OLD / f"link {number}")
+        make(top / name, contents, 0o555 if number % 2 else 0o644)
+    for number in range(100):
+        make(top / OLD / f"{number}", b"%d" % number + OLD.encode())
+        os.link(top / OLD / f"{number}", top / f"{number}")
+        os.link(top / "hit", top / OLD / "below" / f"{number}")
     (top / "symlink").symlink_to(f"/nix/store/{OLD}/bin")
     (top / "dangling").symlink_to("nowhere")
     deep = top.joinpath(*["d"] * 40)
     deep.mkdir(parents=True)
     os.link(top / "mixed", deep / "twin")
     yield top
-    remove_tree(tmp_path / "target")
+    for left in tmp_path.glob("target*"):
+        remove_tree(left)
 
 
-def fnv(data: bytes, value: int = 0xCBF29CE484222325) -> int:
-    for byte in data:
-        value = (value ^ byte) * 0x100000001B3 & (1 << 64) - 1
-    return value
+@pytest.fixture
+def small_tree(tmp_path: Path) -> Iterator[Path]:
+    """One file for each way there is to make one, and more levels than are held open."""
+    top = tmp_path / "small"
+    deep = top.joinpath(*["d"] * 17)
+    deep.mkdir(parents=True)
+    make(top / "canonical", b"c")
+    make(top / "copied", b"x" * 300, 0o644)
+    make(top / "patched", b"x" * 300 + OLD.encode())
+    os.link(top / "patched", deep / "twin")
+    (top / OLD).symlink_to(OLD)
+    yield top
+    for left in tmp_path.glob("target*"):
+        remove_tree(left)
+
+
+def expected(tree: Path, target: Path, *, links: bool) -> list[str]:
+    """The line of a walk without errors, as the pure twin has it."""
+    old, new = OLD.encode(), NEW.encode()
+    value = 0xCBF29CE484222325
+
+    def sink(piece: memoryview) -> None:
+        nonlocal value
+        for byte in piece:
+            value = (value ^ byte) * 0x100000001B3 & (1 << 64) - 1
+
+    numbers, _, found = walk_tree(
+        os.fsencode(tree),
+        os.fsencode(target),
+        table=reference.Table([(old, new)]),
+        wanted=reference.Table([(new, None)]),
+        sink=sink,
+        report=True,
+        links=links,
+        reflinks=False,
+        owner=os.geteuid(),
+        group=os.getegid(),
+        window=4096,
+    )
+    remove_tree(target)
+    patched, linked, _, copied = numbers[2:6]
+    counts = [numbers[11], len(found), patched, linked, copied]
+    return ["0", "0", f"{numbers[0]}", f"{value:016x}", *map(str, counts)]
 
 
 @pytest.mark.parametrize("kind", ["links", "copies"])
@@ -74,35 +138,23 @@ def fnv(data: bytes, value: int = 0xCBF29CE484222325) -> int:
 def test_walk_is_clean_under_sanitizers_and_equals_its_twin(
     driver: Path, tree: Path, window: int, kind: str
 ) -> None:
-    old, new = OLD.encode(), NEW.encode()
-    pieces: list[bytes] = []
     target = tree.parent / "target"
-    numbers, _, found = walk_tree(
-        os.fsencode(tree),
-        os.fsencode(target),
-        table=reference.Table([(old, new)]),
-        wanted=reference.Table([(new, None)]),
-        sink=lambda piece: pieces.append(bytes(piece)),
-        report=True,
-        links=kind == "links",
-        reflinks=True,
-        owner=os.geteuid(),
-        group=os.getegid(),
-        window=max(window, 4096),
-    )
-    remove_tree(target)
-    patched, linked, reflinked, copied = numbers[2:6]
-    expected = [
-        "0",
-        f"{numbers[0]} {fnv(b''.join(pieces)):016x}",
-        f"{numbers[11]} {len(found)} {patched} {linked} {reflinked + copied}",
-    ]
-    lines = run(driver, str(tree), str(target), str(window), kind, OLD, NEW)
-    assert [line.strip() for line in lines] == expected
+    line = expected(tree, target, links=kind == "links")
+    assert run(driver, tree, target, window, kind, 0) == [line]
 
 
-@pytest.mark.parametrize("trouble", ["pipe", "collision", "missing", "exists"])
-def test_errors_are_clean_under_sanitizers(driver: Path, tree: Path, trouble: str) -> None:
+@pytest.mark.parametrize(
+    ("trouble", "number", "words"),
+    [
+        ("pipe", UNSUPPORTED, ["fstatat", "d/" * 40 + "pipe"]),
+        ("collision", COLLISION, [f"{NEW}/{NEW}"]),
+        ("missing", SYSTEM, ["fstatat"]),
+        ("exists", SYSTEM, ["mkdirat"]),
+    ],
+)
+def test_errors_are_clean_under_sanitizers(
+    driver: Path, tree: Path, trouble: str, number: int, words: list[str]
+) -> None:
     source, target = tree, tree.parent / "target"
     if trouble == "pipe":
         os.mkfifo(tree.joinpath(*["d"] * 40, "pipe"))
@@ -112,17 +164,27 @@ def test_errors_are_clean_under_sanitizers(driver: Path, tree: Path, trouble: st
         source = tree / "missing"
     else:
         target.mkdir()
-    lines = run(driver, str(source), str(target), "100", "links", OLD, NEW)
-    file = {"pipe": "d/" * 40 + "pipe", "collision": f"{NEW}/{NEW}"}.get(trouble, "")
-    number = {"pipe": 2, "collision": 3}.get(trouble, 1)
-    assert lines[0].split() == [
-        str(number),
-        *{"missing": ["fstatat"], "exists": ["mkdirat"], "pipe": ["fstatat"]}.get(trouble, []),
-        *([file] if file else []),
-    ]
+    [line] = run(driver, source, target, 100, "links", 0)
+    assert line[0] == str(number)
+    assert line[9:] == words
 
 
-def run(driver: Path, *arguments: str) -> list[str]:
-    done = subprocess.run([driver, *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
+@pytest.mark.parametrize("writing", [True, False])
+@pytest.mark.parametrize("window", [100, 4096])
+@pytest.mark.parametrize("fault", [errno.EIO, errno.ENOSPC, errno.EINTR, errno.EXDEV])
+def test_whichever_call_fails_the_walk_reports_it_or_does_without(
+    driver: Path, small_tree: Path, fault: int, window: int, writing: bool
+) -> None:
+    target = small_tree.parent / "target"
+    [line] = run(driver, small_tree, target if writing else "-", window, "links", 0)
+    lines = run(driver, small_tree, target if writing else "-", window, "links", fault)
+    assert len(lines) > 100
+    assert lines[-1] == line
+    outcomes = {done[0] for done in lines}
+    assert outcomes == {"0", str(SYSTEM), str(MEMORY)}
+    for done in lines:
+        if done[0] == "0":
+            assert done[2:6] == line[2:6]
+        elif done[0] == str(SYSTEM):
+            assert done[1] == str(fault)
+            assert done[9] in {*WRAPPED, "getdents64"}

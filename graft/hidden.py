@@ -1,0 +1,94 @@
+"""Hidden references: in the bytes of a path, but not registered, so that Nix does not know of them.
+
+Nix's scanner sees hash parts in ASCII only, and only those of a build's inputs; what is spelled in
+UTF-16 or UTF-32, or was put into a path by hand, it misses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from graft.closure import Closure, reachable
+from graft.errors import InvalidPathError
+from graft.formats.store_path import StorePath
+from graft.references import WantedPaths, references_in
+from graft.store.api import Source
+from graft.workers import Workers
+
+
+def deep_closure(
+    source: Source,
+    paths: Iterable[StorePath],
+    also: Iterable[StorePath],
+    *,
+    jobs: int | None = None,
+    on_bytes: Callable[[int], object] | None = None,
+) -> Closure:
+    """The closure of some paths by all their references, found by reading every byte of it.
+
+    Args:
+        source: where the paths are valid.
+        paths: as for Closure.of.
+        also: valid paths that nothing registered may lead to, but hidden references may: every OLD.
+        jobs: threads; the number of usable processors if None.
+        on_bytes: called from any thread with the number of bytes read since the last call.
+
+    Raises:
+        InvalidPathError: a path is not valid.
+        TreeError: a file cannot be read.
+    """
+    paths = list(paths)
+    everything = Closure.of(source, [*paths, *also])
+    wanted = WantedPaths(sorted(everything.infos))
+    hidden: dict[StorePath, frozenset[StorePath]] = {}
+    with Workers(jobs, on_bytes) as workers:
+
+        def read(path: StorePath) -> tuple[StorePath, frozenset[StorePath]]:
+            return path, references_in(source.tree(path), wanted, workers.progress)
+
+        waiting = everything.requisites(paths)
+        while waiting:
+            for path, found in workers.map(read, sorted(waiting)):
+                hidden[path] = found - everything.infos[path].references - {path}
+            led_to = {found for path in waiting for found in hidden[path]}
+            waiting = everything.requisites(led_to) - hidden.keys()
+    return _with_hidden(everything, paths, hidden)
+
+
+def recorded_closure(
+    everything: Closure,
+    paths: Iterable[StorePath],
+    hidden: Mapping[StorePath, Iterable[StorePath]],
+) -> Closure:
+    """The closure of some paths with hidden references that were found before.
+
+    Args:
+        everything: a closure that holds all of them.
+
+    Raises:
+        InvalidPathError: one of the references begins or ends outside `everything`.
+    """
+    recorded = {path: frozenset(found) for path, found in hidden.items()}
+    for path in [*recorded, *(end for found in recorded.values() for end in found)]:
+        if path not in everything:
+            full = everything.store_dir.path(path)
+            raise InvalidPathError(
+                f"path '{full}', which a hidden reference was recorded for, is not in the closure",
+                path=full,
+            )
+    return _with_hidden(everything, paths, recorded)
+
+
+def _with_hidden(
+    everything: Closure,
+    paths: Iterable[StorePath],
+    hidden: Mapping[StorePath, frozenset[StorePath]],
+) -> Closure:
+    """The part of a closure that some paths lead to, by hidden references as well."""
+    whole = Closure(everything.store_dir, everything.infos, hidden)
+    kept = reachable(whole.graph, paths)
+    return Closure(
+        everything.store_dir,
+        {path: everything.infos[path] for path in kept},
+        {path: found for path, found in hidden.items() if path in kept},
+    )

@@ -1,0 +1,76 @@
+"""References in bytes: which paths' hash parts stand in a tree, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from graft.formats.store_path import StorePath
+from graft.kernel import Table
+from graft.tree import TreeReport, read_tree
+from graft.tree.report import Where
+
+ENCODINGS: Final = {1: "ascii", 2: "utf-16", 4: "utf-32"}
+"""What an encoding is called, by the bytes a character takes in it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """A place where a hash part stands.
+
+    Attributes:
+        file: relative to the tree's top, empty for the top itself; as the file system has it.
+        offset: of the first character in the contents, target or name, in bytes.
+        where: which of the three.
+        encoding: a value of ENCODINGS.
+        path: the path whose hash part it is.
+    """
+
+    file: bytes
+    offset: int
+    where: Where
+    encoding: str
+    path: StorePath
+
+
+class WantedPaths:
+    """Paths whose hash parts are looked for, and the table that finds them.
+
+    Made once and used by all threads.
+    """
+
+    def __init__(self, paths: Iterable[StorePath]) -> None:
+        # Two valid paths may share a hash part, as a source and its fixed output of another name.
+        by_hash_part = {path.hash_part: path for path in paths}
+        self.paths = tuple(by_hash_part.values())
+        self.table = Table([(hash_part.encode(), None) for hash_part in by_hash_part])
+
+    def seen(self, report: TreeReport) -> frozenset[StorePath]:
+        """The paths a walk that looked for them has seen."""
+        return frozenset(self.paths[index] for index in report.seen)
+
+    def places(self, report: TreeReport) -> list[Reference]:
+        """The places a walk that reported them has found."""
+        return [
+            Reference(
+                file=found.file,
+                offset=found.offset,
+                where=found.where,
+                encoding=ENCODINGS[found.stride],
+                path=self.paths[found.index],
+            )
+            for found in report.found
+        ]
+
+
+def references_in(
+    tree: str, wanted: WantedPaths, on_bytes: Callable[[int], object]
+) -> frozenset[StorePath]:
+    """Which of the wanted paths a tree refers to.
+
+    Args:
+        on_bytes: called with the number of NAR bytes read since the last call; may raise to stop.
+    """
+    report = read_tree(tree, wanted=wanted.table, sink=lambda chunk: on_bytes(len(chunk)))
+    return wanted.seen(report)
