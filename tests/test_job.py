@@ -251,7 +251,7 @@ def test_a_cutoff_acknowledges_what_it_keeps(it: Graftable) -> None:
     outcome = apply(it.store, [it.env], {it.old: it.new}, cutoffs=[it.app])
     assert outcome.succeeded
     assert outcome.proof is not None
-    assert {found.path for found in outcome.proof.residual} == set()
+    assert {found.path for found in outcome.proof.residual} == {it.app, it.old}
     assert outcome.plan.new_roots[it.env] == it.env
     other = add_object(it.store, "other-1", it.store.store_dir.path(it.old), [it.old])
     root = add_object(

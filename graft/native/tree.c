@@ -107,7 +107,8 @@ static int fail(walk *w, enum graft_tree_error error, const char *call, int in_t
     r->call = call;
     r->in_target = in_target;
     free(r->file);
-    r->file = strdup((in_target ? &w->new_path : &w->old_path)->bytes);
+    const char *path = (in_target ? &w->new_path : &w->old_path)->bytes;
+    r->file = path ? strdup(path) : NULL;
     return -1;
 }
 

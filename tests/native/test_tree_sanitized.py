@@ -18,11 +18,11 @@ NATIVE = Path(reference.__file__).parents[1] / "native"
 OLD = "0123456789abcdfghijklmnpqrsvwxyz-lib-1.0"
 NEW = "zyxwvsrqpnmlkjihgfdcba9876543210-lib-1.1"
 
-WRAPPED = (
-    "malloc calloc realloc openat close fstat fstatat statfs read pread pread64 write"
-    " copy_file_range flistxattr readlinkat symlinkat linkat mkdirat fchmod futimens utimensat"
-    " syscall"
-).split()
+WRAPPED = [
+    *["malloc", "calloc", "realloc", "openat", "close", "fstat", "fstatat", "statfs", "read"],
+    *["pread", "pread64", "write", "copy_file_range", "flistxattr", "readlinkat", "symlinkat"],
+    *["linkat", "mkdirat", "fchmod", "futimens", "utimensat", "syscall"],
+]
 
 SYSTEM, UNSUPPORTED, COLLISION, CHANGED, MEMORY = range(1, 6)
 
@@ -37,14 +37,23 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     flags = ["-D_GNU_SOURCE", "-std=c11", "-g", "-O1", f"-I{NATIVE}"]
     wraps = [f"-Wl,--wrap={name}" for name in WRAPPED]
-    command = ["gcc", *flags, *warnings, *sanitizers, *wraps, *sources, "-o", program]
+    command: list[str | Path] = [
+        "gcc",
+        *flags,
+        *warnings,
+        *sanitizers,
+        *wraps,
+        *sources,
+        "-o",
+        program,
+    ]
     subprocess.run(command, check=True)
     return program
 
 
 def run(driver: Path, *arguments: str | Path | int) -> list[list[str]]:
     """The words of each line the driver prints."""
-    command = [driver, *map(str, arguments), OLD, NEW]
+    command: list[str | Path] = [driver, *map(str, arguments), OLD, NEW]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return [line.split() for line in done.stdout.splitlines()]
