@@ -53,7 +53,7 @@ class Problem:
     """A path of the result that is not what it should be.
 
     Attributes:
-        kind: `not-valid`, `not-on-disk` or `nar-hash`.
+        kind: `not-valid`, `not-on-disk`, `nar-hash`, `references` or `not-the-rewrite`.
         path: the store path.
     """
 

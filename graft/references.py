@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from graft.formats.store_path import StorePath
+from graft.formats.store_path import HASH_PART_LENGTH, StoreDir, StorePath
+from graft.hashing import NIX32_ALPHABET
 from graft.kernel import Table
 from graft.tree import TreeReport, read_tree
 from graft.tree.report import Where
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
 
 ENCODINGS: Final = {1: "ascii", 2: "utf-16", 4: "utf-32"}
 """What an encoding is called, by the bytes a character takes in it."""
@@ -62,6 +67,36 @@ class WantedPaths:
             )
             for found in report.found
         ]
+
+
+class StoreDirScanner:
+    """Finds the hash parts that stand after a store directory and a slash, known or not.
+
+    Args:
+        store_dir: the logical store directory.
+    """
+
+    def __init__(self, store_dir: StoreDir) -> None:
+        directory = f"{store_dir}/".encode()
+        self._patterns = []
+        self._carry_size = 0
+        for stride in ENCODINGS:
+            between = bytes(stride - 1)
+            prefix = between.join(bytes([byte]) for byte in directory)
+            hash_part = rb"(?:%s[%s]){32}" % (re.escape(between), NIX32_ALPHABET.encode())
+            pattern = re.compile(re.escape(prefix) + b"(?=(" + hash_part + b"))")
+            self._patterns.append((pattern, stride))
+            self._carry_size = stride * (len(directory) + HASH_PART_LENGTH)
+        self._carry = b""
+        self.hash_parts: set[str] = set()
+
+    def feed(self, chunk: Buffer) -> None:
+        """Takes the next bytes of a stream; what was found is added to `hash_parts`."""
+        data = self._carry + bytes(chunk)
+        for pattern, stride in self._patterns:
+            for match in pattern.finditer(data):
+                self.hash_parts.add(match[1][stride - 1 :: stride].decode())
+        self._carry = data[-self._carry_size :]
 
 
 def references_in(

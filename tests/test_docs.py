@@ -161,6 +161,7 @@ def keys(value: Any) -> set[str]:
     [
         ("graft plan", ["plan", *REPLACE]),
         ("graft apply", ["apply", *REPLACE]),
+        ("graft verify", ["verify", *REPLACE]),
         ("graft why", ["why", "./system", "./parse-1.0"]),
         ("graft store init", ["store", "init"]),
         ("graft demo", ["demo"]),

@@ -990,6 +990,25 @@ def test_hard_links_survive_from_deep_to_deep(twin: Kernel, scratch: str) -> Non
     assert copied(source, target, twin).files == FileCounts(patched=1, linked=1)
 
 
+@pytest.mark.parametrize("moved", ["source", "target"])
+def test_a_directory_that_is_moved_while_the_walk_is_in_it_is_noticed(
+    twin: Kernel, scratch: str, moved: str
+) -> None:
+    source, target = join(scratch, "source"), join(scratch, "target")
+    build_deep(source, 40, b"d")
+    write(join(source, *["d"] * 40, "large"), b"x" * 200_000)
+
+    def sink(piece: memoryview) -> None:
+        third = join(scratch, moved, "d", "d", "d")
+        if len(piece) >= 65536 and os.path.lexists(third):
+            os.rename(third, join(scratch, "elsewhere"))
+
+    with pytest.raises(ChangedFileError) as caught:
+        copy_tree(source, target, twin.table(ENTRIES), sink=sink)
+    assert caught.value.fields["path"] == join(scratch, moved, "d", "d", "d")
+    assert not os.path.lexists(target)
+
+
 def descriptors() -> Sequence[str]:
     return sorted(os.listdir("/proc/self/fd"))
 

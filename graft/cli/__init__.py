@@ -25,7 +25,9 @@ _COMMANDS = {
     "demo": "graft.cli.demo_command",
     "plan": "graft.cli.plan_command",
     "rewrite": "graft.cli.rewrite_command",
+    "scan": "graft.cli.scan_command",
     "store": "graft.cli.store_command",
+    "verify": "graft.cli.verify_command",
     "why": "graft.cli.why_command",
 }
 

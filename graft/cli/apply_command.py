@@ -11,14 +11,12 @@ from graft.cli.output import (
     counted,
     print_document,
     print_note,
-    print_table,
     print_warnings,
 )
 from graft.cli.plan_command import show_plan
+from graft.cli.proof_table import print_problems, print_proof
 from graft.cli.settings import Settings, common_options
-from graft.formats.store_path import StoreDir
 from graft.job import Outcome, apply, outcome_document
-from graft.proof import Proof, printable
 
 
 @click.command(
@@ -149,66 +147,13 @@ def _print_summary(outcome: Outcome, settings: Settings) -> None:
         settings,
     )
     if outcome.proof is not None:
-        _print_proof(outcome.proof, plan.store_dir, settings)
+        print_proof(outcome.proof, plan.store_dir, settings)
     if outcome.hidden_residual:
         print_note(
             f"{counted(len(outcome.hidden_residual), 'of these places')} holds a reference that is "
             "not registered: run again with --deep to move such references as well",
             settings,
         )
-    for problem in outcome.problems:
-        print_note(
-            f"problem: '{plan.store_dir.path(problem.path)}': {_PROBLEMS[problem.kind]}", settings
-        )
+    print_problems(outcome.problems, plan.store_dir, settings)
     if not outcome.succeeded:
         print_note("the new paths stay valid, but no root or link was made", settings)
-
-
-_PROBLEMS = {
-    "not-valid": "it is not registered in the store",
-    "not-on-disk": "it is registered, but not on disk: run again with --repair",
-    "nar-hash": "its bytes are not those it was registered with: run again with --repair",
-}
-
-
-def _print_proof(proof: Proof, store_dir: StoreDir, settings: Settings) -> None:
-    read = f"{counted(proof.paths, 'path')}, {counted(proof.files, 'file')}, " + binary_size(
-        proof.bytes
-    )
-    open_places = [found for found in proof.residual if not found.acknowledged]
-    if proof.residual and not settings.quiet:
-        print_table(
-            ["file", "offset", "encoding", "leads to", ""],
-            [
-                [
-                    f"{store_dir.path(found.path)}/{printable(found.file)}".rstrip("/"),
-                    "" if found.offset is None else str(found.offset),
-                    found.encoding,
-                    str(found.reference),
-                    "acknowledged" if found.acknowledged else "",
-                ]
-                for found in proof.residual
-            ],
-            right=["offset"],
-            to_stderr=True,
-        )
-    if open_places:
-        print_note(
-            f"not proven: {counted(len(open_places), 'place')} still lead to replaced or rewritten "
-            f"paths; read: {read}",
-            settings,
-        )
-    elif proof.residual:
-        print_note(
-            f"proven but for {counted(len(proof.residual), 'acknowledged place')}; read: {read}",
-            settings,
-        )
-    elif proof.scope == "closure":
-        print_note(
-            f"proven: OLD is gone from every byte of the new closure; read: {read}", settings
-        )
-    else:
-        print_note(
-            f"proven for what was rewritten, and by registered references beyond; read: {read}",
-            settings,
-        )

@@ -8,7 +8,7 @@ from typing import Self
 
 import networkx as nx
 
-from graft.closure import Closure
+from graft.closure import Closure, reachable
 from graft.errors import PlanError, ReferenceCycleError
 from graft.formats.store_path import StoreDir, StorePath
 from graft.plan.naming import alias_name, rewrite_name
@@ -71,7 +71,7 @@ class Plan:
         Raises:
             ConflictingReplacementsError: one OLD has two NEW.
             ReplacementCycleError: following the replacements leads in a circle.
-            ReferenceCycleError: hidden references make a circle of paths.
+            ReferenceCycleError: hidden references make a circle of paths that lead to an OLD.
             PlanError: a root or a NEW is not in the closure.
         """
         store_dir = closure.store_dir
@@ -162,7 +162,9 @@ class _Ends:
         closure: Closure,
     ) -> _Ends:
         ends = cls(last, closure.store_dir)
-        for path in _references_first(graph, closure.store_dir):
+        # What does not lead to a replaced path stays, circles of hidden references included.
+        leading = reachable(graph.reverse(copy=False), [old for old in last if old in graph])
+        for path in _references_first(graph.subgraph(leading), closure.store_dir):
             if path in last:
                 ends._replace(path)
             else:

@@ -55,6 +55,9 @@ class Store(Protocol):
     def path_infos(self, paths: Iterable[StorePath]) -> dict[StorePath, PathInfo]:
         """What is registered of those of `paths` that are valid; the others are left out."""
 
+    def valid_paths(self) -> set[StorePath]:
+        """Every valid path."""
+
 
 class Source(Store, Protocol):
     """A store whose objects can be read."""

@@ -186,6 +186,12 @@ class Database:
                 infos.update(self._path_infos(batch))
         return infos
 
+    def valid_paths(self) -> set[StorePath]:
+        """Every valid path."""
+        with _translated(self._directory):
+            rows = self._connection.execute("select path from ValidPaths").fetchall()
+        return {self._store_dir.parse(text) for (text,) in rows}
+
     def _path_infos(self, batch: Sequence[StorePath]) -> Iterator[tuple[StorePath, PathInfo]]:
         marks = ",".join("?" * len(batch))
         texts = [self._store_dir.path(path) for path in batch]

@@ -145,6 +145,10 @@ class LocalStore:
         """What is registered of those of `paths` that are valid."""
         return self._database.path_infos(paths)
 
+    def valid_paths(self) -> set[StorePath]:
+        """Every valid path."""
+        return self._database.valid_paths()
+
     def tree(self, path: StorePath) -> str:
         """Where the object of a path lies on the file system."""
         return f"{self.location.real_store_dir}/{path}"

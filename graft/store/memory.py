@@ -37,3 +37,7 @@ class MemoryStore:
     def path_infos(self, paths: Iterable[StorePath]) -> dict[StorePath, PathInfo]:
         """What is registered of those of `paths` that are valid."""
         return {path: self._infos[path] for path in paths if path in self._infos}
+
+    def valid_paths(self) -> set[StorePath]:
+        """Every valid path."""
+        return set(self._infos)

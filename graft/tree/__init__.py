@@ -102,6 +102,7 @@ def copy_tree(
 def read_tree(
     source: Path,
     *,
+    table: Table | None = None,
     wanted: Table | None = None,
     sink: Sink | None = None,
     report: bool = False,
@@ -111,6 +112,8 @@ def read_tree(
 
     Args:
         source: the tree's top; a symlink there is not followed.
+        table: what to rewrite before anything is searched or dumped: what `copy_tree` would make
+            is read instead of the tree itself.
         wanted: what to look for.
         sink: as for `copy_tree`, whose errors apply as well.
         report: list the places found, not only which of `wanted` were.
@@ -119,7 +122,7 @@ def read_tree(
     return _walk(
         _path(source),
         None,
-        table=None,
+        table=table,
         wanted=wanted,
         sink=sink,
         report=report,

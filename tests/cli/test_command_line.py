@@ -65,7 +65,10 @@ def test_the_version_names_the_kernel(capsys: pytest.CaptureFixture[str]) -> Non
     )
 
 
-@pytest.mark.parametrize("command", ["apply", "demo", "plan", "store", "store init", "why"])
+@pytest.mark.parametrize(
+    "command",
+    ["apply", "demo", "plan", "rewrite", "scan", "store", "store init", "verify", "why"],
+)
 def test_every_help_ends_with_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*command.split(), "--help"]) == 0
     paragraphs = capsys.readouterr().out.strip().split("\n\n")
@@ -371,3 +374,16 @@ def test_a_traceback_is_shown_only_when_it_is_asked_for(line: Line) -> None:
     assert "Traceback" not in err
     _, err = line("-vv", "apply", "/etc/passwd", line.replace, status=2)
     assert "Traceback" in err
+
+
+def test_verify_answers_by_its_status(line: Line, tmp_path: Path) -> None:
+    file = tmp_path / "plan.json"
+    line("plan", line.full(line.it.env), line.replace, "-o", str(file))
+    _, err = line("verify", str(file), status=1)
+    assert "not registered" in err
+    line("apply", str(file))
+    _, err = line("verify", str(file))
+    assert "OLD is gone from every byte" in err
+    document = line.json("verify", line.full(line.it.env), line.replace)
+    assert list(document)[:2] == ["version", "scope"]
+    assert document["problems"] == []

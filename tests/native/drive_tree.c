@@ -16,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "tree.h"
@@ -37,19 +36,21 @@ static int fails(void)
     type __wrap_##name parameters;                                                                 \
     type __wrap_##name parameters { return fails() ? failure : __real_##name arguments; }
 
+WRAP(char *, strdup, NULL, (const char *text), (text))
 WRAP(void *, malloc, NULL, (size_t size), (size))
 WRAP(void *, calloc, NULL, (size_t count, size_t size), (count, size))
 WRAP(void *, realloc, NULL, (void *old, size_t size), (old, size))
-WRAP(int, fstat, -1, (int file, struct stat *status), (file, status))
-WRAP(int, fstatat, -1, (int directory, const char *name, struct stat *status, int flags),
+/* tree.c asks for 64-bit offsets: these are glibc's names for what it then calls. */
+WRAP(int, fstat64, -1, (int file, void *status), (file, status))
+WRAP(int, fstatat64, -1, (int directory, const char *name, void *status, int flags),
      (directory, name, status, flags))
-WRAP(int, statfs, -1, (const char *path, struct statfs *status), (path, status))
+WRAP(int, statfs64, -1, (const char *path, void *status), (path, status))
+WRAP(ssize_t, pread64, -1, (int file, void *bytes, size_t size, int64_t at),
+     (file, bytes, size, at))
 WRAP(ssize_t, read, -1, (int file, void *bytes, size_t size), (file, bytes, size))
-WRAP(ssize_t, pread, -1, (int file, void *bytes, size_t size, off_t at), (file, bytes, size, at))
-WRAP(ssize_t, pread64, -1, (int file, void *bytes, size_t size, off_t at), (file, bytes, size, at))
 WRAP(ssize_t, write, -1, (int file, const void *bytes, size_t size), (file, bytes, size))
 WRAP(ssize_t, copy_file_range, -1,
-     (int from, off_t *at, int to, off_t *there, size_t size, unsigned flags),
+     (int from, int64_t *at, int to, int64_t *there, size_t size, unsigned flags),
      (from, at, to, there, size, flags))
 WRAP(ssize_t, flistxattr, -1, (int file, char *names, size_t size), (file, names, size))
 WRAP(ssize_t, readlinkat, -1, (int directory, const char *name, char *target, size_t size),
@@ -66,15 +67,15 @@ WRAP(int, utimensat, -1, (int directory, const char *name, const struct timespec
 WRAP(long, syscall, -1, (long number, int file, void *bytes, size_t size),
      (number, file, bytes, size))
 
-int __real_openat(int directory, const char *name, int flags, ...);
-int __wrap_openat(int directory, const char *name, int flags, ...);
-int __wrap_openat(int directory, const char *name, int flags, ...)
+int __real_openat64(int directory, const char *name, int flags, ...);
+int __wrap_openat64(int directory, const char *name, int flags, ...);
+int __wrap_openat64(int directory, const char *name, int flags, ...)
 {
     va_list more;
     va_start(more, flags);
     mode_t mode = flags & O_CREAT ? va_arg(more, mode_t) : 0;
     va_end(more);
-    return fails() ? -1 : __real_openat(directory, name, flags, mode);
+    return fails() ? -1 : __real_openat64(directory, name, flags, mode);
 }
 
 int __real_close(int file);

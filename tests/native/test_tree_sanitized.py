@@ -19,9 +19,9 @@ OLD = "0123456789abcdfghijklmnpqrsvwxyz-lib-1.0"
 NEW = "zyxwvsrqpnmlkjihgfdcba9876543210-lib-1.1"
 
 WRAPPED = [
-    *["malloc", "calloc", "realloc", "openat", "close", "fstat", "fstatat", "statfs", "read"],
-    *["pread", "pread64", "write", "copy_file_range", "flistxattr", "readlinkat", "symlinkat"],
-    *["linkat", "mkdirat", "fchmod", "futimens", "utimensat", "syscall"],
+    *["malloc", "calloc", "realloc", "strdup", "openat64", "close", "fstat64", "fstatat64"],
+    *["statfs64", "read", "pread64", "write", "copy_file_range", "flistxattr", "readlinkat"],
+    *["symlinkat", "linkat", "mkdirat", "fchmod", "futimens", "utimensat", "syscall"],
 ]
 
 SYSTEM, UNSUPPORTED, COLLISION, CHANGED, MEMORY = range(1, 6)
@@ -196,4 +196,4 @@ def test_whichever_call_fails_the_walk_reports_it_or_does_without(
             assert done[2:6] == line[2:6]
         elif done[0] == str(SYSTEM):
             assert done[1] == str(fault)
-            assert done[9] in {*WRAPPED, "getdents64"}
+            assert done[9] in {"getdents64", *(name.removesuffix("64") for name in WRAPPED)}

@@ -36,6 +36,7 @@ def test_the_document_is_the_contracts() -> None:
             full("same"): full("same"),
         },
         "cutoffs": [full("keep")],
+        "hidden": {},
         "rewrites": [
             {
                 "path": full("lib"),
@@ -68,6 +69,16 @@ def test_the_document_is_the_contracts() -> None:
     for warning in warnings:
         assert warning.keys() == {"kind", "path", "message"}
         assert warning["path"] in {full("dep-1.0"), full("same")}
+
+
+def test_hidden_references_are_written_down() -> None:
+    plan = plan_of({"root": "old b a"}, {"old": "new"}, hidden={"b": "old a", "a": "old"})
+    hidden = plan_document(plan)["hidden"]
+    assert hidden == {
+        full("a"): [full("old")],
+        full("b"): sorted([full("a"), full("old")]),
+    }
+    assert list(hidden) == sorted(hidden)
 
 
 def test_the_version_comes_first() -> None:

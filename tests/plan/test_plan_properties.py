@@ -6,7 +6,7 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from graft.closure import Closure
@@ -57,13 +57,18 @@ class Case:
 
 
 @st.composite
-def cases(draw: st.DrawFn) -> Case:
+def cases(draw: st.DrawFn, *, kept: bool = True) -> Case:
     """A closure without circles, in which the last paths refer to the first.
 
     Most often each path refers to the one before, so that few are out of reach.
+
+    Args:
+        kept: whether there may be cutoffs, and derivations.
     """
     count = draw(st.integers(3, 9))
-    endings = draw(st.lists(st.sampled_from(_ENDINGS), min_size=count, max_size=count))
+    endings = draw(
+        st.lists(st.sampled_from(_ENDINGS[: 8 if kept else 7]), min_size=count, max_size=count)
+    )
     nodes = [path(f"{number}/p{ending}") for number, ending in enumerate(endings)]
     wishes = st.lists(st.integers(0, 2 ** (count + 2) - 1), min_size=count, max_size=count)
     references = {
@@ -80,7 +85,7 @@ def cases(draw: st.DrawFn) -> Case:
     return Case(
         references,
         {nodes[old]: nodes[new] for old, new in pairs},
-        frozenset(nodes[number] for number in draw(st.lists(some, max_size=1))),
+        frozenset(nodes[number] for number in draw(st.lists(some, max_size=int(kept)))),
         tuple(dict.fromkeys(roots)),
     )
 
@@ -97,8 +102,10 @@ def circular(case: Case) -> bool:
 
 
 sound_cases = cases().filter(lambda case: not circular(case))
-few = settings(max_examples=40, deadline=None)
-many = settings(max_examples=150, deadline=None)
+# A busy machine, or many circles among what was drawn, are no defects.
+_ANY = [HealthCheck.too_slow, HealthCheck.filter_too_much]
+few = settings(max_examples=40, deadline=None, suppress_health_check=_ANY)
+many = settings(max_examples=150, deadline=None, suppress_health_check=_ANY)
 
 
 @few
@@ -198,11 +205,9 @@ def test_one_path_has_one_variant_whatever_the_roots(case: Case) -> None:
 
 
 @few
-@given(sound_cases)
+@given(cases(kept=False).filter(lambda case: not circular(case) and not case.naive().kept))
 def test_a_grafted_closure_has_nothing_left_to_graft(case: Case) -> None:
-    """Where nothing was kept, planning the same for the result changes nothing."""
     plan, naive = case.plan(), case.naive()
-    assume(not naive.kept & (plan.closure.infos.keys()))
     store = MemoryStore(
         infos=[
             PathInfo(path=node, nar_hash=bytes(32), nar_size=1, references=references)

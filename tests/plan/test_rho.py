@@ -216,6 +216,13 @@ def test_hidden_references_in_a_circle_are_an_error_that_names_it() -> None:
     assert caught.value.fields["cycle"] == [f"/nix/store/{link}" for link in paths("a1 b1")]
 
 
+def test_hidden_references_in_a_circle_that_does_not_lead_to_old_are_shared() -> None:
+    references = {"root": "a1 old", "a1": "b1", "b1": ""}
+    plan = plan_of(references, {"old": "new"}, hidden={"b1": "a1"})
+    assert rewritten(plan) == {path("root")}
+    assert plan.new_references[path("b1")] == {path("a1")}
+
+
 def test_a_cutoff_opens_a_circle_of_hidden_references() -> None:
     references = {"root": "a1", "a1": "b1", "b1": "old"}
     plan = plan_of(references, {"old": "new"}, hidden={"b1": "a1"}, cutoffs="b1")

@@ -139,6 +139,12 @@ def test_an_output_that_is_replaced_as_well_is_not_missing() -> None:
     assert warned(plan, "missing-output") == set()
 
 
+def test_a_new_that_is_an_output_of_the_same_derivation_is_not_missing() -> None:
+    derivers = {"old": "old.drv", "bin": "old.drv"}
+    plan = plan_of({"root": "old bin"}, {"old": "bin"}, derivers=derivers)
+    assert warned(plan, "missing-output") == set()
+
+
 def test_an_output_outside_the_closure_is_not_missing() -> None:
     derivers = {"old": "old.drv", "old-bin": "old.drv"}
     plan = plan_of({"root": "old", "old-bin": ""}, {"old": "new"}, derivers=derivers)

@@ -1,0 +1,70 @@
+"""What a proof has shown, as people read it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from graft.cli.output import binary_size, counted, print_note, print_table
+from graft.cli.settings import Settings
+from graft.formats.store_path import StoreDir
+from graft.proof import Problem, Proof, printable
+
+_PROBLEMS = {
+    "not-valid": "it is not registered in the store",
+    "not-on-disk": "it is registered, but not on disk: run again with --repair",
+    "not-the-rewrite": "its bytes are not those of its original with the references changed",
+    "references": "references are missing from what is registered of it",
+    "nar-hash": "its bytes are not those it was registered with: run again with --repair",
+}
+
+
+def print_proof(proof: Proof, store_dir: StoreDir, settings: Settings) -> None:
+    """Prints what reading the result again has shown: the places that are left, and the verdict."""
+    read = f"{counted(proof.paths, 'path')}, {counted(proof.files, 'file')}, " + binary_size(
+        proof.bytes
+    )
+    open_places = [found for found in proof.residual if not found.acknowledged]
+    if proof.residual and not settings.quiet:
+        print_table(
+            ["file", "offset", "encoding", "leads to", ""],
+            [
+                [
+                    f"{store_dir.path(found.path)}/{printable(found.file)}".rstrip("/"),
+                    "" if found.offset is None else str(found.offset),
+                    found.encoding,
+                    str(found.reference),
+                    "acknowledged" if found.acknowledged else "",
+                ]
+                for found in proof.residual
+            ],
+            right=["offset"],
+            to_stderr=True,
+        )
+    if open_places:
+        print_note(
+            f"not proven: {counted(len(open_places), 'place')} still lead to replaced or rewritten "
+            f"paths; read: {read}",
+            settings,
+        )
+    elif proof.residual:
+        print_note(
+            f"proven but for {counted(len(proof.residual), 'acknowledged place')}; read: {read}",
+            settings,
+        )
+    elif proof.scope == "closure":
+        print_note(
+            f"proven: OLD is gone from every byte of the new closure; read: {read}", settings
+        )
+    else:
+        print_note(
+            f"proven for what was rewritten, and by registered references beyond; read: {read}",
+            settings,
+        )
+
+
+def print_problems(problems: Iterable[Problem], store_dir: StoreDir, settings: Settings) -> None:
+    """Prints which paths of a result are not what they should be."""
+    for problem in problems:
+        print_note(
+            f"problem: '{store_dir.path(problem.path)}': {_PROBLEMS[problem.kind]}", settings
+        )

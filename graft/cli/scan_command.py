@@ -1,0 +1,137 @@
+"""`graft scan`: which references stand in files, and where."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+
+import click
+
+from graft.cli.output import Bars, counted, print_document, print_note, print_table
+from graft.cli.settings import Settings, common_options
+from graft.errors import BadFormatError, BadStorePathError, TreeError
+from graft.formats.store_path import HASH_PART_LENGTH, StoreDir, StorePath
+from graft.proof import printable
+from graft.scan import ScannedReference, scan_tree
+from graft.store.local import LocalStore
+
+
+@click.command("scan", epilog="Example: graft scan ./result --for /nix/store/...-openssl-3.0.20")
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True)
+@click.option(
+    "--for",
+    "wanted",
+    metavar="PATH|HASH",
+    multiple=True,
+    help="Look for these only, instead of every path the store knows.",
+)
+@common_options
+@click.pass_obj
+def command(settings: Settings, paths: tuple[str, ...], wanted: tuple[str, ...]) -> int:
+    """Show every reference in PATHs: files, directories, store paths or links to them.
+
+    Without --for these are the hash parts of all valid paths, and those that stand after the store
+    directory and a slash. ASCII, UTF-16 and UTF-32 are read. Status 1: there is none.
+    """
+    settings.start_log()
+    # Hash parts and store paths speak for themselves: then no store is needed.
+    plain = [_plain(text) for text in wanted]
+    with ExitStack() as stack:
+        store = None
+        if not wanted or None in plain:
+            store = stack.enter_context(settings.open_store())
+        found = list(_scan(settings, store, paths, wanted))
+    if settings.json:
+        documents = [_document(name, reference, full) for name, reference, full in found]
+        print_document({"version": 1, "references": documents})
+    elif found:
+        print_table(
+            ["file", "offset", "in", "encoding", "reference"],
+            [
+                [
+                    f"{name}/{printable(reference.file)}".rstrip("/"),
+                    str(reference.offset),
+                    reference.where,
+                    reference.encoding,
+                    full or reference.hash_part,
+                ]
+                for name, reference, full in found
+            ],
+            right=["offset"],
+        )
+    print_note(counted(len(found), "reference"), settings)
+    return 0 if found else 1
+
+
+def _scan(
+    settings: Settings,
+    store: LocalStore | None,
+    arguments: Iterable[str],
+    wanted: Iterable[str],
+) -> Iterator[tuple[str, ScannedReference, str | None]]:
+    """What an argument is called, a reference in it, and the full path that it leads to."""
+    known: set[StorePath] = set()
+    hash_parts: set[str] = set()
+    store_dir: StoreDir | None = None
+    for text in wanted:
+        path = _plain(text)
+        if path is None and store is not None:
+            path = store.location.resolve(text)
+        if isinstance(path, StorePath):
+            known.add(path)
+        elif path is not None:
+            hash_parts.add(path)
+    if not wanted and store is not None:
+        known, store_dir = store.valid_paths(), store.store_dir
+    with Bars(settings)("scan", None) as on_bytes:
+        for argument in arguments:
+            name, tree = _place(argument, store, settings)
+            for reference in scan_tree(
+                tree,
+                known=known,
+                hash_parts=hash_parts,
+                store_dir=store_dir,
+                on_bytes=on_bytes,
+            ):
+                path = reference.path
+                full = store.store_dir.path(path) if path and store else path
+                yield name, reference, full
+
+
+def _plain(text: str) -> StorePath | str | None:
+    """A hash part, or the path of a base name or full path; None if only a store could tell."""
+    try:
+        if len(text) == HASH_PART_LENGTH:
+            return StorePath(f"{text}-x").hash_part
+        return StorePath(text.rsplit("/", 1)[-1])
+    except BadFormatError:
+        return None
+
+
+def _place(argument: str, store: LocalStore | None, settings: Settings) -> tuple[str, str]:
+    """How an argument is called, and its tree: a link into the store is the path it leads to."""
+    if os.path.lexists(argument) and not os.path.islink(argument):
+        return argument, argument
+    with ExitStack() as stack:
+        opened = store or stack.enter_context(settings.open_store())
+        try:
+            path = opened.location.resolve(argument)
+        except BadStorePathError:
+            if os.path.lexists(argument):
+                return argument, argument
+            raise TreeError(f"there is no '{argument}'; check the path", path=argument) from None
+        return opened.store_dir.path(path), opened.tree(path)
+
+
+def _document(name: str, reference: ScannedReference, full: str | None) -> dict[str, object]:
+    return {
+        "path": name,
+        "file": printable(reference.file),
+        "offset": reference.offset,
+        "in": reference.where,
+        "encoding": reference.encoding,
+        "container": [],
+        "hash": reference.hash_part,
+        "reference": full,
+    }

@@ -1,0 +1,65 @@
+"""`graft verify`: what stands in the store, held against the plan."""
+
+from __future__ import annotations
+
+import click
+
+from graft.cli.arguments import plan_options, resolve_request
+from graft.cli.output import Bars, print_document, print_warnings
+from graft.cli.proof_table import print_problems, print_proof
+from graft.cli.settings import Settings, common_options
+from graft.job import make_plan
+from graft.proof import proof_document
+from graft.verification import verify
+
+
+@click.command(
+    "verify",
+    epilog="Example: graft verify ./result --replace /nix/store/...-openssl-3.0.20=./openssl-fixed",
+)
+@plan_options
+@click.option(
+    "--allow-residual",
+    "allowed",
+    metavar="GLOB",
+    multiple=True,
+    help="Accept references to OLD in files that match BASENAME/FILE.",
+)
+@common_options
+@click.pass_obj
+def command(
+    settings: Settings,
+    roots: tuple[str, ...],
+    replacements: tuple[str, ...],
+    replacements_file: str | None,
+    cutoffs: tuple[str, ...],
+    deep: bool,
+    allowed: tuple[str, ...],
+) -> int:
+    """Plan again, and check what `graft apply` made of ROOTs, to the last byte.
+
+    Every path must be registered with the plan's references, have the bytes it was registered with,
+    be its original but for the references, and lead nowhere to OLD. Status 1: something is not so.
+    """
+    settings.start_log()
+    with settings.open_store() as store:
+        request = resolve_request(store, roots, replacements, replacements_file, cutoffs, deep=deep)
+        bars = Bars(settings)
+        plan = make_plan(
+            store,
+            request.roots,
+            request.replacements,
+            cutoffs=request.cutoffs,
+            deep=request.deep,
+            hidden=request.hidden,
+            progress=bars,
+        )
+        request.approve(plan)
+        with bars("verify", None) as on_bytes:
+            proof = verify(plan, store, allowed=allowed, on_bytes=on_bytes)
+    print_warnings(plan.warnings, settings)
+    print_proof(proof, plan.store_dir, settings)
+    print_problems(proof.problems, plan.store_dir, settings)
+    if settings.json:
+        print_document({"version": 1, **proof_document(proof, plan.store_dir.path)})
+    return 0 if proof.holds else 1

@@ -1,0 +1,87 @@
+"""Tables, and texts that are dense with their hits, near misses and overlaps."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from typing import TypeAlias
+
+from hypothesis import strategies as st
+
+from graft.hashing import NIX32_ALPHABET
+
+Entries: TypeAlias = list[tuple[bytes, bytes | None]]
+
+ALPHABET = NIX32_ALPHABET.encode()
+STRIDES = st.sampled_from([1, 2, 4])
+
+
+def encoded(text: bytes, stride: int) -> bytes:
+    """The text with stride - 1 NUL bytes between each two characters, none after the last."""
+    return bytes(stride - 1).join(text[i : i + 1] for i in range(len(text)))
+
+
+def characters(alphabet: bytes, *, least: int = 0, most: int = 40) -> st.SearchStrategy[bytes]:
+    return st.lists(st.sampled_from(alphabet), min_size=least, max_size=most).map(bytes)
+
+
+def hash_parts(alphabet: bytes = b"01ab") -> st.SearchStrategy[bytes]:
+    """Hash parts that overlap themselves and each other: few characters, often with a period."""
+    return characters(alphabet, least=1, most=32).map(lambda period: (period * 32)[:32])
+
+
+@st.composite
+def tables(
+    draw: st.DrawFn, *, old: bytes = b"01ab", new: bytes = b"01ab", most: int = 5
+) -> Entries:
+    """Up to `most` entries; hash parts and names of the characters `old` and `new`."""
+    entries: Entries = []
+    for old_hash in draw(st.lists(hash_parts(old), max_size=most, unique=True)):
+        new_hash = draw(hash_parts(new))
+        name = draw(st.integers(0, 12))
+        if name:
+            old_hash += b"-" + draw(characters(old, least=name, most=name))
+            new_hash += b"-" + draw(characters(new, least=name, most=name))
+        entries.append((old_hash, draw(st.sampled_from([new_hash, new_hash, None]))))
+    return entries
+
+
+@st.composite
+def fragments(draw: st.DrawFn, entries: Entries, alphabet: bytes) -> bytes:
+    stride = draw(STRIDES)
+    kind = draw(st.integers(0, 7))
+    if kind <= 3 and entries:
+        whole = draw(st.sampled_from(entries))[0]
+        if kind == 2:
+            whole = whole[draw(st.integers(0, 8)) :]
+        if kind == 3:
+            whole = whole[: draw(st.integers(24, len(whole)))]
+        return encoded(whole, stride)
+    if kind <= 4:
+        count = draw(st.one_of(st.integers(0, 70), st.sampled_from([4095, 4127, 4128, 8300])))
+        return encoded(draw(st.sampled_from([b"0", b"a", b"01"])) * count, stride)
+    if kind == 5:
+        return bytes(draw(st.integers(0, 9)))
+    if kind == 6:
+        return draw(st.binary(max_size=40))
+    return encoded(draw(characters(alphabet + b"-", most=60)), stride)
+
+
+def texts(entries: Entries, alphabet: bytes = b"01ab") -> st.SearchStrategy[bytes]:
+    return st.lists(fragments(entries, alphabet), max_size=12).map(b"".join)
+
+
+@st.composite
+def tables_and_texts(draw: st.DrawFn) -> tuple[Entries, bytes]:
+    entries = draw(tables())
+    return entries, draw(texts(entries))
+
+
+def divisions(length: int) -> st.SearchStrategy[list[int]]:
+    """Where to cut a text of that length: ascending, with 0 and the length."""
+    steps = st.one_of(
+        st.lists(st.integers(0, 300), max_size=30),
+        st.integers(1, 400).map(lambda step: [step] * (length // step)),
+    )
+    return steps.map(
+        lambda sizes: [0, *(place for place in accumulate(sizes) if place < length), length]
+    )

@@ -1,0 +1,182 @@
+"""The laws of the matcher, as properties."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from graft.kernel import Hit, Rewriter, reference
+from tests.kernel.strategies import (
+    ALPHABET,
+    Entries,
+    divisions,
+    encoded,
+    tables,
+    tables_and_texts,
+    texts,
+)
+
+Table = type[reference.Table]
+
+often = settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+
+
+def by_definition(entries: Entries, text: bytes) -> list[Hit]:
+    """The hits as the design's words say, place by place."""
+    hits = []
+    taken = 0
+    for offset in range(len(text)):
+        for stride in (1, 2, 4):
+            for index, (old, _) in enumerate(entries):
+                if text.startswith(encoded(old[:32], stride), offset):
+                    bare = len(old) == 32 or not text.startswith(encoded(old, stride), offset)
+                    length = len(encoded(old[:32] if bare else old, stride))
+                    hits.append(Hit(offset, length, index, stride, bare, offset < taken))
+                    if offset >= taken:
+                        taken = offset + length
+    return hits
+
+
+def replaced(entries: Entries, text: bytes, hits: list[Hit]) -> bytes:
+    result = bytearray(text)
+    for hit in hits:
+        new = entries[hit.index][1]
+        if new is not None and not hit.overlapped:
+            new = new[:32] if hit.bare else new
+            result[hit.offset : hit.offset + hit.length] = encoded(new, hit.stride)
+    return bytes(result)
+
+
+@often
+@given(tables_and_texts())
+def test_hits_and_result_are_those_of_the_definition(
+    table: Table, example: tuple[Entries, bytes]
+) -> None:
+    entries, text = example
+    expected = by_definition(entries, text)
+    assert table(entries).find(text) == (expected, len(text))
+    assert table(entries).rewrite(text) == (
+        replaced(entries, text, expected),
+        expected,
+        len(text),
+    )
+
+
+@often
+@given(tables_and_texts(), st.booleans())
+def test_native_equals_reference(
+    native: Table, example: tuple[Entries, bytes], final: bool
+) -> None:
+    entries, text = example
+    ours, theirs = native(entries), reference.Table(entries)
+    assert (ours.span, len(ours)) == (theirs.span, len(theirs))
+    assert ours.find(text, final) == theirs.find(text, final)
+    assert ours.rewrite(text, final) == theirs.rewrite(text, final)
+
+
+@often
+@given(st.data())
+def test_however_a_stream_is_divided_the_hits_and_the_bytes_are_the_same(
+    table: Table, data: st.DataObject
+) -> None:
+    entries, text = data.draw(tables_and_texts())
+    places = data.draw(divisions(len(text)))
+    searcher = table(entries)
+    hits: list[Hit] = []
+    result = b""
+    begin = 0
+    for end in [*places[1:-1], len(text)]:
+        final = end == len(text)
+        piece, found, cut = searcher.rewrite(text[begin:end], final)
+        assert (found, cut) == searcher.find(text[begin:end], final)
+        assert len(piece) == cut
+        assert end - begin - cut < max(1, 2 * searcher.span)
+        hits += [hit._replace(offset=hit.offset + begin) for hit in found]
+        result += piece
+        begin += cut
+    whole, expected, _ = searcher.rewrite(text)
+    assert hits == expected
+    assert result == whole
+
+
+@often
+@given(st.data())
+def test_a_rewriter_fed_in_any_chunks_gives_what_one_rewrite_gives(
+    table: Table, data: st.DataObject
+) -> None:
+    entries, text = data.draw(tables_and_texts())
+    rewriter = Rewriter(table(entries))
+    pieces = [rewriter.feed(text[a:b]) for a, b in pairwise(data.draw(divisions(len(text))))]
+    result, hits, _ = table(entries).rewrite(text)
+    assert b"".join([*pieces, rewriter.finish()]) == result
+    taking = [hit for hit in hits if not hit.overlapped]
+    assert rewriter.references == len(taking)
+    assert rewriter.bare == sum(hit.bare for hit in taking)
+    assert rewriter.overlapped == len(hits) - len(taking)
+
+
+@st.composite
+def reversible(draw: st.DrawFn) -> tuple[Entries, Entries, bytes]:
+    """A table and its inverse, and a text in which nothing can be mistaken for what is written.
+
+    New hash parts begin with a `w`, which is nowhere else in them, and the text has none: thus
+    nothing but what was written is a new hash part, and what follows one is not a new name.
+    """
+    olds = [old for old, _ in draw(tables())]
+    tails = draw(
+        st.lists(
+            st.lists(st.sampled_from(b"xyz"), min_size=31, max_size=31).map(bytes),
+            min_size=len(olds),
+            max_size=len(olds),
+            unique=True,
+        )
+    )
+    forth: Entries = []
+    for old, tail in zip(olds, tails, strict=True):
+        forth.append((old, b"w" + tail + (b"-" + b"w" * (len(old) - 33) if len(old) > 32 else b"")))
+    back: Entries = [(new, old) for old, new in forth if new is not None]
+    return forth, back, draw(texts(forth)).replace(b"w", b"v")
+
+
+@often
+@given(reversible())
+def test_rewriting_back_restores(table: Table, example: tuple[Entries, Entries, bytes]) -> None:
+    forth, back, text = example
+    there, hits, _ = table(forth).rewrite(text)
+    again, returned, _ = table(back).rewrite(there)
+    assert again == text
+    assert returned == [hit for hit in hits if not hit.overlapped]
+
+
+@often
+@given(tables_and_texts(), st.booleans())
+def test_the_empty_table_changes_nothing(
+    table: Table, example: tuple[Entries, bytes], final: bool
+) -> None:
+    _, text = example
+    assert table([]).span == len(table([])) == 0
+    assert table([]).rewrite(text, final) == (text, [], len(text))
+
+
+@often
+@given(tables_and_texts())
+def test_a_table_that_only_looks_changes_nothing_and_finds_the_same(
+    table: Table, example: tuple[Entries, bytes]
+) -> None:
+    entries, text = example
+    result, hits, _ = table([(old, None) for old, _ in entries]).rewrite(text)
+    assert result == text
+    assert hits == table(entries).find(text)[0]
+
+
+@often
+@given(tables(old=ALPHABET, new=ALPHABET, most=12), st.data())
+def test_native_equals_reference_on_all_characters(
+    native: Table, entries: Entries, data: st.DataObject
+) -> None:
+    text = data.draw(texts(entries, ALPHABET))
+    assert native(entries).rewrite(text) == reference.Table(entries).rewrite(text)
