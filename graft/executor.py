@@ -68,7 +68,7 @@ def execute(
 ) -> Execution:
     """Writes and registers every new path of a plan.
 
-    The caller holds off the collector: the new paths have no root yet.
+    Until the target is closed they are temporary roots, and so are the plan's roots and NEWs.
 
     Args:
         source: where the originals are read.
@@ -84,6 +84,7 @@ def execute(
         TreeError, StoreError: a path cannot be read, written or registered. What was registered
             before stays; nothing else is left.
     """
+    target.protect([*plan.roots, *plan.replacements.values(), *sorted(plan.new_paths)])
     with Workers(jobs, on_bytes) as workers:
         execution = _Executor(plan, source, target, workers, links=links)
         broken = execution.broken() if repair else frozenset[StorePath]()

@@ -137,49 +137,47 @@ def apply(
         store.check_profile(profile)
     kept = bool(links_to_make) or profile is not None
     pairs = list(replacements.items() if isinstance(replacements, Mapping) else replacements)
-    with store.collector_held_off():
-        plan = make_plan(
-            store,
-            roots,
-            pairs,
-            cutoffs=cutoffs,
-            deep=deep,
-            hidden=hidden,
+    store.protect([*roots, *(path for pair in pairs for path in pair)])
+    plan = make_plan(
+        store,
+        roots,
+        pairs,
+        cutoffs=cutoffs,
+        deep=deep,
+        hidden=hidden,
+        jobs=jobs,
+        progress=progress,
+    )
+    approve(plan)
+    _check_space(plan, store, links=links)
+    with progress("graft", plan.bytes_at_most) as on_bytes:
+        execution = execute(
+            plan,
+            source=store,
+            target=store,
             jobs=jobs,
-            progress=progress,
+            links=links,
+            check_inputs=check_inputs,
+            repair=repair,
+            on_bytes=on_bytes,
         )
-        approve(plan)
-        _check_space(plan, store, links=links)
-        with progress("graft", plan.bytes_at_most) as on_bytes:
-            execution = execute(
-                plan,
-                source=store,
-                target=store,
-                jobs=jobs,
-                links=links,
-                check_inputs=check_inputs,
-                repair=repair,
-                on_bytes=on_bytes,
-            )
-        proof = None
-        if scope is not None:
-            with progress("prove", _bytes_read(plan, scope)) as on_bytes:
-                proof = prove(
-                    plan, store, scope=scope, allowed=allowed, jobs=jobs, on_bytes=on_bytes
-                )
-        outcome = Outcome(
-            plan=plan,
-            execution=execution,
-            proof=proof,
-            problems=_problems(execution, proof),
-            warnings=plan.warnings if kept else (*plan.warnings, *_no_root(plan)),
-            seconds=time.monotonic() - begin,
-        )
-        if outcome.succeeded:
-            for link, root in zip(links_to_make, roots, strict=False):
-                store.add_root(link, plan.new_roots[root])
-            if profile is not None:
-                store.switch_profile(profile, plan.new_roots[roots[0]])
+    proof = None
+    if scope is not None:
+        with progress("prove", _bytes_read(plan, scope)) as on_bytes:
+            proof = prove(plan, store, scope=scope, allowed=allowed, jobs=jobs, on_bytes=on_bytes)
+    outcome = Outcome(
+        plan=plan,
+        execution=execution,
+        proof=proof,
+        problems=_problems(execution, proof),
+        warnings=plan.warnings if kept else (*plan.warnings, *_no_root(plan)),
+        seconds=time.monotonic() - begin,
+    )
+    if outcome.succeeded:
+        for link, root in zip(links_to_make, roots, strict=False):
+            store.add_root(link, plan.new_roots[root])
+        if profile is not None:
+            store.switch_profile(profile, plan.new_roots[roots[0]])
     return outcome
 
 
@@ -202,14 +200,15 @@ def make_plan(
     """
     roots, pairs = list(roots), list(replacements)
     paths = [*roots, *(new for _, new in pairs)]
-    olds = [old for old, _ in pairs]
+    olds = store.path_infos(old for old, _ in pairs).keys()
     if deep:
         with progress("read", None) as on_bytes:
             closure = deep_closure(store, paths, olds, jobs=jobs, on_bytes=on_bytes)
     elif hidden:
         closure = recorded_closure(Closure.of(store, [*paths, *olds]), paths, hidden)
     else:
-        closure = Closure.of(store, paths)
+        # OLD itself as well, though nothing may lead to it: warnings ask what it was built from.
+        closure = Closure.of(store, [*paths, *olds])
     return Plan.of(closure, pairs, roots=roots, cutoffs=cutoffs)
 
 

@@ -118,6 +118,9 @@ def _run(arguments: list[str], settings: Settings) -> int:
         if settings.verbosity >= 2:
             traceback.print_exc()
         raise
+    except SystemExit:
+        # click's answer to a closed stdout; its status would be the answer "no".
+        return TROUBLE
     return status if isinstance(status, int) else 0
 
 

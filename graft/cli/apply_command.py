@@ -150,8 +150,8 @@ def _print_summary(outcome: Outcome, settings: Settings) -> None:
         print_proof(outcome.proof, plan.store_dir, settings)
     if outcome.hidden_residual:
         print_note(
-            f"{counted(len(outcome.hidden_residual), 'of these places')} holds a reference that is "
-            "not registered: run again with --deep to move such references as well",
+            f"{len(outcome.hidden_residual)} of these places hold references that are not "
+            "registered: run again with --deep to move such references as well",
             settings,
         )
     print_problems(outcome.problems, plan.store_dir, settings)

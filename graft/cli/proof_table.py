@@ -42,8 +42,8 @@ def print_proof(proof: Proof, store_dir: StoreDir, settings: Settings) -> None:
         )
     if open_places:
         print_note(
-            f"not proven: {counted(len(open_places), 'place')} still lead to replaced or rewritten "
-            f"paths; read: {read}",
+            f"not proven: replaced or rewritten paths are still found in "
+            f"{counted(len(open_places), 'place')}; read: {read}",
             settings,
         )
     elif proof.residual:

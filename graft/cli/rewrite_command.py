@@ -36,8 +36,8 @@ from graft.tree import FileCounts, TreeReport, copy_tree
 )
 @click.option("--stats", is_flag=True, help="Print what was done as JSON on stderr.")
 @click.option("--raw", is_flag=True, help="Treat a stream as plain bytes, even if it is a NAR.")
-@click.argument("source", metavar="[SRC", required=False)
-@click.argument("target", metavar="DST]", required=False)
+@click.argument("source", metavar="SRC", required=False)
+@click.argument("target", metavar="DST", required=False)
 @common_options
 @click.pass_obj
 def command(

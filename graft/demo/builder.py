@@ -59,8 +59,8 @@ def build_objects(
     paths = output_paths(recipes, store.store_dir, compiler)
     wanted = WantedPaths(paths.values())
     full = {name: store.store_dir.path(path) for name, path in paths.items()}
+    store.protect(paths.values())
     with (
-        store.collector_held_off(),
         tempfile.TemporaryDirectory() as scratch,
         store.making(list(paths.values())) as making,
     ):

@@ -97,8 +97,11 @@ class Target(Source, Protocol):
     def free_bytes(self) -> int:
         """The room left on the store's file system for this user, in bytes."""
 
-    def collector_held_off(self) -> AbstractContextManager[None]:
-        """While entered, no garbage collector deletes anything."""
+    def protect(self, paths: Iterable[StorePath]) -> None:
+        """Until the store is closed, no garbage collector deletes the paths or what they refer to.
+
+        They need not be valid yet; whether they are must be asked afterwards.
+        """
 
     def making(
         self, paths: Sequence[StorePath], *, repair: Collection[StorePath] = ()

@@ -279,7 +279,8 @@ class Database:
                     self._insert_reference(referrer, reference)
                 self._connection.execute("commit")
             except BaseException:
-                self._connection.execute("rollback")
+                if self._connection.in_transaction:  # an interrupt may come after the commit
+                    self._connection.execute("rollback")
                 raise
 
     def _insert_reference(self, referrer: str, reference: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
@@ -22,6 +22,7 @@ from graft.store.database import Database, check_schema, create_database
 from graft.store.location import Location
 from graft.store.locks import path_locks, shared_lock
 from graft.store.profile import Profile
+from graft.store.temporary_roots import TemporaryRoots, shared_temporary_roots
 from graft.tree import remove_tree, sync_file_system
 
 
@@ -59,17 +60,18 @@ class LocalStore:
             )
         check_schema(location.database_dir)
         self._writable = self._may_write()
-        self._big_lock = (
-            shared_lock(os.path.join(location.database_dir, "big-lock"), "the big nix store lock")
-            if self._writable
-            else None
-        )
-        if self._big_lock is not None:
-            # Held until the store is closed: no newer Nix changes the schema under our feet.
-            self._big_lock.__enter__()
-        self._database = Database(
-            location.database_dir, location.store_dir, writable=self._writable
-        )
+        self._temporary_roots: TemporaryRoots | None = None
+        with ExitStack() as opened:
+            if self._writable:
+                # Held until the store is closed: no newer Nix changes the schema meanwhile.
+                lock = os.path.join(location.database_dir, "big-lock")
+                opened.enter_context(shared_lock(lock, "the big nix store lock"))
+            self._database = opened.enter_context(
+                closing(
+                    Database(location.database_dir, location.store_dir, writable=self._writable)
+                )
+            )
+            self._opened = opened.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -83,11 +85,9 @@ class LocalStore:
         self.close()
 
     def close(self) -> None:
-        """Closes the database and gives back the lock against schema upgrades."""
-        self._database.close()
-        if self._big_lock is not None:
-            self._big_lock.__exit__(None, None, None)
-            self._big_lock = None
+        """Closes the database, and gives back the temporary roots and the locks."""
+        self._opened.close()
+        self._temporary_roots = None
 
     @staticmethod
     def create(location: Location) -> None:
@@ -172,9 +172,16 @@ class LocalStore:
         status = os.statvfs(self.location.real_store_dir)
         return status.f_frsize * (status.f_bfree if os.geteuid() == 0 else status.f_bavail)
 
-    def collector_held_off(self) -> AbstractContextManager[None]:
-        """While entered, `nix-store --gc` waits; if one is running, it is waited for."""
-        return shared_lock(self.location.collector_lock, "a running garbage collector")
+    def protect(self, paths: Iterable[StorePath]) -> None:
+        """Until the store is closed, no garbage collector deletes the paths or what they refer to.
+
+        They become temporary roots, of which a collector that is at work is told.
+        """
+        if self._temporary_roots is None:
+            self._temporary_roots = self._opened.enter_context(
+                shared_temporary_roots(self.location.state_dir)
+            )
+        self._temporary_roots.add(map(self.store_dir.path, paths))
 
     @contextmanager
     def making(
@@ -191,7 +198,7 @@ class LocalStore:
                 yield making
                 making.register(self._database)
             except BaseException:
-                making.undo()
+                making.undo(self._database)
                 raise
             finally:
                 making.clean()
@@ -264,9 +271,16 @@ class LocalMaking:
         now = int(time.time())
         database.register([replace(info, registration_time=now) for info in self._finished])
 
-    def undo(self) -> None:
-        """Takes back every final name that was given; what a repair replaced returns."""
+    def undo(self, database: Database) -> None:
+        """Takes back the final names of what was not registered; what a repair replaced returns.
+
+        The database is asked: an interrupt may come when it has just committed.
+        """
+        registered = database.path_infos(info.path for info in self._finished)
         for info in self._finished:
+            now = registered.get(info.path)
+            if now is not None and now.nar_hash == info.nar_hash:
+                continue
             remove_tree(self._store.tree(info.path))
             if os.path.lexists(self._aside(info.path)):
                 os.rename(self._aside(info.path), self._store.tree(info.path))

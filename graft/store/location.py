@@ -44,10 +44,12 @@ class Location:
     def url(self) -> str:
         """The `--store` URL that names this location."""
         if self.real_store_dir != self.store_dir:
-            return f"local?root={self.real_store_dir.removesuffix(self.store_dir)}"
+            root = self.real_store_dir.removesuffix(self.store_dir)
+            return f"local?root={urllib.parse.quote(root)}"
         if (self.store_dir, self.state_dir) == (_DEFAULT_STORE_DIR, _DEFAULT_STATE_DIR):
             return "auto"
-        return f"local?store={self.store_dir}&state={self.state_dir}"
+        store, state = map(urllib.parse.quote, (self.store_dir, self.state_dir))
+        return f"local?store={store}&state={state}"
 
     @classmethod
     def at_root(cls, root: str) -> Location:

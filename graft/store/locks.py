@@ -19,7 +19,12 @@ _log = logging.getLogger(__name__)
 _STALE_MARKER = b"d"
 
 
-def _open_lock_file(path: str) -> int:
+def open_lock_file(path: str) -> int:
+    """Opens a lock file as Nix does, and makes it if it is missing.
+
+    Raises:
+        StorePermissionError, StoreError: it cannot be opened.
+    """
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except PermissionError as error:
@@ -48,7 +53,7 @@ def shared_lock(path: str, waiting_for: str) -> Iterator[None]:
         path: the lock file.
         waiting_for: what is said if another process holds it.
     """
-    descriptor = _open_lock_file(path)
+    descriptor = open_lock_file(path)
     try:
         _lock(descriptor, fcntl.LOCK_SH, waiting_for)
         yield
@@ -60,7 +65,7 @@ def shared_lock(path: str, waiting_for: str) -> Iterator[None]:
 def _path_lock(path: str) -> Iterator[None]:
     lock_file = f"{path}.lock"
     while True:
-        descriptor = _open_lock_file(lock_file)
+        descriptor = open_lock_file(lock_file)
         try:
             _lock(descriptor, fcntl.LOCK_EX, f"the lock on '{path}'")
             # Whoever held it before us may have unlinked the file; a marker in it says so, and a

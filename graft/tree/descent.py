@@ -58,11 +58,10 @@ class Descent:
         The descriptor is closed by this object from now on.
         """
         self._levels.append(descriptor)
-        outermost = len(self._levels) - 1 - OPEN_LEVELS
-        if outermost > 0:
-            level = self._levels[outermost]
-            assert isinstance(level, int)
-            self._levels[outermost] = _identity(level)
+        too_far = len(self._levels) - 1 - OPEN_LEVELS
+        level = self._levels[too_far] if too_far > 0 else None
+        if isinstance(level, int):  # it may be closed already: the way went up in between
+            self._levels[too_far] = _identity(level)
             os.close(level)
 
     def leave(self) -> None:

@@ -46,7 +46,7 @@ def test_the_kernel_in_use_and_its_name_agree() -> None:
         assert NAME == "reference"
         assert Table is reference.Table
     else:
-        assert NAME == f"native {native.variant()}"
+        assert f"native {native.variant()}" == NAME
         assert issubclass(Table, native.Table)
 
 
@@ -98,12 +98,14 @@ def test_the_native_table_refuses_what_would_endanger_memory(
     del native
     module = load()
     assert module is not None
-    for entries in ([(b"a" * 31, None)], [(b"a" * 32, b"b" * 33)]):
+    for pair in ((b"a" * 31, None), (b"a" * 32, b"b" * 33)):
         with pytest.raises(ValueError, match="lengths"):
-            module.Table(entries, reference.Hit)
-    for entries in ([b"a" * 32], [(b"a" * 32,)], [("a" * 32, None)], [(b"a" * 32, 1)], 7):
+            module.Table([pair], reference.Hit)
+    for wrong in (b"a" * 32, (b"a" * 32,), ("a" * 32, None), (b"a" * 32, 1), None):
         with pytest.raises(TypeError):
-            module.Table(entries, reference.Hit)
+            module.Table([wrong], reference.Hit)
+    with pytest.raises(TypeError):
+        module.Table(7, reference.Hit)
     with pytest.raises(TypeError, match="named tuple"):
         module.Table([], list)
 

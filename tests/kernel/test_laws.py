@@ -13,6 +13,7 @@ from tests.kernel.strategies import (
     Entries,
     divisions,
     encoded,
+    long_runs,
     tables,
     tables_and_texts,
     texts,
@@ -20,24 +21,29 @@ from tests.kernel.strategies import (
 
 Table = type[reference.Table]
 
-often = settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+# Texts that are dense with hits take a while to draw; that is no sign of a bad strategy.
+lasting = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+often = settings(lasting, max_examples=200)
+seldom = settings(lasting, max_examples=10)
 
 
 def by_definition(entries: Entries, text: bytes) -> list[Hit]:
     """The hits as the design's words say, place by place."""
+    wanted = [
+        (encoded(old[:32], stride), encoded(old, stride), stride, index)
+        for index, (old, _) in enumerate(entries)
+        for stride in (1, 2, 4)
+    ]
     hits = []
     taken = 0
     for offset in range(len(text)):
-        for stride in (1, 2, 4):
-            for index, (old, _) in enumerate(entries):
-                if text.startswith(encoded(old[:32], stride), offset):
-                    bare = len(old) == 32 or not text.startswith(encoded(old, stride), offset)
-                    length = len(encoded(old[:32] if bare else old, stride))
-                    hits.append(Hit(offset, length, index, stride, bare, offset < taken))
-                    if offset >= taken:
-                        taken = offset + length
+        for hash_part, whole, stride, index in wanted:
+            if text.startswith(hash_part, offset):
+                bare = whole == hash_part or not text.startswith(whole, offset)
+                length = len(hash_part if bare else whole)
+                hits.append(Hit(offset, length, index, stride, bare, offset < taken))
+                if offset >= taken:
+                    taken = offset + length
     return hits
 
 
@@ -76,6 +82,15 @@ def test_native_equals_reference(
     assert (ours.span, len(ours)) == (theirs.span, len(theirs))
     assert ours.find(text, final) == theirs.find(text, final)
     assert ours.rewrite(text, final) == theirs.rewrite(text, final)
+
+
+@seldom
+@given(tables().filter(len), st.data(), st.booleans())
+def test_native_equals_reference_on_long_runs(
+    native: Table, entries: Entries, data: st.DataObject, final: bool
+) -> None:
+    text = data.draw(long_runs(entries))
+    assert native(entries).rewrite(text, final) == reference.Table(entries).rewrite(text, final)
 
 
 @often

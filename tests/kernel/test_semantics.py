@@ -150,7 +150,6 @@ def test_a_dash_that_is_not_in_its_place_belongs_to_no_name(table: Table) -> Non
 
 
 def test_the_leftmost_hit_wins_and_an_overlapped_one_takes_nothing(table: Table) -> None:
-    # B's hash part begins inside A's bytes; the second A begins inside B's, but after A's.
     period = b"0123456789abcdfg"
     first, second = period * 2, (period[8:] + period[:8]) * 2
     text = (period * 4)[:56]
@@ -162,8 +161,9 @@ def test_the_leftmost_hit_wins_and_an_overlapped_one_takes_nothing(table: Table)
         (24, 1, True),
     ]
     assert result == B + text[32:]
-    result, hits, _ = table([(first, B), (second, C)]).rewrite(text + period)
+    result, hits, _ = table([(first, B), (second, C)]).rewrite(period * 5)
     assert taking(hits) == [(0, 32), (32, 32)]
+    assert result == B + B + period
 
 
 def test_a_hash_part_inside_a_name_that_is_taken_is_overlapped(table: Table) -> None:
@@ -228,11 +228,11 @@ def test_the_cut_leaves_what_cannot_be_judged_yet(table: Table, name: bytes) -> 
     assert searcher.find(b"/" * (span - 1), final=False) == ([], 0)
     assert searcher.find(b"/" * span, final=False) == ([], 1)
     assert searcher.find(b"/" * 1000, final=False) == ([], 1001 - span)
-    # A hit over the limit is left with all that follows.
+    # The limit lies one byte before the hit's end: it is left with all that follows.
     text = b"/" * 500 + A + name + b"/" * (span - 2)
     assert searcher.find(text, final=False) == ([], 500)
     hit = Hit(500, 32 + len(name), 0, 1, bare=not name, overlapped=False)
-    assert searcher.find(text + b"/" * (hit.length - 1), final=False) == ([hit], 500 + hit.length)
+    assert searcher.find(text + b"/", final=False) == ([hit], 500 + hit.length)
 
 
 def test_an_overlapped_hit_may_reach_over_the_cut(table: Table) -> None:
@@ -303,7 +303,6 @@ def test_one_table_serves_many_threads(table: Table) -> None:
     ("entries", "sentence"),
     [
         ([(A[:31], B[:31])], "neither a hash part nor one with a dash and a name"),
-        ([(b"", b"")], "neither"),
         ([(A[:31] + b"e", B)], "neither"),
         ([(A.upper(), B)], "neither"),
         ([(A, b"u" * 32)], "neither"),
@@ -323,7 +322,9 @@ def test_entries_that_make_no_table_are_refused(
 ) -> None:
     with pytest.raises(BadTableError, match=sentence) as caught:
         table(entries)
-    assert caught.value.fields["entry"]
+    assert caught.value.fields["entry"] in {
+        base.decode() for pair in entries for base in pair if base
+    }
 
 
 def test_new_hash_parts_may_agree(table: Table) -> None:

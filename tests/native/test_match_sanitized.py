@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -23,15 +22,10 @@ FLAGS = [
 @pytest.fixture(scope="module")
 def fuzzer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The fuzz target with its own main, compiled."""
-    compiler = shutil.which("gcc")
-    if compiler is None:
-        if os.environ.get("GRAFT_TEST_REQUIRE_ALL") == "1":
-            pytest.fail("there is no gcc")
-        pytest.skip("there is no gcc")
     program = tmp_path_factory.mktemp("fuzz") / "fuzz_match"
     sources = [HERE / "fuzz_match.c", NATIVE / "match.c"]
     subprocess.run(
-        [compiler, *FLAGS, "-DGRAFT_FUZZ_MAIN", "-I", NATIVE, *sources, "-o", program], check=True
+        ["gcc", *FLAGS, "-DGRAFT_FUZZ_MAIN", "-I", NATIVE, *sources, "-o", program], check=True
     )
     return program
 

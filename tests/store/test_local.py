@@ -7,6 +7,7 @@ import os
 import sqlite3
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from graft.errors import SchemaError, StoreError, StoreMissingError
 from graft.formats.store_path import StorePath
 from graft.store.api import PathInfo, path_info
+from graft.store.database import Database
 from graft.store.local import LocalStore
 from graft.store.location import Location
 from graft.tree import copy_tree
@@ -86,25 +88,6 @@ def test_nix_opens_a_new_store_and_what_is_written_into_it(tmp_path: Path, roote
     assert info.content_address.startswith("fixed:r:sha256:")
 
 
-@pytest.mark.nix
-def test_the_real_collector_waits_while_it_is_held_off(store: LocalStore, tmp_path: Path) -> None:
-    path = add_object(store, "garbage-1", b"")
-    nix = RealNix(store.location, tmp_path)
-    with store.collector_held_off():
-        collector = subprocess.Popen(
-            ["nix-store", "--gc"],
-            env=nix.environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        with pytest.raises(subprocess.TimeoutExpired):
-            collector.wait(1.0)
-        assert os.path.lexists(store.tree(path))
-    assert collector.wait(30) == 0
-    assert not os.path.lexists(store.tree(path))
-    assert store.path_infos([path]) == {}
-
-
 def test_a_tree_that_is_not_registered_is_made_again(store: LocalStore, tmp_path: Path) -> None:
     path = named_path("half-1", store.store_dir)
     Path(store.tree(path)).mkdir()
@@ -140,6 +123,23 @@ def test_an_error_in_a_repair_brings_back_what_was_there(store: LocalStore) -> N
         raise ZeroDivisionError
     assert Path(store.tree(path)).read_bytes() == b"before"
     assert _listing(store) == {path}
+
+
+def test_an_interrupt_after_the_commit_leaves_what_is_valid(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register = Database.register
+
+    def interrupted(self: Database, infos: Sequence[PathInfo]) -> None:
+        register(self, infos)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Database, "register", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        add_object(store, "one-1", b"whole")
+    path = named_path("one-1", store.store_dir)
+    assert path in store.path_infos([path])
+    assert Path(store.tree(path)).read_bytes() == b"whole"
 
 
 def test_a_reference_that_is_not_valid_is_refused(store: LocalStore) -> None:

@@ -40,7 +40,15 @@ def test_store_and_state_are_both_parameters() -> None:
     assert location.state_dir == "/var/guix"
 
 
-@pytest.mark.parametrize("url", ["auto", "local?root=/srv/x", "local?store=/s&state=/t"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "auto",
+        "local?root=/srv/x",
+        "local?store=/s&state=/t",
+        "local?store=/a%2Bb%26c%25&state=/t%20u",
+    ],
+)
 def test_the_url_of_a_location_names_it(url: str) -> None:
     location = Location.parse(url, {})
     assert Location.parse(location.url, {}) == location
