@@ -110,6 +110,7 @@ def test_the_real_nix_agrees_with_all_that_was_registered(it: Graftable, tmp_pat
     cache = tmp_path / "cache"
     nix.run("nix", "copy", "--to", f"file://{cache}", new_root)
     assert len(list(cache.glob("*.narinfo"))) == len(closure)
+    it.store.close()  # with its temporary roots
     nix.run("nix-store", "--gc")
     assert all(os.path.lexists(path) for path in closure)
     assert not os.path.lexists(it.tree(it.env))
@@ -224,6 +225,7 @@ def test_the_real_collector_keeps_what_a_hidden_reference_needs(
     link = tmp_path / "patched"
     nix = RealNix(it.store.location, tmp_path)
     outcome = apply(it.store, [root], {it.old: it.new}, deep=True, add_roots=[str(link)])
+    it.store.close()
     nix.run("nix-store", "--gc")
     assert Path(it.tree(outcome.plan.moved[page]), "text").exists()
     assert Path(it.tree(it.new), "lib").exists()

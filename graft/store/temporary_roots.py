@@ -45,7 +45,8 @@ class TemporaryRoots:
         self._rooted: set[str] = set()
         directory = os.path.join(state_dir, "temproots")
         os.makedirs(directory, exist_ok=True)
-        self._file = self._open(os.path.join(directory, str(os.getpid())))
+        self._path = os.path.join(directory, str(os.getpid()))
+        self._file = self._open(self._path)
 
     @staticmethod
     def _open(path: str) -> int:
@@ -62,7 +63,8 @@ class TemporaryRoots:
         """Gives the roots up."""
         self._disconnect()
         os.close(self._collector_lock)
-        os.close(self._file)  # with the lock on it: the next collector removes the file
+        os.unlink(self._path)
+        os.close(self._file)
 
     def add(self, paths: Iterable[str]) -> None:
         """Returns when no collector will delete the paths, or what they refer to if they are valid.

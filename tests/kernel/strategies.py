@@ -26,7 +26,10 @@ def characters(alphabet: bytes, *, least: int = 0, most: int = 40) -> st.SearchS
 
 def hash_parts(alphabet: bytes = b"01ab") -> st.SearchStrategy[bytes]:
     """Hash parts that overlap themselves and each other: few characters, often with a period."""
-    return characters(alphabet, least=1, most=32).map(lambda period: (period * 32)[:32])
+    periods = st.sampled_from([1, 2, 3, 8, 16, 32]).flatmap(
+        lambda length: characters(alphabet, least=length, most=length)
+    )
+    return periods.map(lambda period: (period * 32)[:32])
 
 
 @st.composite
@@ -35,7 +38,10 @@ def tables(
 ) -> Entries:
     """Up to `most` entries; hash parts and names of the characters `old` and `new`."""
     entries: Entries = []
-    for old_base in draw(st.lists(hash_parts(old), max_size=most, unique=True)):
+    count = draw(st.integers(0, most + 2).map(lambda count: min(max(count, 1), most)))
+    for old_base in draw(
+        st.lists(hash_parts(old), min_size=min(count, 2), max_size=count, unique=True)
+    ):
         new_base = draw(hash_parts(new))
         old_name = new_name = b""
         if length := draw(st.integers(0, 12)):
@@ -48,28 +54,30 @@ def tables(
 
 @st.composite
 def fragments(draw: st.DrawFn, entries: Entries, alphabet: bytes) -> bytes:
+    """A piece of text: more often than not a reference, whole, cut, or overlapping the next."""
     stride = draw(STRIDES)
-    kind = draw(st.integers(0, 7))
-    if kind <= 3 and entries:
+    kind = draw(st.integers(0, 9))
+    if kind <= 6 and entries:
         whole = draw(st.sampled_from(entries))[0]
-        if kind == 2:
-            whole = whole[draw(st.integers(0, 8)) :]
+        other = draw(st.sampled_from(entries))[0]
         if kind == 3:
+            whole = whole[draw(st.integers(0, 8)) :]
+        elif kind == 4:
             whole = whole[: draw(st.integers(24, len(whole)))]
+        elif kind == 5:
+            whole = whole[: draw(st.integers(1, 32))] + other
+        elif kind == 6:
+            whole = whole[:32] + other[draw(st.integers(0, 31)) : 32] + other
         return encoded(whole, stride)
-    if kind <= 4:
-        return encoded(
-            draw(st.sampled_from([b"0", b"a", b"01"])) * draw(st.integers(0, 70)), stride
-        )
-    if kind == 5:
-        return bytes(draw(st.integers(0, 9)))
-    if kind == 6:
-        return draw(st.binary(max_size=40))
+    if kind == 7:
+        return encoded(draw(st.sampled_from([b"0", b"a", b"01"])) * draw(st.integers(0, 70)), stride)
+    if kind == 8:
+        return draw(st.binary(max_size=9) | st.integers(0, 9).map(bytes))
     return encoded(draw(characters(alphabet + b"-", most=60)), stride)
 
 
 def texts(entries: Entries, alphabet: bytes = b"01ab") -> st.SearchStrategy[bytes]:
-    return st.lists(fragments(entries, alphabet), max_size=10).map(b"".join)
+    return st.lists(fragments(entries, alphabet), min_size=1, max_size=8).map(b"".join)
 
 
 @st.composite
