@@ -783,14 +783,11 @@ def test_an_unreadable_file_is_named(twin: Kernel, tmp_path: Path) -> None:
     assert not os.path.lexists(target)
 
 
-@pytest.mark.parametrize("window", [4096, 300_000])
 @pytest.mark.parametrize("contents", [b"x" * 300_000, OLD + b"x" * 299_960])
-@pytest.mark.parametrize("size", [100, 400_000])
+@pytest.mark.parametrize(("window", "size"), [(4096, 100), (4096, 400_000), (300_000, 400_000)])
 def test_a_file_that_changes_while_it_is_read_is_named(
     twin: Kernel, tmp_path: Path, contents: bytes, size: int, window: int
 ) -> None:
-    if size < window == len(contents):
-        pytest.skip("what was read at once cannot become shorter")
     source, target = str(tmp_path / "source"), str(tmp_path / "target")
     build(Directory({b"d": Directory({b"f": File(contents, canonical=False)})}), source)
     file = join(source, "d", "f")

@@ -36,12 +36,9 @@ def hash_parts(alphabet: bytes = b"01ab") -> st.SearchStrategy[bytes]:
 def tables(
     draw: st.DrawFn, *, old: bytes = b"01ab", new: bytes = b"01ab", most: int = 5
 ) -> Entries:
-    """Up to `most` entries; hash parts and names of the characters `old` and `new`."""
+    """1 to `most` entries; hash parts and names of the characters `old` and `new`."""
     entries: Entries = []
-    count = draw(st.integers(0, most + 2).map(lambda count: min(max(count, 1), most)))
-    for old_base in draw(
-        st.lists(hash_parts(old), min_size=min(count, 2), max_size=count, unique=True)
-    ):
+    for old_base in draw(st.lists(hash_parts(old), min_size=1, max_size=most, unique=True)):
         new_base = draw(hash_parts(new))
         old_name = new_name = b""
         if length := draw(st.integers(0, 12)):
@@ -70,7 +67,9 @@ def fragments(draw: st.DrawFn, entries: Entries, alphabet: bytes) -> bytes:
             whole = whole[:32] + other[draw(st.integers(0, 31)) : 32] + other
         return encoded(whole, stride)
     if kind == 7:
-        return encoded(draw(st.sampled_from([b"0", b"a", b"01"])) * draw(st.integers(0, 70)), stride)
+        return encoded(
+            draw(st.sampled_from([b"0", b"a", b"01"])) * draw(st.integers(0, 70)), stride
+        )
     if kind == 8:
         return draw(st.binary(max_size=9) | st.integers(0, 9).map(bytes))
     return encoded(draw(characters(alphabet + b"-", most=60)), stride)
