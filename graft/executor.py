@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import networkx as nx
 
 from graft.formats.store_path import StorePath
+from graft.kernel import Table
 from graft.plan import Alias, Plan, Rewrite
 from graft.references import WantedPaths
 from graft.rewrite import (
@@ -39,6 +40,7 @@ class Execution:
     Attributes:
         rewritten: new paths made and registered now, aliases included.
         resumed: new paths that were valid and on disk before.
+        fetched: shared paths that were not valid in the target, copied from the source.
         lost: new paths that are registered, but not on disk.
         references_rewritten: hits in contents, targets and names.
         files: regular files of the rewritten paths, by how they were made.
@@ -48,6 +50,7 @@ class Execution:
 
     rewritten: frozenset[StorePath]
     resumed: frozenset[StorePath]
+    fetched: frozenset[StorePath]
     lost: frozenset[StorePath]
     references_rewritten: int
     files: FileCounts
@@ -66,13 +69,14 @@ def execute(
     repair: bool = False,
     on_bytes: Callable[[int], object] | None = None,
 ) -> Execution:
-    """Writes and registers every new path of a plan.
+    """Writes and registers every new path of a plan, and what else of the result is missing.
 
     Until the target is closed they are temporary roots, and so are the plan's roots and NEWs.
 
     Args:
-        source: where the originals are read.
-        target: where the new paths are written; what they refer to is valid there, or made here.
+        source: where the originals and the shared paths are read.
+        target: where the new closure is to be; of what is not valid there, the NAR hash is always
+            compared before it is used.
         jobs: threads; the number of usable processors if None.
         links: whether unchanged files may be hard links to the original's.
         check_inputs: compare each original's bytes with its registered NAR hash first.
@@ -105,16 +109,21 @@ class _Executor:
         self._links = links
         self._owner = target.owner
         self._wanted = WantedPaths(sorted(plan.closure.infos))
-        self._work: dict[StorePath, Rewrite | Alias] = {
+        self._work: dict[StorePath, Rewrite | Alias | PathInfo] = {
             **{rewrite.new_path: rewrite for rewrite in plan.rewrites},
             **{alias.path: alias for alias in plan.aliases},
         }
+        self._foreign: frozenset[StorePath] = frozenset()
+        if source is not target:
+            here = target.path_infos(plan.closure.infos)
+            self._foreign = frozenset(plan.closure.infos.keys() - here)
+            self._work |= {path: plan.closure.infos[path] for path in plan.shared & self._foreign}
         self._made: dict[StorePath, RewrittenObject] = {}
         self._lost: set[StorePath] = set()
 
     def broken(self) -> frozenset[StorePath]:
         """The new paths that are valid but whose trees are gone or have other bytes."""
-        infos = self._target.path_infos(self._work)
+        infos = self._target.path_infos(self._plan.new_paths)
 
         def judge(info: PathInfo) -> tuple[StorePath, bool]:
             tree = self._target.tree(info.path)
@@ -167,25 +176,39 @@ class _Executor:
             return make_alias(staging, work.target, store_dir, owner=self._owner)
         original = self._plan.closure.infos[work.path]
         tree = self._source.tree(work.path)
-        if check_inputs and tree_hash(tree, self._workers.progress) != original.nar_hash:
+        links = self._links and work.path not in self._foreign
+        if isinstance(work, PathInfo):
+            made = self._copy(tree, staging, Table([]), links=links)
+            if made.nar_hash != work.nar_hash:
+                raise corrupt_original(work.path, store_dir)
+            return made
+        if (check_inputs or work.path in self._foreign) and (
+            tree_hash(tree, self._workers.progress) != original.nar_hash
+        ):
             raise corrupt_original(work.path, store_dir)
-        made = rewrite_object(
-            tree,
-            staging,
-            rewrite_table(work.path, path, work.references),
-            wanted=self._wanted,
-            links=self._links,
-            owner=self._owner,
-            on_bytes=self._workers.progress,
-        )
+        table = rewrite_table(work.path, path, work.references)
+        made = self._copy(tree, staging, table, links=links)
         # A rewrite never changes a length, so this much is known without a second reading.
         if original.nar_size and made.nar_size != original.nar_size:
             raise corrupt_original(work.path, store_dir)
         return made
 
+    def _copy(self, tree: str, staging: str, table: Table, *, links: bool) -> RewrittenObject:
+        return rewrite_object(
+            tree,
+            staging,
+            table,
+            wanted=self._wanted,
+            links=links,
+            owner=self._owner,
+            on_bytes=self._workers.progress,
+        )
+
     def _info(self, path: StorePath, made: RewrittenObject) -> PathInfo:
-        references = self._plan.new_references[path] | made.found
         work = self._work[path]
+        if isinstance(work, PathInfo):
+            return replace(work, ultimate=False)
+        references = self._plan.new_references[path] | made.found
         if isinstance(work, Rewrite):
             original = self._plan.closure.infos[work.path]
             if work.path in original.references:
@@ -201,10 +224,11 @@ class _Executor:
     def summary(self) -> Execution:
         """What was done."""
         reports = [made.tree for made in self._made.values() if made.tree is not None]
-        made = frozenset(self._made)
+        made = self._plan.new_paths & self._made.keys()
         return Execution(
             rewritten=made,
-            resumed=frozenset(self._work) - made - self._lost,
+            resumed=self._plan.new_paths - made - self._lost,
+            fetched=frozenset(self._made) - made,
             lost=frozenset(self._lost),
             references_rewritten=sum(report.references for report in reports),
             files=FileCounts(
