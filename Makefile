@@ -7,11 +7,19 @@ SOURCES := pyproject.toml $(wildcard graft/native/*.c graft/native/*.h)
 
 .PHONY: demo test check clean
 
+# Debian keeps what makes virtual environments in a package of its own.
+$(BIN)/pip:
+	$(PYTHON) -m venv $(VENV) || { \
+	    rm -rf $(VENV); \
+	    as_root=$$(test "$$(id -u)" = 0 || echo sudo); \
+	    $$as_root apt-get update --quiet=2 && \
+	    $$as_root apt-get install --yes --quiet=2 python3-venv && \
+	    $(PYTHON) -m venv $(VENV); }
+
 # A stale extension would hide a compile error: it goes first.
-$(STAMP): $(SOURCES)
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+$(STAMP): $(SOURCES) | $(BIN)/pip
 	rm -rf build graft/native/*.so
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/pip install --quiet --editable '.[dev]'
 	touch $@
 
 demo: $(STAMP)

@@ -16,7 +16,7 @@ settings.register_profile("graft", deadline=None)
 settings.load_profile("graft")
 
 _REQUIRE_ALL = os.environ.get("GRAFT_TEST_REQUIRE_ALL") == "1"
-_TOOLS = {"nix": ["nix-store", "nix-build", "nix"], "sanitize": ["gcc"]}
+_TOOLS = {"nix": ("nix-store", "nix-build", "nix"), "sanitize": ("gcc",)}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -32,13 +32,16 @@ def pytest_report_header() -> list[str]:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    for marker, tools in _TOOLS.items():
-        missing = [tool for tool in tools if shutil.which(tool) is None]
-        if item.get_closest_marker(marker) is not None and missing:
-            reason = f"not installed: {', '.join(missing)}"
-            if _REQUIRE_ALL:
-                pytest.fail(reason, pytrace=False)
-            pytest.skip(reason)
+    needed = [tool for marker in item.iter_markers("needs") for tool in marker.args]
+    for name, tools in _TOOLS.items():
+        if item.get_closest_marker(name) is not None:
+            needed += tools
+    missing = [tool for tool in needed if shutil.which(tool) is None]
+    if missing:
+        reason = f"not installed: {', '.join(missing)}"
+        if _REQUIRE_ALL:
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
 
 
 @pytest.fixture

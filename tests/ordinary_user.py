@@ -17,9 +17,9 @@ def as_ordinary_user(test: Callable[..., None]) -> Callable[..., None]:
     """
 
     @functools.wraps(test)
-    def run(tmp_path: Path, **fixtures: object) -> None:
+    def run(*, tmp_path: Path, **fixtures: object) -> None:
         if os.geteuid() != 0:
-            test(tmp_path, **fixtures)
+            test(tmp_path=tmp_path, **fixtures)
             return
         # Nobody must be able to walk down to it.
         for parent in list(tmp_path.parents)[::-1]:
@@ -33,7 +33,7 @@ def as_ordinary_user(test: Callable[..., None]) -> Callable[..., None]:
                 os.setgroups([])
                 os.setgid(_NOBODY)
                 os.setuid(_NOBODY)
-                test(tmp_path, **fixtures)
+                test(tmp_path=tmp_path, **fixtures)
                 status = 0
             except BaseException:  # noqa: BLE001 - the child has no pytest above it
                 traceback.print_exc()

@@ -47,6 +47,7 @@ from graft.tree import (
     sync_file_system,
 )
 from graft.tree.descent import OPEN_LEVELS
+from tests.ordinary_user import as_ordinary_user
 
 REQUIRE_ALL = os.environ.get("GRAFT_TEST_REQUIRE_ALL") == "1"
 ROOT = os.geteuid() == 0
@@ -542,17 +543,21 @@ def test_files_are_copied_to_another_file_system(twin: Kernel, scratch: str) -> 
         assert Path(target, "b").read_bytes() == b"y" * 20_000
 
 
-@pytest.mark.parametrize("kind", ["xfs", "btrfs"])
+@pytest.mark.skipif(not ROOT, reason="only root may mount")
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("xfs", marks=pytest.mark.needs("mkfs.xfs")),
+        pytest.param("btrfs", marks=pytest.mark.needs("mkfs.btrfs")),
+    ],
+)
 def test_files_share_their_blocks_where_they_cannot_be_linked(
     twin: Kernel, scratch: str, kind: str
 ) -> None:
     image, disk = join(scratch, "image"), join(scratch, "disk")
-    make = shutil.which(f"mkfs.{kind}")
-    if make is None or not ROOT:
-        pytest.skip(f"needs mkfs.{kind} and root")
     Path(image).touch()
     os.truncate(image, 400 << 20)
-    subprocess.run([make, "-q", image], check=True)
+    subprocess.run([f"mkfs.{kind}", "-q", image], check=True)
     os.mkdir(disk)
     with mounted(kind, "loop", disk, device=image):
         source, target = join(disk, "source"), join(disk, "target")
@@ -773,7 +778,7 @@ def test_bytes_that_are_no_utf_8_are_shown_in_messages(twin: Kernel, tmp_path: P
         read_tree(os.fsencode(tmp_path) + b"/a\xffb")
 
 
-@pytest.mark.skipif(ROOT, reason="root may read everything")
+@as_ordinary_user
 def test_an_unreadable_file_is_named(twin: Kernel, tmp_path: Path) -> None:
     source, target = str(tmp_path / "source"), str(tmp_path / "target")
     build(Directory({b"a": File(OLD), b"b": File(OLD)}), source)
