@@ -10,12 +10,13 @@ from typing import Any, Protocol
 
 from graft.closure import Closure
 from graft.errors import NoSpaceError, ProfileError, RootLinkError
-from graft.executor import Execution, execute
+from graft.executor import Execution
 from graft.formats.store_path import StorePath
 from graft.hidden import deep_closure, recorded_closure
 from graft.plan import Plan, PlanWarning, full_pairs, warnings_document
 from graft.proof import Problem, Proof, Residual, Scope, proof_document, prove
 from graft.store.api import Source, Target
+from graft.writer import writer
 
 # What an object takes on disk if all its files are links: a directory, or the block of a file.
 _LEAST_OBJECT_SIZE = 4096
@@ -138,29 +139,29 @@ def apply(
     kept = bool(links_to_make) or profile is not None
     pairs = list(replacements.items() if isinstance(replacements, Mapping) else replacements)
     store.protect([*roots, *(path for pair in pairs for path in pair)])
-    plan = make_plan(
-        store,
-        roots,
-        pairs,
-        cutoffs=cutoffs,
-        deep=deep,
-        hidden=hidden,
-        jobs=jobs,
-        progress=progress,
-    )
-    approve(plan)
-    _check_space(plan, store, links=links)
-    with progress("graft", plan.bytes_at_most) as on_bytes:
-        execution = execute(
-            plan,
-            source=store,
-            target=store,
+    with writer(store) as execute:
+        plan = make_plan(
+            store,
+            roots,
+            pairs,
+            cutoffs=cutoffs,
+            deep=deep,
+            hidden=hidden,
             jobs=jobs,
-            links=links,
-            check_inputs=check_inputs,
-            repair=repair,
-            on_bytes=on_bytes,
+            progress=progress,
         )
+        approve(plan)
+        _check_space(plan, store, links=links)
+        with progress("graft", plan.bytes_at_most) as on_bytes:
+            execution = execute(
+                plan,
+                source=store,
+                jobs=jobs,
+                links=links,
+                check_inputs=check_inputs,
+                repair=repair,
+                on_bytes=on_bytes,
+            )
     proof = None
     if scope is not None:
         with progress("prove", _bytes_read(plan, scope)) as on_bytes:

@@ -4,66 +4,26 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from graft.cli import run
+from tests import debpkgs_graft
 from tests.debpkgs import equality, smoke
-from tests.debpkgs.built import Built, small
-from tests.debpkgs.store import PrivateStore, missing_tools
+from tests.debpkgs.built import small
+from tests.debpkgs_graft import Grafted, apply_arguments, require_tools
 
 pytestmark = pytest.mark.nix
 
 
-@dataclass(frozen=True)
-class Grafted:
-    """The small set in a store of its own, grafted from the old openssl to the new one."""
-
-    built: Built
-    store: PrivateStore
-    link: Path
-    document: dict[str, Any]
-
-    @property
-    def new_root(self) -> str:
-        root = self.document["new_roots"][self.built.old_root]
-        assert isinstance(root, str)
-        return root
-
-    @property
-    def new_closure(self) -> list[str]:
-        return self.store.closure(self.new_root)
-
-
-def _apply(built: Built, store: PrivateStore, *options: str) -> list[str]:
-    url = f"--store=local?store={store.store_dir}&state={store.state_dir}"
-    pairs = [f"--replace={old}={new}" for old, new in built.replacements.items()]
-    return [url, "apply", built.old_root, *pairs, *options]
-
-
 @pytest.fixture(scope="module")
 def grafted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grafted]:
-    if missing := missing_tools():
-        reason = f"not installed: {', '.join(missing)}"
-        if os.environ.get("GRAFT_TEST_REQUIRE_ALL") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    built = small()
-    directory = tmp_path_factory.mktemp("grafted")
-    link, file = directory / "patched", directory / "outcome.json"
-    with built.checkout() as store:
-        with file.open("w") as stream:
-            command = ["graft", *_apply(built, store, "--json", "--add-root", str(link))]
-            script = shutil.which("graft")
-            assert script is not None
-            subprocess.run([script, *command[1:]], stdout=stream, check=True)
-        yield Grafted(built, store, link, json.loads(file.read_text()))
+    require_tools()
+    with debpkgs_graft.grafted(small(), tmp_path_factory.mktemp("grafted")) as done:
+        yield done
 
 
 def _of_openssl(results: list[smoke.Result]) -> dict[str, str]:
@@ -105,12 +65,7 @@ def test_openssl_is_gone_from_every_byte(grafted: Grafted) -> None:
 
 
 def test_the_graft_equals_the_rebuild_but_for_openssl_itself(grafted: Grafted) -> None:
-    table = equality.compare(
-        grafted.new_closure,
-        grafted.store.closure(grafted.built.new_root),
-        grafted.document["paths"],
-        grafted.built.replacements,
-    )
+    table = grafted.table
     assert table.unexpected == [], table.render()
     # openssl itself is the very same path in both: NEW refers to nothing that moves.
     assert table.with_status(equality.Status.DIFFERENT) == []
@@ -144,7 +99,7 @@ def _references_in(path: str, candidates: list[str]) -> set[str]:
 def test_the_same_command_again_resumes_everything(
     grafted: Grafted, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(_apply(grafted.built, grafted.store, "--json")) == 0
+    assert run(apply_arguments(grafted.built, grafted.store, "--json")) == 0
     again = json.loads(capsys.readouterr().out)
     assert again["rewritten_paths"] == 0
     assert again["resumed_paths"] == grafted.document["rewritten_paths"]

@@ -104,7 +104,9 @@ def command(
     with settings.open_store() as store:
         if not dry_run:
             store.check_writable()
-        request = resolve_request(store, roots, replacements, replacements_file, cutoffs, deep=deep)
+        request = resolve_request(
+            store, store.location, roots, replacements, replacements_file, cutoffs, deep=deep
+        )
         if dry_run:
             return show_plan(store, request, settings)
         outcome = apply(

@@ -12,8 +12,8 @@ import click
 from graft.errors import BadStorePathError, InvalidPathError, UsageError
 from graft.formats.store_path import StorePath
 from graft.plan import Plan, PlanFile, parse_replacements
-from graft.store.api import path_info
-from graft.store.local import LocalStore
+from graft.store.api import Store, path_info
+from graft.store.location import Location
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -81,7 +81,8 @@ def plan_options(command: _Command) -> _Command:
 
 
 def resolve_request(
-    store: LocalStore,
+    store: Store,
+    location: Location,
     roots: Sequence[str],
     replacements: Sequence[str],
     replacements_file: str | None,
@@ -91,12 +92,17 @@ def resolve_request(
 ) -> Request:
     """What the options of `plan_options` ask for; one ROOT that is a file is a plan file.
 
+    Args:
+        store: in which the paths must be valid.
+        location: where path arguments lead to.
+        deep: as the option says.
+
     Raises:
         UsageError: there is nothing to replace, or more is said than the plan file says.
         BadFormatError: a file has not its form.
         BadStorePathError, InvalidPathError: a path argument is none, or the path is not valid.
     """
-    if len(roots) == 1 and os.path.isfile(roots[0]) and _is_outside(store, roots[0]):
+    if len(roots) == 1 and os.path.isfile(roots[0]) and _is_outside(location, roots[0]):
         if replacements or replacements_file is not None or cutoffs or deep:
             raise UsageError(
                 f"'{roots[0]}' is a plan file, which says all that is to be planned: leave out "
@@ -104,34 +110,34 @@ def resolve_request(
             )
         file = PlanFile.parse(_read(roots[0]), roots[0])
         return Request(
-            roots=resolve_paths(store, file.roots),
-            replacements=resolve_pairs(store, file.replacements),
-            cutoffs=resolve_paths(store, file.cutoffs),
+            roots=resolve_paths(store, location, file.roots),
+            replacements=resolve_pairs(store, location, file.replacements),
+            cutoffs=resolve_paths(store, location, file.cutoffs),
             deep=False,
             hidden={
-                resolve_path(store, path): resolve_paths(store, found)
+                resolve_path(store, location, path): resolve_paths(store, location, found)
                 for path, found in file.hidden.items()
             },
             file=(roots[0], file),
         )
-    pairs = [_resolve_replacement(store, argument) for argument in replacements]
+    pairs = [_resolve_replacement(store, location, argument) for argument in replacements]
     if replacements_file is not None:
         text = _read(replacements_file)
-        pairs += resolve_pairs(store, parse_replacements(text, replacements_file))
+        pairs += resolve_pairs(store, location, parse_replacements(text, replacements_file))
     if not pairs:
         raise UsageError("there is nothing to replace: give --replace OLD=NEW or --replacements")
     return Request(
-        roots=resolve_paths(store, roots),
+        roots=resolve_paths(store, location, roots),
         replacements=tuple(pairs),
-        cutoffs=resolve_paths(store, cutoffs),
+        cutoffs=resolve_paths(store, location, cutoffs),
         deep=deep,
         hidden={},
     )
 
 
-def _is_outside(store: LocalStore, argument: str) -> bool:
+def _is_outside(location: Location, argument: str) -> bool:
     try:
-        store.location.resolve(argument)
+        location.resolve(argument)
     except BadStorePathError:
         return True
     return False
@@ -143,29 +149,36 @@ def _read(file: str) -> str:
 
 
 def resolve_pairs(
-    store: LocalStore, pairs: Iterable[tuple[str, str]]
+    store: Store, location: Location, pairs: Iterable[tuple[str, str]]
 ) -> tuple[tuple[StorePath, StorePath], ...]:
     """The valid paths that pairs of arguments mean."""
-    return tuple((resolve_path(store, old), resolve_path(store, new)) for old, new in pairs)
+    return tuple(
+        (resolve_path(store, location, old), resolve_path(store, location, new))
+        for old, new in pairs
+    )
 
 
-def resolve_path(store: LocalStore, argument: str) -> StorePath:
+def resolve_path(store: Store, location: Location, argument: str) -> StorePath:
     """The valid path an argument means.
 
     Raises:
         BadStorePathError: it leads nowhere inside the store.
         InvalidPathError: the path is not valid.
     """
-    path = store.location.resolve(argument)
+    path = location.resolve(argument)
     return path_info(store, path).path
 
 
-def resolve_paths(store: LocalStore, arguments: Iterable[str]) -> tuple[StorePath, ...]:
+def resolve_paths(
+    store: Store, location: Location, arguments: Iterable[str]
+) -> tuple[StorePath, ...]:
     """The valid paths that arguments mean, in their order."""
-    return tuple(resolve_path(store, argument) for argument in arguments)
+    return tuple(resolve_path(store, location, argument) for argument in arguments)
 
 
-def _resolve_replacement(store: LocalStore, argument: str) -> tuple[StorePath, StorePath]:
+def _resolve_replacement(
+    store: Store, location: Location, argument: str
+) -> tuple[StorePath, StorePath]:
     """The pair that an `OLD=NEW` argument means.
 
     Store path names may hold `=`: the text is split where both sides are paths.
@@ -178,8 +191,8 @@ def _resolve_replacement(store: LocalStore, argument: str) -> tuple[StorePath, S
     for place, character in enumerate(argument):
         if character == "=":
             try:
-                old = store.location.resolve(argument[:place])
-                new = store.location.resolve(argument[place + 1 :])
+                old = location.resolve(argument[:place])
+                new = location.resolve(argument[place + 1 :])
             except BadStorePathError:
                 continue
             splits.append((old, new))

@@ -44,7 +44,9 @@ def command(
     """Show what `graft apply` would do with the closures of ROOTs. Changes nothing."""
     settings.start_log()
     with settings.open_store() as store:
-        request = resolve_request(store, roots, replacements, replacements_file, cutoffs, deep=deep)
+        request = resolve_request(
+            store, store.location, roots, replacements, replacements_file, cutoffs, deep=deep
+        )
         return show_plan(store, request, settings, output)
 
 

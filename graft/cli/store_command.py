@@ -10,6 +10,7 @@ from graft.cli.output import print_document
 from graft.cli.settings import Settings, common_options
 from graft.store.local import LocalStore
 from graft.store.location import Location
+from graft.store.schema import NIX, SCHEMAS
 
 
 @click.group("store", no_args_is_help=False, epilog="Example: graft store init /srv/my-store")
@@ -21,18 +22,25 @@ def command() -> None:
 @command.command(
     "init", epilog="Example: graft store init 'local?store=/srv/store&state=/srv/state'"
 )
+@click.option(
+    "--schema",
+    type=click.Choice(list(SCHEMAS)),
+    default=NIX.name,
+    show_default=True,
+    help="Whose database the store gets: Guix's has no room for signatures.",
+)
 @click.argument("url", metavar="URL")
 @common_options
 @click.pass_obj
-def init(settings: Settings, url: str) -> int:
-    """Make a new empty store that Nix itself can open, and print its directory.
+def init(settings: Settings, url: str, schema: str) -> int:
+    """Make a new empty store that Nix or Guix itself can open, and print its directory.
 
     URL is an absolute directory (the store is then DIR/nix/store), local?root=DIR or
-    local?store=DIR&state=DIR.
+    local?store=DIR&state=DIR; the last is what a store of Guix needs.
     """
     settings.start_log()
     location = Location.parse(url, os.environ)
-    LocalStore.create(location)
+    LocalStore.create(location, SCHEMAS[schema])
     if settings.json:
         print_document(
             {
@@ -41,6 +49,7 @@ def init(settings: Settings, url: str) -> int:
                 "store_dir": str(location.store_dir),
                 "real_store_dir": location.real_store_dir,
                 "state_dir": location.state_dir,
+                "schema": schema,
             }
         )
     else:

@@ -43,7 +43,9 @@ def command(
     """
     settings.start_log()
     with settings.open_store() as store:
-        request = resolve_request(store, roots, replacements, replacements_file, cutoffs, deep=deep)
+        request = resolve_request(
+            store, store.location, roots, replacements, replacements_file, cutoffs, deep=deep
+        )
         bars = Bars(settings)
         plan = make_plan(
             store,

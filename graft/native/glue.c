@@ -1,4 +1,5 @@
-/* The Python module graft.native._native: thin glue over match.c and tree.c. */
+/* The Python module graft.native._native: thin glue over match.c, tree.c and mount.c. */
+#include "mount.h"
 #include "table.h"
 #include "tree.h"
 
@@ -230,6 +231,40 @@ static PyObject *sync_file_system(PyObject *module, PyObject *path)
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(unshare_mounts_doc,
+             "unshare_mounts()\n--\n\n"
+             "Leave the mount namespace of the other processes, for a copy that is this thread's.");
+
+static PyObject *unshare_mounts(PyObject *module, PyObject *nothing)
+{
+    (void)module;
+    (void)nothing;
+    int code = graft_unshare_mounts();
+    if (code) {
+        errno = code;
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(remount_writable_doc,
+             "remount_writable(path)\n--\n\n"
+             "Make a directory of a read-only mount writable in this mount namespace.");
+
+static PyObject *remount_writable(PyObject *module, PyObject *path)
+{
+    (void)module;
+    char *bytes;
+    if (PyBytes_AsStringAndSize(path, &bytes, NULL))
+        return NULL;
+    int code = graft_remount_writable(bytes);
+    if (code) {
+        errno = code;
+        return PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, path);
+    }
+    Py_RETURN_NONE;
+}
+
 PyDoc_STRVAR(variant_doc, "variant()\n--\n\nThe name of the matcher's variant in use.");
 
 static PyObject *variant(PyObject *module, PyObject *nothing)
@@ -242,6 +277,8 @@ static PyObject *variant(PyObject *module, PyObject *nothing)
 static PyMethodDef functions[] = {
     {"walk", (PyCFunction)(void (*)(void))walk, METH_VARARGS | METH_KEYWORDS, walk_doc},
     {"syncfs", sync_file_system, METH_O, syncfs_doc},
+    {"unshare_mounts", unshare_mounts, METH_NOARGS, unshare_mounts_doc},
+    {"remount_writable", remount_writable, METH_O, remount_writable_doc},
     {"variant", variant, METH_NOARGS, variant_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -411,8 +411,12 @@ static size_t decide(search *s, size_t p, unsigned stride)
     if (!is_character[bytes[at]])
         return p; /* the probe's other bytes are in no run that begins before p */
     /* Less than two STEPs back, for else the probe before p would have found this run. */
-    while (at >= stride && is_character[bytes[at - stride]] && goes_on(s, at - stride, stride))
-        at -= stride;
+    if (stride == 1)
+        while (at > 0 && is_character[bytes[at - 1]])
+            at--;
+    else
+        while (at >= stride && is_character[bytes[at - stride]] && goes_on(s, at - stride, stride))
+            at -= stride;
 
     for (;;) { /* `at` is a character of the run; windows before it are done */
         size_t count = stride == 1 ? plain_run(s, at) : wide_run(s, at, stride, gathered);

@@ -1,8 +1,6 @@
-"""Nix's SQLite database of valid paths, schema 10.
+"""The SQLite database of valid paths, Nix's or Guix's: graft/store/schema.py says how they differ.
 
-Source: src/libstore/schema.sql and local-store.cc of Nix. The file `schema` beside the database
-holds the version as a decimal text; rows of SchemaMigrations that newer versions of Nix add do not
-change the tables used here.
+Source: src/libstore/local-store.cc of Nix, for what a query means and what a row holds.
 """
 
 from __future__ import annotations
@@ -11,124 +9,30 @@ import os
 import sqlite3
 import urllib.parse
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import islice
 
-from graft.errors import (
-    BadFormatError,
-    SchemaError,
-    StoreError,
-    StoreMissingError,
-    StorePermissionError,
-)
-from graft.formats.store_path import StoreDir, StorePath
+from graft.errors import BadFormatError, StoreError
+from graft.formats.store_path import HASH_PART_LENGTH, StoreDir, StorePath
 from graft.hashing import parse_hash
 from graft.store.api import PathInfo
-
-SCHEMA_VERSION = 10
+from graft.store.schema import Schema, read_schema, translated
 
 _BUSY_SECONDS = 600.0
 # Of one statement; SQLite's default limit was 999 before 3.32.
 _MOST_PARAMETERS = 900
 
-_SCHEMA = """
-create table if not exists ValidPaths (
-    id               integer primary key autoincrement not null,
-    path             text unique not null,
-    hash             text not null,
-    registrationTime integer not null,
-    deriver          text,
-    narSize          integer,
-    ultimate         integer,
-    sigs             text,
-    ca               text
-);
-create table if not exists Refs (
-    referrer  integer not null,
-    reference integer not null,
-    primary key (referrer, reference),
-    foreign key (referrer) references ValidPaths(id) on delete cascade,
-    foreign key (reference) references ValidPaths(id) on delete restrict
-);
-create index if not exists IndexReferrer on Refs(referrer);
-create index if not exists IndexReference on Refs(reference);
-create trigger if not exists DeleteSelfRefs before delete on ValidPaths
-  begin
-    delete from Refs where referrer = old.id and reference = old.id;
-  end;
-create table if not exists DerivationOutputs (
-    drv  integer not null,
-    id   text not null,
-    path text not null,
-    primary key (drv, id),
-    foreign key (drv) references ValidPaths(id) on delete cascade
-);
-create index if not exists IndexDerivationOutputs on DerivationOutputs(path);
-"""
-
-
-def check_schema(directory: str) -> None:
-    """Makes sure that a database directory holds a database graft knows.
-
-    Raises:
-        StoreMissingError: there is no database.
-        SchemaError: it has another schema version.
-        StorePermissionError: this user may not read it.
-    """
-    file = os.path.join(directory, "schema")
-    try:
-        with open(file, encoding="ascii", errors="replace") as stream:
-            text = stream.read(32).strip()
-    except FileNotFoundError:
-        raise StoreMissingError(
-            f"there is no nix database in '{directory}': name another store with --store, or make "
-            "one with 'graft store init'",
-            path=directory,
-        ) from None
-    except PermissionError as error:
-        raise StorePermissionError(
-            f"you may not read '{file}': run as the owner of the store", path=file
-        ) from error
-    except OSError as error:
-        raise StoreError(f"cannot read '{file}': {error.strerror}", path=file) from error
-    if text != str(SCHEMA_VERSION):
-        raise SchemaError(
-            f"the database in '{directory}' has schema version {text or 'unknown'!r}, and "
-            f"graft knows only {SCHEMA_VERSION}: open the store once with a newer "
-            "nix, or use a newer graft",
-            path=directory,
-            schema=text,
-        )
-
-
-def create_database(directory: str) -> None:
-    """Makes an empty database, in Nix's default journal mode, and then its `schema` file."""
-    with _translated(directory):
-        connection = sqlite3.connect(os.path.join(directory, "db.sqlite"), isolation_level=None)
-        try:
-            connection.execute("pragma journal_mode = wal")
-            connection.executescript(_SCHEMA)
-        finally:
-            connection.close()
-    with open(os.path.join(directory, "schema"), "w", encoding="ascii") as stream:
-        stream.write(str(SCHEMA_VERSION))
-
-
-@contextmanager
-def _translated(directory: str) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise StoreError(
-            f"the nix database in '{directory}' cannot be used: {str(error).lower()}",
-            path=directory,
-        ) from error
+# What another registration of a valid path changes: what its bytes are, and who says so.
+_REGISTERED_ANEW = ("hash", "narSize", "ultimate", "sigs", "ca")
 
 
 def _batches(items: Iterable[StorePath]) -> Iterator[list[StorePath]]:
     iterator = iter(items)
     while batch := list(islice(iterator, _MOST_PARAMETERS)):
         yield batch
+
+
+def _marks(batch: Sequence[StorePath]) -> str:
+    return ",".join("?" * len(batch))
 
 
 class Database:
@@ -139,15 +43,18 @@ class Database:
         store_dir: the logical store directory all its paths are in.
         writable: whether `register` will be called.
 
+    Attributes:
+        schema: which tables it has.
+
     Raises:
         StoreMissingError, SchemaError, StorePermissionError, StoreError: it cannot be opened.
     """
 
     def __init__(self, directory: str, store_dir: StoreDir, *, writable: bool) -> None:
-        check_schema(directory)
+        self.schema: Schema = read_schema(directory, store_dir)
         self._directory = directory
         self._store_dir = store_dir
-        with _translated(directory):
+        with translated(directory):
             self._connection = self._connect(writable=writable)
             self._connection.execute("pragma foreign_keys = on")
 
@@ -181,19 +88,72 @@ class Database:
     def path_infos(self, paths: Iterable[StorePath]) -> dict[StorePath, PathInfo]:
         """What is registered of those of `paths` that are valid."""
         infos: dict[StorePath, PathInfo] = {}
-        with _translated(self._directory):
+        with translated(self._directory):
             for batch in _batches(paths):
                 infos.update(self._path_infos(batch))
         return infos
 
     def valid_paths(self) -> set[StorePath]:
         """Every valid path."""
-        with _translated(self._directory):
+        with translated(self._directory):
             rows = self._connection.execute("select path from ValidPaths").fetchall()
         return {self._store_dir.parse(text) for (text,) in rows}
 
+    def path_from_hash_part(self, hash_part: str) -> StorePath | None:
+        """The valid path with that hash part, if there is one; of several the first by name.
+
+        Args:
+            hash_part: 32 characters.
+        """
+        if len(hash_part) != HASH_PART_LENGTH:
+            return None
+        prefix = f"{self._store_dir}/{hash_part}-"
+        with translated(self._directory):
+            # The index on paths answers this; it would not answer `like`.
+            row = self._connection.execute(
+                "select path from ValidPaths where path >= ? order by path limit 1", (prefix,)
+            ).fetchone()
+        return self._store_dir.parse(row[0]) if row and row[0].startswith(prefix) else None
+
+    def referrers(self, paths: Iterable[StorePath]) -> dict[StorePath, set[StorePath]]:
+        """What refers to each of `paths`, itself included; nothing to one that is not valid."""
+        found: dict[StorePath, set[StorePath]] = {}
+        with translated(self._directory):
+            for batch in _batches(paths):
+                found.update((path, set()) for path in batch)
+                for reference, referrer in self._connection.execute(
+                    "select b.path, a.path from ValidPaths b join Refs on reference = b.id "  # noqa: S608 - only question marks
+                    f"join ValidPaths a on referrer = a.id where b.path in ({_marks(batch)})",
+                    [self._store_dir.path(path) for path in batch],
+                ):
+                    found[self._store_dir.parse(reference)].add(self._store_dir.parse(referrer))
+        return found
+
+    def derivers(self, path: StorePath) -> set[StorePath]:
+        """The valid derivations that have a path, valid or not, as an output.
+
+        The deriver in its registration is the one it was really built from, valid or not.
+        """
+        with translated(self._directory):
+            rows = self._connection.execute(
+                "select v.path from DerivationOutputs d join ValidPaths v on d.drv = v.id "
+                "where d.path = ?",
+                (self._store_dir.path(path),),
+            ).fetchall()
+        return {self._store_dir.parse(text) for (text,) in rows}
+
+    def outputs(self, derivation: StorePath) -> dict[str, StorePath]:
+        """The outputs of a valid derivation, valid or not, by name; of another path nothing."""
+        with translated(self._directory):
+            rows = self._connection.execute(
+                "select d.id, d.path from DerivationOutputs d join ValidPaths v on d.drv = v.id "
+                "where v.path = ?",
+                (self._store_dir.path(derivation),),
+            ).fetchall()
+        return {name: self._store_dir.parse(text) for name, text in rows}
+
     def _path_infos(self, batch: Sequence[StorePath]) -> Iterator[tuple[StorePath, PathInfo]]:
-        marks = ",".join("?" * len(batch))
+        marks = _marks(batch)
         texts = [self._store_dir.path(path) for path in batch]
         references: dict[str, set[StorePath]] = {}
         for referrer, reference in self._connection.execute(
@@ -202,33 +162,26 @@ class Database:
             texts,
         ):
             references.setdefault(referrer, set()).add(self._store_dir.parse(reference))
-        for (
-            text,
-            digest,
-            size,
-            deriver,
-            time,
-            ultimate,
-            signatures,
-            address,
-        ) in self._connection.execute(
-            "select path, hash, narSize, deriver, registrationTime, ultimate, sigs, ca "  # noqa: S608 - only question marks
-            f"from ValidPaths where path in ({marks})",
+        names = list(self.schema.columns)
+        for values in self._connection.execute(
+            f"select {', '.join(names)} from ValidPaths where path in ({marks})",  # noqa: S608 - constants and question marks
             texts,
         ):
-            path = self._store_dir.parse(text)
+            row = dict(zip(names, values, strict=True))
+            path = self._store_dir.parse(row["path"])
+            deriver = row["deriver"]
             yield (
                 path,
                 PathInfo(
                     path=path,
-                    nar_hash=self._digest(text, digest),
-                    nar_size=size or 0,
-                    references=frozenset(references.get(text, ())),
+                    nar_hash=self._digest(row["path"], row["hash"]),
+                    nar_size=row["narSize"] or 0,
+                    references=frozenset(references.get(row["path"], ())),
                     deriver=self._store_dir.parse(deriver) if deriver else None,
-                    registration_time=time,
-                    ultimate=bool(ultimate),
-                    signatures=tuple((signatures or "").split()),
-                    content_address=address or None,
+                    registration_time=row["registrationTime"],
+                    ultimate=bool(row.get("ultimate")),
+                    signatures=tuple((row.get("sigs") or "").split()),
+                    content_address=row.get("ca") or None,
                 ),
             )
 
@@ -246,33 +199,21 @@ class Database:
 
         A path that is already valid keeps its registration time and loses no reference.
         """
-        rows = [
-            (
-                self._store_dir.path(info.path),
-                f"sha256:{info.nar_hash.hex()}",
-                info.registration_time,
-                self._store_dir.path(info.deriver) if info.deriver else None,
-                info.nar_size,
-                1 if info.ultimate else None,
-                " ".join(info.signatures) or None,
-                info.content_address,
-            )
-            for info in infos
-        ]
+        names = list(self.schema.columns)
+        rows = [tuple(map(self._row(info).get, names)) for info in infos]
+        anew = [name for name in _REGISTERED_ANEW if name in names]
         references = [
             (self._store_dir.path(info.path), self._store_dir.path(reference))
             for info in infos
             for reference in info.references
         ]
-        with _translated(self._directory):
+        with translated(self._directory):
             self._connection.execute("begin immediate")
             try:
                 self._connection.executemany(
-                    "insert into ValidPaths "
-                    "(path, hash, registrationTime, deriver, narSize, ultimate, sigs, ca) "
-                    "values (?, ?, ?, ?, ?, ?, ?, ?) on conflict (path) do update set "
-                    "hash = excluded.hash, narSize = excluded.narSize, "
-                    "ultimate = excluded.ultimate, sigs = excluded.sigs, ca = excluded.ca",
+                    f"insert into ValidPaths ({', '.join(names)}) "  # noqa: S608 - constants and question marks
+                    f"values ({', '.join('?' * len(names))}) on conflict (path) do update set "
+                    + ", ".join(f"{name} = excluded.{name}" for name in anew),
                     rows,
                 )
                 for referrer, reference in references:
@@ -282,6 +223,19 @@ class Database:
                 if self._connection.in_transaction:  # an interrupt may come after the commit
                     self._connection.execute("rollback")
                 raise
+
+    def _row(self, info: PathInfo) -> dict[str, object]:
+        """What a path's registration is in each column of the widest schema."""
+        return {
+            "path": self._store_dir.path(info.path),
+            "hash": f"sha256:{info.nar_hash.hex()}",
+            "registrationTime": info.registration_time,
+            "deriver": self._store_dir.path(info.deriver) if info.deriver else None,
+            "narSize": info.nar_size,
+            "ultimate": 1 if info.ultimate else None,
+            "sigs": " ".join(info.signatures) or None,
+            "ca": info.content_address,
+        }
 
     def _insert_reference(self, referrer: str, reference: str) -> None:
         row = self._connection.execute(

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
-from graft.errors import StoreError, StoreMissingError, StorePermissionError
+from graft.errors import StoreError
 from graft.formats.store_path import StoreDir, StorePath
 from graft.store import roots
+from graft.store.access import Access
 from graft.store.api import PathInfo
-from graft.store.database import Database, check_schema, create_database
+from graft.store.database import Database
 from graft.store.location import Location
 from graft.store.locks import path_locks, shared_lock
 from graft.store.profile import Profile
+from graft.store.schema import NIX, Schema, check_schema, create_database, read_schema
 from graft.store.temporary_roots import TemporaryRoots, shared_temporary_roots
 from graft.tree import remove_tree, sync_file_system
 
@@ -35,7 +37,8 @@ class LocalStore:
         state: the state directory that belongs to `store`.
         location: all three at once, as a URL gives them.
 
-    Without arguments it is the machine's store, as NIX_STORE_DIR and NIX_STATE_DIR say.
+    Without arguments it is the machine's store, as NIX_STORE_DIR and NIX_STATE_DIR say. Whoever
+    unpickles a store opens it anew.
 
     Raises:
         StoreMissingError, SchemaError, StorePermissionError: there is no store that can be read.
@@ -52,23 +55,23 @@ class LocalStore:
         if location is None:
             location = _location(root, store, state)
         self.location = location
-        if not os.path.isdir(location.real_store_dir):
-            raise StoreMissingError(
-                f"there is no store directory '{location.real_store_dir}': name another store with "
-                "--store, or make one with 'graft store init'",
-                path=location.real_store_dir,
-            )
-        check_schema(location.database_dir)
-        self._writable = self._may_write()
+        self._access = Access(location)
+        read_schema(location.database_dir, location.store_dir)
         self._temporary_roots: TemporaryRoots | None = None
         with ExitStack() as opened:
-            if self._writable:
+            if self._access.may_write:
                 # Held until the store is closed: no newer Nix changes the schema meanwhile.
                 lock = os.path.join(location.database_dir, "big-lock")
                 opened.enter_context(shared_lock(lock, "the big nix store lock"))
+            else:
+                self._access.check_readable()
             self._database = opened.enter_context(
                 closing(
-                    Database(location.database_dir, location.store_dir, writable=self._writable)
+                    Database(
+                        location.database_dir,
+                        location.store_dir,
+                        writable=self._access.may_write,
+                    )
                 )
             )
             self._opened = opened.pop_all()
@@ -84,18 +87,23 @@ class LocalStore:
     ) -> None:
         self.close()
 
+    def __reduce__(self) -> tuple[Callable[[Location], LocalStore], tuple[Location]]:
+        return _opened_again, (self.location,)
+
     def close(self) -> None:
         """Closes the database, and gives back the temporary roots and the locks."""
         self._opened.close()
         self._temporary_roots = None
 
     @staticmethod
-    def create(location: Location) -> None:
-        """Makes a new empty store that Nix itself can open.
+    def create(location: Location, schema: Schema = NIX) -> None:
+        """Makes a new empty store that Nix itself can open, or Guix.
 
         Raises:
+            SchemaError: this schema is not used in that store directory; nothing was made.
             StoreError: there is a store already, or it cannot be made.
         """
+        check_schema(schema, location.store_dir)
         if os.path.exists(os.path.join(location.database_dir, "schema")):
             raise StoreError(
                 f"there is a store already: '{location.database_dir}' holds its database",
@@ -109,7 +117,7 @@ class LocalStore:
             profiles = os.path.join(state, "gcroots", "profiles")
             if not os.path.lexists(profiles):
                 os.symlink(os.path.join(state, "profiles"), profiles)
-            create_database(location.database_dir)
+            create_database(location.database_dir, location.store_dir, schema)
             with shared_lock(location.collector_lock, "a running garbage collector"):
                 pass
         except OSError as error:
@@ -149,23 +157,33 @@ class LocalStore:
         """Every valid path."""
         return self._database.valid_paths()
 
+    def referrers(self, paths: Iterable[StorePath]) -> dict[StorePath, set[StorePath]]:
+        """What refers to each of `paths`, itself included; nothing to one that is not valid."""
+        return self._database.referrers(paths)
+
+    def roots(self) -> dict[str, StorePath]:
+        """The permanent garbage collector roots: link to valid path, in the order of the links.
+
+        Paths that processes use, and temporary roots, are not among them.
+        """
+        found = dict(roots.find_roots(self.store_dir, self.location.state_dir))
+        valid = self.path_infos(set(found.values()))
+        return {link: path for link, path in sorted(found.items()) if path in valid}
+
     def tree(self, path: StorePath) -> str:
         """Where the object of a path lies on the file system."""
         return f"{self.location.real_store_dir}/{path}"
 
-    def _may_write(self) -> bool:
-        return all(
-            os.access(directory, os.W_OK | os.X_OK)
-            for directory in (self.location.real_store_dir, self.location.database_dir)
-        )
+    @property
+    def needs_remount(self) -> bool:
+        """Whether the store is mounted read-only, as NixOS does: then only a process with a mount
+        namespace of its own can write into it.
+        """
+        return self._access.mounted_read_only
 
     def check_writable(self) -> None:
         """Raises StorePermissionError unless this user may write; changes nothing."""
-        if not self._writable:
-            raise StorePermissionError(
-                f"you may not write the store '{self.location.real_store_dir}': run as its owner",
-                path=self.location.real_store_dir,
-            )
+        self._access.check_writable()
 
     def free_bytes(self) -> int:
         """The room left on the store's file system for this user, in bytes."""
@@ -192,6 +210,8 @@ class LocalStore:
         If it is left by an exception nothing is registered, and nothing that was made stays.
         """
         self.check_writable()
+        if self._database.schema.exact_temporary_roots:
+            self.protect(StorePath(name) for path in paths for name in _temporary_names(path))
         with path_locks(self.tree(path) for path in paths):
             making = LocalMaking(self, paths, repair)
             try:
@@ -245,11 +265,11 @@ class LocalMaking:
 
     def staging(self, path: StorePath) -> str:
         """Where the tree of a missing path is to be made; nothing is there."""
-        return f"{self._store.location.real_store_dir}/{path.hash_part}-graft"
+        return f"{self._store.location.real_store_dir}/{_temporary_names(path)[0]}"
 
     def _aside(self, path: StorePath) -> str:
         """Where the tree that a repair replaces waits for its end."""
-        return f"{self.staging(path)}-old"
+        return f"{self._store.location.real_store_dir}/{_temporary_names(path)[1]}"
 
     def finish(self, info: PathInfo) -> None:
         """Gives a finished tree its final name; it is registered when the making ends."""
@@ -290,6 +310,15 @@ class LocalMaking:
         for path in self.missing:
             remove_tree(self.staging(path))
             remove_tree(self._aside(path))
+
+
+def _temporary_names(path: StorePath) -> tuple[str, str]:
+    """What the tree is called while it is made, and the one a repair replaces until its end."""
+    return f"{path.hash_part}-graft", f"{path.hash_part}-graft-old"
+
+
+def _opened_again(location: Location) -> LocalStore:
+    return LocalStore(location=location)
 
 
 def _location(root: str | None, store: str | None, state: str | None) -> Location:

@@ -1,11 +1,20 @@
-"""A store that is only a graph in memory: for plans over closures that are nowhere on this disk."""
+"""A store that exists only in memory: for planning over closures that are known as facts.
+
+Such facts are the texts Nix itself writes of a store that is elsewhere, or is yet to be made.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final, Self
 
+from graft.errors import BadFormatError
+from graft.formats.references_graph import GraphNode, parse_graph
+from graft.formats.registration import Registration, parse_registrations
 from graft.formats.store_path import StoreDir, StorePath
 from graft.store.api import PathInfo
+
+_UNKNOWN_HASH: Final = bytes(32)
 
 
 class MemoryStore:
@@ -19,6 +28,28 @@ class MemoryStore:
     def __init__(self, store_dir: str = "/nix/store", infos: Iterable[PathInfo] = ()) -> None:
         self._store_dir = StoreDir(store_dir)
         self._infos = {info.path: info for info in infos}
+
+    @classmethod
+    def of_registration(cls, text: str, store_dir: str = "/nix/store") -> Self:
+        """The paths of a text that `nix-store --dump-db` has written.
+
+        Raises:
+            BadFormatError: it has another form, or says two things of one path.
+        """
+        directory = StoreDir(store_dir)
+        return cls(directory, _once(map(_registered, parse_registrations(text, directory))))
+
+    @classmethod
+    def of_references_graph(cls, text: str, store_dir: str = "/nix/store") -> Self:
+        """The paths of a text that exportReferencesGraph has given to a builder.
+
+        Their hashes are unknown and stand as zeros, and so do their sizes.
+
+        Raises:
+            BadFormatError: it has another form, or says two things of one path.
+        """
+        directory = StoreDir(store_dir)
+        return cls(directory, _once(map(_node, parse_graph(text, directory))))
 
     @property
     def store_dir(self) -> StoreDir:
@@ -41,3 +72,48 @@ class MemoryStore:
     def valid_paths(self) -> set[StorePath]:
         """Every valid path."""
         return set(self._infos)
+
+
+def registrations(infos: Iterable[PathInfo]) -> list[Registration]:
+    """What `nix-store --dump-db` says of paths, in its order."""
+    return [
+        Registration(
+            path=info.path,
+            nar_hash=info.nar_hash,
+            nar_size=info.nar_size,
+            deriver=info.deriver,
+            references=tuple(sorted(info.references)),
+        )
+        for info in sorted(infos, key=lambda info: info.path)
+    ]
+
+
+def _registered(found: Registration) -> PathInfo:
+    return PathInfo(
+        path=found.path,
+        nar_hash=found.nar_hash,
+        nar_size=found.nar_size,
+        references=frozenset(found.references),
+        deriver=found.deriver,
+    )
+
+
+def _node(found: GraphNode) -> PathInfo:
+    return PathInfo(
+        path=found.path,
+        nar_hash=_UNKNOWN_HASH,
+        nar_size=0,
+        references=frozenset(found.references),
+        deriver=found.deriver,
+    )
+
+
+def _once(infos: Iterable[PathInfo]) -> list[PathInfo]:
+    """Each path once: texts of several closures, one behind the other, share paths."""
+    found: dict[StorePath, PathInfo] = {}
+    for info in infos:
+        if found.setdefault(info.path, info) != info:
+            raise BadFormatError(
+                f"path '{info.path}' is registered twice, and not the same", path=info.path
+            )
+    return list(found.values())

@@ -1,18 +1,25 @@
-"""Garbage collector roots: a link of the user's, and the indirect root that makes it count.
+"""Garbage collector roots: made, with the indirect root that makes a user's link count, and found.
 
-Source: Nix manual, "Garbage collector roots"; addPermRoot and addIndirectRoot in src/libstore of
-Nix. An indirect root is `gcroots/auto/<nix32 of the SHA-1 of the link's path>`, a symlink to the
-link.
+Source: Nix manual, "Garbage collector roots"; addPermRoot, addIndirectRoot and findRoots in
+src/libstore of Nix. An indirect root is `gcroots/auto/<nix32 of the SHA-1 of the link's path>`, a
+symlink to the link. Guix has the same directories.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import logging
 import os
+from collections.abc import Iterator
 
-from graft.errors import RootLinkError
+from graft.errors import BadStorePathError, RootLinkError, StoreError
 from graft.formats.store_path import StoreDir, StorePath
 from graft.hashing import nix32_encode
+
+_log = logging.getLogger(__name__)
+
+_LASTING_ERRORS = {errno.EACCES, errno.ENOENT, errno.ENOTDIR}
 
 
 def replace_symlink(link: str, target: str) -> None:
@@ -69,3 +76,68 @@ def add_root(link: str, path: StorePath, store_dir: StoreDir, state_dir: str) ->
     os.makedirs(automatic, exist_ok=True)
     name = nix32_encode(hashlib.sha1(os.fsencode(link)).digest())  # noqa: S324 - Nix's own name for it
     replace_symlink(os.path.join(automatic, name), link)
+
+
+def find_roots(store_dir: StoreDir, state_dir: str) -> Iterator[tuple[str, StorePath]]:
+    """Finds the permanent roots below `gcroots` and `profiles`, as Nix's collector does.
+
+    A link into the store is a root. A link to such a link makes that other one a root, wherever it
+    is; nothing is followed further, and no link to a directory. So is a file with the name of a
+    store path. Links that lead nowhere are left out and left alone.
+
+    Yields:
+        The link that leads into the store, and the path, which need not be valid. A root that is
+        found in two ways comes twice.
+
+    Raises:
+        StoreError: a directory cannot be read, for another reason than that this user may not.
+    """
+    for name in ("gcroots", "profiles"):
+        yield from _find_roots(os.path.join(state_dir, name), store_dir)
+
+
+def _find_roots(place: str, store_dir: StoreDir) -> Iterator[tuple[str, StorePath]]:
+    directories = [place]
+    while directories:
+        place = directories.pop()
+        try:
+            with os.scandir(place) as entries:
+                found = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            _skip(place, error)
+            continue
+        for entry in found:
+            if entry.is_dir(follow_symlinks=False):
+                directories.append(entry.path)
+            else:
+                yield from _root_at(entry, store_dir)
+
+
+def _root_at(entry: os.DirEntry[str], store_dir: StoreDir) -> Iterator[tuple[str, StorePath]]:
+    link = entry.path
+    try:
+        if entry.is_file(follow_symlinks=False):
+            yield link, StorePath(entry.name)
+        if not entry.is_symlink():
+            return
+        target = os.readlink(link)
+        # Nix looks at the text: a relative link into the store is none.
+        if not target.startswith(f"{store_dir}/"):
+            link = os.path.normpath(os.path.join(os.path.dirname(link), target))
+            if not os.path.islink(link):
+                return
+            target = os.readlink(link)
+        if target.startswith(f"{store_dir}/"):
+            yield link, StorePath(target[len(store_dir) + 1 :].split("/", 1)[0])
+    except BadStorePathError:
+        return
+    except OSError as error:
+        _skip(link, error)
+
+
+def _skip(place: str, error: OSError) -> None:
+    if error.errno not in _LASTING_ERRORS:
+        raise StoreError(
+            f"cannot look for roots in '{place}': {(error.strerror or '').lower()}", path=place
+        ) from error
+    _log.info("cannot read potential root '%s'", place)

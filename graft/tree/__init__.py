@@ -37,7 +37,7 @@ __all__ = [
     "sync_file_system",
 ]
 
-WINDOW: Final = 262_144
+WINDOW: Final = 131_072
 """Bytes read at a time: what was read is still in the cache when it is searched and hashed."""
 
 PLACES: Final[tuple[Where, ...]] = ("contents", "target", "name")

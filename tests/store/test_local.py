@@ -172,7 +172,7 @@ def test_a_missing_store_is_an_error(tmp_path: Path) -> None:
         LocalStore(root=str(tmp_path))
 
 
-@pytest.mark.parametrize("text", ["7", "11", "", "ten"])
+@pytest.mark.parametrize("text", ["6", "11", "", "ten"])
 def test_a_foreign_schema_is_an_error(store: LocalStore, text: str) -> None:
     Path(store.location.database_dir, "schema").write_text(text)
     with pytest.raises(SchemaError):
