@@ -16,6 +16,7 @@ from graft.hidden import deep_closure, recorded_closure
 from graft.plan import Plan, PlanWarning, full_pairs, warnings_document
 from graft.proof import Problem, Proof, Residual, Scope, proof_document, prove
 from graft.store.api import Source, Target
+from graft.store.united import UnitedStore
 from graft.writer import writer
 
 # What an object takes on disk if all its files are links: a directory, or the block of a file.
@@ -83,6 +84,7 @@ def apply(
     replacements: Mapping[StorePath, StorePath] | Iterable[tuple[StorePath, StorePath]],
     *,
     cutoffs: Iterable[StorePath] = (),
+    source: Source | None = None,
     add_roots: Sequence[str] = (),
     profile: str | None = None,
     jobs: int | None = None,
@@ -99,10 +101,11 @@ def apply(
     """Replaces dependencies deep in the closures of `roots`, and proves it.
 
     Args:
-        store: where everything is, and the result goes.
+        store: where the result goes, and everything is that is valid there.
         roots: what is to be had without OLD.
         replacements: OLD to NEW.
         cutoffs: paths that are kept as they are.
+        source: another store, where NEW or originals come from that are not valid in `store`.
         add_roots: links to be made to the new roots, as many as there are roots, or one that is
             numbered (`LINK`, `LINK-2`, ...), as nix-store does.
         profile: gets the new root as its current generation; only for one root.
@@ -139,9 +142,13 @@ def apply(
     kept = bool(links_to_make) or profile is not None
     pairs = list(replacements.items() if isinstance(replacements, Mapping) else replacements)
     store.protect([*roots, *(path for pair in pairs for path in pair)])
+    known: Source = store
+    if source is not None:
+        source.protect([*roots, *(path for pair in pairs for path in pair)])
+        known = UnitedStore(store, source)
     with writer(store) as execute:
         plan = make_plan(
-            store,
+            known,
             roots,
             pairs,
             cutoffs=cutoffs,
@@ -155,7 +162,7 @@ def apply(
         with progress("graft", plan.bytes_at_most) as on_bytes:
             execution = execute(
                 plan,
-                source=store,
+                source=known,
                 jobs=jobs,
                 links=links,
                 check_inputs=check_inputs,
@@ -227,8 +234,9 @@ def _root_links(links: Sequence[str], roots: Sequence[StorePath]) -> list[str]:
 
 def _check_space(plan: Plan, store: Target, *, links: bool) -> None:
     """Raises NoSpaceError where the work cannot end well; with links, nobody knows before."""
-    missing = plan.new_paths - store.path_infos(plan.new_paths).keys()
+    missing = plan.new_references.keys() - store.path_infos(plan.new_references)
     needed = len(missing) * _LEAST_OBJECT_SIZE
+    needed += sum(plan.closure.infos[path].nar_size for path in plan.shared & missing)
     if not links:
         needed += sum(rewrite.nar_size for rewrite in plan.rewrites if rewrite.new_path in missing)
     free = store.free_bytes()
@@ -272,6 +280,7 @@ def outcome_document(outcome: Outcome) -> dict[str, Any]:
         "paths": full_pairs(plan.moved, plan.store_dir),
         "rewritten_paths": len(execution.rewritten),
         "resumed_paths": len(execution.resumed),
+        "fetched_paths": len(execution.fetched),
         "references_rewritten": execution.references_rewritten,
         "files": {
             "patched": execution.files.patched,

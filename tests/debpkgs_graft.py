@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -20,7 +19,10 @@ import pytest
 from tests.debpkgs import equality
 from tests.debpkgs.built import Built
 from tests.debpkgs.equality import Row, Status, Table
-from tests.debpkgs.store import PrivateStore, missing_tools
+from tests.debpkgs.store import TOOLS, PrivateStore
+
+# What a test that builds a set is marked with.
+MARKS = (pytest.mark.nix, pytest.mark.needs(*TOOLS))
 
 # A version of Debian's: one word, perhaps a revision; then perhaps an output.
 _VERSION = re.compile(r"-[0-9][^-]*(?:-[^-]*)?(-[a-z]+)?$")
@@ -166,15 +168,6 @@ def grafted(built: Built, directory: Path) -> Iterator[Grafted]:
                 [script, *apply_arguments(built, store, *options)], stdout=stream, check=True
             )
         yield Grafted(built, store, link, json.loads(file.read_text()))
-
-
-def require_tools() -> None:
-    """Skips, or fails where everything is required, if the sets cannot be built here."""
-    if missing := missing_tools():
-        reason = f"not installed: {', '.join(missing)}"
-        if os.environ.get("GRAFT_TEST_REQUIRE_ALL") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
 
 
 def manifest(root: str) -> list[str]:

@@ -13,9 +13,9 @@ from tests import debpkgs_graft
 from tests.debpkgs import smoke
 from tests.debpkgs.built import small
 from tests.debpkgs.equality import Status
-from tests.debpkgs_graft import Grafted, manifest, names, require_tools
+from tests.debpkgs_graft import MARKS, Grafted, manifest, names
 
-pytestmark = pytest.mark.nix
+pytestmark = [*MARKS]
 
 # Of the small set's 81 paths: how they compare, and how many the graft rewrites.
 COUNTS = {
@@ -35,7 +35,6 @@ NOT_LEADING_TO_GLIBC = ["liberror-perl", "tzdata"]
 def grafted(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Grafted]:
-    require_tools()
     built = small(variant=request.param)
     with debpkgs_graft.grafted(built, tmp_path_factory.mktemp("grafted")) as done:
         yield done

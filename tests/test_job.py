@@ -368,6 +368,7 @@ def test_the_document_is_that_of_the_contract(it: Graftable) -> None:
         "paths",
         "rewritten_paths",
         "resumed_paths",
+        "fetched_paths",
         "references_rewritten",
         "files",
         "bytes",

@@ -14,14 +14,13 @@ from graft.cli import run
 from tests import debpkgs_graft
 from tests.debpkgs import equality, smoke
 from tests.debpkgs.built import small
-from tests.debpkgs_graft import Grafted, apply_arguments, require_tools
+from tests.debpkgs_graft import MARKS, Grafted, apply_arguments
 
-pytestmark = pytest.mark.nix
+pytestmark = [*MARKS]
 
 
 @pytest.fixture(scope="module")
 def grafted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grafted]:
-    require_tools()
     with debpkgs_graft.grafted(small(), tmp_path_factory.mktemp("grafted")) as done:
         yield done
 

@@ -27,7 +27,7 @@ def _kinds(plan: Plan, it: Graftable) -> dict[str, list[str]]:
     kinds: dict[str, list[str]] = {}
     for problem in verify(plan, it.store).problems:
         kinds.setdefault(problem.kind, []).append(problem.path.name)
-    return kinds
+    return {kind: sorted(names) for kind, names in kinds.items()}
 
 
 def test_what_apply_made_is_verified(it: Graftable) -> None:

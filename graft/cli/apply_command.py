@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import click
 
 from graft.cli.arguments import plan_options, resolve_request
@@ -17,6 +19,8 @@ from graft.cli.plan_command import show_plan
 from graft.cli.proof_table import print_problems, print_proof
 from graft.cli.settings import Settings, common_options
 from graft.job import Outcome, apply, outcome_document
+from graft.store.api import Source
+from graft.store.united import UnitedStore
 
 
 @click.command(
@@ -35,6 +39,12 @@ from graft.job import Outcome, apply, outcome_document
 )
 @click.option(
     "--profile", metavar="PROFILE", help="Make the new root the current generation of PROFILE."
+)
+@click.option(
+    "--from",
+    "source_url",
+    metavar="URL",
+    help="Another local store, where NEW or originals come from that are not valid here.",
 )
 @click.option(
     "--jobs",
@@ -84,6 +94,7 @@ def command(
     deep: bool,
     add_roots: tuple[str, ...],
     profile: str | None,
+    source_url: str | None,
     jobs: int | None,
     links: bool,
     scope: str,
@@ -101,14 +112,17 @@ def command(
     is made.
     """
     settings.start_log()
-    with settings.open_store() as store:
+    with ExitStack() as stack:
+        store = stack.enter_context(settings.open_store())
+        source = stack.enter_context(settings.open_store(source_url)) if source_url else None
         if not dry_run:
             store.check_writable()
+        known: Source = store if source is None else UnitedStore(store, source)
         request = resolve_request(
-            store, store.location, roots, replacements, replacements_file, cutoffs, deep=deep
+            known, store.location, roots, replacements, replacements_file, cutoffs, deep=deep
         )
         if dry_run:
-            return show_plan(store, request, settings)
+            return show_plan(known, store.free_bytes(), request, settings)
         outcome = apply(
             store,
             request.roots,
@@ -116,6 +130,7 @@ def command(
             cutoffs=request.cutoffs,
             add_roots=add_roots,
             profile=profile,
+            source=source,
             jobs=jobs,
             links=links,
             scope=None if scope == "none" else "rewritten" if scope == "rewritten" else "closure",
@@ -140,6 +155,8 @@ def command(
 def _print_summary(outcome: Outcome, settings: Settings) -> None:
     execution, plan = outcome.execution, outcome.plan
     resumed = f", {len(execution.resumed):,} were there already" if execution.resumed else ""
+    if execution.fetched:
+        resumed += f", {len(execution.fetched):,} fetched"
     print_note(
         f"{counted(len(execution.rewritten), 'path')} written{resumed}, "
         f"{len(plan.shared):,} of {len(plan.new_references):,} shared; "

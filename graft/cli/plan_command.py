@@ -20,7 +20,7 @@ from graft.cli.output import (
 from graft.cli.settings import Settings, common_options
 from graft.job import make_plan
 from graft.plan import Plan, plan_document
-from graft.store.local import LocalStore
+from graft.store.api import Source
 
 
 @click.command(
@@ -47,13 +47,22 @@ def command(
         request = resolve_request(
             store, store.location, roots, replacements, replacements_file, cutoffs, deep=deep
         )
-        return show_plan(store, request, settings, output)
+        return show_plan(store, store.free_bytes(), request, settings, output)
 
 
 def show_plan(
-    store: LocalStore, request: Request, settings: Settings, output: str | None = None
+    store: Source,
+    free_bytes: int,
+    request: Request,
+    settings: Settings,
+    output: str | None = None,
 ) -> int:
-    """Plans, and prints the plan; the exit status."""
+    """Plans, and prints the plan; the exit status.
+
+    Args:
+        store: where everything is.
+        free_bytes: room where the result would go.
+    """
     plan = make_plan(
         store,
         request.roots,
@@ -64,14 +73,14 @@ def show_plan(
         progress=Bars(settings),
     )
     request.approve(plan)
-    document = {**plan_document(plan), "free_bytes": store.free_bytes()}
+    document = {**plan_document(plan), "free_bytes": free_bytes}
     print_warnings(plan.warnings, settings)
     if output is not None:
         _write(output, json.dumps(document, indent=2) + "\n")
     if settings.json:
         print_document(document)
     else:
-        _print_plan(plan, store, settings)
+        _print_plan(plan, free_bytes, settings)
     return 0
 
 
@@ -88,7 +97,7 @@ def _write(file: str, text: str) -> None:
         raise
 
 
-def _print_plan(plan: Plan, store: LocalStore, settings: Settings) -> None:
+def _print_plan(plan: Plan, free_bytes: int, settings: Settings) -> None:
     if plan.rewrites:
         print_table(
             ["path", "becomes", "NAR size", "references changed"],
@@ -110,6 +119,6 @@ def _print_plan(plan: Plan, store: LocalStore, settings: Settings) -> None:
     print_note(
         f"{counted(len(plan.rewrites), 'path')} would be rewritten, {len(plan.shared):,} of "
         f"{len(plan.new_references):,} shared; at most {binary_size(plan.bytes_at_most)} written, "
-        f"{binary_size(store.free_bytes())} free",
+        f"{binary_size(free_bytes)} free",
         settings,
     )

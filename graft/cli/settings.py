@@ -33,8 +33,8 @@ class Settings:
     verbosity: int = 0
     quiet: bool = False
 
-    def open_store(self) -> LocalStore:
-        """Opens the store.
+    def open_store(self, url: str | None = None) -> LocalStore:
+        """Opens the store, or that of another URL.
 
         Raises:
             BadStoreUrlError, StoreError: there is none that can be read.
@@ -42,7 +42,7 @@ class Settings:
         from graft.store.local import LocalStore  # noqa: PLC0415 - late: sqlite3
         from graft.store.location import Location  # noqa: PLC0415
 
-        return LocalStore(location=Location.parse(self.store_url, os.environ))
+        return LocalStore(location=Location.parse(url or self.store_url, os.environ))
 
     def start_log(self) -> None:
         """Sends graft's log to stderr, from the level the options ask for."""

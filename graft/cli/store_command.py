@@ -49,7 +49,6 @@ def init(settings: Settings, url: str, schema: str) -> int:
                 "store_dir": str(location.store_dir),
                 "real_store_dir": location.real_store_dir,
                 "state_dir": location.state_dir,
-                "schema": schema,
             }
         )
     else:

@@ -65,6 +65,13 @@ class Source(Store, Protocol):
     def tree(self, path: StorePath) -> str:
         """Where the object of a valid path lies on this machine's file system."""
 
+    def protect(self, paths: Iterable[StorePath]) -> None:
+        """Until the store is closed, no garbage collector deletes the paths or what they refer to.
+
+        They need not be valid yet; whether they are must be asked afterwards. Where this user may
+        not write, nothing can be protected.
+        """
+
 
 class Making(Protocol):
     """Some paths under their locks, from the moment they are taken until they are registered."""
@@ -96,12 +103,6 @@ class Target(Source, Protocol):
 
     def free_bytes(self) -> int:
         """The room left on the store's file system for this user, in bytes."""
-
-    def protect(self, paths: Iterable[StorePath]) -> None:
-        """Until the store is closed, no garbage collector deletes the paths or what they refer to.
-
-        They need not be valid yet; whether they are must be asked afterwards.
-        """
 
     def making(
         self, paths: Sequence[StorePath], *, repair: Collection[StorePath] = ()

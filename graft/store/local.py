@@ -193,13 +193,19 @@ class LocalStore:
     def protect(self, paths: Iterable[StorePath]) -> None:
         """Until the store is closed, no garbage collector deletes the paths or what they refer to.
 
-        They become temporary roots, of which a collector that is at work is told.
+        They become temporary roots, of which a collector that is at work is told. A user who may
+        not write the store's state cannot make any.
         """
+        if not self._access.may_write:
+            return
+        self._open_temporary_roots().add(map(self.store_dir.path, paths))
+
+    def _open_temporary_roots(self) -> TemporaryRoots:
         if self._temporary_roots is None:
             self._temporary_roots = self._opened.enter_context(
                 shared_temporary_roots(self.location.state_dir)
             )
-        self._temporary_roots.add(map(self.store_dir.path, paths))
+        return self._temporary_roots
 
     @contextmanager
     def making(
@@ -230,6 +236,7 @@ class LocalStore:
     def add_root(self, link: str, path: StorePath) -> None:
         """Makes `link` a symlink to the path and a garbage collector root of it."""
         roots.add_root(link, path, self.store_dir, self.location.state_dir)
+        self._open_temporary_roots().add_again([self.store_dir.path(path)])
 
     def check_profile(self, profile: str) -> None:
         """Raises ProfileError unless `switch_profile` could work; changes nothing."""
@@ -238,6 +245,7 @@ class LocalStore:
     def switch_profile(self, profile: str, path: StorePath) -> None:
         """Makes the path the current generation of a profile."""
         Profile(profile, self.store_dir).switch(path, self.location.state_dir)
+        self._open_temporary_roots().add_again([self.store_dir.path(path)])
 
 
 class LocalMaking:

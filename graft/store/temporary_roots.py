@@ -75,10 +75,18 @@ class TemporaryRoots:
         Args:
             paths: full logical paths, which need not exist.
         """
+        self.add_again(path for path in paths if path not in self._rooted)
+
+    def add_again(self, paths: Iterable[str]) -> None:
+        """As `add`, and a collector that has begun since then keeps the paths until it ends.
+
+        To be called between the making of a permanent root and the end of the temporary one: a
+        collector reads the permanent roots first, and the temporary ones when it has looked at
+        every process. What became permanent in between, and was given up, it would see in neither.
+        """
         for path in paths:
-            if path not in self._rooted:
-                self._add(path)
-                self._rooted.add(path)
+            self._add(path)
+            self._rooted.add(path)
 
     def _add(self, path: str) -> None:
         given_up = time.monotonic() + _SOCKET_PATIENCE_SECONDS

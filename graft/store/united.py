@@ -55,6 +55,12 @@ class UnitedStore:
         """Every path that is valid in either store."""
         return self._first.valid_paths() | self._second.valid_paths()
 
+    def protect(self, paths: Iterable[StorePath]) -> None:
+        """Keeps the paths from the collectors of both stores."""
+        paths = list(paths)
+        self._first.protect(paths)
+        self._second.protect(paths)
+
     def tree(self, path: StorePath) -> str:
         """Where the object of a valid path lies, in the first store if it is valid there."""
         if path not in self._homes:

@@ -12,9 +12,9 @@ from tests import debpkgs_graft
 from tests.debpkgs import smoke
 from tests.debpkgs.built import large
 from tests.debpkgs.equality import Status
-from tests.debpkgs_graft import Grafted, manifest, names, require_tools
+from tests.debpkgs_graft import MARKS, Grafted, manifest, names
 
-pytestmark = [pytest.mark.large, pytest.mark.nix]
+pytestmark = [pytest.mark.large, *MARKS]
 
 # Of 435 paths. Openssl's two are among the shared ones: NEW refers to nothing that moves.
 COUNTS = {Status.SHARED: 381, Status.EQUAL: 53, Status.ORDER: 1}
@@ -35,7 +35,6 @@ ONLY_BUILT_WITH_OPENSSL = [
 
 @pytest.fixture(scope="module")
 def grafted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grafted]:
-    require_tools()
     built = large()
     if not built.variant.equal_length:
         pytest.skip("names of unequal length: rebuilt ELF files are laid out anew")

@@ -138,6 +138,15 @@ def test_nix_waits_for_a_path_that_is_being_grafted(
     contended.check(registered_by_nix=False)
 
 
+def _open_when_read(pipe: Path) -> int | None:
+    try:
+        return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        return None
+
+
 @contextmanager
 def _nix_in_the_middle(contended: Contended) -> Iterator[None]:
     """A `nix copy` that has locked the path, and waits for the NAR until the block is left."""
@@ -148,12 +157,7 @@ def _nix_in_the_middle(contended: Contended) -> Iterator[None]:
     nar.unlink()
     os.mkfifo(nar)
     copy = subprocess.Popen(contended.copy(), env=contended.nix.environment, stderr=subprocess.PIPE)
-    while True:
-        try:
-            pipe = os.open(nar, os.O_WRONLY | os.O_NONBLOCK)
-            break
-        except OSError as error:
-            assert error.errno == errno.ENXIO
+    while (pipe := _open_when_read(nar)) is None:
         assert copy.poll() is None, copy.communicate()
         time.sleep(0.005)
     yield
@@ -168,10 +172,10 @@ def test_graft_waits_for_a_path_that_nix_makes_and_uses_it(contended: Contended)
     location, it = contended.it.store.location, contended.it
     full = it.store.store_dir.path
     pair = f"--replace={full(it.old)}={full(it.new)}"
+    url = f"--store=local?store={location.real_store_dir}&state={location.state_dir}"
     with _nix_in_the_middle(contended):
         job = subprocess.Popen(
-            [sys.executable, "-m", "graft", "apply", full(it.env), pair, "--json"]
-            + [f"--store=local?store={location.real_store_dir}&state={location.state_dir}"],
+            [sys.executable, "-m", "graft", url, "apply", full(it.env), pair, "--json"],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -23,6 +23,7 @@ from graft.formats.store_path import StorePath
 from graft.job import Outcome, apply, make_plan
 from graft.native import load
 from graft.store.local import LocalStore
+from tests.bind_mount import mounted_again
 from tests.graftable import Graftable
 from tests.objects import add_object, new_store
 from tests.ordinary_user import as_ordinary_user
@@ -34,17 +35,6 @@ pytestmark = [
 ]
 
 _FLAGS = ["nosuid", "nodev", "noexec", "noatime"]
-
-
-@contextmanager
-def _mounted(directory: str, options: str) -> Iterator[None]:
-    """A directory under a mount of itself with other options."""
-    subprocess.run(["mount", "--bind", directory, directory], check=True)
-    try:
-        subprocess.run(["mount", "-o", f"remount,bind,{options}", directory], check=True)
-        yield
-    finally:
-        subprocess.run(["umount", directory], check=True)
 
 
 @dataclass(frozen=True)
@@ -107,7 +97,7 @@ def unmounted(tmp_path: Path) -> ReadOnly:
 
 @pytest.fixture
 def mounted(unmounted: ReadOnly) -> Iterator[ReadOnly]:
-    with _mounted(str(unmounted.store_dir), "ro,nosuid"):
+    with mounted_again(str(unmounted.store_dir), "ro,nosuid"):
         assert unmounted.is_read_only()
         yield unmounted
 
@@ -230,7 +220,7 @@ def test_the_other_flags_of_the_mount_stay_where_it_is_writable(
     store = unmounted.store_dir
     with (
         _path_lock(store, new_app),
-        _mounted(str(store), ",".join(["ro", *_FLAGS])),
+        mounted_again(str(store), ",".join(["ro", *_FLAGS])),
     ):
         job = unmounted.start()
         assert job.stderr is not None
@@ -250,7 +240,7 @@ def test_a_writer_waits_for_a_path_somebody_else_makes(
 ) -> None:
     lock = _path_lock(unmounted.store_dir, new_app)
     lock.__enter__()
-    with _mounted(str(unmounted.store_dir), "ro"):
+    with mounted_again(str(unmounted.store_dir), "ro"):
         job = unmounted.start()
         assert job.stderr is not None
         assert "waiting for the lock" in job.stderr.readline()
@@ -270,7 +260,7 @@ def test_an_interrupt_leaves_nothing(unmounted: ReadOnly, who: str) -> None:
     with unmounted.open() as store:
         big = _big(store, unmounted.it)
     before = unmounted.contents()
-    with _mounted(str(unmounted.store_dir), "ro"):
+    with mounted_again(str(unmounted.store_dir), "ro"):
         job = unmounted.start(root=big)
         _wait_until(lambda: any(name.endswith("-graft") for name in unmounted.contents()))
         writing = _child(job)
@@ -300,7 +290,7 @@ def test_the_death_of_the_writer_is_told_and_the_same_command_finishes(
 ) -> None:
     with unmounted.open() as store:
         big = _big(store, unmounted.it)
-    with _mounted(str(unmounted.store_dir), "ro"):
+    with mounted_again(str(unmounted.store_dir), "ro"):
         job = unmounted.start("--json", root=big)
         _wait_until(lambda: any(name.endswith("-graft") for name in unmounted.contents()))
         writing = _child(job)
@@ -324,7 +314,7 @@ def test_an_error_of_the_writer_is_the_error_of_the_job_and_leaves_nothing(
     os.chmod(share, 0o755)
     os.mkfifo(f"{share}/pipe")
     before = unmounted.contents()
-    with _mounted(str(unmounted.store_dir), "ro"):
+    with mounted_again(str(unmounted.store_dir), "ro"):
         with pytest.raises(UnsupportedFileError, match="share/pipe") as raised:
             unmounted.apply()
         assert raised.value.as_json()["kind"] == "unsupported-file"
@@ -362,7 +352,7 @@ def test_a_store_below_a_read_only_mount_becomes_a_mount_of_its_own(tmp_path: Pa
     )
     it.store.close()
     read_only = ReadOnly(it, tmp_path)
-    with _mounted(str(top), "ro,nodev"):
+    with mounted_again(str(top), "ro,nodev"):
         assert read_only.is_read_only()
         assert read_only.apply().succeeded
         assert read_only.is_read_only()
@@ -382,6 +372,7 @@ def test_a_read_only_file_system_is_an_error_before_any_work(tmp_path: Path) -> 
         subprocess.run(["umount", str(store_dir)], check=True)
 
 
+@pytest.mark.needs("setpriv")
 def test_root_that_may_not_mount_gets_an_error_before_any_work(mounted: ReadOnly) -> None:
     before = mounted.contents()
     done = subprocess.run(
