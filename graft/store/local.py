@@ -198,14 +198,16 @@ class LocalStore:
         """
         if not self._access.may_write:
             return
-        self._open_temporary_roots().add(map(self.store_dir.path, paths))
-
-    def _open_temporary_roots(self) -> TemporaryRoots:
         if self._temporary_roots is None:
             self._temporary_roots = self._opened.enter_context(
                 shared_temporary_roots(self.location.state_dir)
             )
-        return self._temporary_roots
+        self._temporary_roots.add(map(self.store_dir.path, paths))
+
+    def _hand_over(self, path: StorePath) -> None:
+        """Sees to it that a path which has become a permanent root needs the temporary one no more."""
+        if self._temporary_roots is not None:
+            self._temporary_roots.add_again([self.store_dir.path(path)])
 
     @contextmanager
     def making(
@@ -236,7 +238,7 @@ class LocalStore:
     def add_root(self, link: str, path: StorePath) -> None:
         """Makes `link` a symlink to the path and a garbage collector root of it."""
         roots.add_root(link, path, self.store_dir, self.location.state_dir)
-        self._open_temporary_roots().add_again([self.store_dir.path(path)])
+        self._hand_over(path)
 
     def check_profile(self, profile: str) -> None:
         """Raises ProfileError unless `switch_profile` could work; changes nothing."""
@@ -245,7 +247,7 @@ class LocalStore:
     def switch_profile(self, profile: str, path: StorePath) -> None:
         """Makes the path the current generation of a profile."""
         Profile(profile, self.store_dir).switch(path, self.location.state_dir)
-        self._open_temporary_roots().add_again([self.store_dir.path(path)])
+        self._hand_over(path)
 
 
 class LocalMaking:

@@ -24,7 +24,6 @@ from tests.graftable import Graftable
 from tests.objects import add_object, new_store
 from tests.real_nix import RealNix
 
-
 _GRAFTS = 10
 
 
