@@ -205,7 +205,7 @@ class LocalStore:
         self._temporary_roots.add(map(self.store_dir.path, paths))
 
     def _hand_over(self, path: StorePath) -> None:
-        """Sees to it that a path which has become a permanent root needs the temporary one no more."""
+        """Sees to it that a path with a new permanent root needs no temporary one any more."""
         if self._temporary_roots is not None:
             self._temporary_roots.add_again([self.store_dir.path(path)])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,8 +32,11 @@ def store(tmp_path: Path) -> LocalStore:
     return new_store(tmp_path)
 
 
-def _database(store: LocalStore) -> Database:
-    return Database(store.location.database_dir, store.store_dir, writable=False)
+@pytest.fixture
+def database(store: LocalStore) -> Iterator[Database]:
+    directory = store.location.database_dir
+    with closing(Database(directory, store.store_dir, writable=False)) as database:
+        yield database
 
 
 def test_referrers_are_what_refers_to_a_path_itself_included(store: LocalStore) -> None:
@@ -58,20 +62,21 @@ def test_referrers_of_a_great_many_paths_are_asked_for_at_once(store: LocalStore
     assert found[low] == {one}
 
 
-def test_a_path_is_found_by_its_hash_part(store: LocalStore) -> None:
+def test_a_path_is_found_by_its_hash_part(store: LocalStore, database: Database) -> None:
     paths = [add_object(store, f"one-{number}", b"") for number in range(5)]
-    database = _database(store)
     for path in paths:
         assert database.path_from_hash_part(path.hash_part) == path
     for other in ("0" * 32, "z" * 32, paths[0].hash_part[:31], f"{paths[0].hash_part}-", "", "%"):
         assert database.path_from_hash_part(other) is None
 
 
-def test_a_path_that_is_no_derivation_has_neither_outputs_nor_derivers(store: LocalStore) -> None:
+def test_a_path_that_is_no_derivation_has_neither_outputs_nor_derivers(
+    store: LocalStore, database: Database
+) -> None:
     path = add_object(store, "one-1", b"")
-    assert _database(store).outputs(path) == {}
-    assert _database(store).derivers(path) == set()
-    assert _database(store).outputs(named_path("missing-1", store.store_dir)) == {}
+    assert database.outputs(path) == {}
+    assert database.derivers(path) == set()
+    assert database.outputs(named_path("missing-1", store.store_dir)) == {}
 
 
 @dataclass(frozen=True)
@@ -119,10 +124,11 @@ def asked() -> Iterator[Asked]:
     built = small()
     with built.checkout() as nix:
         location = Location.of_directories(str(nix.store_dir), str(nix.state_dir))
-        with LocalStore(location=location) as store:
-            database = Database(location.database_dir, store.store_dir, writable=False)
+        with (
+            LocalStore(location=location) as store,
+            closing(Database(location.database_dir, store.store_dir, writable=False)) as database,
+        ):
             yield Asked(built, nix, store, database)
-            database.close()
 
 
 @pytest.mark.nix
