@@ -12,6 +12,7 @@ import pytest
 
 from graft.job import apply
 from graft.store.local import LocalStore
+from graft.tree import remove_tree
 from graft.verification import verify
 from tests.objects import Contents, add_object, new_store
 from tests.real_nix import RealNix
@@ -32,8 +33,11 @@ ODD_NAMES = [
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> LocalStore:
-    return new_store(tmp_path)
+def store(tmp_path: Path) -> Iterator[LocalStore]:
+    store = new_store(tmp_path)
+    yield store
+    # pytest's own way of removing its directories would run out of stack.
+    remove_tree(store.location.real_store_dir)
 
 
 def _nested(depth: int, contents: Contents) -> Contents:

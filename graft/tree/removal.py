@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 
 from graft.tree.descent import DIRECTORY_FLAGS, Descent
 
@@ -77,5 +78,6 @@ def _remove_files(directory: int) -> list[bytes]:
             if entry.is_dir(follow_symlinks=False):
                 directories.append(name)
             else:
-                os.unlink(name, dir_fd=directory)
+                with suppress(FileNotFoundError):  # somebody else removes the tree as well
+                    os.unlink(name, dir_fd=directory)
     return directories
