@@ -81,7 +81,7 @@ def parse_hash(text: str) -> tuple[str, bytes]:
         raise BadFormatError(f"'{text}' is no hash: it does not begin with an algorithm", text=text)
     try:
         if separator == ":" and len(spelled) == size * 2:
-            return algorithm, bytes.fromhex(spelled)
+            return algorithm, binascii.unhexlify(spelled)
         if separator == ":" and len(spelled) == nix32_length(size):
             return algorithm, nix32_decode(spelled)
         digest = base64.b64decode(spelled, validate=True)

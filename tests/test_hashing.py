@@ -61,7 +61,17 @@ def test_every_spelling_of_a_digest_is_read(algorithm: str, data: bytes) -> None
 
 @pytest.mark.parametrize(
     "text",
-    ["", "sha256", "sha256:", "sha3:00", "sha256:zz", "sha256-AAAA", "sha256:" + "g" * 64, "md5-é"],
+    [
+        "",
+        "sha256",
+        "sha256:",
+        "sha3:00",
+        "sha256:zz",
+        "sha256-AAAA",
+        "sha256:" + "g" * 64,
+        "sha256:" + "ab" * 31 + "  ",
+        "md5-é",
+    ],
 )
 def test_a_broken_digest_is_an_error(text: str) -> None:
     with pytest.raises(BadFormatError):

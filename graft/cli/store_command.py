@@ -27,16 +27,16 @@ def command() -> None:
     type=click.Choice(list(SCHEMAS)),
     default=NIX.name,
     show_default=True,
-    help="Whose database the store gets: Guix's has no room for signatures.",
+    help="Whose tables the database gets: Guix's have no room for signatures.",
 )
 @click.argument("url", metavar="URL")
 @common_options
 @click.pass_obj
 def init(settings: Settings, url: str, schema: str) -> int:
-    """Make a new empty store that Nix or Guix itself can open, and print its directory.
+    """Make a new empty store that Nix itself can open, and print its directory.
 
     URL is an absolute directory (the store is then DIR/nix/store), local?root=DIR or
-    local?store=DIR&state=DIR; the last is what a store of Guix needs.
+    local?store=DIR&state=DIR. A store in the layout of Guix needs the last.
     """
     settings.start_log()
     location = Location.parse(url, os.environ)

@@ -97,7 +97,7 @@ class LocalStore:
 
     @staticmethod
     def create(location: Location, schema: Schema = NIX) -> None:
-        """Makes a new empty store that Nix itself can open, or Guix.
+        """Makes a new empty store that Nix itself can open, or one in the layout of Guix.
 
         Raises:
             SchemaError: this schema is not used in that store directory; nothing was made.
