@@ -14,7 +14,7 @@ from graft.store.api import path_info
 from graft.store.local import LocalStore
 from graft.store.location import Location
 from tests.graftable import Graftable
-from tests.objects import add_object, new_store
+from tests.objects import Contents, add_object, new_store
 from tests.real_nix import RealNix
 
 
@@ -40,7 +40,7 @@ def test_new_comes_from_another_store_with_all_it_refers_to(
     it: Graftable, other: LocalStore, tmp_path: Path
 ) -> None:
     below = add_object(other, "below-1", {"file": b"below\n"})
-    text = {"lib": b"newer\n", "self": "{self}/lib", "below": other.store_dir.path(below)}
+    text: Contents = {"lib": b"newer\n", "self": "{self}/lib", "below": other.store_dir.path(below)}
     new = add_object(other, "lib-1.2", text, [below])
     unrelated = add_object(other, "unrelated-1", b"")
     with pytest.raises(InvalidPathError):

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import click
 
-from graft.cli.arguments import plan_options, resolve_request
+from graft.cli.arguments import PlanArguments, plan_options, resolve_request
 from graft.cli.output import (
     Bars,
     binary_size,
@@ -87,11 +87,7 @@ from graft.store.united import UnitedStore
 @click.pass_obj
 def command(
     settings: Settings,
-    roots: tuple[str, ...],
-    replacements: tuple[str, ...],
-    replacements_file: str | None,
-    cutoffs: tuple[str, ...],
-    deep: bool,
+    asked: PlanArguments,
     add_roots: tuple[str, ...],
     profile: str | None,
     source_url: str | None,
@@ -118,9 +114,7 @@ def command(
         if not dry_run:
             store.check_writable()
         known: Source = store if source is None else UnitedStore(store, source)
-        request = resolve_request(
-            known, store.location, roots, replacements, replacements_file, cutoffs, deep=deep
-        )
+        request = resolve_request(known, store.location, asked)
         if dry_run:
             return show_plan(known, store.free_bytes(), request, settings)
         outcome = apply(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -14,8 +15,6 @@ from graft.formats.store_path import StorePath
 from graft.plan import Plan, PlanFile, parse_replacements
 from graft.store.api import Store, path_info
 from graft.store.location import Location
-
-_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +45,40 @@ class Request:
             document.check_current(plan, name)
 
 
-def plan_options(command: _Command) -> _Command:
-    """Adds ROOT... and the options that say what to plan to a command."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanArguments:
+    """What a command line says of a plan, as it was typed."""
+
+    roots: tuple[str, ...]
+    replacements: tuple[str, ...]
+    replacements_file: str | None
+    cutoffs: tuple[str, ...]
+    deep: bool
+
+
+def plan_options(command: Callable[..., int]) -> Callable[..., int]:
+    """Adds ROOT... and the options that say what to plan; the command gets them as `asked`."""
+
+    @functools.wraps(command)
+    def with_arguments(
+        *arguments: Any,
+        roots: tuple[str, ...],
+        replacements: tuple[str, ...],
+        replacements_file: str | None,
+        cutoffs: tuple[str, ...],
+        deep: bool,
+        **options: Any,
+    ) -> int:
+        asked = PlanArguments(
+            roots=roots,
+            replacements=replacements,
+            replacements_file=replacements_file,
+            cutoffs=cutoffs,
+            deep=deep,
+        )
+        return command(*arguments, asked=asked, **options)
+
+    wrapped: Callable[..., int] = with_arguments
     for option in (
         click.option(
             "--deep",
@@ -76,39 +107,33 @@ def plan_options(command: _Command) -> _Command:
         ),
         click.argument("roots", metavar="ROOT...", nargs=-1, required=True),
     ):
-        command = option(command)
-    return command
+        wrapped = option(wrapped)
+    return wrapped
 
 
-def resolve_request(
-    store: Store,
-    location: Location,
-    roots: Sequence[str],
-    replacements: Sequence[str],
-    replacements_file: str | None,
-    cutoffs: Sequence[str],
-    *,
-    deep: bool,
-) -> Request:
+def resolve_request(store: Store, location: Location, asked: PlanArguments) -> Request:
     """What the options of `plan_options` ask for; one ROOT that is a file is a plan file.
 
     Args:
         store: in which the paths must be valid.
         location: where path arguments lead to.
-        deep: as the option says.
 
     Raises:
         UsageError: there is nothing to replace, or more is said than the plan file says.
         BadFormatError: a file has not its form.
         BadStorePathError, InvalidPathError: a path argument is none, or the path is not valid.
     """
-    if len(roots) == 1 and os.path.isfile(roots[0]) and _is_outside(location, roots[0]):
-        if replacements or replacements_file is not None or cutoffs or deep:
+    if (
+        len(asked.roots) == 1
+        and os.path.isfile(asked.roots[0])
+        and _is_outside(location, asked.roots[0])
+    ):
+        if asked.replacements or asked.replacements_file is not None or asked.cutoffs or asked.deep:
             raise UsageError(
-                f"'{roots[0]}' is a plan file, which says all that is to be planned: leave out "
-                "--replace, --replacements, --cutoff and --deep"
+                f"'{asked.roots[0]}' is a plan file, which says all that is to be planned: leave "
+                "out --replace, --replacements, --cutoff and --deep"
             )
-        file = PlanFile.parse(_read(roots[0]), roots[0])
+        file = PlanFile.parse(_read(asked.roots[0]), asked.roots[0])
         return Request(
             roots=resolve_paths(store, location, file.roots),
             replacements=resolve_pairs(store, location, file.replacements),
@@ -118,19 +143,19 @@ def resolve_request(
                 resolve_path(store, location, path): resolve_paths(store, location, found)
                 for path, found in file.hidden.items()
             },
-            file=(roots[0], file),
+            file=(asked.roots[0], file),
         )
-    pairs = [_resolve_replacement(store, location, argument) for argument in replacements]
-    if replacements_file is not None:
-        text = _read(replacements_file)
-        pairs += resolve_pairs(store, location, parse_replacements(text, replacements_file))
+    pairs = [_resolve_replacement(store, location, argument) for argument in asked.replacements]
+    if asked.replacements_file is not None:
+        text = _read(asked.replacements_file)
+        pairs += resolve_pairs(store, location, parse_replacements(text, asked.replacements_file))
     if not pairs:
         raise UsageError("there is nothing to replace: give --replace OLD=NEW or --replacements")
     return Request(
-        roots=resolve_paths(store, location, roots),
+        roots=resolve_paths(store, location, asked.roots),
         replacements=tuple(pairs),
-        cutoffs=resolve_paths(store, location, cutoffs),
-        deep=deep,
+        cutoffs=resolve_paths(store, location, asked.cutoffs),
+        deep=asked.deep,
         hidden={},
     )
 

@@ -7,7 +7,7 @@ import os
 
 import click
 
-from graft.cli.arguments import Request, plan_options, resolve_request
+from graft.cli.arguments import PlanArguments, Request, plan_options, resolve_request
 from graft.cli.output import (
     Bars,
     binary_size,
@@ -34,19 +34,13 @@ from graft.store.api import Source
 @click.pass_obj
 def command(
     settings: Settings,
-    roots: tuple[str, ...],
-    replacements: tuple[str, ...],
-    replacements_file: str | None,
-    cutoffs: tuple[str, ...],
-    deep: bool,
+    asked: PlanArguments,
     output: str | None,
 ) -> int:
     """Show what `graft apply` would do with the closures of ROOTs. Changes nothing."""
     settings.start_log()
     with settings.open_store() as store:
-        request = resolve_request(
-            store, store.location, roots, replacements, replacements_file, cutoffs, deep=deep
-        )
+        request = resolve_request(store, store.location, asked)
         return show_plan(store, store.free_bytes(), request, settings, output)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from graft.cli.arguments import plan_options, resolve_request
+from graft.cli.arguments import PlanArguments, plan_options, resolve_request
 from graft.cli.output import Bars, print_document, print_warnings
 from graft.cli.proof_table import print_problems, print_proof
 from graft.cli.settings import Settings, common_options
@@ -29,11 +29,7 @@ from graft.verification import verify
 @click.pass_obj
 def command(
     settings: Settings,
-    roots: tuple[str, ...],
-    replacements: tuple[str, ...],
-    replacements_file: str | None,
-    cutoffs: tuple[str, ...],
-    deep: bool,
+    asked: PlanArguments,
     allowed: tuple[str, ...],
 ) -> int:
     """Plan again, and check what `graft apply` made of ROOTs, to the last byte.
@@ -43,9 +39,7 @@ def command(
     """
     settings.start_log()
     with settings.open_store() as store:
-        request = resolve_request(
-            store, store.location, roots, replacements, replacements_file, cutoffs, deep=deep
-        )
+        request = resolve_request(store, store.location, asked)
         bars = Bars(settings)
         plan = make_plan(
             store,

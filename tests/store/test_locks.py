@@ -12,21 +12,13 @@ import pytest
 from graft.errors import StorePermissionError
 from graft.store.locks import path_locks, shared_lock
 from tests.ordinary_user import as_ordinary_user
-
-
-def _is_locked(file: Path) -> bool:
-    with file.open("rb") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        return False
+from tests.store.lock_probe import is_locked
 
 
 def test_a_path_is_locked_as_nix_does_and_its_lock_file_goes(tmp_path: Path) -> None:
     lock = tmp_path / "hash-name.lock"
     with path_locks([str(tmp_path / "hash-name")]):
-        assert _is_locked(lock)
+        assert is_locked(lock)
     assert not lock.exists()
 
 
@@ -44,7 +36,7 @@ def test_a_stale_lock_file_is_opened_again(tmp_path: Path) -> None:
 
     def take() -> None:
         with path_locks([str(tmp_path / "a")]):
-            assert _is_locked(lock)
+            assert is_locked(lock)
             taken.set()
 
     waiting = threading.Thread(target=take)
@@ -80,8 +72,8 @@ def test_overlapping_sets_do_not_wait_for_each_other(tmp_path: Path) -> None:
 def test_a_shared_lock_is_shared_and_keeps_an_exclusive_one_out(tmp_path: Path) -> None:
     file = tmp_path / "gc.lock"
     with shared_lock(str(file), "a test"), shared_lock(str(file), "a test"):
-        assert _is_locked(file)
-    assert not _is_locked(file)
+        assert is_locked(file)
+    assert not is_locked(file)
 
 
 def test_a_wait_is_announced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

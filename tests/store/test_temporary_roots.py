@@ -22,6 +22,7 @@ from graft.store.local import LocalStore
 from tests.graftable import Graftable
 from tests.objects import add_object, new_store
 from tests.real_nix import RealNix
+from tests.store.lock_probe import is_locked
 
 
 @pytest.fixture
@@ -146,18 +147,9 @@ def test_two_stores_of_one_process_share_its_roots(store: LocalStore) -> None:
     with LocalStore(location=store.location) as again:
         again.protect([path])
         assert file.read_bytes() == os.fsencode(store.store_dir.path(path)) + b"\0"
-    assert _lock_is_held(file)
+    assert is_locked(file)
     store.close()
     assert not file.exists()
-
-
-def _lock_is_held(file: Path) -> bool:
-    with file.open("rb") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        return False
 
 
 def test_a_collector_that_cannot_be_told_is_waited_for(
