@@ -71,7 +71,8 @@ def execute(
 ) -> Execution:
     """Writes and registers every new path of a plan, and what else of the result is missing.
 
-    Until the target is closed they are temporary roots, and so are the plan's roots and NEWs.
+    Until the target is closed the whole new closure is kept from collectors, and so are the plan's
+    roots and NEWs.
 
     Args:
         source: where the originals and the shared paths are read.
@@ -88,7 +89,7 @@ def execute(
         TreeError, StoreError: a path cannot be read, written or registered. What was registered
             before stays; nothing else is left.
     """
-    target.protect([*plan.roots, *plan.replacements.values(), *sorted(plan.new_paths)])
+    target.protect([*plan.roots, *plan.replacements.values(), *sorted(plan.new_references)])
     with Workers(jobs, on_bytes) as workers:
         execution = _Executor(plan, source, target, workers, links=links)
         broken = execution.broken() if repair else frozenset[StorePath]()

@@ -125,7 +125,8 @@ import os, signal, sys
 from graft.formats.store_path import StorePath
 from graft.job import apply
 from graft.store.database import Database
-from graft.store.local import LocalMaking, LocalStore
+from graft.store.local import LocalStore
+from graft.store.making import LocalMaking
 
 victim, name = {"finish": (LocalMaking, "finish"), "register": (Database, "register")}[sys.argv[1]]
 setattr(victim, name, lambda *_: os.kill(os.getpid(), signal.SIGKILL))

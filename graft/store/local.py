@@ -7,10 +7,8 @@ docs/explanation/living-with-nix.md.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -22,10 +20,10 @@ from graft.store.api import PathInfo
 from graft.store.database import Database
 from graft.store.location import Location
 from graft.store.locks import path_locks, shared_lock
+from graft.store.making import LocalMaking, temporary_names
 from graft.store.profile import Profile
 from graft.store.schema import NIX, Schema, check_schema, create_database, read_schema
 from graft.store.temporary_roots import TemporaryRoots, shared_temporary_roots
-from graft.tree import remove_tree, sync_file_system
 
 
 class LocalStore:
@@ -219,14 +217,14 @@ class LocalStore:
         """
         self.check_writable()
         if self._database.schema.exact_temporary_roots:
-            self.protect(StorePath(name) for path in paths for name in _temporary_names(path))
+            self.protect(StorePath(name) for path in paths for name in temporary_names(path))
         with path_locks(self.tree(path) for path in paths):
-            making = LocalMaking(self, paths, repair)
+            making = LocalMaking(self.location, self._database, paths, repair)
             try:
                 yield making
-                making.register(self._database)
+                making.register()
             except BaseException:
-                making.undo(self._database)
+                making.undo()
                 raise
             finally:
                 making.clean()
@@ -248,83 +246,6 @@ class LocalStore:
         """Makes the path the current generation of a profile."""
         Profile(profile, self.store_dir).switch(path, self.location.state_dir)
         self._hand_over(path)
-
-
-class LocalMaking:
-    """Paths of a local store under their locks, until they are registered.
-
-    An unregistered tree under a final name is never trusted: Nix may have died while it wrote it.
-    Temporary trees are called `<hash part>-graft`: the collector deletes what it does not know in
-    the store directory, unless its hash part is that of a path somebody protects.
-    """
-
-    def __init__(
-        self, store: LocalStore, paths: Sequence[StorePath], repair: Collection[StorePath]
-    ) -> None:
-        self._store = store
-        valid = store.path_infos(paths)
-        on_disk = {path for path in paths if os.path.lexists(store.tree(path))}
-        self.missing = [path for path in paths if path not in valid or path in repair]
-        self.lost = [path for path in valid if path not in on_disk and path not in repair]
-        self._finished: list[PathInfo] = []
-        for path in self.missing:
-            remove_tree(self.staging(path))
-            remove_tree(self._aside(path))
-            if path not in valid:
-                remove_tree(store.tree(path))
-
-    def staging(self, path: StorePath) -> str:
-        """Where the tree of a missing path is to be made; nothing is there."""
-        return f"{self._store.location.real_store_dir}/{_temporary_names(path)[0]}"
-
-    def _aside(self, path: StorePath) -> str:
-        """Where the tree that a repair replaces waits for its end."""
-        return f"{self._store.location.real_store_dir}/{_temporary_names(path)[1]}"
-
-    def finish(self, info: PathInfo) -> None:
-        """Gives a finished tree its final name; it is registered when the making ends."""
-        final = self._store.tree(info.path)
-        if os.path.lexists(final):
-            os.rename(final, self._aside(info.path))
-        os.rename(self.staging(info.path), final)
-        self._finished.append(info)
-
-    def register(self, database: Database) -> None:
-        """Makes what was finished valid, once its bytes are on the disk.
-
-        Nix's write-ahead log does not order the data of files before a commit: without the
-        syncfs a power cut could leave valid paths with empty files.
-        """
-        if not self._finished:
-            return
-        sync_file_system(self._store.location.real_store_dir)
-        now = int(time.time())
-        database.register([replace(info, registration_time=now) for info in self._finished])
-
-    def undo(self, database: Database) -> None:
-        """Takes back the final names of what was not registered; what a repair replaced returns.
-
-        The database is asked: an interrupt may come when it has just committed.
-        """
-        registered = database.path_infos(info.path for info in self._finished)
-        for info in self._finished:
-            now = registered.get(info.path)
-            if now is not None and now.nar_hash == info.nar_hash:
-                continue
-            remove_tree(self._store.tree(info.path))
-            if os.path.lexists(self._aside(info.path)):
-                os.rename(self._aside(info.path), self._store.tree(info.path))
-
-    def clean(self) -> None:
-        """Removes temporary trees."""
-        for path in self.missing:
-            remove_tree(self.staging(path))
-            remove_tree(self._aside(path))
-
-
-def _temporary_names(path: StorePath) -> tuple[str, str]:
-    """What the tree is called while it is made, and the one a repair replaces until its end."""
-    return f"{path.hash_part}-graft", f"{path.hash_part}-graft-old"
 
 
 def _opened_again(location: Location) -> LocalStore:

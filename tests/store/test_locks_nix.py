@@ -18,7 +18,8 @@ import pytest
 from graft.formats.store_path import StorePath
 from graft.job import apply
 from graft.store.api import PathInfo
-from graft.store.local import LocalMaking, LocalStore
+from graft.store.local import LocalStore
+from graft.store.making import LocalMaking
 from tests.collecting import collect
 from tests.graftable import Graftable
 from tests.objects import new_store
