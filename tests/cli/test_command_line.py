@@ -343,7 +343,8 @@ def test_a_device_in_a_tree_is_one_line_that_names_it(line: Line) -> None:
 def test_an_interrupt_ends_with_130_and_leaves_nothing(line: Line) -> None:
     before = _tree(line.it.store.location.real_store_dir)
     code = (
-        "import os, signal, sys; from graft.cli import run; from graft.store.making import LocalMaking;"
+        "import os, signal, sys; from graft.cli import run;"
+        "from graft.store.making import LocalMaking;"
         "LocalMaking.finish = lambda *_: os.kill(os.getpid(), signal.{});"
         "sys.exit(run(sys.argv[1:]))"
     )
