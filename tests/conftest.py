@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from graft import kernel
+from tests.golden import Golden
 
 # How long an example takes says nothing on a machine that others use as well.
 settings.register_profile("graft", deadline=None)
@@ -48,17 +48,3 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def golden(request: pytest.FixtureRequest) -> Golden:
     """Compares a text with the golden file of that name beside the test."""
     return Golden(request.path.parent / "golden", accept=bool(request.config.getoption("--accept")))
-
-
-class Golden:
-    def __init__(self, directory: Path, *, accept: bool) -> None:
-        self._directory = directory
-        self._accept = accept
-
-    def check(self, name: str, text: str) -> None:
-        file = self._directory / name
-        if self._accept:
-            file.parent.mkdir(exist_ok=True)
-            file.write_text(text, encoding="utf-8")
-        assert file.exists(), f"no golden file {file}: run with --accept and review it"
-        assert text == file.read_text(encoding="utf-8")

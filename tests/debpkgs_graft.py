@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import shutil
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -159,14 +159,12 @@ def apply_arguments(built: Built, store: PrivateStore, *options: str) -> list[st
 def grafted(built: Built, directory: Path) -> Iterator[Grafted]:
     """Grafts as a user would, for as long as the store is ours; then all of it is gone again."""
     link, file = directory / "patched", directory / "outcome.json"
-    script = shutil.which("graft")
-    assert script is not None
     with built.checkout() as store:
         with file.open("w") as stream:
             options = ("--json", "--add-root", str(link))
-            subprocess.run(
-                [script, *apply_arguments(built, store, *options)], stdout=stream, check=True
-            )
+            arguments = apply_arguments(built, store, *options)
+            command = [sys.executable, "-m", "graft", *arguments]
+            subprocess.run(command, stdout=stream, check=True)
         yield Grafted(built, store, link, json.loads(file.read_text()))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -107,11 +108,14 @@ def test_dump_rewrite_restore_is_what_a_tree_becomes(tmp_path: Path) -> None:
     source = tmp_path / "source"
     _write(os.fsencode(source), node)
     command = f"--replace={A.decode()}={B.decode()}"
-    pipe = f"nix-store --dump '{source}' | graft rewrite {command} | nix-store --restore '{{}}'"
+    graft = f"'{sys.executable}' -m graft"
+    pipe = f"nix-store --dump '{source}' | {graft} rewrite {command} | nix-store --restore '{{}}'"
     subprocess.run(
         ["bash", "-eo", "pipefail", "-c", pipe.format(tmp_path / "streamed")], check=True
     )
-    subprocess.run(["graft", "rewrite", command, source, tmp_path / "copied"], check=True)
+    copy = [sys.executable, "-m", "graft", "rewrite", command, str(source)]
+    copy.append(str(tmp_path / "copied"))
+    subprocess.run(copy, check=True)
     dumps = [
         subprocess.run(["nix-store", "--dump", place], capture_output=True, check=True).stdout
         for place in (tmp_path / "streamed", tmp_path / "copied")

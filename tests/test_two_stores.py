@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -102,7 +103,15 @@ def test_the_command_takes_new_from_another_store(
     it: Graftable, other: LocalStore, tmp_path: Path
 ) -> None:
     new = add_object(other, "lib-1.2", {"lib": b"newer\n", "self": "{self}/lib"})
-    command = ["graft", f"--store={it.store.url}", "apply", it.env, f"--from={other.url}"]
+    command = [
+        sys.executable,
+        "-m",
+        "graft",
+        f"--store={it.store.url}",
+        "apply",
+        it.env,
+        f"--from={other.url}",
+    ]
     command += [f"--replace={it.old}={new}"]
     dry = subprocess.run([*command, "--dry-run"], capture_output=True, text=True, check=True)
     assert it.app in dry.stdout

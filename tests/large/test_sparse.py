@@ -6,6 +6,7 @@ import json
 import os
 import resource
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ def test_a_reference_at_the_end_of_100_gib_is_found_in_flat_memory(tmp_path: Pat
         stream.truncate(SIZE)
         stream.seek(SIZE - 100)
         stream.write(WANTED.encode())
-    command = ["graft", "scan", "--json", str(file), "--for", WANTED]
+    command = [sys.executable, "-m", "graft", "scan", "--json", str(file), "--for", WANTED]
     result = subprocess.run(command, capture_output=True, check=True)
     (found,) = json.loads(result.stdout)["references"]
     assert found["offset"] == SIZE - 100

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from graft.plan import plan_document
+from tests.golden import Golden
 from tests.plan.graphs import new, path, plan_of
 
 
@@ -108,3 +109,22 @@ def test_the_order_of_arguments_changes_nothing_but_the_order_of_roots() -> None
     assert [json.dumps(one[key]) for key in ("replacements", "rewrites", "warnings")] == [
         json.dumps(two[key]) for key in ("replacements", "rewrites", "warnings")
     ]
+
+
+def test_the_document_of_a_plan_with_everything_in_it_stays_as_it_is(golden: Golden) -> None:
+    """Names of new paths among it: what they are may only change with the format's number."""
+    plan = plan_of(
+        {
+            "root": "root lib keep wrapper data",
+            "lib": "dep-1.0 old-1.0",
+            "keep": "old-1.0",
+            "wrapper": "first-1.0",
+            "around/first-1.1": "wrapper",
+            "data": "",
+        },
+        [("dep-1.0", "dep-1.0.1"), ("old-1.0", "old-1.1"), ("first-1.0", "around/first-1.1")],
+        cutoffs="keep",
+        sizes={"root": 7, "lib": 5, "keep": 100},
+        hidden={"data": "old-1.0"},
+    )
+    golden.check("plan.json", json.dumps(plan_document(plan), indent=2) + "\n")
