@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 SOURCES := pyproject.toml $(wildcard graft/native/*.c graft/native/*.h)
 
-.PHONY: demo test test-large check clean
+.PHONY: demo test test-unit test-large check clean
 
 # Debian keeps what makes virtual environments in a package of its own.
 $(BIN)/pip:
@@ -27,6 +27,9 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-unit: $(STAMP)
+	$(BIN)/python -m pytest -m "not nix and not sanitize and not slow" $(PYTEST_ARGS)
 
 test-large: $(STAMP)
 	$(BIN)/python -m pytest -m large $(PYTEST_ARGS)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
 
 from graft import kernel
 from tests.golden import Golden
+from tests.objects import close_stores
 
 # How long an example takes says nothing on a machine that others use as well.
 settings.register_profile("graft", deadline=None)
@@ -42,6 +44,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if _REQUIRE_ALL:
             pytest.fail(reason, pytrace=False)
         pytest.skip(reason)
+
+
+@pytest.fixture(autouse=True)
+def _stores_are_closed() -> Iterator[None]:
+    yield
+    close_stores()
 
 
 @pytest.fixture

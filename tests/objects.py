@@ -17,11 +17,22 @@ Contents = bytes | str | Mapping[str, "Contents"]
 """A regular file, the target of a symlink, or a directory."""
 
 
+_opened: list[LocalStore] = []
+
+
 def new_store(directory: Path) -> LocalStore:
-    """An empty store whose logical directory is where it really is."""
+    """An empty store, its logical directory where it really is; closed when the test is over."""
     location = Location.of_directories(str(directory / "store"), str(directory / "state"))
     LocalStore.create(location)
-    return LocalStore(location=location)
+    store = LocalStore(location=location)
+    _opened.append(store)
+    return store
+
+
+def close_stores() -> None:
+    """Closes what `new_store` has opened."""
+    while _opened:
+        _opened.pop().close()
 
 
 def add_object(

@@ -20,6 +20,8 @@ from graft.demo import prepared, tell
 from graft.formats.store_path import StoreDir, StorePath
 from graft.plan.naming import alias_name, rewrite_name
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]

@@ -20,6 +20,8 @@ from tests.objects import new_store
 from tests.ordinary_user import as_ordinary_user
 from tests.real_nix import RealNix
 
+pytestmark = pytest.mark.slow
+
 # As another user Python's own files may be out of reach: what is loaded late is loaded now.
 for _module in [
     "encodings.ascii",

@@ -15,6 +15,8 @@ from tests.archives import File, Folder, archive_of
 from tests.graftable import Graftable
 from tests.objects import new_store
 
+pytestmark = pytest.mark.slow
+
 OLD = "0" * 32 + "-lib-1.0"
 NEW = "1" * 32 + "-lib-1.1"
 

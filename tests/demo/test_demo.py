@@ -27,6 +27,8 @@ from graft.demo.programs import recipes
 from graft.formats.store_path import StoreDir, StorePath
 from graft.store.local import LocalStore
 
+pytestmark = pytest.mark.slow
+
 
 def environment(variant: str, tmp_path: Path) -> dict[str, str]:
     """An environment with nothing in it but, for the compiled variant, a compiler."""

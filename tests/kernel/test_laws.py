@@ -23,7 +23,7 @@ Table = type[reference.Table]
 
 # Texts that are dense with hits take a while to draw; that is no sign of a bad strategy.
 lasting = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-often = settings(lasting, max_examples=100)
+often = settings(lasting, max_examples=25)
 seldom = settings(lasting, max_examples=10)
 
 

@@ -30,6 +30,7 @@ from tests.ordinary_user import as_ordinary_user
 from tests.real_nix import RealNix
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount"),
     pytest.mark.skipif(load() is None, reason="only the C extension can mount"),
 ]
