@@ -18,7 +18,7 @@ from graft.cli.output import (
     print_warnings,
 )
 from graft.cli.settings import Settings, common_options
-from graft.job import make_plan
+from graft.job import Progress, make_plan
 from graft.plan import Plan, plan_document
 from graft.store.api import Source
 
@@ -44,6 +44,25 @@ def command(
         return show_plan(store, store.free_bytes(), request, settings, output)
 
 
+def approved_plan(store: Source, request: Request, progress: Progress) -> Plan:
+    """Plans what is asked for, and holds it against the plan file if there is one.
+
+    Raises:
+        StalePlanError: the plan file says something else.
+    """
+    plan = make_plan(
+        store,
+        request.roots,
+        request.replacements,
+        cutoffs=request.cutoffs,
+        deep=request.deep,
+        hidden=request.hidden,
+        progress=progress,
+    )
+    request.approve(plan)
+    return plan
+
+
 def show_plan(
     store: Source,
     free_bytes: int,
@@ -57,16 +76,7 @@ def show_plan(
         store: where everything is.
         free_bytes: room where the result would go.
     """
-    plan = make_plan(
-        store,
-        request.roots,
-        request.replacements,
-        cutoffs=request.cutoffs,
-        deep=request.deep,
-        hidden=request.hidden,
-        progress=Bars(settings),
-    )
-    request.approve(plan)
+    plan = approved_plan(store, request, Bars(settings))
     document = {**plan_document(plan), "free_bytes": free_bytes}
     print_warnings(plan.warnings, settings)
     if output is not None:

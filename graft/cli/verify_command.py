@@ -6,9 +6,9 @@ import click
 
 from graft.cli.arguments import PlanArguments, plan_options, resolve_request
 from graft.cli.output import Bars, print_document, print_warnings
+from graft.cli.plan_command import approved_plan
 from graft.cli.proof_table import print_problems, print_proof
 from graft.cli.settings import Settings, common_options
-from graft.job import make_plan
 from graft.proof import proof_document
 from graft.verification import verify
 
@@ -41,16 +41,7 @@ def command(
     with settings.open_store() as store:
         request = resolve_request(store, store.location, asked)
         bars = Bars(settings)
-        plan = make_plan(
-            store,
-            request.roots,
-            request.replacements,
-            cutoffs=request.cutoffs,
-            deep=request.deep,
-            hidden=request.hidden,
-            progress=bars,
-        )
-        request.approve(plan)
+        plan = approved_plan(store, request, bars)
         with bars("verify", None) as on_bytes:
             proof = verify(plan, store, allowed=allowed, on_bytes=on_bytes)
     print_warnings(plan.warnings, settings)
