@@ -17,6 +17,7 @@ from graft.formats.store_path import HASH_PART_LENGTH, StorePath
 from graft.kernel import Table
 from graft.plan import parse_replacements
 from graft.tree import FileCounts, TreeReport, copy_tree
+from graft.workers import usable_processors
 
 
 @click.command(
@@ -68,7 +69,7 @@ def command(
     if source is not None and target is not None:
         if raw:
             raise UsageError("--raw is for streams, not for trees")
-        report = copy_tree(source, target, table)
+        report = copy_tree(source, target, table, jobs=usable_processors())
         size = report.nar_size
     else:
         report = _filter(sys.stdin.buffer, sys.stdout.buffer, table, raw=raw)
