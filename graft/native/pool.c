@@ -129,40 +129,6 @@ void pool_grow(walk *w)
     (void)pthread_mutex_unlock(&p->lock);
 }
 
-static int lone(const entry *e) { return e->type != DT_REG && e->type != DT_LNK; }
-
-/* Divides a directory's entries into tasks. The next to be done comes last. */
-static int push(walk *w, node *n)
-{
-    pool *p = w->pool;
-    const directory *d = &n->d;
-    size_t most = d->count / 8 < 1 ? 1 : d->count / 8 < TASK_ENTRIES ? d->count / 8 : TASK_ENTRIES;
-    size_t tasks = 0;
-    (void)pthread_mutex_lock(&p->lock);
-    task *room = grown(p->tasks, &p->capacity, p->count + d->count, sizeof *room);
-    if (!room) {
-        (void)pthread_mutex_unlock(&p->lock);
-        return fail_memory(w);
-    }
-    p->tasks = room;
-    for (size_t last = d->count; last > 0; tasks++) {
-        size_t first = last - 1;
-        if (!lone(&d->entries[first]))
-            while (first > 0 && last - first < most && !lone(&d->entries[first - 1]))
-                first--;
-        p->tasks[p->count++] = (task){n, first, last - first};
-        last = first;
-    }
-    atomic_store(&n->pending, tasks);
-    p->waiting += d->count;
-    if (p->waiting >= THREAD_ENTRIES && p->started < p->limit)
-        start_thread(p);
-    if (tasks > 1)
-        (void)pthread_cond_broadcast(&p->changed);
-    (void)pthread_mutex_unlock(&p->lock);
-    return 0;
-}
-
 /* Waits for a task; 0 if there will be none. */
 static int take(walk *w, task *t)
 {
@@ -236,6 +202,44 @@ static void task_done(walk *w, node *n)
     }
 }
 
+static int lone(const entry *e) { return e->type != DT_REG && e->type != DT_LNK; }
+
+/* Divides a directory's entries into tasks, the next to be done last; from then on the directory
+ * may be done with, and gone, at any time. */
+static int push(walk *w, node *n, node *parent)
+{
+    pool *p = w->pool;
+    const directory *d = &n->d;
+    size_t most = d->count / 8 < 1 ? 1 : d->count / 8 < TASK_ENTRIES ? d->count / 8 : TASK_ENTRIES;
+    size_t tasks = 0;
+    (void)pthread_mutex_lock(&p->lock);
+    task *room = grown(p->tasks, &p->capacity, p->count + d->count + 1, sizeof *room);
+    if (!room) {
+        (void)pthread_mutex_unlock(&p->lock);
+        return fail_memory(w);
+    }
+    p->tasks = room;
+    n->parent = parent;
+    for (size_t last = d->count; last > 0; tasks++) {
+        size_t first = last - 1;
+        if (!lone(&d->entries[first]))
+            while (first > 0 && last - first < most && !lone(&d->entries[first - 1]))
+                first--;
+        p->tasks[p->count++] = (task){n, first, last - first};
+        last = first;
+    }
+    atomic_store(&n->pending, tasks ? tasks : 1);
+    p->waiting += d->count;
+    if (p->waiting >= THREAD_ENTRIES && p->started < p->limit)
+        start_thread(p);
+    if (tasks > 1)
+        (void)pthread_cond_broadcast(&p->changed);
+    (void)pthread_mutex_unlock(&p->lock);
+    if (!tasks)
+        task_done(w, n);
+    return 0;
+}
+
 /* 1 if a directory is now walked as a node, 0 if it has been walked in order. */
 static int enter(walk *w, node *parent, const place *from, const place *to)
 {
@@ -260,15 +264,9 @@ static int enter(walk *w, node *parent, const place *from, const place *to)
     n->new_path = strdup(w->new_path.bytes);
     if (!n->old_path || !n->new_path)
         (void)fail_memory(w);
-    else if (!directory_open(w, &n->d, from, to) && !push(w, n)) {
-        n->parent = parent;
-        if (!n->d.count) {
-            atomic_store(&n->pending, 1);
-            task_done(w, n);
-        }
+    else if (!directory_open(w, &n->d, from, to) && !push(w, n, parent))
         return 1;
-    }
-    n->parent = parent ? parent : n; /* what was not begun is not what the walk waits for */
+    n->parent = n; /* nobody waits for what was not begun */
     close_node(p, n);
     return -1;
 }
