@@ -27,8 +27,9 @@ SANITIZERS = [
 def compiled(compiler: str, flags: Sequence[str], program: Path) -> Path:
     """The fuzz target with its own main."""
     sources = [NATIVE / "entries.c", NATIVE / "match.c", *sorted(NATIVE.glob("windows_*.c"))]
-    command = [compiler, "-std=c11", *WARNINGS, *flags, "-DGRAFT_FUZZ_MAIN", "-I", NATIVE]
-    subprocess.run([*command, HERE / "fuzz_match.c", *sources, "-o", program], check=True)
+    options = ["-std=c11", *WARNINGS, *flags, "-DGRAFT_FUZZ_MAIN", f"-I{NATIVE}"]
+    command: list[str | Path] = [compiler, *options, HERE / "fuzz_match.c", *sources]
+    subprocess.run([*command, "-o", program], check=True)
     return program
 
 
