@@ -1,4 +1,4 @@
-#include "window.h"
+#include "contents.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -118,7 +118,7 @@ int nar_regular(walk *w, uint64_t size, int executable);
 int nar_contents(walk *w, const uint8_t *bytes, size_t length);
 int nar_regular_end(walk *w, uint64_t size);
 
-/* ---- search.c: hits, counted and listed --------------------------------------------------- */
+/* ---- hits.c: hits, counted and listed --------------------------------------------------- */
 
 /* Puts the hits of a table into w->hits. */
 int find(walk *w, const graft_table *table, const uint8_t *bytes, size_t length, int final,

@@ -1,4 +1,4 @@
-#include "window.h"
+#include "contents.h"
 #include "mapping.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* A file's contents in windows, one after the other: read into a buffer, or mapped. */
-#ifndef GRAFT_WINDOW_H
-#define GRAFT_WINDOW_H
+#ifndef GRAFT_CONTENTS_H
+#define GRAFT_CONTENTS_H
 
 #include "walk.h"
 
