@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 /* The buffer holds, in this order: bytes of the result that the search for `wanted` has not done
@@ -33,11 +32,9 @@ static int map_more(walk *w, window *v)
     uint64_t room = (w->job->map_window + page - 1) & -page;
     uint64_t end = size - begin < v->got - begin + room ? size : (v->got & -page) + room;
     uint8_t *map = mapping_map(v->mapping, v->file->source, begin, (size_t)(end - begin));
-    if (!map || (v->changed && mprotect(map, (size_t)(end - begin), PROT_READ | PROT_WRITE)))
+    if (!map)
         return 0;
-    v->map = map;
-    v->mapped = (size_t)(end - begin);
-    v->writable = v->changed > 0;
+    v->mapped = 1;
     v->bytes = map + (v->base - begin);
     v->length = (size_t)(end - v->base);
     memcpy(v->bytes, w->buffer, v->changed);
@@ -67,43 +64,37 @@ static int read_more(walk *w, window *v, int *final)
 
 int window_more(walk *w, window *v, int *final)
 {
-    struct stat now;
     uint64_t before = v->got, size = (uint64_t)v->file->status.st_size;
-    *final = 0;
-    if (v->mapping && v->got < size && map_more(w, v)) {
+    if (v->mapping && v->got < size && map_more(w, v))
         *final = v->got == size;
-        if (*final && fstat(v->file->source, &now))
-            return fail_source(w, "fstat");
-        if (*final && now.st_size != v->file->status.st_size)
-            return fail(w, GRAFT_TREE_CHANGED, "mmap", 0);
-    } else if (read_more(w, v, final)) {
+    else if (read_more(w, v, final))
         return -1;
-    }
     w->effort += v->got - before;
     return 0;
 }
 
-int window_writable(walk *w, window *v)
+int window_whole(walk *w, const window *v)
 {
-    if (!v->map || v->writable)
+    struct stat now;
+    if (!v->mapped)
         return 0;
-    if (mprotect(v->map, v->mapped, PROT_READ | PROT_WRITE))
-        return fail_source(w, "mprotect");
-    v->writable = 1;
+    if (mapping_broken(v->mapping))
+        return fail(w, GRAFT_TREE_CHANGED, "mmap", 0);
+    if (v->got < (uint64_t)v->file->status.st_size)
+        return 0;
+    if (fstat(v->file->source, &now)) /* where no page was gone, bytes may be there no more */
+        return fail_source(w, "fstat");
+    if (now.st_size != v->file->status.st_size)
+        return fail(w, GRAFT_TREE_CHANGED, "mmap", 0);
     return 0;
-}
-
-int window_broken(walk *w, const window *v)
-{
-    return v->mapping && mapping_broken(v->mapping) ? fail(w, GRAFT_TREE_CHANGED, "mmap", 0) : 0;
 }
 
 void window_drop(walk *w, window *v, size_t count, size_t changed)
 {
     memmove(w->buffer, v->bytes + count, v->length - count);
-    if (v->map)
+    if (v->mapped)
         mapping_unmap(v->mapping);
-    v->map = NULL;
+    v->mapped = 0;
     v->bytes = w->buffer;
     v->length -= count;
     v->base += count;

@@ -6,18 +6,15 @@
 
 typedef struct mapping mapping;
 
-/* begin with window_open */
 typedef struct {
     file *file;
-    uint8_t *bytes; /* in hand; window_writable before they are changed */
+    uint8_t *bytes; /* in hand; may be changed, without effect on the file */
     size_t length;
-    uint64_t base; /* the offset of bytes[0] in the file */
-    uint64_t got;  /* the offset after the last one: bytes had so far */
-    size_t changed; /* as many of the first bytes may not be as in the file */
+    size_t changed; /* as many of the first ones may not be as in the file */
+    uint64_t base;  /* the offset of bytes[0] in the file */
+    uint64_t got;   /* the offset after the last one: bytes had so far */
     mapping *mapping; /* NULL: the file is read */
-    uint8_t *map; /* NULL: the bytes are in walk.buffer */
-    size_t mapped;
-    int writable;
+    int mapped;       /* the bytes are in the mapping, else in walk.buffer */
 } window;
 
 int window_open(walk *w, window *v, file *f);
@@ -25,10 +22,9 @@ int window_open(walk *w, window *v, file *f);
 /* Adds the bytes that follow; *final says that they are the last ones. */
 int window_more(walk *w, window *v, int *final);
 
-int window_writable(walk *w, window *v);
-
-/* Whether bytes in hand were not there any more: the file was cut short while it was mapped. */
-int window_broken(walk *w, const window *v);
+/* To be called when the bytes in hand have been used: fails if they were no longer there, for the
+ * file was cut short while it was mapped, and at the end if it has grown. */
+int window_whole(walk *w, const window *v);
 
 /* Lets the first bytes go. Of those that stay, `changed` at the front were changed. */
 void window_drop(walk *w, window *v, size_t count, size_t changed);

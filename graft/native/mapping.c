@@ -115,7 +115,7 @@ void mapping_unmap(mapping *m)
 uint8_t *mapping_map(mapping *m, int file, uint64_t offset, size_t length)
 {
     mapping_unmap(m);
-    void *map = mmap(NULL, length, PROT_READ, MAP_PRIVATE | MAP_POPULATE, file, (off_t)offset);
+    void *map = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, (off_t)offset);
     if (map == MAP_FAILED)
         return NULL;
     atomic_store(&m->begin, (uintptr_t)map);

@@ -16,7 +16,7 @@ mapping *mapping_begin(void); /* NULL: too many at once; then files are to be re
 void mapping_end(mapping *m);
 
 /* Maps [offset, offset + length) of a file, the offset a page's multiple, instead of what was mapped
- * before, to be read; mprotect makes it writable, without effect on the file. NULL: errno. */
+ * before. May be written to, without effect on the file. NULL: errno. */
 uint8_t *mapping_map(mapping *m, int file, uint64_t offset, size_t length);
 void mapping_unmap(mapping *m);
 

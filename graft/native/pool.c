@@ -14,6 +14,7 @@
 
 #define OPEN_NODES 64 /* directories held open at once, each with its target's: one that is listed
                        * while there are so many is walked in order, by one thread */
+#define MOST_THREADS 8 /* each may hold some 36 more descriptors open; memory is busy sooner */
 #define TASK_ENTRIES 16 /* entries of a task, unless they are directories */
 #define THREAD_ENTRIES 64 /* entries that wait, for which starting a thread pays */
 #define IDLE 50000000 /* ns between two looks of an idle thread for signals */
@@ -99,7 +100,7 @@ static void give_up(walk *w)
 
 static void *help(void *argument);
 
-/* Called with the lock held. Signals are for the threads of the caller. */
+/* Called with the lock held. Signals are for the threads of the caller, which know what to do. */
 static void start_thread(pool *p)
 {
     sigset_t all, before;
@@ -341,7 +342,8 @@ static int gather(walk *w, pool *p)
 
 int pool_walk(walk *w, const place *from, const place *to)
 {
-    pool p = {.first = w, .limit = w->job->threads - 1, .link = w->link};
+    size_t threads = w->job->threads < MOST_THREADS ? w->job->threads : MOST_THREADS;
+    pool p = {.first = w, .limit = threads - 1, .link = w->link};
     p.workers = calloc(p.limit, sizeof *p.workers);
     if (!p.workers)
         return fail_memory(w);

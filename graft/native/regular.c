@@ -30,7 +30,7 @@ static int write_window(walk *w, file *f, const window *v, size_t begin, size_t 
 {
     if (f->target < 0 || !write_all(w, f->target, v->bytes + begin, end - begin))
         return 0;
-    if (v->map && w->report->error == GRAFT_TREE_SYSTEM && w->report->code == EFAULT)
+    if (v->mapped && w->report->error == GRAFT_TREE_SYSTEM && w->report->code == EFAULT)
         return fail(w, GRAFT_TREE_CHANGED, "write", 0);
     return -1;
 }
@@ -52,8 +52,6 @@ static int stream_windows(walk *w, file *f, window *v, const graft_table *table)
                 if (f->to && f->target < 0 &&
                     (create(w, f) || copy_bytes(w, f->source, f->target, v->base + settled)))
                     return -1;
-                if (window_writable(w, v))
-                    return -1;
                 graft_apply(table, v->bytes + settled, w->hits.items, w->hits.count);
             }
         }
@@ -63,10 +61,10 @@ static int stream_windows(walk *w, file *f, window *v, const graft_table *table)
                 return -1;
             next = cut;
         }
-        if (window_broken(w, v) || nar_contents(w, v->bytes + settled, end - settled) ||
-            write_window(w, f, v, settled, end) || window_broken(w, v) || worked(w, 0))
+        if (nar_contents(w, v->bytes + settled, end - settled) ||
+            write_window(w, f, v, settled, end) || window_whole(w, v) || worked(w, 0))
             return -1;
-        f->whole = final && v->base == 0 && !v->map;
+        f->whole = final && v->base == 0 && !v->mapped;
         settled = end - next;
         if (!final)
             window_drop(w, v, next, settled);

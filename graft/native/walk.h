@@ -204,7 +204,7 @@ void directory_free(directory *d);
 int levels_walk(walk *w, const place *from, const place *to);
 void levels_free(walk *w);
 
-/* The same in any order, with the help of job->threads - 1 more threads. */
+/* The same in any order, by up to job->threads threads. */
 int pool_walk(walk *w, const place *from, const place *to);
 
 /* Whether the entry in hand need not be walked any more, for one before it has failed. */

@@ -15,9 +15,10 @@ from graft.errors import KernelError
 WINDOW: Final = 131_072
 """Bytes read at a time: what was read is still in the cache when it is searched and hashed."""
 
-MAP_WINDOW: Final = 4_194_304
-"""Bytes mapped at a time."""
+MAP_WINDOW = 4_194_304
+"""Bytes mapped at a time: enough for the kernel to map large pages whole; more gain nothing."""
 
+PAYS: Final = 524_288  # bytes of a file whose mapping costs less than copying what is in it
 NEVER: Final = (1 << 64) - 1
 
 
@@ -29,7 +30,7 @@ def _demanded() -> int:
             f"GRAFT_IO is '{demand}', but there are only 'mmap' and 'pread'", demanded=demand
         )
     if demand != "mmap":
-        return NEVER
+        return NEVER if demand else PAYS
     if kernel.native is None:
         raise KernelError(
             "GRAFT_IO demands mmap, which the reference kernel cannot: install graft where there"

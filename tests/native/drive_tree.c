@@ -52,7 +52,6 @@ WRAP(ssize_t, pread64, -1, (int file, void *bytes, size_t size, int64_t at),
 WRAP(void *, mmap64, (void *)-1,
      (void *at, size_t size, int protection, int flags, int file, int64_t offset),
      (at, size, protection, flags, file, offset))
-WRAP(int, mprotect, -1, (void *at, size_t size, int protection), (at, size, protection))
 WRAP(int, pthread_create, EAGAIN,
      (pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument),
      (thread, attributes, run, argument))
