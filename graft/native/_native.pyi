@@ -40,15 +40,17 @@ def walk(
     window: int,
     map_window: int,
     map_from: int,
+    threads_map_from: int,
     threads: int,
 ) -> tuple[tuple[int, ...], bytes, list[tuple[bytes, int, int, int, int]]]:
-    """The result and the arguments are those of graft.tree.walk.walk_tree, and three more.
+    """The result and the arguments are those of graft.tree.walk.walk_tree, and four more.
 
     Whatever they are, the result is the same.
 
     Args:
         map_window: bytes mapped at a time; rounded up to pages.
         map_from: files of this size and more are mapped, not read.
+        threads_map_from: the same where several threads walk.
         threads: that walk; with a sink it is one.
     """
 

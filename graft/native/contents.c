@@ -18,8 +18,13 @@ int window_open(walk *w, window *v, file *f)
                                 2 * (w->wanted ? graft_table_span(w->wanted) : 0)))
         return -1;
     v->bytes = w->buffer;
-    if (size && size >= job->map_from)
-        v->mapping = mapping_begin();
+    if (size && size >= (w->pool ? job->threads_map_from : job->map_from)) {
+        if (!w->mapping)
+            w->mapping = mapping_begin();
+        v->mapping = w->mapping;
+        if (v->mapping)
+            mapping_renew(v->mapping);
+    }
     return 0;
 }
 
@@ -103,7 +108,7 @@ void window_drop(walk *w, window *v, size_t count, size_t changed)
 
 void window_close(window *v)
 {
-    if (v->mapping)
-        mapping_end(v->mapping);
-    v->mapping = NULL;
+    if (v->mapped)
+        mapping_unmap(v->mapping);
+    v->mapped = 0;
 }

@@ -4,8 +4,6 @@
 
 #include "walk.h"
 
-typedef struct mapping mapping;
-
 typedef struct {
     file *file;
     uint8_t *bytes; /* in hand; may be changed, without effect on the file */

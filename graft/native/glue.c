@@ -142,24 +142,25 @@ static int table_argument(PyObject *object, const graft_table **table)
 
 PyDoc_STRVAR(walk_doc,
              "walk(source, target, *, table, wanted, sink, report, links, reflinks, owner, group,\n"
-             "     window, map_window, map_from, threads)\n--\n\n"
+             "     window, map_window, map_from, threads_map_from,\n"
+             "     threads)\n--\n\n"
              "Walk, copy, patch, dump and search one tree; see _native.pyi.");
 
 static PyObject *walk(PyObject *module, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"source", "target",   "table",    "wanted", "sink",
                             "report", "links",    "reflinks", "owner",  "group",
-                            "window", "map_window", "map_from", "threads", NULL};
+                            "window", "map_window", "map_from", "threads_map_from", "threads", NULL};
     const char *source;
     PyObject *target, *table, *wanted, *python_sink;
     int report_found, links, reflinks;
     long long owner, group;
-    unsigned long long map_from;
+    unsigned long long map_from, threads_map_from;
     Py_ssize_t window, map_window, threads;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "yO$OOOpppLLnnKn:walk", names, &source, &target,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "yO$OOOpppLLnnKKn:walk", names, &source, &target,
                                      &table, &wanted, &python_sink, &report_found, &links,
                                      &reflinks, &owner, &group, &window, &map_window, &map_from,
-                                     &threads))
+                                     &threads_map_from, &threads))
         return NULL;
     if (window < 1 || map_window < 1 || threads < 1) {
         PyErr_SetString(PyExc_ValueError, "windows must be of a byte or more, threads one or more");
@@ -179,6 +180,7 @@ static PyObject *walk(PyObject *module, PyObject *args, PyObject *kwargs)
         .window = (size_t)window,
         .map_window = (size_t)map_window,
         .map_from = map_from,
+        .threads_map_from = threads_map_from,
         .threads = (size_t)threads,
     };
     if (target != Py_None) {

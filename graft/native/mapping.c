@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define SLOTS 64 /* files mapped at once: threads, as a rule */
+#define SLOTS 64 /* threads that map files at once */
 
 /* The handler looks into all of them: whoever the bytes were handed to may be the one to fault. */
 struct mapping {
@@ -89,7 +89,6 @@ mapping *mapping_begin(void)
 {
     for (size_t i = 0; i < SLOTS; i++)
         if (!atomic_exchange(&slots[i].taken, 1)) {
-            atomic_store(&slots[i].broken, 0);
             watch();
             return &slots[i];
         }
@@ -102,6 +101,8 @@ void mapping_end(mapping *m)
     unwatch();
     atomic_store(&m->taken, 0);
 }
+
+void mapping_renew(mapping *m) { atomic_store(&m->broken, 0); }
 
 void mapping_unmap(mapping *m)
 {

@@ -1,8 +1,8 @@
 /* Mapped files that may be cut short by others while they are looked at.
  *
- * The kernel answers a look at a page that is gone with SIGBUS. While anything is mapped here that
- * signal is caught: the pages become zeros, and the mapping is marked as broken. A SIGBUS that is
- * not about one of these mappings goes to the handler that was there before.
+ * The kernel answers a look at a page that is gone with SIGBUS. Between mapping_begin and
+ * mapping_end that signal is caught: the pages become zeros, and the mapping is marked as broken. A
+ * SIGBUS that is not about one of these mappings goes to the handler that was there before.
  */
 #ifndef GRAFT_MAPPING_H
 #define GRAFT_MAPPING_H
@@ -12,8 +12,12 @@
 
 typedef struct mapping mapping;
 
-mapping *mapping_begin(void); /* NULL: too many at once; then files are to be read */
+/* For one file after the other. NULL: there are too many; then files are to be read. */
+mapping *mapping_begin(void);
 void mapping_end(mapping *m);
+
+/* Before each file: nothing is broken yet. */
+void mapping_renew(mapping *m);
 
 /* Maps [offset, offset + length) of a file, the offset a page's multiple, instead of what was mapped
  * before. May be written to, without effect on the file. NULL: errno. */

@@ -45,7 +45,8 @@ typedef struct {
     gid_t group;
     size_t window;             /* bytes read at a time, at least 1 */
     size_t map_window;         /* bytes mapped at a time, at least 1; rounded up to pages */
-    uint64_t map_from;         /* files of this size and more are mapped, not read */
+    uint64_t map_from;         /* files of this size and more are mapped, not read, */
+    uint64_t threads_map_from; /* and where threads walk together, of this one */
     size_t threads;            /* that walk, at least 1; with a sink it is one whatever this is */
     uint8_t *seen;             /* graft_table_count(wanted) bytes, set to 1 for each entry found */
 } graft_tree_job;

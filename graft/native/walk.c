@@ -106,6 +106,8 @@ void walk_begin(walk *w, const graft_tree_job *job, graft_tree_report *report)
 
 void walk_end(walk *w)
 {
+    if (w->mapping)
+        mapping_end(w->mapping);
     levels_free(w);
     free(w->old_path.bytes);
     free(w->new_path.bytes);

@@ -7,6 +7,7 @@
 
 #include <sys/stat.h>
 
+#include "mapping.h"
 #include "tree.h"
 
 typedef struct {
@@ -69,6 +70,7 @@ typedef struct {
     uint8_t *buffer, *batch, *listing, *spare;
     size_t batched;
     graft_hits hits;
+    mapping *mapping; /* NULL until a file is mapped */
     twins *twins; /* of all threads */
     pool *pool;   /* of all threads; NULL where there is only this one */
     int polls;    /* this is the thread that may call job->poll */

@@ -199,6 +199,7 @@ def _walk(
             kernel.native.walk,
             map_window=reading.MAP_WINDOW,
             map_from=reading.MAP_FROM,
+            threads_map_from=reading.THREADS_MAP_FROM,
             threads=jobs,
         )
     user, group = owner or _effective_owner()

@@ -18,27 +18,29 @@ WINDOW: Final = 131_072
 MAP_WINDOW = 4_194_304
 """Bytes mapped at a time: enough for the kernel to map large pages whole; more gain nothing."""
 
-PAYS: Final = 524_288  # bytes of a file whose mapping costs less than copying what is in it
 NEVER: Final = (1 << 64) - 1
+PAYS: Final = (524_288, NEVER)
+"""From how many bytes of a file on mapping costs less than copying what is in it: where one thread
+walks, and where several do, which each of them would stop to forget what one has unmapped."""
 
 
-def _demanded() -> int:
-    """The size from which on files are mapped; KernelError if the demand cannot be met."""
+def _demanded() -> tuple[int, int]:
+    """The sizes from which on files are mapped; KernelError if the demand cannot be met."""
     demand = os.environ.get("GRAFT_IO", "")
     if demand not in {"", "mmap", "pread"}:
         raise KernelError(
             f"GRAFT_IO is '{demand}', but there are only 'mmap' and 'pread'", demanded=demand
         )
     if demand != "mmap":
-        return NEVER if demand else PAYS
+        return (NEVER, NEVER) if demand else PAYS
     if kernel.native is None:
         raise KernelError(
             "GRAFT_IO demands mmap, which the reference kernel cannot: install graft where there"
             " is a C compiler, or unset GRAFT_IO",
             demanded=demand,
         )
-    return 0
+    return 0, 0
 
 
-MAP_FROM = _demanded()
-"""Files of this many bytes and more are mapped."""
+MAP_FROM, THREADS_MAP_FROM = _demanded()
+"""Files of this many bytes and more are mapped: by the one thread that walks, by several."""

@@ -157,6 +157,7 @@ int main(int count, char **arguments)
         .window = strtoul(arguments[3], NULL, 10),
         .map_window = strtoul(arguments[3], NULL, 10),
         .map_from = strcmp(arguments[5], "map") ? UINT64_MAX : 0,
+        .threads_map_from = strcmp(arguments[5], "map") ? UINT64_MAX : 0,
         .threads = strtoul(arguments[6], NULL, 10),
         .seen = seen,
     };
