@@ -79,16 +79,18 @@ def make_mixed(directory: Path, files: int = 32_586, size: int = 1_570_000_000) 
         made += plant(data, amounts.get(number, 0), wanted, random)
         target = place / f"{number % 32:02}-{os.path.basename(source)[:100]}"
         target.write_bytes(data)
-        target.chmod(0o555 if os.access(source, os.X_OK) else 0o444)
-        os.utime(target, ns=(_STORE_TIME, _STORE_TIME))
+        target.chmod(os.stat(source).st_mode & 0o777)
         written += len(data)
     make_canonical(directory)
     return Mixed(directory, files, written, len(planted), made)
 
 
 def make_canonical(directory: Path) -> None:
-    """Gives the directories of a tree the metadata of a store."""
-    for place, _, _ in os.walk(directory, topdown=False):
+    """Gives the files and directories of a tree the metadata of a store."""
+    for place, _, names in os.walk(directory, topdown=False):
+        for file in (os.path.join(place, name) for name in names):
+            os.chmod(file, 0o555 if os.stat(file).st_mode & 0o111 else 0o444)
+            os.utime(file, ns=(_STORE_TIME, _STORE_TIME))
         os.chmod(place, 0o555)
         os.utime(place, ns=(_STORE_TIME, _STORE_TIME))
 
@@ -155,9 +157,9 @@ def write_elf(file: Path, size: int, references: int, wanted: Sequence[Pair]) ->
             if left == before:
                 raise RuntimeError(f"there are no ELF files below {', '.join(_TOPS)}")
     with open(file, "r+b") as stream:
+        stride = size // max(1, references)
         for number in range(references):
             reference = f"/nix/store/{wanted[number % len(wanted)][0]}/lib".encode()
-            stride = size // references
             stream.seek(number * stride + random.randrange(stride - len(reference)))
             stream.write(reference)
     file.chmod(0o444)

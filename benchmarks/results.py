@@ -15,6 +15,7 @@ def tables(report: Report) -> str:
     return "\n".join(
         [
             *(f"\n{_table(table)}" for table in report.tables),
+            *(f"\n{_curve(curve)}" for curve in report.curves),
             *(f"\nnote: {note}" for note in report.notes),
             *(["", _targets(report.targets)] if report.targets else []),
         ]
@@ -32,6 +33,14 @@ def _table(table: Table) -> str:
         f" {max(figure.values):10.3f} {len(figure.values):5} {table.ratio(figure.name):8.2f}"
         for figure in table.figures
     ]
+    return "\n".join(lines)
+
+
+def _curve(curve: Curve) -> str:
+    lines = [f"{curve.title} [s]"]
+    for name, points in curve.lines.items():
+        told = ", ".join(f"{x:g}: {seconds:.4f}" for x, seconds in points)
+        lines.append(f"{name}, by {curve.x_label}: {told}")
     return "\n".join(lines)
 
 
