@@ -52,6 +52,13 @@ class Mixed:
     planted_files: int
     references: int
 
+    def regular_files(self) -> list[str]:
+        """All of them, in the order of their names."""
+        found = [
+            os.path.join(top, name) for top, _, names in os.walk(self.directory) for name in names
+        ]
+        return sorted(found)
+
     def __str__(self) -> str:
         return (
             f"{self.files} files, {self.size / 1e9:.2f} GB, {self.references} references in"

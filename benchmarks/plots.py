@@ -12,8 +12,9 @@ from . import results
 from .measure import Curve, Table
 
 _BAR = 0.28  # inches
+_DRAWN = {"scan", "worst", "trees", "job"}
 _OURS, _OTHERS = "#1f6f8b", "#b8b8b8"
-_SETTINGS = {"svg.hashsalt": "graft", "svg.fonttype": "none", "font.size": 9}
+_SETTINGS: dict[Any, Any] = {"svg.hashsalt": "graft", "svg.fonttype": "none", "font.size": 9}
 
 
 def draw(directory: Path) -> list[Path]:
@@ -25,7 +26,7 @@ def draw(directory: Path) -> list[Path]:
             report, _ = results.load(file)
             curves += report.curves
             bars = [table for table in report.tables if table.unit in {"s", "GB/s"}]
-            if bars:
+            if bars and report.suite in _DRAWN:
                 made.append(_save(_bars(bars), directory / f"{report.suite}.svg"))
         if curves:
             made.append(_save(_growth(curves), directory / "growth.svg"))
@@ -46,7 +47,7 @@ def _bars(tables: list[Table]) -> Canvas:
         values = [figure.median for figure in table.figures]
         least = [f.median - min(f.values) for f in table.figures]
         most = [max(f.values) - f.median for f in table.figures]
-        ours = ["graft" in name or name.endswith("hashes") and "-" not in name for name in names]
+        ours = [name.startswith("graft") or name[0].isdigit() for name in names]
         plot.barh(
             names,
             values,

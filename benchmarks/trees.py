@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -13,11 +14,13 @@ from graft.tree import read_tree, remove_tree
 from .addressed import make_content_addressed
 from .bench import ROOT, Bench, graft_command, have, piped, quietly
 from .breakdown import profile, system_calls
+from .compiled import compile_hash_files
 from .corpora import Mixed, make_mixed, pairs, write_elf, write_map
 from .measure import Figure, Report, Table, Target, Way, in_turn
 
 LINKS = "cp -al (links only)"
 COPY = "cp -a"
+READ = "only reading every file, in C"
 START_UP = "start-up: graft rewrite --help"
 COUNTS = (1, 10, 100, 1000)
 PIPELINE_RUNS = {10: 3, 100: 1}
@@ -105,7 +108,11 @@ def _ways(bench: Bench, mixed: Mixed, checks: _Checks) -> list[Way]:
 
         return Way(name, run, after=after, most_runs=most_runs)
 
+    reader = compile_hash_files(bench.disk)
+    listed = b"".join(os.fsencode(file) + b"\0" for file in mixed.regular_files())
     ways = [
+        Way(START_UP, partial(quietly, graft_command("rewrite", "--help"))),
+        Way(READ, partial(quietly, [reader, "1", "read"], listed)),
         way(LINKS, 0, partial(quietly, ["cp", "-al", source, made])),
         way(COPY, 0, partial(quietly, ["cp", "-a", "--reflink=never", source, made])),
         way(
