@@ -73,8 +73,9 @@ def make_mixed(directory: Path, files: int = 32_586, size: int = 1_570_000_000) 
     hosts = [n for n, (_, length) in enumerate(chosen) if length >= 2 * _SLOT]
     planted = random.sample(hosts, round(0.195 * files))
     amounts = dict.fromkeys(planted, 1)
-    references = round(0.28 * files)
-    for number in random.choices(planted, k=references - len(planted)):
+    roomy = [number for number in planted if chosen[number][1] >= 64 * _SLOT]
+    references = round(0.2797 * files)
+    for number in random.choices(roomy, k=references - len(planted)):
         amounts[number] += 1
     written = made = 0
     wanted = pairs(PLANTED_PAIRS)

@@ -17,6 +17,7 @@ from graft.tree import remove_tree
 from tests.debpkgs import Built, large, missing_tools, small
 
 from .bench import Bench, fresh, graft_command, have, piped, processors, quietly
+from .breakdown import profile
 from .compiled import compile_hash_files
 from .measure import Report, Table, Target, Way, in_turn
 from .replica import Replica
@@ -45,6 +46,11 @@ def run(bench: Bench) -> Report:
     )
     report.tables.append(_in_memory(bench, replica, rewritten))
     report.targets += _targets(report.tables[0])
+    replica.reset()
+    command = replica.command("apply", "--prove", "rewritten")
+    title = f"Where the time of {applying('rewritten')} goes"
+    shares = profile(bench, title, command, replica.reset)
+    report.tables += [shares] if shares else []
     report.notes.append(_bytes_of_shared_paths(bench, replica, set(rewritten)))
     remove_tree(bench.memory / "replica")
     if not bench.quick:
@@ -179,7 +185,6 @@ def _bytes_of_shared_paths(bench: Bench, replica: Replica, rewritten: set[str]) 
     """Whether planning and writing read a byte of a path that stays as it is; by strace."""
     if not have("strace"):
         return "no strace, so nobody looked which files were read"
-    replica.reset()
     trace = bench.disk / "trace"
     traced = "trace=read,readv,pread64,mmap,copy_file_range,sendfile,ioctl"
     strace = ["strace", "-f", "-y", "-qq", "-s", "0", "-e", traced, "-o", str(trace)]

@@ -16,8 +16,8 @@ from .compiled import compiler
 def machine() -> dict[str, str]:
     """The machine and the programs, each with its version; no name of a host."""
     found = {
-        "processor": f"{_of('/proc/cpuinfo', 'model name')}, {processors()} usable",
-        "memory": f"{int(_of('/proc/meminfo', 'MemTotal').split()[0]) / 2**20:.0f} GiB",
+        "processor": f"{proc_value('/proc/cpuinfo', 'model name')}, {processors()} usable",
+        "memory": f"{int(proc_value('/proc/meminfo', 'MemTotal').split()[0]) / 2**20:.0f} GiB",
         "kernel": f"Linux {platform.release()}",
         "python": platform.python_version(),
         "graft's kernel": NAME,
@@ -30,7 +30,8 @@ def machine() -> dict[str, str]:
     return found
 
 
-def _of(file: str, key: str) -> str:
+def proc_value(file: str, key: str) -> str:
+    """What a file of /proc says of a key; else only the architecture is known."""
     text = Path(file).read_text(encoding="utf-8", errors="replace")
     match = re.search(rf"^{key}\s*:\s*(.*)$", text, re.MULTILINE)
     return match[1].strip() if match else os.uname().machine

@@ -67,17 +67,19 @@ def _bars(tables: list[Table]) -> Canvas:
 def _growth(curves: list[Curve]) -> Canvas:
     rows = (len(curves) + 1) // 2
     canvas = Canvas(figsize=(7.5, 2.6 * rows), layout="constrained")
-    plots = canvas.subplots(rows, 2, squeeze=False).flat
+    plots = list(canvas.subplots(rows, 2, squeeze=False).flat)
+    for unused in plots[len(curves) :]:
+        unused.set_axis_off()
     for plot, curve in zip(plots, curves, strict=False):
         for name, points in curve.lines.items():
             plot.loglog(*zip(*points, strict=True), marker="o", markersize=3, label=name)
+        least, most = plot.get_ylim()
+        plot.set_ylim(min(least, most / 30), most)  # what is flat shall look flat
         plot.set_title(curve.title, loc="left", fontsize=9)
         plot.set_xlabel(curve.x_label)
         plot.set_ylabel("s")
         plot.legend(frameon=False)
         _clean(plot)
-    for plot in list(plots):
-        plot.set_axis_off()
     return canvas
 
 

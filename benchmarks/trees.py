@@ -23,7 +23,7 @@ COPY = "cp -a"
 READ = "only reading every file, in C"
 START_UP = "start-up: graft rewrite --help"
 COUNTS = (1, 10, 100, 1000)
-PIPELINE_RUNS = {10: 3, 100: 1}
+PIPELINE_RUNS = {10: 2, 100: 1}
 REFERENCES = 1000
 
 
@@ -43,7 +43,7 @@ def run(bench: Bench) -> Report:
     report.notes.append(checks.confirmed())
     clean = partial(remove_tree, bench.memory / "made")
     command = _graft(bench, mixed, 10)
-    shares = profile(bench, f"Where the time of {graft(10)}, goes", command, clean)
+    shares = profile(bench, f"Where the time of {graft(10)} goes", command, clean)
     report.tables += [shares] if shares else []
     report.notes.append(system_calls(bench, command, mixed.files, clean))
     remove_tree(mixed.directory)
