@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("suites", nargs="*", metavar="SUITE")
     parser.add_argument("--runs", type=int, default=5, help="of each way; medians are told")
     parser.add_argument("--quick", action="store_true", help="small, to see that it works")
-    parser.add_argument("--output", type=Path, default=ROOT / "build" / "benchmarks")
+    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results")
     parser.add_argument("--work-dir", type=Path, help="instead of /dev/shm")
     parser.add_argument("--disk-dir", type=Path, default=Path("/var/tmp"))
     return parser

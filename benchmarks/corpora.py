@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from random import Random
 
@@ -115,7 +116,7 @@ def plant(data: bytearray, count: int, wanted: Sequence[Pair], random: Random) -
 
 def _choose(random: Random, files: int, size: int) -> list[tuple[str, int]]:
     """Some files of the machine: half of them below the median, and altogether of that size."""
-    found = list(_regular_files())
+    found = _regular_files()
     small = [one for one in found if one[1] <= _MEDIAN]
     large = [one for one in found if one[1] > _MEDIAN]
     half = files // 2
@@ -140,16 +141,19 @@ def _choose(random: Random, files: int, size: int) -> list[tuple[str, int]]:
     return chosen
 
 
-def _regular_files() -> Iterator[tuple[str, int]]:
+@cache
+def _regular_files() -> list[tuple[str, int]]:
+    """The machine's files that are used, and their sizes, in a fixed order."""
+    found = []
     for top in _TOPS:
         for directory, subdirectories, names in os.walk(top):
             subdirectories.sort()
-            for name in sorted(names):
-                file = os.path.join(directory, name)
+            for file in (os.path.join(directory, name) for name in sorted(names)):
                 known = os.lstat(file)
                 readable = stat.S_ISREG(known.st_mode) and os.access(file, os.R_OK)
                 if readable and 0 < known.st_size < 1 << 28:
-                    yield file, known.st_size
+                    found.append((file, known.st_size))
+    return found
 
 
 def write_elf(file: Path, size: int, references: int, wanted: Sequence[Pair]) -> Path:

@@ -58,6 +58,7 @@ def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
     assert report.tables[0].ratio("y") == 2.0
 
 
+@pytest.mark.slow
 def test_the_same_figures_give_the_same_drawings(tmp_path: Path) -> None:
     plots = pytest.importorskip("benchmarks.plots", exc_type=ImportError)
     table = Table("title", "s", (Figure("x", (1.5, 2.5)), Figure("graft", (4.0,))), "x")
