@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from operator import truediv
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,14 @@ class Table:
     def median(self, name: str) -> float:
         return self[name].median
 
+    def per_run(self, combine: Callable[..., float], *names: str) -> float:
+        """The median, over the runs that have all of them, of something made of several figures."""
+        runs = zip(*(self[name].values for name in names), strict=False)
+        return statistics.median(combine(*values) for values in runs)
+
     def ratio(self, name: str, to: str | None = None) -> float:
-        """How many times the baseline's, or another's, median."""
-        return self.median(name) / self.median(to or self.baseline)
+        """How many times the baseline, or another, in the same run."""
+        return self.per_run(truediv, name, to or self.baseline)
 
 
 @dataclass(frozen=True)

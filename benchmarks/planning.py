@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import closing
 from functools import partial
+from operator import sub
 from pathlib import Path
 from random import Random
 
@@ -52,7 +53,7 @@ assert plan.new_roots[StorePath(root)] != root
 def run(bench: Bench) -> Report:
     report = Report("planning")
     report.tables.append(_start_up(bench))
-    added = report.tables[0].median(VERSION) - report.tables[0].median(PYTHON)
+    added = report.tables[0].per_run(sub, VERSION, PYTHON)
     report.targets.append(Target("graft --version, milliseconds beyond Python's start", added, 100))
     if not have("apt-get"):
         report.notes.append("left out, for only apt has the index of Debian's packages")
@@ -112,10 +113,10 @@ def _plan_all(bench: Bench, report: Report, packages: dict[str, Package], edges:
     memory = Table("Memory at the peak", "MB", found, IMPORTS)
     report.tables += [table, memory]
     report.notes.append(f"{wanted} is replaced; {_dependents(edges, wanted)} packages lead to it")
-    seconds = table.median(largest) - table.median(IMPORTS)
+    seconds = table.per_run(sub, largest, IMPORTS)
     report.targets.append(Target(f"{largest}, seconds beyond start-up", seconds, 4))
     report.targets.append(Target(f"{largest}, MB of memory", memory.median(largest), 500))
-    points = [(float(n), table.median(name) - table.median(IMPORTS)) for name, n in counts.items()]
+    points = [(float(n), table.per_run(sub, name, IMPORTS)) for name, n in counts.items()]
     report.curves.append(Curve("Planning", "paths in the closure", {"planning": points}))
 
 
