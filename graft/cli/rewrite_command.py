@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Callable, Iterable
-from typing import BinaryIO
+from collections.abc import Iterable
+from contextlib import suppress
+from fcntl import F_SETPIPE_SZ, fcntl
+from typing import Final
 
 import click
 
@@ -17,6 +20,10 @@ from graft.formats.store_path import HASH_PART_LENGTH, StorePath
 from graft.kernel import Table
 from graft.plan import parse_replacements
 from graft.tree import FileCounts, TreeReport, copy_tree
+from graft.window import Window
+
+_STDIN, _STDOUT = 0, 1
+_PIPE_SIZE: Final = 1_048_576  # what anyone may have, unless the administrator says otherwise
 
 
 @click.command(
@@ -71,35 +78,33 @@ def command(
         report = copy_tree(source, target, table)
         size = report.nar_size
     else:
-        report = _filter(sys.stdin.buffer, sys.stdout.buffer, table, raw=raw)
+        report = _filter(table, raw=raw)
         size = report.size
     if stats:
         print(json.dumps(_document(report, size)), file=sys.stderr)
     return 0
 
 
-def _filter(source: BinaryIO, target: BinaryIO, table: Table, *, raw: bool) -> StreamReport:
-    begin = source.read(len(nar.MAGIC))
-    rewrite = rewrite_stream if raw or begin != nar.MAGIC else rewrite_archive
-    report = rewrite(_after(begin, source), target.write, table)
-    target.flush()
-    return report
+def _filter(table: Table, *, raw: bool) -> StreamReport:
+    for descriptor in (_STDIN, _STDOUT):
+        # What is no pipe has no such size, and few may be large ones.
+        with suppress(OSError):
+            fcntl(descriptor, F_SETPIPE_SZ, _PIPE_SIZE)
+
+    window = Window(_read, _write)
+    window.holds(len(nar.MAGIC))
+    if raw or not window.buffer.startswith(nar.MAGIC):
+        return rewrite_stream(window, table)
+    return rewrite_archive(window, table)
 
 
-def _after(begin: bytes, stream: BinaryIO) -> Callable[[int], bytes]:
-    """Reads what was read already, and then the rest."""
-    waiting = [begin]
+def _read(buffer: memoryview) -> int:
+    return os.readv(_STDIN, [buffer])
 
-    def read(size: int) -> bytes:
-        if not waiting:
-            return stream.read(size)
-        piece = waiting.pop()
-        if len(piece) > size:
-            waiting.append(piece[size:])
-            return piece[:size]
-        return piece or stream.read(size)
 
-    return read
+def _write(data: memoryview) -> None:
+    while data:
+        data = data[os.write(_STDOUT, data) :]
 
 
 def _split(argument: str) -> tuple[str, str]:
