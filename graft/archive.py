@@ -8,7 +8,6 @@ from graft.errors import NarOrderError
 from graft.formats.nar_reader import (
     Contents,
     Directory,
-    DirectoryEnd,
     Entry,
     Regular,
     Symlink,
@@ -58,10 +57,11 @@ class StreamReport:
 def rewrite_stream(window: Window, table: Table) -> StreamReport:
     """Rewrites a stream of any bytes, from where the window is to its end."""
     report = StreamReport()
-    final = False
-    while not final:
-        final = not window.move()
-        window.at += report.rewrite(table, window.view[: window.end], final=final)
+    while True:
+        window.at += report.rewrite(table, window.view[window.at : window.end], final=False)
+        if not window.move():
+            break
+    window.at += report.rewrite(table, window.view[: window.end], final=True)
     window.pass_on()
     report.size = window.position
     return report
@@ -82,36 +82,36 @@ def rewrite_archive(window: Window, table: Table) -> StreamReport:
     last_names: list[bytes] = []  # of each open directory, the entry passed last
     before = 0  # references, when the file began
     for event in read_archive(window):
-        match event:
-            case Contents(data, final, _):
-                event.taken = report.rewrite(table, data, final=final)
-                if final and report.references > before:
-                    report.patched += 1
-                elif final:
-                    report.copied += 1
-            case Regular():
-                before = report.references
-            case Entry(name):
-                report.rewrite(table, name, final=True)
-                _check_order(new_name := bytes(name), last_names[-1])
-                last_names[-1] = new_name
-            case Symlink(target):
-                report.rewrite(table, target, final=True)
-            case Directory():
-                last_names.append(b"")
-            case DirectoryEnd():
-                last_names.pop()
+        if isinstance(event, Contents):
+            event.taken = report.rewrite(table, event.data, final=event.final)
+            if event.final and report.references > before:
+                report.patched += 1
+            elif event.final:
+                report.copied += 1
+        elif isinstance(event, Regular):
+            before = report.references
+        elif isinstance(event, Entry):
+            report.rewrite(table, event.name, final=True)
+            new_name = bytes(event.name)
+            if new_name <= last_names[-1]:
+                raise _disorder(new_name, last_names[-1])
+            last_names[-1] = new_name
+        elif isinstance(event, Symlink):
+            report.rewrite(table, event.target, final=True)
+        elif isinstance(event, Directory):
+            last_names.append(b"")
+        else:
+            last_names.pop()
     window.pass_on()
     report.size = window.position
     return report
 
 
-def _check_order(name: bytes, last: bytes) -> None:
-    if name <= last:
-        shown = name.decode("utf-8", "backslashreplace")
-        raise NarOrderError(
-            f"the entry '{shown}' would no longer come after "
-            f"'{last.decode('utf-8', 'backslashreplace')}': a stream cannot be sorted; rewrite "
-            "the unpacked tree",
-            name=shown,
-        )
+def _disorder(name: bytes, last: bytes) -> NarOrderError:
+    shown = name.decode("utf-8", "backslashreplace")
+    return NarOrderError(
+        f"the entry '{shown}' would no longer come after "
+        f"'{last.decode('utf-8', 'backslashreplace')}': a stream cannot be sorted; rewrite "
+        "the unpacked tree",
+        name=shown,
+    )

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
-from fcntl import F_SETPIPE_SZ, fcntl
+from fcntl import F_GETPIPE_SZ, F_SETPIPE_SZ, fcntl
 from typing import Final
 
 import click
 
 from graft.archive import StreamReport, rewrite_archive, rewrite_stream
+from graft.cli.output import Bars
 from graft.cli.settings import Settings, common_options
 from graft.errors import BadFormatError, UsageError
 from graft.formats import nar
@@ -23,7 +25,7 @@ from graft.tree import FileCounts, TreeReport, copy_tree
 from graft.window import Window
 
 _STDIN, _STDOUT = 0, 1
-_PIPE_SIZE: Final = 1_048_576  # what anyone may have, unless the administrator says otherwise
+_PIPE_SIZE: Final = 1_048_576  # bytes: what anyone may have, unless the administrator says otherwise
 
 
 @click.command(
@@ -78,33 +80,43 @@ def command(
         report = copy_tree(source, target, table)
         size = report.nar_size
     else:
-        report = _filter(table, raw=raw)
+        report = _filter(settings, table, raw=raw)
         size = report.size
     if stats:
         print(json.dumps(_document(report, size)), file=sys.stderr)
     return 0
 
 
-def _filter(table: Table, *, raw: bool) -> StreamReport:
+def _filter(settings: Settings, table: Table, *, raw: bool) -> StreamReport:
+    """Rewrites from stdin to stdout, past their buffers: the window is one itself."""
     for descriptor in (_STDIN, _STDOUT):
-        # What is no pipe has no such size, and few may be large ones.
-        with suppress(OSError):
+        _enlarge(descriptor)
+    with Bars(settings)("rewrite", _size(_STDIN)) as update:
+
+        def write(data: memoryview) -> None:
+            update(len(data))
+            while data:
+                data = data[os.write(_STDOUT, data) :]
+
+        window = Window(lambda buffer: os.readv(_STDIN, [buffer]), write)
+        window.holds(len(nar.MAGIC))
+        if raw or not window.buffer.startswith(nar.MAGIC):
+            return rewrite_stream(window, table)
+        return rewrite_archive(window, table)
+
+
+def _enlarge(descriptor: int) -> None:
+    """Gives a pipe room for more than one write, so that its two ends wait for each other less."""
+    # Not every descriptor is a pipe, and a user may have only so much memory in pipes.
+    with suppress(OSError):
+        if fcntl(descriptor, F_GETPIPE_SZ) < _PIPE_SIZE:
             fcntl(descriptor, F_SETPIPE_SZ, _PIPE_SIZE)
 
-    window = Window(_read, _write)
-    window.holds(len(nar.MAGIC))
-    if raw or not window.buffer.startswith(nar.MAGIC):
-        return rewrite_stream(window, table)
-    return rewrite_archive(window, table)
 
-
-def _read(buffer: memoryview) -> int:
-    return os.readv(_STDIN, [buffer])
-
-
-def _write(data: memoryview) -> None:
-    while data:
-        data = data[os.write(_STDOUT, data) :]
+def _size(descriptor: int) -> int | None:
+    """The bytes of a file; None if that cannot be known."""
+    status = os.fstat(descriptor)
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 def _split(argument: str) -> tuple[str, str]:

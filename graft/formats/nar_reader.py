@@ -17,6 +17,7 @@ from graft.formats import nar
 from graft.window import Window
 
 _LONGEST_NAME: Final = 255  # NAME_MAX of every file system a store lies on
+_NO_NAMES: Final = frozenset({b"", b".", b".."})
 _LONGEST_TARGET: Final = 4095  # PATH_MAX without its NUL
 _LONGEST_WORD: Final = 16  # of the grammar's own strings
 
@@ -112,8 +113,6 @@ _LONGEST_CHOICE: Final = max(
     len(choice) for choices in (_TOP_OBJECTS, _ENTRY_OBJECTS, _AFTER_LEAF) for choice in choices
 )
 
-_PADDING: Final = tuple(nar.padding(length) for length in range(8))  # by the length modulo 8
-
 
 class _Reader:
     def __init__(self, window: Window) -> None:
@@ -136,11 +135,13 @@ class _Reader:
                         window.at += piece.taken
                         left -= piece.taken
                     if not window.move():
-                        missing = left - (window.end - window.at)
-                        raise self._error(f"the stream ends {missing} bytes before its file does")
+                        left -= window.end - window.at
+                        window.at = window.end
+                        raise self._error(f"the stream ends {left} bytes before its file does")
                 yield Contents(window.view[window.at : window.at + left], True, left)
                 window.at += left
-                self._padding(size)
+                if size % 8:
+                    self._padding(size)
             elif kind == _SYMLINK:
                 target = self._string(_LONGEST_TARGET)
                 self._check_target(bytes(target))
@@ -175,10 +176,12 @@ class _Reader:
         window = self._window
         if window.end - window.at < _LONGEST_CHOICE:
             window.holds(_LONGEST_CHOICE)  # or all that is left
-        for index, choice in enumerate(choices):
-            if window.buffer.startswith(choice, window.at, window.end):
-                window.at += len(choice)
-                return index
+        at = window.at
+        startswith = window.buffer.startswith
+        for choice in choices:
+            if startswith(choice, at, window.end):
+                window.at = at + len(choice)
+                return choices.index(choice)
         raise self._difference(choices)
 
     def _difference(self, choices: tuple[bytes, ...]) -> BadFormatError:
@@ -186,50 +189,56 @@ class _Reader:
         begin = b""
         while True:
             word = bytes(self._string(_LONGEST_WORD))
-            possible = [choice for choice in choices if choice.startswith(begin)]
-            begin += nar.encode_string(word)
-            if not any(choice.startswith(begin) for choice in possible):
-                at = len(begin) - len(nar.encode_string(word))
-                wanted = " or ".join(sorted({repr(_first_word(c[at:])) for c in possible}))
+            possible = [choice[len(begin) :] for choice in choices if choice.startswith(begin)]
+            encoded = nar.encode_string(word)
+            if not any(rest.startswith(encoded) for rest in possible):
+                wanted = " or ".join(sorted({repr(_first_word(rest)) for rest in possible}))
                 return self._error(f"{word!r} where {wanted} should stand")
-
-    def _need(self, size: int) -> None:
-        window = self._window
-        if window.end - window.at < size and not window.holds(size):
-            missing = size - (window.end - window.at)
-            window.at = window.end
-            raise self._error(f"the stream ends {missing} bytes too early")
+            begin += encoded
 
     def _number(self) -> int:
-        self._need(8)
         window = self._window
-        window.at += 8
-        return int.from_bytes(window.buffer[window.at - 8 : window.at], "little")
-
-    def _padding(self, size: int) -> None:
-        """Goes past what stands after a string of that size."""
-        padding = _PADDING[size % 8]
-        self._need(len(padding))
-        window = self._window
+        if not window.holds(8):
+            raise self._too_early(8)
         begin = window.at
-        window.at += len(padding)
-        if not window.buffer.startswith(padding, begin):
-            raise self._error("the padding is not zero")
+        window.at = begin + 8
+        return int.from_bytes(window.buffer[begin : begin + 8], "little")
 
     def _string(self, longest: int) -> memoryview:
+        window = self._window
+        if window.end - window.at < longest + 16:
+            window.holds(longest + 16)  # or all that is left: no view may outlive a move
         size = self._number()
         if size > longest:
             raise self._error(f"a string of {size} bytes where at most {longest} may stand")
-        padding = _PADDING[size % 8]
-        self._need(size + len(padding))
-        window = self._window
         begin = window.at
-        window.at += size
-        self._padding(size)
-        return window.view[begin : begin + size]
+        stop = begin + size
+        if stop + -size % 8 > window.end:
+            raise self._too_early(size + -size % 8)
+        window.at = stop
+        if size % 8:
+            self._padding(size)
+        return window.view[begin:stop]
+
+    def _padding(self, size: int) -> None:
+        """Goes past what stands after a string of that size."""
+        length = -size % 8
+        window = self._window
+        if not window.holds(length):
+            raise self._too_early(length)
+        begin = window.at
+        window.at = stop = begin + length
+        if any(window.buffer[begin:stop]):
+            raise self._error("the padding is not zero")
+
+    def _too_early(self, size: int) -> BadFormatError:
+        window = self._window
+        missing = size - (window.end - window.at)
+        window.at = window.end
+        return self._error(f"the stream ends {missing} bytes too early")
 
     def _check_name(self, name: bytes, last: bytes) -> None:
-        if name in {b"", b".", b".."} or b"/" in name or b"\0" in name:
+        if name in _NO_NAMES or b"/" in name or b"\0" in name:
             raise self._error(f"{name!r} is no name of a file")
         if name <= last:
             raise self._error(f"the entry {name!r} does not come after {last!r}")
