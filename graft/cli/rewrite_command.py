@@ -25,7 +25,9 @@ from graft.tree import FileCounts, TreeReport, copy_tree
 from graft.window import Window
 
 _STDIN, _STDOUT = 0, 1
-_PIPE_SIZE: Final = 1_048_576  # bytes: what anyone may have, unless the administrator says otherwise
+_PIPE_SIZE: Final = (
+    1_048_576  # bytes: what anyone may have, unless the administrator says otherwise
+)
 
 
 @click.command(

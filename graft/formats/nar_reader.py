@@ -36,14 +36,14 @@ class Contents:
 
     Attributes:
         data: the piece, in the window, until the next event.
-        final: the file ends with it.
         taken: how many bytes of it the caller is done with. If it is set to less than all, as it
             may be before the end of the file, the rest comes again, with more behind it.
+        final: the file ends with it.
     """
 
     data: memoryview
-    final: bool
     taken: int
+    final: bool = False
 
 
 @dataclass(slots=True)
@@ -130,7 +130,7 @@ class _Reader:
                 left = size
                 while left > (there := window.end - window.at):
                     if there:
-                        piece = Contents(window.view[window.at : window.end], False, there)
+                        piece = Contents(window.view[window.at : window.end], taken=there)
                         yield piece
                         window.at += piece.taken
                         left -= piece.taken
@@ -138,7 +138,7 @@ class _Reader:
                         left -= window.end - window.at
                         window.at = window.end
                         raise self._error(f"the stream ends {left} bytes before its file does")
-                yield Contents(window.view[window.at : window.at + left], True, left)
+                yield Contents(window.view[window.at : window.at + left], taken=left, final=True)
                 window.at += left
                 if size % 8:
                     self._padding(size)

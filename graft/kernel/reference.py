@@ -148,7 +148,7 @@ class Table:
         """
         with memoryview(data) as whole:
             if whole.readonly:
-                raise TypeError("the buffer cannot be written to")
+                raise BufferError("the buffer cannot be written to")
             result, hits, cut = self.rewrite(whole, final)
             with whole.cast("B") as view:
                 view[:cut] = result

@@ -167,15 +167,17 @@ static void end_search(search *s)
     PyBuffer_Release(&s->data);
 }
 
-/* `format` is that of the arguments. 0, and end_search is due; or -1 with an exception set, and it is
- * not. */
-static int begin_search(table_object *self, PyObject *args, PyObject *keywords, const char *format,
+/* `flags` say what the buffer must be. 0, and end_search is due; or -1 with an exception set, and it
+ * is not. */
+static int begin_search(table_object *self, PyObject *args, PyObject *keywords, int flags,
                         search *s)
 {
     static char *names[] = {"data", "final", NULL};
+    PyObject *data;
     int final = 1;
     memset(s, 0, sizeof *s);
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, format, names, &s->data, &final))
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|p", names, &data, &final) ||
+        PyObject_GetBuffer(data, &s->data, flags) < 0)
         return -1;
     size_t length = (size_t)s->data.len;
     PyThreadState *state = length > ALONE ? PyEval_SaveThread() : NULL;
@@ -194,7 +196,7 @@ static PyObject *find(PyObject *object, PyObject *args, PyObject *keywords)
 {
     table_object *self = (table_object *)object;
     search s;
-    if (begin_search(self, args, keywords, "y*|p", &s) < 0)
+    if (begin_search(self, args, keywords, PyBUF_SIMPLE, &s) < 0)
         return NULL;
     PyObject *hits = hit_list(self->hit, &s.hits);
     Py_ssize_t cut = (Py_ssize_t)s.cut;
@@ -224,7 +226,7 @@ static PyObject *rewrite(PyObject *object, PyObject *args, PyObject *keywords)
 {
     table_object *self = (table_object *)object;
     search s;
-    if (begin_search(self, args, keywords, "y*|p", &s) < 0)
+    if (begin_search(self, args, keywords, PyBUF_SIMPLE, &s) < 0)
         return NULL;
     PyObject *result = replaced(self, &s);
     PyObject *hits = result == NULL ? NULL : hit_list(self->hit, &s.hits);
@@ -244,7 +246,7 @@ static PyObject *rewrite_in_place(PyObject *object, PyObject *args, PyObject *ke
 {
     table_object *self = (table_object *)object;
     search s;
-    if (begin_search(self, args, keywords, "w*|p", &s) < 0)
+    if (begin_search(self, args, keywords, PyBUF_WRITABLE, &s) < 0)
         return NULL;
     Py_ssize_t references = 0, bare = 0, overlapped = 0, cut = (Py_ssize_t)s.cut;
     PyThreadState *state = s.hits.count > FEW ? PyEval_SaveThread() : NULL;
