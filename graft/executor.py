@@ -10,9 +10,8 @@ import os
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 
-import networkx as nx
-
 from graft.formats.store_path import StorePath
+from graft.graph import references_first
 from graft.kernel import Table
 from graft.plan import Alias, Plan, Rewrite
 from graft.references import WantedPaths
@@ -160,15 +159,10 @@ class _Executor:
             for path in valid
             if path not in broken and not os.path.lexists(self._target.tree(path))
         }
-        graph: nx.DiGraph[StorePath] = nx.DiGraph()
-        graph.add_nodes_from(path for path in self._work if path not in valid or path in broken)
-        graph.add_edges_from(
-            (path, reference)
-            for path in list(graph)
-            for reference in self._plan.new_references[path]
-            if reference in graph
+        waiting = {path for path in self._work if path not in valid or path in broken}
+        return references_first(
+            {path: self._plan.new_references[path] & waiting for path in waiting}
         )
-        return list(nx.lexicographical_topological_sort(graph))[::-1]
 
     def _make_one(self, path: StorePath, staging: str, check_inputs: bool) -> RewrittenObject:
         work = self._work[path]

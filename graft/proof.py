@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal
 
-import networkx as nx
-
-from graft.closure import reachable
 from graft.formats.store_path import StorePath
+from graft.graph import reachable
 from graft.plan import Plan
 from graft.references import Reference, WantedPaths
 from graft.store.api import PathInfo, Source
@@ -164,16 +162,11 @@ class _Acknowledged:
     """Which residual references the user wants, or has accepted."""
 
     def __init__(self, plan: Plan, allowed: Sequence[str]) -> None:
-        graph: nx.DiGraph[StorePath] = nx.DiGraph()
-        graph.add_nodes_from(plan.new_references)
-        graph.add_edges_from(
-            (path, reference)
-            for path, references in plan.new_references.items()
-            for reference in references
-        )
-        graph.remove_nodes_from(plan.cutoffs)
-        roots = [root for root in plan.new_roots.values() if root in graph]
-        self._reached_without_cutoff = reachable(graph, roots)
+        without_cutoffs = {
+            path: references - plan.cutoffs for path, references in plan.new_references.items()
+        }
+        roots = set(plan.new_roots.values()) - plan.cutoffs
+        self._reached_without_cutoff = reachable(without_cutoffs, roots)
         self._allowed = allowed
 
     def __call__(self, path: StorePath, file: bytes) -> bool:
