@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from graft.errors import InvalidPathError
 from graft.formats.store_path import StoreDir, StorePath
-from graft.graph import reachable
+from graft.graph import networkx_graph, reachable
 from graft.store.api import PathInfo, Store
 
 
@@ -97,7 +97,7 @@ class Closure:
         """
         import networkx as nx  # noqa: PLC0415 - late: slow to import
 
-        graph = nx.from_dict_of_lists(self.graph, create_using=nx.DiGraph)
+        graph = networkx_graph(self.graph)
         if every and root != path and path in graph:
             yield from nx.all_simple_paths(graph, root, path)
             return

@@ -147,7 +147,9 @@ class _Executor:
                 ) -> tuple[StorePath, RewrittenObject]:
                     return path, self._make_one(path, making.staging(path), check_inputs)
 
-                for path, made in self._workers.map(make_one, making.missing):
+                # The largest first: no thread is left alone with one at the end.
+                order = sorted(making.missing, key=self._nar_size, reverse=True)
+                for path, made in self._workers.map(make_one, order):
                     making.finish(self._info(path, made))
                     self._made[path] = made
 
@@ -163,6 +165,11 @@ class _Executor:
         return references_first(
             {path: self._plan.new_references[path] & waiting for path in waiting}
         )
+
+    def _nar_size(self, path: StorePath) -> int:
+        """Of the NAR a path is made from, in bytes; next to nothing for an alias."""
+        work = self._work[path]
+        return 0 if isinstance(work, Alias) else work.nar_size
 
     def _make_one(self, path: StorePath, staging: str, check_inputs: bool) -> RewrittenObject:
         work = self._work[path]

@@ -10,7 +10,10 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from heapq import heapify, heappop, heappush
 from itertools import chain
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 Node = TypeVar("Node", bound=str)
 
@@ -61,3 +64,13 @@ def references_first(graph: Mapping[Node, Collection[Node]]) -> list[Node]:
             if not unplaced[reference]:
                 heappush(ready, reference)
     return order[::-1]
+
+
+def networkx_graph(graph: Mapping[Node, Iterable[Node]]) -> nx.DiGraph[Node]:
+    """The same graph as networkx wants it."""
+    import networkx as nx  # noqa: PLC0415 - late: slow to import
+
+    made: nx.DiGraph[Node] = nx.DiGraph()
+    made.add_nodes_from(graph)
+    made.add_edges_from((node, other) for node, others in graph.items() for other in others)
+    return made

@@ -9,7 +9,7 @@ from typing import Self
 from graft.closure import Closure
 from graft.errors import PlanError, ReferenceCycleError
 from graft.formats.store_path import StoreDir, StorePath
-from graft.graph import reachable, references_first, turned
+from graft.graph import networkx_graph, reachable, references_first, turned
 from graft.plan.naming import alias_name, rewrite_name
 from graft.plan.replacements import (
     circular_replacements,
@@ -217,7 +217,7 @@ def _order_of_leading(
         return order
     import networkx as nx  # noqa: PLC0415 - late: slow to import, and circles are rare
 
-    circle = nx.find_cycle(nx.from_dict_of_lists(leading, create_using=nx.DiGraph))
+    circle = nx.find_cycle(networkx_graph(leading))
     cycle = [store_dir.path(edge[0]) for edge in circle]
     raise ReferenceCycleError(
         f"these paths refer to each other in a circle: {', '.join(cycle)}; cut one of them off",

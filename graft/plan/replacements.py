@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 from graft.errors import ConflictingReplacementsError, ReplacementCycleError
 from graft.formats.store_path import StoreDir, StorePath
+from graft.graph import networkx_graph
 
 
 def unite_replacements(
@@ -99,9 +100,7 @@ def circular_replacements(
 
     return {
         last[old]
-        for component in nx.strongly_connected_components(
-            nx.from_dict_of_lists(graph, create_using=nx.DiGraph)
-        )
+        for component in nx.strongly_connected_components(networkx_graph(graph))
         if len(component) > 1
         for old in component
         if last.get(old) in component
