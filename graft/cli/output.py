@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from graft.cli.settings import Settings
 from graft.plan import PlanWarning
 
 _PROGRESS_AFTER_SECONDS = 1.0
+_NARROW = re.compile("[ -~…]*")  # all that most tables hold
 
 
 def print_document(document: Mapping[str, Any]) -> None:
@@ -93,7 +95,7 @@ def plain_table(
 
 def _cells(text: str) -> int:
     """How wide a text is on a terminal."""
-    if text.isascii():
+    if _NARROW.fullmatch(text):
         return len(text)
     from rich.cells import cell_len  # noqa: PLC0415 - late: slow to import
 
