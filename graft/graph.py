@@ -52,7 +52,7 @@ def references_first(graph: Mapping[Node, Collection[Node]]) -> list[Node]:
         Fewer nodes than there are if some lead back to themselves: those are left out, and all
         they lead to.
     """
-    unplaced = Counter(chain.from_iterable(graph.values()))
+    unplaced = dict(Counter(chain.from_iterable(graph.values())))
     ready = [node for node in graph if node not in unplaced]
     heapify(ready)
     order = []

@@ -25,9 +25,9 @@ def rewrite_name(
     path: StorePath, references: Mapping[StorePath, StorePath], store_dir: StoreDir
 ) -> StorePath:
     """The name of the rewritten `path`, whose references D(p) move as given."""
-    lines = [REWRITE_FORMAT, path]
-    lines += [f"{old} {new}" for old, new in sorted(references.items())]
-    return _name(lines, path.name, store_dir)
+    # A space sorts before all that names hold: these lines are in the order of the old names.
+    lines = sorted(map(" ".join, references.items()))
+    return _name([REWRITE_FORMAT, path, *lines], path.name, store_dir)
 
 
 def alias_name(replaces: StorePath, target: StorePath, store_dir: StoreDir) -> StorePath:

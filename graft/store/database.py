@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import urllib.parse
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TypeVar
 
@@ -45,7 +45,7 @@ def _batches(items: Iterable[_Item]) -> Iterator[list[_Item]]:
         yield batch
 
 
-def _marks(batch: Sequence[object]) -> str:
+def _marks(batch: Collection[object]) -> str:
     return ",".join("?" * len(batch))
 
 
@@ -184,13 +184,11 @@ class Database:
         ):
             references[referrer].append(reference)
         paths = self._paths
-        self._read_paths(found for each in references.values() for found in each)
+        self._read_paths(set().union(*references.values()) - paths.keys())
         for number, text, digest, time, deriver, size, ultimate, signatures, address in rows:
-            path = paths.get(number)
-            if path is None:
-                path = paths[number] = self._store_dir.parse(text)
+            path = paths.get(number) or self._learn(number, text)
             try:
-                found = frozenset([paths[reference] for reference in references[number]])
+                found = frozenset(map(paths.__getitem__, references[number]))
             except KeyError:
                 continue  # deleted between two questions, else nothing it refers to could be
             yield (
@@ -209,13 +207,17 @@ class Database:
             )
 
     def _read_paths(self, numbers: Iterable[int]) -> None:
-        """Learns the texts of those paths that are not known yet."""
-        for batch in _batches({number for number in numbers if number not in self._paths}):
+        """Learns the texts of paths that are not known yet."""
+        for batch in _batches(numbers):
             for number, text in self._connection.execute(
                 f"select id, path from ValidPaths where id in ({_marks(batch)})",  # noqa: S608 - only question marks
                 batch,
             ):
-                self._paths[number] = self._store_dir.parse(text)
+                self._learn(number, text)
+
+    def _learn(self, number: int, text: str) -> StorePath:
+        path = self._paths[number] = self._store_dir.parse(text)
+        return path
 
     def _digest(self, path: str, text: str) -> bytes:
         try:
