@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from graft.closure import Closure
@@ -137,12 +137,12 @@ def _name_alikes(
 ) -> Iterator[PlanWarning]:
     full = situation.closure.store_dir.path
     news = set(situation.replacements.values())
-    by_name = _by_package_name(
-        before | situation.new_closure & situation.closure.infos.keys(), package_names
-    )
+    olds: dict[str, list[StorePath]] = defaultdict(list)
     for old in situation.last:
-        for path in by_name[old.package_name]:
-            if path not in situation.last and path not in news:
+        olds[old.package_name].append(old)
+    for path in before | situation.new_closure & situation.closure.infos.keys():
+        for old in olds.get(package_names[path], ()):
+            if path not in situation.last and path not in news and not path.is_derivation:
                 yield PlanWarning(
                     kind="name-alike",
                     path=path,
@@ -176,18 +176,24 @@ def _two_variants(
     situation: Situation, before: set[StorePath], package_names: Mapping[StorePath, str]
 ) -> Iterator[PlanWarning]:
     full = situation.closure.store_dir.path
-    counts = Counter(map(package_names.__getitem__, before))
     aliases = {alias.path for alias in situation.aliases}
-    after = _by_package_name(situation.new_closure - aliases, package_names)
-    for name, variants in after.items():
-        if counts[name] == 1 and len(variants) > 1:
-            paths = sorted(variants)
-            yield PlanWarning(
-                kind="two-variants",
-                path=paths[0],
-                message=f"after the graft there are {len(paths)} of '{name}' where there was one: "
-                + ", ".join(f"'{full(path)}'" for path in paths),
-            )
+    after = [path for path in situation.new_closure - aliases if not path.is_derivation]
+    counts_before = Counter(map(package_names.__getitem__, before))
+    counts_after = Counter(map(package_names.__getitem__, after))
+    variants: dict[str, list[StorePath]] = {
+        name: [] for name, count in counts_after.items() if count > 1 and counts_before[name] == 1
+    }
+    for path in after:
+        if package_names[path] in variants:
+            variants[package_names[path]].append(path)
+    for name, paths in variants.items():
+        paths.sort()
+        yield PlanWarning(
+            kind="two-variants",
+            path=paths[0],
+            message=f"after the graft there are {len(paths)} of '{name}' where there was one: "
+            + ", ".join(f"'{full(path)}'" for path in paths),
+        )
 
 
 def _aliases(situation: Situation) -> Iterator[PlanWarning]:
@@ -200,13 +206,3 @@ def _aliases(situation: Situation) -> Iterator[PlanWarning]:
             f"length: '{full(alias.path)}', a symlink, stands between them; rules by path "
             "(AppArmor) and scanners that read version strings will still see the old name",
         )
-
-
-def _by_package_name(
-    paths: Iterable[StorePath], package_names: Mapping[StorePath, str]
-) -> dict[str, list[StorePath]]:
-    grouped: dict[str, list[StorePath]] = defaultdict(list)
-    for path in paths:
-        if not path.is_derivation:
-            grouped[package_names[path]].append(path)
-    return grouped
