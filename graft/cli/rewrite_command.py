@@ -18,9 +18,9 @@ from graft.cli.output import Bars
 from graft.cli.settings import Settings, common_options
 from graft.errors import BadFormatError, UsageError
 from graft.formats import nar
+from graft.formats.replacements import parse_replacements
 from graft.formats.store_path import HASH_PART_LENGTH, StorePath
 from graft.kernel import Table
-from graft.plan import parse_replacements
 from graft.tree import FileCounts, TreeReport, copy_tree
 from graft.window import Window
 
