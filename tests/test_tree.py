@@ -9,6 +9,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -43,10 +44,12 @@ from graft.tree import (
     TreeReport,
     copy_tree,
     read_tree,
+    reading,
     remove_tree,
     sync_file_system,
 )
 from graft.tree.descent import OPEN_LEVELS
+from graft.tree.reading import NEVER
 from tests.ordinary_user import as_ordinary_user
 
 REQUIRE_ALL = os.environ.get("GRAFT_TEST_REQUIRE_ALL") == "1"
@@ -104,6 +107,16 @@ def twin(request: pytest.FixtureRequest) -> Iterator[Kernel]:
         no_native()
     with KERNELS[request.param].used():
         yield KERNELS[request.param]
+
+
+@contextmanager
+def mapped(every: bool, window: int) -> Iterator[None]:
+    """Every file is mapped, or none is."""
+    with (
+        mock.patch.object(reading, "MAP_FROM", 0 if every else NEVER),
+        mock.patch.object(reading, "MAP_WINDOW", window),
+    ):
+        yield
 
 
 @pytest.fixture
@@ -448,6 +461,116 @@ def test_windows_of_any_size_give_the_same(data: bytes, window: int) -> None:
     assert all(one == other for one, other in pairwise(results))
 
 
+def seen_and_made(
+    twin: Kernel, source: str, window: int, *, sinking: bool, jobs: int
+) -> tuple[object, ...]:
+    """What came of copying, the NAR last."""
+    target, pieces = source + ".copy", list[bytes]()
+    try:
+        with twin.used():
+            report = copy_tree(
+                source,
+                target,
+                twin.table(ENTRIES),
+                wanted=twin.table(WANTED),
+                sink=(lambda piece: pieces.append(bytes(piece))) if sinking else None,
+                report=True,
+                window=window,
+                jobs=jobs,
+            )
+            digest = hashlib.sha256()
+            read_tree(target, sink=digest.update)
+        facts = on_disk(target)
+        return report, {path: fact[:4] + fact[6:] for path, fact in facts.items()}, digest.digest()
+    except GraftError as error:
+        return error.kind, str(error)
+    finally:
+        remove_tree(target)
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+@given(node=nodes(contents), mapping=st.booleans(), sinking=st.booleans(), jobs=st.integers(1, 3))
+@example(
+    node=File(b"\1" * 4080 + OLD + b"\1" * 4040 + NEW + b"\1" * 9000),
+    mapping=True,
+    sinking=True,
+    jobs=1,
+)
+@example(node=File(b"\1" * 4096), mapping=True, sinking=True, jobs=1)
+@example(node=File(b"\1" * 4090 + encoded(OLD, 4) * 70), mapping=True, sinking=False, jobs=2)
+def test_mapped_or_read_by_one_thread_or_several_the_result_is_the_same(
+    node: Node, mapping: bool, sinking: bool, jobs: int
+) -> None:
+    with scratch_directory() as directory, mapped(mapping, 1):
+        source = join(directory, "source")
+        build(node, source)
+        results = [
+            seen_and_made(twin, source, 1000, sinking=sinking, jobs=jobs)
+            for twin in KERNELS.values()
+        ]
+    assert all(one == other for one, other in pairwise(results))
+
+
+def wide(twins: list[File]) -> Directory:
+    """Enough entries for every thread, in directories of all sizes."""
+    top: dict[bytes, Node] = {b"many": Directory({b"%d" % i: File(NEW) for i in range(300)})}
+    for number in range(30):
+        entries: dict[bytes, Node] = {
+            b"f%d" % i: File(b"x" * (number * i) + (OLD if i % 3 else b""), i % 2 > 0, i % 5 > 0)
+            for i in range(number)
+        }
+        entries |= {b"twin": twins[number % len(twins)], b"link": Link(OLD), OLD: Directory()}
+        top[b"%d" % number] = Directory(entries)
+    return Directory(top)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mapping", [True, False])
+def test_threads_together_make_and_report_what_one_does(scratch: str, mapping: bool) -> None:
+    source = join(scratch, "source")
+    build(wide([File(OLD * 40), File(b"copied", canonical=False), File(b"shared")]), source)
+    native = KERNELS["native"] if "native" in KERNELS else no_native()
+    with mapped(mapping, 1):
+        one = seen_and_made(native, source, 4096, sinking=False, jobs=1)
+        for jobs in (2, 3, 8, 50):
+            assert seen_and_made(native, source, 4096, sinking=False, jobs=jobs) == one
+    assert one == seen_and_made(KERNELS["reference"], source, 4096, sinking=False, jobs=1)
+
+
+def test_of_several_errors_threads_report_the_first_in_the_order_of_the_nar(
+    twin: Kernel, scratch: str
+) -> None:
+    source, target = join(scratch, "source"), join(scratch, "target")
+    build(wide([File()]), source)
+    for number in range(12, 30):
+        os.mkfifo(join(source, str(number), "f3x"))
+    for _ in range(10):
+        with pytest.raises(UnsupportedFileError) as caught:
+            copy_tree(source, target, twin.table(ENTRIES), jobs=4)
+        assert caught.value.fields["path"] == join(source, "12", "f3x")
+        assert not os.path.lexists(target)
+
+
+@pytest.mark.slow
+def test_threads_hold_few_files_open_however_deep_and_wide_a_tree_is(quick_scratch: str) -> None:
+    source, target = join(quick_scratch, "source"), join(quick_scratch, "target")
+    build_deep(source, 600, b"d")
+    for level in range(0, 300, 3):
+        branch = join(source, *["d"] * level, "branch")
+        os.makedirs(join(branch, *["e"] * 40))
+        for number in range(20):
+            os.symlink("x", join(branch, str(number)))
+    command = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (460, 460));"
+        " from graft.tree import copy_tree; copy_tree(sys.argv[1], sys.argv[2], None, jobs=8)"
+    )
+    subprocess.run([sys.executable, "-c", command, source, target], check=True)
+    digests = hashlib.sha256(), hashlib.sha256()
+    for top, digest in zip((source, target), digests, strict=True):
+        read_tree(top, sink=digest.update)
+    assert digests[0].digest() == digests[1].digest()
+
+
 @settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
 @given(nodes(contents), st.booleans())
 def test_the_empty_table_changes_nothing(node: Node, hard_links: bool) -> None:
@@ -789,11 +912,31 @@ def test_an_unreadable_file_is_named(twin: Kernel, tmp_path: Path) -> None:
     assert not os.path.lexists(target)
 
 
-@pytest.mark.parametrize("contents", [b"x" * 300_000, OLD + b"x" * 299_960])
-@pytest.mark.parametrize(("window", "size"), [(4096, 100), (4096, 400_000), (300_000, 400_000)])
+CHANGES = [
+    (contents, window, size)
+    for contents in (b"x" * 300_000, OLD + b"x" * 299_960)
+    for window, size in ((4096, 100), (4096, 400_000), (300_000, 400_000))
+]
+
+
+@pytest.mark.parametrize(("contents", "window", "size"), CHANGES)
 def test_a_file_that_changes_while_it_is_read_is_named(
     twin: Kernel, tmp_path: Path, contents: bytes, size: int, window: int
 ) -> None:
+    with mapped(every=False, window=1):
+        check_change(twin, tmp_path, contents, size, window)
+
+
+@pytest.mark.parametrize(("contents", "window", "size"), CHANGES)
+def test_a_file_that_changes_while_it_is_mapped_is_named(
+    tmp_path: Path, contents: bytes, size: int, window: int
+) -> None:
+    native = KERNELS["native"] if "native" in KERNELS else no_native()
+    with native.used(), mapped(every=True, window=window):
+        check_change(native, tmp_path, contents, size, window)
+
+
+def check_change(twin: Kernel, tmp_path: Path, contents: bytes, size: int, window: int) -> None:
     source, target = str(tmp_path / "source"), str(tmp_path / "target")
     build(Directory({b"d": Directory({b"f": File(contents, canonical=False)})}), source)
     file = join(source, "d", "f")
@@ -806,6 +949,58 @@ def test_a_file_that_changes_while_it_is_read_is_named(
         copy_tree(source, target, twin.table(ENTRIES), sink=sink, window=window)
     assert caught.value.fields["path"] == file
     assert not os.path.lexists(target)
+
+
+@pytest.mark.parametrize("left", [0, 100, 4096, 500_000])
+@pytest.mark.parametrize("contents", [b"x" * 600_000, (OLD + b"x" * 460) * 1200])
+def test_a_mapped_file_that_is_cut_short_is_named(
+    tmp_path: Path, contents: bytes, left: int
+) -> None:
+    """The window is as large as the file: who is given what is gone is the first to touch it."""
+    source, target = str(tmp_path / "source"), str(tmp_path / "target")
+    build(Directory({b"f": File(contents)}), source)
+
+    def sink(piece: memoryview) -> None:
+        os.truncate(join(source, "f"), left)
+        bytes(piece)
+
+    native = KERNELS["native"] if "native" in KERNELS else no_native()
+    with (
+        native.used(),
+        mapped(every=True, window=1 << 20),
+        pytest.raises(ChangedFileError) as caught,
+    ):
+        copy_tree(source, target, native.table(ENTRIES), sink=sink, links=False)
+    assert caught.value.fields["path"] == join(source, "f")
+    assert not os.path.lexists(target)
+
+
+@pytest.mark.parametrize("when", ["while", "after"])
+def test_a_bus_error_that_is_not_about_a_mapped_file_goes_where_it_went(
+    tmp_path: Path, when: str
+) -> None:
+    if "native" not in KERNELS:
+        no_native()
+    write(str(tmp_path / "file"), b"x" * 600_000)
+    program = f"""
+import faulthandler, os, signal, sys
+faulthandler.enable()
+from graft.tree import read_tree
+bus = lambda *_: os.kill(os.getpid(), signal.SIGBUS)
+read_tree(sys.argv[1], sink={"bus" if when == "while" else "len"})
+bus()
+"""
+    environment = os.environ | {"GRAFT_IO": "mmap", "GRAFT_KERNEL": "native"}
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "file")],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGBUS
+    assert "Fatal Python error: Bus error" in done.stderr
+    assert ("read_tree" in done.stderr) == (when == "while")
 
 
 class StopError(Exception):
@@ -891,13 +1086,14 @@ class TimeoutReachedError(Exception):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sinking", [True, False])
+@pytest.mark.parametrize(("sinking", "jobs"), [(True, 1), (False, 1), (False, 2)])
+@pytest.mark.parametrize("mapping", [True, False])
 def test_a_signal_stops_a_long_walk_whose_memory_is_flat(
-    twin: Kernel, tmp_path: Path, sinking: bool
+    twin: Kernel, tmp_path: Path, sinking: bool, jobs: int, mapping: bool
 ) -> None:
-    file = tmp_path / "sparse"
-    file.touch()
-    os.truncate(file, 1 << 40)
+    for name in ("sparse", "twice"):
+        (tmp_path / name).touch()
+        os.truncate(tmp_path / name, 1 << 40)
 
     def stop(*_: object) -> NoReturn:
         raise TimeoutReachedError
@@ -906,8 +1102,8 @@ def test_a_signal_stops_a_long_walk_whose_memory_is_flat(
     previous = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, 0.3)
     try:
-        with pytest.raises(TimeoutReachedError):
-            read_tree(file, wanted=twin.table(WANTED), sink=len if sinking else None)
+        with mapped(mapping, reading.MAP_WINDOW), pytest.raises(TimeoutReachedError):
+            read_tree(tmp_path, wanted=twin.table(WANTED), sink=len if sinking else None, jobs=jobs)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
@@ -1097,6 +1293,41 @@ def test_a_file_system_is_synchronised_and_a_missing_one_named(twin: Kernel, scr
     sync_file_system(scratch)
     with pytest.raises(TreeError, match=r"there is no .*/missing"):
         sync_file_system(join(scratch, "missing"))
+
+
+# ---- how files are read --------------------------------------------------------------------
+
+
+def map_from(demand: str, kernel_demand: str) -> subprocess.CompletedProcess[str]:
+    program = "from graft.tree.reading import MAP_FROM; print(MAP_FROM)"
+    environment = os.environ | {"GRAFT_IO": demand, "GRAFT_KERNEL": kernel_demand}
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_mapping_is_for_large_files_if_nothing_else_is_demanded() -> None:
+    assert map_from("", "reference").stdout == f"{reading.PAYS}\n"
+    assert map_from("pread", "reference").stdout == f"{NEVER}\n"
+    if "native" in KERNELS:
+        assert map_from("mmap", "native").stdout == "0\n"
+
+
+@pytest.mark.parametrize("demand", ["MMAP", "read", "mmap,pread"])
+def test_a_demand_for_an_unknown_way_to_read_is_an_error(demand: str) -> None:
+    done = map_from(demand, "")
+    assert done.returncode != 0
+    assert f"KernelError: GRAFT_IO is '{demand}'" in done.stderr
+
+
+def test_a_demand_for_mapping_by_the_reference_kernel_is_an_error() -> None:
+    done = map_from("mmap", "reference")
+    assert done.returncode != 0
+    assert "KernelError: GRAFT_IO demands mmap" in done.stderr
 
 
 # ---- against Nix ---------------------------------------------------------------------------

@@ -23,11 +23,11 @@ from graft.formats.store_path import HASH_PART_LENGTH, StorePath
 from graft.kernel import Table
 from graft.tree import FileCounts, TreeReport, copy_tree
 from graft.window import Window
+from graft.workers import usable_processors
 
 _STDIN, _STDOUT = 0, 1
-_PIPE_SIZE: Final = (
-    1_048_576  # bytes: what anyone may have, unless the administrator says otherwise
-)
+# Bytes: what anyone may have, unless the administrator says otherwise.
+_PIPE_SIZE: Final = 1_048_576
 
 
 @click.command(
@@ -79,7 +79,7 @@ def command(
     if source is not None and target is not None:
         if raw:
             raise UsageError("--raw is for streams, not for trees")
-        report = copy_tree(source, target, table)
+        report = copy_tree(source, target, table, jobs=usable_processors())
         size = report.nar_size
     else:
         report = _filter(settings, table, raw=raw)

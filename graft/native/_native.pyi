@@ -41,8 +41,19 @@ def walk(
     owner: int,
     group: int,
     window: int,
+    map_window: int,
+    map_from: int,
+    threads: int,
 ) -> tuple[tuple[int, ...], bytes, list[tuple[bytes, int, int, int, int]]]:
-    """The result and the arguments are those of graft.tree.walk.walk_tree."""
+    """The result and the arguments are those of graft.tree.walk.walk_tree, and three more.
+
+    Whatever they are, the result is the same.
+
+    Args:
+        map_window: bytes mapped at a time; rounded up to pages.
+        map_from: files of this size and more are mapped, not read.
+        threads: that walk; with a sink it is one.
+    """
 
 def syncfs(path: bytes) -> None: ...
 def unshare_mounts() -> None: ...

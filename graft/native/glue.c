@@ -142,24 +142,27 @@ static int table_argument(PyObject *object, const graft_table **table)
 
 PyDoc_STRVAR(walk_doc,
              "walk(source, target, *, table, wanted, sink, report, links, reflinks, owner, group,\n"
-             "     window)\n--\n\n"
+             "     window, map_window, map_from, threads)\n--\n\n"
              "Walk, copy, patch, dump and search one tree; see _native.pyi.");
 
 static PyObject *walk(PyObject *module, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"source", "target",   "table", "wanted", "sink",   "report",
-                            "links",  "reflinks", "owner", "group",  "window", NULL};
+    static char *names[] = {"source", "target",   "table",    "wanted", "sink",
+                            "report", "links",    "reflinks", "owner",  "group",
+                            "window", "map_window", "map_from", "threads", NULL};
     const char *source;
     PyObject *target, *table, *wanted, *python_sink;
     int report_found, links, reflinks;
     long long owner, group;
-    Py_ssize_t window;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "yO$OOOpppLLn:walk", names, &source, &target,
+    unsigned long long map_from;
+    Py_ssize_t window, map_window, threads;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "yO$OOOpppLLnnKn:walk", names, &source, &target,
                                      &table, &wanted, &python_sink, &report_found, &links,
-                                     &reflinks, &owner, &group, &window))
+                                     &reflinks, &owner, &group, &window, &map_window, &map_from,
+                                     &threads))
         return NULL;
-    if (window < 1) {
-        PyErr_SetString(PyExc_ValueError, "the window must be at least one byte");
+    if (window < 1 || map_window < 1 || threads < 1) {
+        PyErr_SetString(PyExc_ValueError, "windows must be of a byte or more, threads one or more");
         return NULL;
     }
     caller context = {.sink = python_sink};
@@ -174,6 +177,9 @@ static PyObject *walk(PyObject *module, PyObject *args, PyObject *kwargs)
         .owner = (uid_t)owner,
         .group = (gid_t)group,
         .window = (size_t)window,
+        .map_window = (size_t)map_window,
+        .map_from = map_from,
+        .threads = (size_t)threads,
     };
     if (target != Py_None) {
         char *bytes;

@@ -1,6 +1,7 @@
-/* One directory tree: walked in the order of its NAR, copied, patched, hashed and searched in one
- * pass. Every path is opened relative to its directory's descriptor, no symlink is followed.
- * Knows no Python; its specification is the pure twin in graft/tree/walk.py.
+/* One directory tree: walked in the order of its NAR, or by several threads where nobody listens to
+ * the NAR; copied, patched, hashed and searched in one pass. Every path is opened relative to its
+ * directory's descriptor, no symlink is followed. Knows no Python; its specification is the pure
+ * twin in graft/tree/walk.py.
  */
 #ifndef GRAFT_TREE_H
 #define GRAFT_TREE_H
@@ -15,7 +16,7 @@
  * contents and at the end). Nonzero stops the walk with GRAFT_TREE_STOPPED. */
 typedef int (*graft_sink)(void *context, const uint8_t *bytes, size_t length);
 
-/* Called now and then. Nonzero stops the walk with GRAFT_TREE_STOPPED. */
+/* Called now and then, by the thread that called graft_tree. Nonzero stops the walk with GRAFT_TREE_STOPPED. */
 typedef int (*graft_poll)(void *context);
 
 enum graft_where { GRAFT_IN_CONTENTS, GRAFT_IN_TARGET, GRAFT_IN_NAME };
@@ -43,6 +44,9 @@ typedef struct {
     uid_t owner;               /* of what is created, and of what counts as canonical */
     gid_t group;
     size_t window;             /* bytes read at a time, at least 1 */
+    size_t map_window;         /* bytes mapped at a time, at least 1; rounded up to pages */
+    uint64_t map_from;         /* files of this size and more are mapped, not read */
+    size_t threads;            /* that walk, at least 1; with a sink it is one whatever this is */
     uint8_t *seen;             /* graft_table_count(wanted) bytes, set to 1 for each entry found */
 } graft_tree_job;
 
@@ -66,10 +70,10 @@ typedef struct {
     uint64_t bytes_shared;  /* of linked and reflinked files */
     uint64_t references, bare, overlapped; /* hits of `table`: rewritten; of these, without their
                                             * name; left alone */
-    graft_found *found; /* in the order of the walk, of one file in ascending order of offset */
+    graft_found *found; /* in the order of the NAR, of one file in ascending order of offset */
     size_t found_count, found_capacity;
     enum graft_tree_error error;
-    int code;
+    int code;         /* of the first entry that failed, in the order of the NAR */
     const char *call;
     char *file;    /* the entry the error is about, relative to the top; NULL: memory was short */
     int in_target; /* that entry is the target's, and `file` in the result's names */

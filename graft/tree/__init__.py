@@ -7,12 +7,15 @@ use, else by its pure twin in graft.tree.walk.
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from graft import kernel
 from graft.errors import GraftError
+from graft.tree import reading
 from graft.tree.descent import MovedDirectoryError
 from graft.tree.failure import Failure, translated
+from graft.tree.reading import WINDOW
 from graft.tree.removal import delete_tree
 from graft.tree.report import FileCounts, Found, TreeReport, Where
 from graft.tree.state import WalkError
@@ -37,9 +40,6 @@ __all__ = [
     "sync_file_system",
 ]
 
-WINDOW: Final = 131_072
-"""Bytes read at a time: what was read is still in the cache when it is searched and hashed."""
-
 PLACES: Final[tuple[Where, ...]] = ("contents", "target", "name")
 
 
@@ -54,6 +54,7 @@ def copy_tree(
     links: bool = True,
     owner: tuple[int, int] | None = None,
     window: int = WINDOW,
+    jobs: int = 1,
 ) -> TreeReport:
     """Copies a file, symlink or directory tree, its references rewritten, as a store object.
 
@@ -74,6 +75,7 @@ def copy_tree(
         owner: user id and group id of what is made; None: of the effective user. Only files that
             belong to that user are hard-linked.
         window: bytes read at a time.
+        jobs: threads that walk the tree; with a sink one does, for the NAR has an order.
 
     Raises:
         UnsupportedFileError: the tree holds a device, a pipe or a socket.
@@ -96,6 +98,7 @@ def copy_tree(
         links=links,
         owner=owner,
         window=window,
+        jobs=jobs,
     )
 
 
@@ -107,6 +110,7 @@ def read_tree(
     sink: Sink | None = None,
     report: bool = False,
     window: int = WINDOW,
+    jobs: int = 1,
 ) -> TreeReport:
     """Reads a file, symlink or directory tree: dumps it as NAR and searches it. Writes nothing.
 
@@ -118,6 +122,7 @@ def read_tree(
         sink: as for `copy_tree`, whose errors apply as well.
         report: list the places found, not only which of `wanted` were.
         window: bytes read at a time.
+        jobs: as for `copy_tree`.
     """
     return _walk(
         _path(source),
@@ -129,6 +134,7 @@ def read_tree(
         links=False,
         owner=None,
         window=window,
+        jobs=jobs,
     )
 
 
@@ -180,14 +186,21 @@ def _walk(
     links: bool,
     owner: tuple[int, int] | None,
     window: int,
+    jobs: int,
 ) -> TreeReport:
     """Walks with the kernel in use; leaves nothing behind if that fails."""
-    if window < 1:
-        raise ValueError("the window must be at least one byte")
+    if window < 1 or jobs < 1:
+        raise ValueError("the window must be at least one byte, and the jobs one")
     walk: Callable[..., Any] = walk_tree
     errors: tuple[type[Exception], ...] = (WalkError,)
     if kernel.native is not None:
-        walk, errors = kernel.native.walk, (kernel.native.WalkError,)
+        errors = (kernel.native.WalkError,)
+        walk = partial(
+            kernel.native.walk,
+            map_window=reading.MAP_WINDOW,
+            map_from=reading.MAP_FROM,
+            threads=jobs,
+        )
     user, group = owner or _effective_owner()
     try:
         numbers, seen, found = walk(

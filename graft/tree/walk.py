@@ -1,7 +1,8 @@
 """One pass over one tree in pure Python: the executable specification of graft/native/tree.c.
 
-`walk_tree` has the arguments, the result and the errors of `graft.native._native.walk`, and makes
-the same trees; graft.tree calls whichever goes with the kernel in use.
+`walk_tree` has the result and the errors of `graft.native._native.walk`, and its arguments but
+those that only say how files are read and by how many threads; it makes the same trees. graft.tree
+calls whichever goes with the kernel in use.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-/* Walks one tree as its arguments say, for test_tree_sanitized.py: linked with tree.c and match.c
- * alone, under sanitizers, the allocations and system calls wrapped (ld --wrap).
+/* Walks one tree as its arguments say, for test_tree_sanitized.py: linked with the walk and the
+ * matcher alone, under sanitizers, the allocations and system calls wrapped (ld --wrap).
  *
- *     drive_tree SOURCE TARGET|- WINDOW links|copies FAULT [OLD NEW]...
+ *     drive_tree SOURCE TARGET|- WINDOW links|copies read|map THREADS FAULT [OLD NEW]...
  *
- * Prints a line of the walk's error, errno, the NAR's size and FNV-1a hash, the counts of
+ * There is a sink if THREADS is 1. Prints a line of the walk's error, errno, the NAR's size and FNV-1a hash, the counts of
  * references, found places, patched, linked and copied files, system call and file. FAULT 0: one
  * walk. Else walk after walk, to TARGET.1, TARGET.2, ...: the first wrapped call fails with errno
  * FAULT in the first walk, the second in the second, until one walk has no call left to fail.
@@ -11,7 +11,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,12 +22,12 @@
 
 #include "tree.h"
 
-static long countdown; /* wrapped calls until one fails; 0: none does */
+static atomic_long countdown; /* wrapped calls until one fails; 0 or less: none does */
 static int fault;
 
 static int fails(void)
 {
-    if (countdown == 0 || --countdown != 0)
+    if (atomic_load(&countdown) <= 0 || atomic_fetch_sub(&countdown, 1) != 1)
         return 0;
     errno = fault;
     return 1;
@@ -40,14 +42,19 @@ WRAP(char *, strdup, NULL, (const char *text), (text))
 WRAP(void *, malloc, NULL, (size_t size), (size))
 WRAP(void *, calloc, NULL, (size_t count, size_t size), (count, size))
 WRAP(void *, realloc, NULL, (void *old, size_t size), (old, size))
-/* tree.c asks for 64-bit offsets: these are glibc's names for what it then calls. */
+/* The walk asks for 64-bit offsets: these are glibc's names for what it then calls. */
 WRAP(int, fstat64, -1, (int file, void *status), (file, status))
 WRAP(int, fstatat64, -1, (int directory, const char *name, void *status, int flags),
      (directory, name, status, flags))
 WRAP(int, statfs64, -1, (const char *path, void *status), (path, status))
 WRAP(ssize_t, pread64, -1, (int file, void *bytes, size_t size, int64_t at),
      (file, bytes, size, at))
-WRAP(ssize_t, read, -1, (int file, void *bytes, size_t size), (file, bytes, size))
+WRAP(void *, mmap64, (void *)-1,
+     (void *at, size_t size, int protection, int flags, int file, int64_t offset),
+     (at, size, protection, flags, file, offset))
+WRAP(int, pthread_create, EAGAIN,
+     (pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument),
+     (thread, attributes, run, argument))
 WRAP(ssize_t, write, -1, (int file, const void *bytes, size_t size), (file, bytes, size))
 WRAP(ssize_t, copy_file_range, -1,
      (int from, int64_t *at, int to, int64_t *there, size_t size, unsigned flags),
@@ -124,12 +131,12 @@ static void walk_once(graft_tree_job job)
 
 int main(int count, char **arguments)
 {
-    if (count < 6)
+    if (count < 8)
         return 2;
     graft_entry table[16], wanted[16];
     uint8_t seen[16] = {0};
     size_t entries = 0;
-    for (int i = 6; i + 1 < count && entries < 16; i += 2, entries++) {
+    for (int i = 8; i + 1 < count && entries < 16; i += 2, entries++) {
         table[entries] = (graft_entry){(const uint8_t *)arguments[i],
                                        (const uint8_t *)arguments[i + 1], strlen(arguments[i])};
         wanted[entries] =
@@ -142,18 +149,21 @@ int main(int count, char **arguments)
         .target = strcmp(arguments[2], "-") ? arguments[2] : NULL,
         .table = rewritten,
         .wanted = searched,
-        .sink = sink,
+        .sink = strcmp(arguments[6], "1") ? NULL : sink,
         .report = 1,
         .links = strcmp(arguments[4], "links") == 0,
         .owner = geteuid(),
         .group = getegid(),
         .window = strtoul(arguments[3], NULL, 10),
+        .map_window = strtoul(arguments[3], NULL, 10),
+        .map_from = strcmp(arguments[5], "map") ? UINT64_MAX : 0,
+        .threads = strtoul(arguments[6], NULL, 10),
         .seen = seen,
     };
-    fault = atoi(arguments[5]);
+    fault = atoi(arguments[7]);
     if (fault == 0)
         walk_once(job);
-    for (long number = 1; fault != 0 && countdown == 0; number++) {
+    for (long number = 1; fault != 0 && countdown <= 0; number++) {
         char target[4096];
         snprintf(target, sizeof target, "%s.%ld", arguments[2], number);
         if (job.target)

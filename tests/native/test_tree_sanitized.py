@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import os
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +21,8 @@ NEW = "zyxwvsrqpnmlkjihgfdcba9876543210-lib-1.1"
 
 WRAPPED = [
     *["malloc", "calloc", "realloc", "strdup", "openat64", "close", "fstat64", "fstatat64"],
-    *["statfs64", "read", "pread64", "write", "copy_file_range", "flistxattr", "readlinkat"],
+    *["statfs64", "mmap64", "pthread_create", "pread64", "write", "copy_file_range"],
+    *["flistxattr", "readlinkat"],
     *["symlinkat", "linkat", "mkdirat", "fchmod", "futimens", "utimensat", "syscall"],
 ]
 
@@ -29,27 +31,33 @@ SYSTEM, UNSUPPORTED, COLLISION, CHANGED, MEMORY = range(1, 6)
 pytestmark = pytest.mark.sanitize
 
 
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    program = tmp_path_factory.mktemp("driver") / "drive_tree"
-    matcher = [NATIVE / "entries.c", NATIVE / "match.c", *sorted(NATIVE.glob("windows_*.c"))]
-    sources = [HERE / "drive_tree.c", NATIVE / "tree.c", *matcher]
-    warnings = ["-Wall", "-Wextra", "-Werror", "-Wshadow"]
-    sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    flags = ["-D_GNU_SOURCE", "-std=c11", "-g", "-O1", f"-I{NATIVE}"]
-    wraps = [f"-Wl,--wrap={name}" for name in WRAPPED]
+def compiled(directory: Path, sanitizers: str) -> Path:
+    """The driver, with all of the extension that knows no Python."""
+    with (NATIVE.parents[1] / "pyproject.toml").open("rb") as stream:
+        (extension,) = tomllib.load(stream)["tool"]["setuptools"]["ext-modules"]
+    parts = [Path(source).name for source in extension["sources"]]
+    sources: list[str | Path] = [
+        NATIVE / part for part in parts if part not in {"glue.c", "table.c", "mount.c"}
+    ]
     command: list[str | Path] = [
-        "gcc",
-        *flags,
-        *warnings,
-        *sanitizers,
-        *wraps,
-        *sources,
-        "-o",
-        program,
+        *["gcc", "-D_GNU_SOURCE", "-std=c11", "-g", "-O1", "-pthread", f"-I{NATIVE}"],
+        *["-Wall", "-Wextra", "-Werror", "-Wshadow"],
+        *[f"-fsanitize={sanitizers}", "-fno-sanitize-recover=all"],
+        *[f"-Wl,--wrap={name}" for name in WRAPPED],
+        *[HERE / "drive_tree.c", *sources, "-o", directory / "drive_tree"],
     ]
     subprocess.run(command, check=True)
-    return program
+    return directory / "drive_tree"
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compiled(tmp_path_factory.mktemp("driver"), "address,undefined")
+
+
+@pytest.fixture(scope="module")
+def threads_driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compiled(tmp_path_factory.mktemp("threads"), "thread")
 
 
 def run(driver: Path, *arguments: str | Path | int) -> list[list[str]]:
@@ -150,7 +158,28 @@ def test_walk_is_clean_under_sanitizers_and_equals_its_twin(
 ) -> None:
     target = tree.parent / "target"
     line = expected(tree, target, links=kind == "links")
-    assert run(driver, tree, target, window, kind, 0) == [line]
+    assert run(driver, tree, target, window, kind, "read", 1, 0) == [line]
+
+
+@pytest.mark.parametrize("kind", ["links", "copies"])
+def test_mapped_files_are_clean_under_sanitizers(driver: Path, tree: Path, kind: str) -> None:
+    target = tree.parent / "target"
+    line = expected(tree, target, links=kind == "links")
+    assert run(driver, tree, target, 4096, kind, "map", 1, 0) == [line]
+
+
+@pytest.mark.parametrize("kind", ["links", "copies"])
+@pytest.mark.parametrize("how", ["read", "map"])
+@pytest.mark.parametrize("sanitized", ["driver", "threads_driver"])
+def test_threads_are_clean_under_sanitizers_and_see_what_one_sees(
+    request: pytest.FixtureRequest, sanitized: str, tree: Path, how: str, kind: str
+) -> None:
+    driver: Path = request.getfixturevalue(sanitized)
+    line = expected(tree, tree.parent / "target", links=kind == "links")
+    for number in range(5):
+        target = tree.parent / f"target{number}"
+        (got,) = run(driver, tree, target, 4096, kind, how, 4, 0)
+        assert got[:3] + got[4:] == line[:3] + line[4:]  # but the hash, for there is no NAR
 
 
 @pytest.mark.parametrize(
@@ -162,8 +191,9 @@ def test_walk_is_clean_under_sanitizers_and_equals_its_twin(
         ("exists", SYSTEM, ["mkdirat"]),
     ],
 )
+@pytest.mark.parametrize("threads", [1, 3])
 def test_errors_are_clean_under_sanitizers(
-    driver: Path, tree: Path, trouble: str, number: int, words: list[str]
+    driver: Path, tree: Path, threads: int, trouble: str, number: int, words: list[str]
 ) -> None:
     source, target = tree, tree.parent / "target"
     if trouble == "pipe":
@@ -174,20 +204,32 @@ def test_errors_are_clean_under_sanitizers(
         source = tree / "missing"
     else:
         target.mkdir()
-    [line] = run(driver, source, target, 100, "links", 0)
+    [line] = run(driver, source, target, 100, "links", "read", threads, 0)
     assert line[0] == str(number)
     assert line[9:] == words
 
 
-@pytest.mark.parametrize("writing", [True, False])
-@pytest.mark.parametrize("window", [100, 4096])
-@pytest.mark.parametrize("fault", [errno.EIO, errno.ENOSPC, errno.EINTR, errno.EXDEV])
+FAULTS = [errno.EIO, errno.ENOSPC, errno.EINTR, errno.EXDEV]
+ONE_THREAD = [
+    (fault, window, how, 1, writing)
+    for fault in FAULTS
+    for window, how in [(100, "read"), (4096, "read"), (4096, "map")]
+    for writing in [True, False]
+]
+
+
+@pytest.mark.parametrize(
+    ("fault", "window", "how", "threads", "writing"),
+    [*ONE_THREAD, (errno.EIO, 4096, "map", 3, True)],
+)
 def test_whichever_call_fails_the_walk_reports_it_or_does_without(
-    driver: Path, small_tree: Path, fault: int, window: int, writing: bool
+    driver: Path, small_tree: Path, fault: int, window: int, how: str, threads: int, writing: bool
 ) -> None:
-    target = small_tree.parent / "target"
-    [line] = run(driver, small_tree, target if writing else "-", window, "links", 0)
-    lines = run(driver, small_tree, target if writing else "-", window, "links", fault)
+    target = small_tree.parent / "target" if writing else "-"
+    for number in range(64 if threads > 1 else 0):  # or no thread would be started
+        (small_tree / f"{number}").symlink_to("nowhere")
+    [line] = run(driver, small_tree, target, window, "links", how, threads, 0)
+    lines = run(driver, small_tree, target, window, "links", how, threads, fault)
     assert len(lines) > 100
     assert lines[-1] == line
     outcomes = {done[0] for done in lines}
