@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 SOURCES := pyproject.toml $(wildcard graft/native/*.c graft/native/*.h)
 
-.PHONY: demo test test-unit test-large check fuzz clean
+.PHONY: demo test test-unit test-large bench check fuzz clean
 
 # Debian keeps what makes virtual environments in a package of its own.
 $(BIN)/pip:
@@ -33,6 +33,15 @@ test-unit: $(STAMP)
 
 test-large: $(STAMP)
 	$(BIN)/python -m pytest -m large $(PYTEST_ARGS)
+
+# What cannot be installed here is left out by the benchmarks, which say so.
+$(STAMP)-bench: $(STAMP)
+	$(BIN)/pip install --quiet --editable '.[dev,bench]' || \
+	    echo 'some of the peers cannot be installed here'
+	touch $@
+
+bench: $(STAMP)-bench
+	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 check: $(STAMP)
 	$(BIN)/ruff check .

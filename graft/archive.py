@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from graft.errors import NarOrderError
-from graft.formats import nar
 from graft.formats.nar_reader import (
     Contents,
     Directory,
-    DirectoryEnd,
     Entry,
-    Event,
     Regular,
     Symlink,
     read_archive,
 )
-from graft.kernel import Rewriter, Table
+from graft.kernel import HASH_LENGTH, Table
 from graft.tree import FileCounts
-
-PIECE = 262_144
-"""Bytes read from a stream at a time."""
+from graft.window import Window
 
 
 @dataclass(slots=True)
@@ -49,27 +43,35 @@ class StreamReport:
         """The regular files of a NAR."""
         return FileCounts(patched=self.patched, copied=self.copied)
 
+    def rewrite(self, table: Table, text: memoryview, *, final: bool) -> int:
+        """Rewrites a text in place, and counts; returns how many of its bytes are settled."""
+        if final and len(text) < HASH_LENGTH:
+            return len(text)  # most names: no reference fits
+        cut, references, bare, overlapped = table.rewrite_in_place(text, final)
+        self.references += references
+        self.bare += bare
+        self.overlapped += overlapped
+        return cut
 
-def rewrite_stream(
-    read: Callable[[int], bytes], write: Callable[[bytes], object], table: Table
-) -> StreamReport:
-    """Rewrites a stream of any bytes.
 
-    Args:
-        read: gives up to as many bytes as asked for, and none only at the end.
-        write: takes the result in order.
-    """
+def rewrite_stream(window: Window, table: Table) -> StreamReport:
+    """Rewrites a stream of any bytes, from where the window is to its end."""
     report = StreamReport()
-    for piece in _rewritten(iter(lambda: read(PIECE), b""), table, report):
-        write(piece)
-        report.size += len(piece)
+    while True:
+        window.at += report.rewrite(table, window.view[window.at : window.end], final=False)
+        if not window.move():
+            break
+    window.at += report.rewrite(table, window.view[: window.end], final=True)
+    window.pass_on()
+    report.size = window.position
     return report
 
 
-def rewrite_archive(
-    read: Callable[[int], bytes], write: Callable[[bytes], object], table: Table
-) -> StreamReport:
+def rewrite_archive(window: Window, table: Table) -> StreamReport:
     """Rewrites a NAR: contents, symlink targets and names, each on its own.
+
+    Args:
+        window: at the beginning of the NAR, which is all of the stream.
 
     Raises:
         BadFormatError: the stream is no NAR.
@@ -77,104 +79,39 @@ def rewrite_archive(
             What was written until then is worthless.
     """
     report = StreamReport()
-
-    def put(data: bytes) -> None:
-        write(data)
-        report.size += len(data)
-
-    put(nar.MAGIC)
-    writer = _ArchiveWriter(put, table, report)
-    for event in read_archive(read):
-        writer.take(event)
+    last_names: list[bytes] = []  # of each open directory, the entry passed last
+    before = 0  # references, when the file began
+    for event in read_archive(window):
+        if isinstance(event, Contents):
+            event.taken = report.rewrite(table, event.data, final=event.final)
+            if event.final and report.references > before:
+                report.patched += 1
+            elif event.final:
+                report.copied += 1
+        elif isinstance(event, Regular):
+            before = report.references
+        elif isinstance(event, Entry):
+            report.rewrite(table, event.name, final=True)
+            new_name = bytes(event.name)
+            if new_name <= last_names[-1]:
+                raise _disorder(new_name, last_names[-1])
+            last_names[-1] = new_name
+        elif isinstance(event, Symlink):
+            report.rewrite(table, event.target, final=True)
+        elif isinstance(event, Directory):
+            last_names.append(b"")
+        else:
+            last_names.pop()
+    window.pass_on()
+    report.size = window.position
     return report
 
 
-def _rewritten(pieces: Iterator[bytes], table: Table, report: StreamReport) -> Iterator[bytes]:
-    rewriter = Rewriter(table)
-    for piece in pieces:
-        yield rewriter.feed(piece)
-    yield rewriter.finish()
-    report.references += rewriter.references
-    report.bare += rewriter.bare
-    report.overlapped += rewriter.overlapped
-
-
-class _ArchiveWriter:
-    """Writes a NAR again, event by event, rewritten."""
-
-    def __init__(self, put: Callable[[bytes], object], table: Table, report: StreamReport) -> None:
-        self._put = put
-        self._table = table
-        self._report = report
-        self._last_names: list[bytes] = []  # of each open directory, the entry written last
-        self._file: Rewriter | None = None
-        self._left = 0  # bytes of the file's contents that are still to come
-        self._size = 0
-
-    def take(self, event: Event) -> None:
-        match event:
-            case Regular(executable, size):
-                self._put(nar.regular_head(size, executable=executable))
-                self._file = Rewriter(self._table)
-                self._left = self._size = size
-                self._end_file_if_whole()
-            case Contents(data):
-                assert self._file is not None
-                self._put(self._file.feed(data))
-                self._left -= len(data)
-                self._end_file_if_whole()
-            case Symlink(target):
-                self._put(nar.symlink_object(self._text(target)))
-                self._end_object()
-            case Directory():
-                self._put(nar.DIRECTORY_HEAD)
-                self._last_names.append(b"")
-            case Entry(name):
-                new_name = self._text(name)
-                self._check_order(new_name)
-                self._put(nar.entry_head(new_name))
-            case DirectoryEnd():
-                self._put(nar.DIRECTORY_TAIL)
-                self._last_names.pop()
-                self._end_object()
-
-    def _end_file_if_whole(self) -> None:
-        if self._left or self._file is None:
-            return
-        self._put(self._file.finish())
-        self._put(nar.regular_tail(self._size))
-        self._count(self._file)
-        if self._file.references:
-            self._report.patched += 1
-        else:
-            self._report.copied += 1
-        self._file = None
-        self._end_object()
-
-    def _end_object(self) -> None:
-        if self._last_names:
-            self._put(nar.ENTRY_TAIL)
-
-    def _text(self, text: bytes) -> bytes:
-        """A name or target, rewritten whole."""
-        rewriter = Rewriter(self._table)
-        rewritten = rewriter.feed(text) + rewriter.finish()
-        self._count(rewriter)
-        return rewritten
-
-    def _count(self, rewriter: Rewriter) -> None:
-        self._report.references += rewriter.references
-        self._report.bare += rewriter.bare
-        self._report.overlapped += rewriter.overlapped
-
-    def _check_order(self, name: bytes) -> None:
-        last = self._last_names[-1]
-        if name <= last:
-            shown = name.decode("utf-8", "backslashreplace")
-            raise NarOrderError(
-                f"the entry '{shown}' would no longer come after "
-                f"'{last.decode('utf-8', 'backslashreplace')}': a stream cannot be sorted; rewrite "
-                "the unpacked tree",
-                name=shown,
-            )
-        self._last_names[-1] = name
+def _disorder(name: bytes, last: bytes) -> NarOrderError:
+    shown = name.decode("utf-8", "backslashreplace")
+    return NarOrderError(
+        f"the entry '{shown}' would no longer come after "
+        f"'{last.decode('utf-8', 'backslashreplace')}': a stream cannot be sorted; rewrite "
+        "the unpacked tree",
+        name=shown,
+    )

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-import networkx as nx
-
 from graft.errors import InvalidPathError
 from graft.formats.store_path import StoreDir, StorePath
+from graft.graph import networkx_graph, reachable
 from graft.store.api import PathInfo, Store
 
 
@@ -16,10 +15,9 @@ class Closure:
 
     Attributes:
         store_dir: the logical store directory.
-        graph: an edge from each path to each of its references, without self-references; the
-            hidden references are edges like any other.
         infos: what is registered of each path.
         hidden: the references of each path that are in its bytes, but not registered.
+        graph: the references of each path, registered or hidden, without itself.
     """
 
     def __init__(
@@ -31,10 +29,9 @@ class Closure:
         self.store_dir = store_dir
         self.infos = dict(infos)
         self.hidden = {path: found for path, found in (hidden or {}).items() if found}
-        self.graph: nx.DiGraph[StorePath] = nx.DiGraph()
-        self.graph.add_nodes_from(self.infos)
-        for path in self.infos:
-            self.graph.add_edges_from((path, found) for found in self.references(path))
+        self.graph: Mapping[StorePath, frozenset[StorePath]] = {
+            path: self._without_itself(path, info.references) for path, info in self.infos.items()
+        }
 
     @classmethod
     def of(cls, store: Store, paths: Iterable[StorePath]) -> Closure:
@@ -76,8 +73,13 @@ class Closure:
 
     def references(self, path: StorePath) -> frozenset[StorePath]:
         """What a path refers to, registered or hidden, without itself."""
-        found = self.infos[path].references | self.hidden.get(path, frozenset())
-        return found - {path}
+        return self.graph[path]
+
+    def _without_itself(
+        self, path: StorePath, registered: frozenset[StorePath]
+    ) -> frozenset[StorePath]:
+        found = registered | self.hidden[path] if path in self.hidden else registered
+        return found - {path} if path in found else found
 
     def requisites(self, roots: Iterable[StorePath]) -> set[StorePath]:
         """The roots and all they lead to."""
@@ -93,11 +95,14 @@ class Closure:
         Yields:
             Nothing if the path is not in the root's closure.
         """
-        if every and root != path and path in self.graph:
-            yield from nx.all_simple_paths(self.graph, root, path)
+        import networkx as nx  # noqa: PLC0415 - late: slow to import
+
+        graph = networkx_graph(self.graph)
+        if every and root != path and path in graph:
+            yield from nx.all_simple_paths(graph, root, path)
             return
         before = {root: root}
-        for found, predecessor in nx.bfs_predecessors(self.graph, root, sort_neighbors=sorted):
+        for found, predecessor in nx.bfs_predecessors(graph, root, sort_neighbors=sorted):
             before[found] = predecessor
             if found == path:
                 break
@@ -106,15 +111,3 @@ class Closure:
             while chain[-1] != root:
                 chain.append(before[chain[-1]])
             yield chain[::-1]
-
-
-def reachable(graph: nx.DiGraph[StorePath], roots: Iterable[StorePath]) -> set[StorePath]:
-    """The roots and every node they lead to."""
-    found = set(roots)
-    waiting = list(found)
-    while waiting:
-        for successor in graph.successors(waiting.pop()):
-            if successor not in found:
-                found.add(successor)
-                waiting.append(successor)
-    return found

@@ -10,9 +10,8 @@ import os
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 
-import networkx as nx
-
 from graft.formats.store_path import StorePath
+from graft.graph import references_first
 from graft.kernel import Table
 from graft.plan import Alias, Plan, Rewrite
 from graft.references import WantedPaths
@@ -148,7 +147,9 @@ class _Executor:
                 ) -> tuple[StorePath, RewrittenObject]:
                     return path, self._make_one(path, making.staging(path), check_inputs)
 
-                for path, made in self._workers.map(make_one, making.missing):
+                # The largest first: no thread is left alone with one at the end.
+                order = sorted(making.missing, key=self._nar_size, reverse=True)
+                for path, made in self._workers.map(make_one, order):
                     making.finish(self._info(path, made))
                     self._made[path] = made
 
@@ -160,15 +161,15 @@ class _Executor:
             for path in valid
             if path not in broken and not os.path.lexists(self._target.tree(path))
         }
-        graph: nx.DiGraph[StorePath] = nx.DiGraph()
-        graph.add_nodes_from(path for path in self._work if path not in valid or path in broken)
-        graph.add_edges_from(
-            (path, reference)
-            for path in list(graph)
-            for reference in self._plan.new_references[path]
-            if reference in graph
+        waiting = {path for path in self._work if path not in valid or path in broken}
+        return references_first(
+            {path: self._plan.new_references[path] & waiting for path in waiting}
         )
-        return list(nx.lexicographical_topological_sort(graph))[::-1]
+
+    def _nar_size(self, path: StorePath) -> int:
+        """Of the NAR a path is made from, in bytes; next to nothing for an alias."""
+        work = self._work[path]
+        return 0 if isinstance(work, Alias) else work.nar_size
 
     def _make_one(self, path: StorePath, staging: str, check_inputs: bool) -> RewrittenObject:
         work = self._work[path]

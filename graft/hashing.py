@@ -14,6 +14,7 @@ NIX32_ALPHABET = "0123456789abcdfghijklmnpqrsvwxyz"
 """The 32 characters of nix32: digits and letters without e, o, t, u."""
 
 _DIGEST_SIZES = {"md5": 16, "sha1": 20, "sha256": 32, "sha512": 64}
+_PAIRS = [first + second for first in NIX32_ALPHABET for second in NIX32_ALPHABET]
 _VALUES = {character: value for value, character in enumerate(NIX32_ALPHABET)}
 
 
@@ -29,9 +30,11 @@ def nix32_encode(data: bytes) -> str:
     which is why the text looks reversed beside RFC 4648.
     """
     number = int.from_bytes(data, "little")
-    return "".join(
-        NIX32_ALPHABET[number >> (5 * position) & 31]
-        for position in range(nix32_length(len(data)) - 1, -1, -1)
+    length = nix32_length(len(data))
+    # Two digits at a time: this is done once for every path of a plan.
+    first = NIX32_ALPHABET[number >> 5 * (length - 1)] if length % 2 else ""
+    return first + "".join(
+        [_PAIRS[number >> shift & 1023] for shift in range(10 * (length // 2 - 1), -1, -10)]
     )
 
 
@@ -54,10 +57,10 @@ def nix32_decode(text: str) -> bytes:
 
 def compress_hash(digest: bytes, size: int) -> bytes:
     """Folds a digest to `size` bytes by XOR, as Nix does for the 20 bytes of a hash part."""
-    folded = bytearray(size)
-    for position, byte in enumerate(digest):
-        folded[position % size] ^= byte
-    return bytes(folded)
+    folded = 0
+    for start in range(0, len(digest), size):
+        folded ^= int.from_bytes(digest[start : start + size], "little")
+    return folded.to_bytes(size, "little")
 
 
 def sri_encode(digest: bytes, algorithm: str = "sha256") -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from graft.closure import Closure, reachable
+from graft.closure import Closure
 from graft.errors import InvalidPathError
 from graft.formats.store_path import StorePath
 from graft.references import WantedPaths, references_in
@@ -86,7 +86,7 @@ def _with_hidden(
 ) -> Closure:
     """The part of a closure that some paths lead to, by hidden references as well."""
     whole = Closure(everything.store_dir, everything.infos, hidden)
-    kept = reachable(whole.graph, paths)
+    kept = whole.requisites(paths)
     return Closure(
         everything.store_dir,
         {path: everything.infos[path] for path in kept},

@@ -172,7 +172,15 @@ def apply(
     proof = None
     if scope is not None:
         with progress("prove", _bytes_read(plan, scope)) as on_bytes:
-            proof = prove(plan, store, scope=scope, allowed=allowed, jobs=jobs, on_bytes=on_bytes)
+            proof = prove(
+                plan,
+                store,
+                scope=scope,
+                allowed=allowed,
+                written=execution.rewritten,
+                jobs=jobs,
+                on_bytes=on_bytes,
+            )
     outcome = Outcome(
         plan=plan,
         execution=execution,

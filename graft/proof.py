@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal
 
-import networkx as nx
-
-from graft.closure import reachable
 from graft.formats.store_path import StorePath
+from graft.graph import reachable
 from graft.plan import Plan
 from graft.references import Reference, WantedPaths
 from graft.store.api import PathInfo, Source
@@ -92,6 +90,7 @@ def prove(
     *,
     scope: Scope = "closure",
     allowed: Sequence[str] = (),
+    written: Collection[StorePath] = (),
     jobs: int | None = None,
     on_bytes: Callable[[int], object] | None = None,
 ) -> Proof:
@@ -102,6 +101,8 @@ def prove(
         scope: what is read.
         allowed: shell patterns of `BASENAME/FILE`; residual references in such files are
             acknowledged.
+        written: new paths that were written, and hashed as they were, just now: with scope
+            `rewritten` they are searched, but not hashed a second time.
         jobs: threads; the number of usable processors if None.
         on_bytes: called from any thread with the number of bytes read since the last call.
 
@@ -119,12 +120,15 @@ def prove(
     residual: list[Residual] = []
     reports: list[TreeReport] = []
     read = on_disk if scope == "closure" else on_disk & _written_or_replacing(plan)
+    hashed = plan.new_paths if scope == "closure" else plan.new_paths.difference(written)
     with Workers(jobs, on_bytes) as workers:
 
         def read_one(path: StorePath) -> tuple[StorePath, TreeReport, bytes | None]:
-            return path, *_read(store.tree(path), old, path in plan.new_paths, workers)
+            return path, *_read(store.tree(path), old, path in hashed, workers)
 
-        for path, report, digest in workers.map(read_one, sorted(read)):
+        # The largest first: no thread is left alone with one at the end.
+        order = sorted(read, key=lambda path: infos[path].nar_size, reverse=True)
+        for path, report, digest in workers.map(read_one, order):
             reports.append(report)
             if digest is not None and digest != infos[path].nar_hash:
                 problems.append(Problem(kind="nar-hash", path=path))
@@ -142,18 +146,18 @@ def prove(
 
 
 def _read(
-    tree: str, old: WantedPaths, is_new: bool, workers: Workers
+    tree: str, old: WantedPaths, with_hash: bool, workers: Workers
 ) -> tuple[TreeReport, bytes | None]:
-    """Reads one tree for old references; hashes its NAR as well if the path is new."""
+    """Reads one tree for old references; if it is wanted, gives its NAR hash as well."""
     digest = sha256()
 
     def sink(chunk: memoryview) -> None:
-        if is_new:
+        if with_hash:
             digest.update(chunk)
         workers.progress(len(chunk))
 
     report = read_tree(tree, wanted=old.table, sink=sink, report=True)
-    return report, digest.digest() if is_new else None
+    return report, digest.digest() if with_hash else None
 
 
 def _written_or_replacing(plan: Plan) -> set[StorePath]:
@@ -164,16 +168,11 @@ class _Acknowledged:
     """Which residual references the user wants, or has accepted."""
 
     def __init__(self, plan: Plan, allowed: Sequence[str]) -> None:
-        graph: nx.DiGraph[StorePath] = nx.DiGraph()
-        graph.add_nodes_from(plan.new_references)
-        graph.add_edges_from(
-            (path, reference)
-            for path, references in plan.new_references.items()
-            for reference in references
-        )
-        graph.remove_nodes_from(plan.cutoffs)
-        roots = [root for root in plan.new_roots.values() if root in graph]
-        self._reached_without_cutoff = reachable(graph, roots)
+        without_cutoffs = {
+            path: references - plan.cutoffs for path, references in plan.new_references.items()
+        }
+        roots = set(plan.new_roots.values()) - plan.cutoffs
+        self._reached_without_cutoff = reachable(without_cutoffs, roots)
         self._allowed = allowed
 
     def __call__(self, path: StorePath, file: bytes) -> bool:

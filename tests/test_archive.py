@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graft.archive import rewrite_archive, rewrite_stream
+from graft.archive import StreamReport, rewrite_archive, rewrite_stream
 from graft.errors import NameCollisionError, NarOrderError
 from graft.kernel import Table
 from graft.tree import copy_tree
+from graft.window import SIZE, Window
 from tests.archives import File, Folder, Link, Node, archive_of, nodes
 
 A = b"0" * 32 + b"-a-1"
@@ -28,10 +29,17 @@ PIECES = st.lists(
 
 
 def _rewritten(archive: bytes, table: Table) -> bytes:
-    out = io.BytesIO()
-    report = rewrite_archive(io.BytesIO(archive).read, out.write, table)
-    assert report.size == len(out.getvalue())
-    return out.getvalue()
+    return _report_and_result(archive, table)[1]
+
+
+def _report_and_result(
+    archive: bytes, table: Table, *, most: int = SIZE, size: int = SIZE
+) -> tuple[StreamReport, bytes]:
+    stream, out = io.BytesIO(archive), io.BytesIO()
+    window = Window(lambda buffer: stream.readinto(buffer[:most]), out.write, size)
+    report = rewrite_archive(window, table)
+    assert report.size == len(archive)
+    return report, out.getvalue()
 
 
 def _write(place: bytes, node: Node) -> None:
@@ -63,11 +71,10 @@ def test_a_nar_is_rewritten_into_the_nar_of_the_rewritten_tree(
             _rewritten(archive, table)
         return
     try:
-        result = _rewritten(archive, table)
+        stream, result = _report_and_result(archive, table)
     except NarOrderError:
         return  # a tree is sorted again; a stream cannot be
     assert result == bytes(dump)
-    stream = rewrite_archive(io.BytesIO(archive).read, lambda _: None, table)
     assert (stream.references, stream.bare, stream.overlapped) == (
         report.references,
         report.bare,
@@ -90,9 +97,45 @@ def test_any_stream_is_rewritten_however_it_comes(data: bytes, most: int) -> Non
     table = Table([(A, B)])
     whole, _, _ = table.rewrite(data)
     stream, out = io.BytesIO(data), io.BytesIO()
-    report = rewrite_stream(lambda size: stream.read(min(size, most)), out.write, table)
+    window = Window(lambda buffer: stream.readinto(buffer[:most]), out.write)
+    report = rewrite_stream(window, table)
     assert out.getvalue() == whole
     assert report.size == len(data)
+
+
+@given(st.lists(st.integers(0, 20_000), min_size=1, max_size=3), st.integers(1, 9000), st.data())
+def test_contents_larger_than_the_window_are_rewritten_as_one_text(
+    sizes: list[int], most: int, data: st.DataObject
+) -> None:
+    table = Table([(A, B)])
+    contents = [bytearray(b"/" * size) for size in sizes]
+    for text in contents:
+        for place in data.draw(st.lists(st.integers(0, len(text)), max_size=6)):
+            text[place : place + len(A)] = A
+    node = Folder({b"%d" % i: File(bytes(text)) for i, text in enumerate(contents)})
+    expected = Folder({b"%d" % i: File(table.rewrite(t)[0]) for i, t in enumerate(contents)})
+    report, result = _report_and_result(archive_of(node), table, most=most, size=4608)
+    assert result == archive_of(expected)
+    hits = [sum(not hit.overlapped for hit in table.find(text)[0]) for text in contents]
+    assert report.references == sum(hits)
+    assert (report.patched, report.copied) == (len(hits) - hits.count(0), hits.count(0))
+
+
+def test_what_is_before_the_end_of_a_stream_is_written_before_more_is_read() -> None:
+    pieces = [b"/" * 1000, b"/" * 1000, b""]
+    out = io.BytesIO()
+    written = []
+
+    def readinto(buffer: memoryview) -> int:
+        written.append(len(out.getvalue()))
+        piece = pieces.pop(0)
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    rewrite_stream(Window(readinto, out.write), Table([(A, B)]))
+    assert written[0] == 0
+    assert 700 < written[1] < 1000
+    assert 1700 < written[2] < 2000
 
 
 @pytest.mark.nix

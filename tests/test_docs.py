@@ -40,7 +40,9 @@ def first_cells(page: str) -> list[str]:
     return re.findall(r"^\| `([^`]+)` \|", page, re.MULTILINE)
 
 
-@pytest.mark.parametrize("script", ["command_line.py", "layers.py", "transcripts.py"])
+@pytest.mark.parametrize(
+    "script", ["command_line.py", "layers.py", "performance.py", "transcripts.py"]
+)
 def test_pages_made_by_scripts_are_current(script: str) -> None:
     done = subprocess.run(
         [sys.executable, str(DOCS / script), "--check"],

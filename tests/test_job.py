@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,8 @@ from graft.errors import (
 )
 from graft.formats.store_path import StorePath
 from graft.job import apply, outcome_document
+from graft.proof import Problem, prove
+from graft.rewrite import RewrittenObject, rewrite_object
 from graft.store.api import PathInfo, path_info
 from graft.store.local import LocalStore
 from tests.graftable import Graftable
@@ -284,6 +287,52 @@ def test_the_narrower_proof_judges_shared_paths_by_their_references(it: Graftabl
     registered = {found.path for found in outcome.proof.residual if found.where == "references"}
     assert registered == {other, it.old}
     assert outcome.proof.paths < len(outcome.plan.new_references)
+
+
+def test_the_narrower_proof_hashes_only_what_was_not_written_just_now(it: Graftable) -> None:
+    outcome = apply(it.store, [it.env], {it.old: it.new}, scope="rewritten")
+    new_app = outcome.plan.moved[it.app]
+    _overwrite(f"{it.tree(new_app)}/bin/run", b"#!/bin/sh\necho broken\n")
+    broken = (Problem(kind="nar-hash", path=new_app),)
+    written = outcome.execution.rewritten
+    assert new_app in written
+    plan, store = outcome.plan, it.store
+    assert prove(plan, store, scope="rewritten", written=written).problems == ()
+    assert prove(plan, store, scope="rewritten", written=written - {new_app}).problems == broken
+    assert prove(plan, store, scope="closure", written=written).problems == broken
+    again = apply(it.store, [it.env], {it.old: it.new}, scope="rewritten")
+    assert again.problems == broken
+
+
+def test_the_narrower_proof_still_searches_what_was_written_just_now(it: Graftable) -> None:
+    outcome = apply(it.store, [it.env], {it.old: it.new}, scope="rewritten")
+    new_app = outcome.plan.moved[it.app]
+    _overwrite(f"{it.tree(new_app)}/bin/run", it.old.encode())
+    proof = prove(outcome.plan, it.store, scope="rewritten", written=outcome.execution.rewritten)
+    assert [(found.path, found.file) for found in proof.residual] == [(new_app, b"bin/run")]
+
+
+def test_the_largest_paths_are_written_first(
+    it: Graftable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+
+    def recorded(source: str, *arguments: Any, **options: Any) -> RewrittenObject:
+        made = rewrite_object(source, *arguments, **options)
+        sizes.append(made.nar_size)
+        return made
+
+    monkeypatch.setattr("graft.executor.rewrite_object", recorded)
+    small = add_object(it.store, "small-1", it.store.store_dir.path(it.old), [it.old])
+    large = add_object(
+        it.store,
+        "large-1",
+        {"self": it.store.store_dir.path(small), "rest": bytes(100_000)},
+        [small],
+    )
+    assert apply(it.store, [it.env, large], {it.old: it.new}, jobs=1).succeeded
+    assert len(sizes) == 4
+    assert sizes == sorted(sizes, reverse=True)
 
 
 def test_a_broken_new_path_is_a_problem_until_it_is_repaired(it: Graftable, tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 import click
 
 from graft.errors import BadStorePathError, InvalidPathError, UsageError
+from graft.formats.replacements import parse_replacements
 from graft.formats.store_path import StorePath
-from graft.plan import Plan, PlanFile, parse_replacements
+from graft.plan import Plan, PlanFile
 from graft.store.api import Store, path_info
 from graft.store.location import Location
 

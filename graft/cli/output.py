@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +14,7 @@ from graft.cli.settings import Settings
 from graft.plan import PlanWarning
 
 _PROGRESS_AFTER_SECONDS = 1.0
+_NARROW = re.compile("[ -~…]*")  # all that most tables hold
 
 
 def print_document(document: Mapping[str, Any]) -> None:
@@ -48,19 +50,56 @@ def print_table(
         right: the headings of columns whose texts end flush.
         to_stderr: where stdout is not for tables.
     """
+    stream = sys.stderr if to_stderr else sys.stdout
+    right = set(right)
+    if not stream.isatty():
+        stream.writelines(plain_table(columns, rows, right=right))
+        return
     from rich import box  # noqa: PLC0415 - late: slow to import
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    stream = sys.stderr if to_stderr else sys.stdout
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    right = set(right)
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
         table.add_row(*row)
-    width = None if stream.isatty() else 10_000
-    Console(file=stream, width=width, highlight=False, markup=False).print(table)
+    Console(file=stream, highlight=False, markup=False).print(table)
+
+
+def plain_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Collection[str] = ()
+) -> Iterator[str]:
+    """A table as rich prints it where there is room, which takes it half a millisecond a row.
+
+    Args:
+        columns, right: as for `print_table`.
+
+    Yields:
+        Its lines.
+    """
+    rows = list(rows)
+    widths = [max(map(_cells, texts)) for texts in zip(columns, *rows, strict=True)]
+
+    def line(row: Sequence[str]) -> str:
+        cells = []
+        for column, text, width in zip(columns, row, widths, strict=True):
+            spaces = " " * (width - _cells(text))
+            cells.append(spaces + text if column in right else text + spaces)
+        return "   ".join(cells) + "\n"
+
+    yield line(columns)
+    yield "\u2500" * (sum(widths) + 3 * (len(widths) - 1)) + "\n"
+    yield from map(line, rows)
+
+
+def _cells(text: str) -> int:
+    """How wide a text is on a terminal."""
+    if _NARROW.fullmatch(text):
+        return len(text)
+    from rich.cells import cell_len  # noqa: PLC0415 - late: slow to import
+
+    return cell_len(text)
 
 
 def binary_size(size: int) -> str:

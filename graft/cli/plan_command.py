@@ -77,8 +77,9 @@ def show_plan(
         free_bytes: room where the result would go.
     """
     plan = approved_plan(store, request, Bars(settings))
-    document = {**plan_document(plan), "free_bytes": free_bytes}
     print_warnings(plan.warnings, settings)
+    if output is not None or settings.json:
+        document = {**plan_document(plan), "free_bytes": free_bytes}
     if output is not None:
         _write(output, json.dumps(document, indent=2) + "\n")
     if settings.json:

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 import sys
-from collections.abc import Callable, Iterable
-from typing import BinaryIO
+from collections.abc import Iterable
+from contextlib import suppress
+from fcntl import F_GETPIPE_SZ, F_SETPIPE_SZ, fcntl
+from typing import Final
 
 import click
 
 from graft.archive import StreamReport, rewrite_archive, rewrite_stream
+from graft.cli.output import Bars
 from graft.cli.settings import Settings, common_options
 from graft.errors import BadFormatError, UsageError
 from graft.formats import nar
+from graft.formats.replacements import parse_replacements
 from graft.formats.store_path import HASH_PART_LENGTH, StorePath
 from graft.kernel import Table
-from graft.plan import parse_replacements
 from graft.tree import FileCounts, TreeReport, copy_tree
+from graft.window import Window
 from graft.workers import usable_processors
+
+_STDIN, _STDOUT = 0, 1
+# Bytes: what anyone may have, unless the administrator says otherwise.
+_PIPE_SIZE: Final = 1_048_576
 
 
 @click.command(
@@ -72,35 +82,43 @@ def command(
         report = copy_tree(source, target, table, jobs=usable_processors())
         size = report.nar_size
     else:
-        report = _filter(sys.stdin.buffer, sys.stdout.buffer, table, raw=raw)
+        report = _filter(settings, table, raw=raw)
         size = report.size
     if stats:
         print(json.dumps(_document(report, size)), file=sys.stderr)
     return 0
 
 
-def _filter(source: BinaryIO, target: BinaryIO, table: Table, *, raw: bool) -> StreamReport:
-    begin = source.read(len(nar.MAGIC))
-    rewrite = rewrite_stream if raw or begin != nar.MAGIC else rewrite_archive
-    report = rewrite(_after(begin, source), target.write, table)
-    target.flush()
-    return report
+def _filter(settings: Settings, table: Table, *, raw: bool) -> StreamReport:
+    """Rewrites from stdin to stdout, past their buffers: the window is one itself."""
+    for descriptor in (_STDIN, _STDOUT):
+        _enlarge(descriptor)
+    with Bars(settings)("rewrite", _size(_STDIN)) as update:
+
+        def write(data: memoryview) -> None:
+            update(len(data))
+            while data:
+                data = data[os.write(_STDOUT, data) :]
+
+        window = Window(lambda buffer: os.readv(_STDIN, [buffer]), write)
+        window.holds(len(nar.MAGIC))
+        if raw or not window.buffer.startswith(nar.MAGIC):
+            return rewrite_stream(window, table)
+        return rewrite_archive(window, table)
 
 
-def _after(begin: bytes, stream: BinaryIO) -> Callable[[int], bytes]:
-    """Reads what was read already, and then the rest."""
-    waiting = [begin]
+def _enlarge(descriptor: int) -> None:
+    """Gives a pipe room for more than one write, so that its two ends wait for each other less."""
+    # Not every descriptor is a pipe, and a user may have only so much memory in pipes.
+    with suppress(OSError):
+        if fcntl(descriptor, F_GETPIPE_SZ) < _PIPE_SIZE:
+            fcntl(descriptor, F_SETPIPE_SZ, _PIPE_SIZE)
 
-    def read(size: int) -> bytes:
-        if not waiting:
-            return stream.read(size)
-        piece = waiting.pop()
-        if len(piece) > size:
-            waiting.append(piece[size:])
-            return piece[:size]
-        return piece or stream.read(size)
 
-    return read
+def _size(descriptor: int) -> int | None:
+    """The bytes of a file; None if that cannot be known."""
+    status = os.fstat(descriptor)
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 def _split(argument: str) -> tuple[str, str]:

@@ -1,26 +1,28 @@
 """The NAR format, read strictly and as a stream.
 
 The grammar is in graft/formats/nar.py. What Nix would refuse is refused here, and so is what no
-file system could hold: an archive from a cache is a stranger's word. Only one piece of it is in
-memory at a time.
+file system could hold: an archive from a cache is a stranger's word. Only one window of it is in
+memory at a time, and texts can be changed there, so that the archive goes on with other bytes in
+the same places.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from graft.errors import BadFormatError
+from graft.formats import nar
+from graft.window import Window
 
-MAGIC_STRING: Final = b"nix-archive-1"
 _LONGEST_NAME: Final = 255  # NAME_MAX of every file system a store lies on
+_NO_NAMES: Final = frozenset({b"", b".", b".."})
 _LONGEST_TARGET: Final = 4095  # PATH_MAX without its NUL
 _LONGEST_WORD: Final = 16  # of the grammar's own strings
-_PIECE: Final = 262_144
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Regular:
     """A regular file begins; `Contents` follow, `size` bytes in all."""
 
@@ -28,33 +30,45 @@ class Regular:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Contents:
-    """A piece of the contents of the file that began last."""
+    """A piece of the contents of the file that began last.
 
-    data: bytes
+    Attributes:
+        data: the piece, in the window, until the next event.
+        taken: how many bytes of it the caller is done with. If it is set to less than all, as it
+            may be before the end of the file, the rest comes again, with more behind it.
+        final: the file ends with it.
+    """
+
+    data: memoryview
+    taken: int
+    final: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Symlink:
-    """A symlink."""
+    """A symlink; the target is in the window, until the next event."""
 
-    target: bytes
+    target: memoryview
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Directory:
     """A directory begins; an `Entry` and its object follow for each of its entries."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Entry:
-    """The object that follows is an entry of this name in the directory that is open."""
+    """The object that follows is an entry of this name in the directory that is open.
 
-    name: bytes
+    The name is in the window, until the next event.
+    """
+
+    name: memoryview
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class DirectoryEnd:
     """The directory that was opened last has no more entries."""
 
@@ -62,11 +76,11 @@ class DirectoryEnd:
 Event = Regular | Contents | Symlink | Directory | Entry | DirectoryEnd
 
 
-def read_archive(read: Callable[[int], bytes]) -> Iterator[Event]:
+def read_archive(window: Window) -> Iterator[Event]:
     """Reads one archive to its end, and makes sure that nothing follows it.
 
     Args:
-        read: gives up to as many bytes as asked for, and none only at the end of the stream.
+        window: on the archive, which is to begin where the window is. It is moved to its end.
 
     Yields:
         What the archive holds, in its order.
@@ -74,118 +88,165 @@ def read_archive(read: Callable[[int], bytes]) -> Iterator[Event]:
     Raises:
         BadFormatError: it is no archive, or a stranger's trick; the offset in bytes is named.
     """
-    return _Reader(read).events()
+    return _Reader(window).events()
+
+
+# What may stand before an object and in an object before its first text, by the object's type.
+_REGULAR, _EXECUTABLE, _SYMLINK = range(3)
+_OBJECTS: Final = (
+    nar.encode_strings(b"(", b"type", b"regular", b"contents"),
+    nar.encode_strings(b"(", b"type", b"regular", b"executable", b"", b"contents"),
+    nar.encode_strings(b"(", b"type", b"symlink", b"target"),
+    nar.DIRECTORY_HEAD,
+)
+_TOP_OBJECTS: Final = tuple(nar.MAGIC + head for head in _OBJECTS)
+_ENTRY_OBJECTS: Final = tuple(nar.encode_string(b"node") + head for head in _OBJECTS)
+# What may stand in a directory, after its beginning and after each kind of entry: one more, or the
+# end. What ends the entry itself comes first.
+_NAME: Final = 0
+_ENTRIES: Final = (nar.encode_strings(b"entry", b"(", b"name"), nar.DIRECTORY_TAIL)
+_AFTER_DIRECTORY: Final = tuple(nar.ENTRY_TAIL + next_ for next_ in _ENTRIES)
+_LEAF_END: Final = (nar.encode_string(b")"),)
+_AFTER_LEAF: Final = tuple(_LEAF_END[0] + next_ for next_ in _AFTER_DIRECTORY)
+
+_LONGEST_CHOICE: Final = max(
+    len(choice) for choices in (_TOP_OBJECTS, _ENTRY_OBJECTS, _AFTER_LEAF) for choice in choices
+)
 
 
 class _Reader:
-    def __init__(self, read: Callable[[int], bytes]) -> None:
-        self._read = read
-        self._offset = 0
+    def __init__(self, window: Window) -> None:
+        self._window = window
+
+    def events(self) -> Iterator[Event]:
+        window = self._window
+        last_names: list[bytes] = []  # of each open directory, the entry read last
+        kind = self._one_of(_TOP_OBJECTS)
+        while True:
+            after = _AFTER_LEAF
+            if kind <= _EXECUTABLE:
+                size = self._number()
+                yield Regular(kind == _EXECUTABLE, size)
+                left = size
+                while left > (there := window.end - window.at):
+                    if there:
+                        piece = Contents(window.view[window.at : window.end], taken=there)
+                        yield piece
+                        window.at += piece.taken
+                        left -= piece.taken
+                    if not window.move():
+                        left -= window.end - window.at
+                        window.at = window.end
+                        raise self._error(f"the stream ends {left} bytes before its file does")
+                yield Contents(window.view[window.at : window.at + left], taken=left, final=True)
+                window.at += left
+                if size % 8:
+                    self._padding(size)
+            elif kind == _SYMLINK:
+                target = self._string(_LONGEST_TARGET)
+                self._check_target(bytes(target))
+                yield Symlink(target)
+            else:
+                yield Directory()
+                last_names.append(b"")
+                after = _ENTRIES
+            while last_names and self._one_of(after) != _NAME:
+                yield DirectoryEnd()
+                last_names.pop()
+                after = _AFTER_DIRECTORY
+            if not last_names:
+                break
+            text = self._string(_LONGEST_NAME)
+            name = bytes(text)
+            self._check_name(name, last_names[-1])
+            last_names[-1] = name
+            yield Entry(text)
+            kind = self._one_of(_ENTRY_OBJECTS)
+        if after is _AFTER_LEAF:
+            self._one_of(_LEAF_END)
+        if window.holds(1):
+            raise self._error("something follows the archive")
 
     def _error(self, what: str) -> BadFormatError:
-        return BadFormatError(f"nar, byte {self._offset}: {what}", offset=self._offset)
+        offset = self._window.position
+        return BadFormatError(f"nar, byte {offset}: {what}", offset=offset)
 
-    def _exactly(self, size: int) -> bytes:
-        pieces = []
-        missing = size
-        while missing:
-            piece = self._read(missing)
-            if not piece:
-                raise self._error(f"the stream ends {missing} bytes too early")
-            pieces.append(piece)
-            missing -= len(piece)
-            self._offset += len(piece)
-        return b"".join(pieces)
+    def _one_of(self, choices: tuple[bytes, ...]) -> int:
+        """Goes past the one of the choices that stands here, and returns which it is."""
+        window = self._window
+        if window.end - window.at < _LONGEST_CHOICE:
+            window.holds(_LONGEST_CHOICE)  # or all that is left
+        at = window.at
+        startswith = window.buffer.startswith
+        for choice in choices:
+            if startswith(choice, at, window.end):
+                window.at = at + len(choice)
+                return choices.index(choice)
+        raise self._difference(choices)
+
+    def _difference(self, choices: tuple[bytes, ...]) -> BadFormatError:
+        """The error about the first word that is in none of the choices."""
+        begin = b""
+        while True:
+            word = bytes(self._string(_LONGEST_WORD))
+            possible = [choice[len(begin) :] for choice in choices if choice.startswith(begin)]
+            encoded = nar.encode_string(word)
+            if not any(rest.startswith(encoded) for rest in possible):
+                wanted = " or ".join(sorted({repr(_first_word(rest)) for rest in possible}))
+                return self._error(f"{word!r} where {wanted} should stand")
+            begin += encoded
 
     def _number(self) -> int:
-        return int.from_bytes(self._exactly(8), "little")
+        window = self._window
+        if not window.holds(8):
+            raise self._too_early(8)
+        begin = window.at
+        window.at = begin + 8
+        return int.from_bytes(window.buffer[begin : begin + 8], "little")
 
-    def _padding(self, size: int) -> None:
-        if any(self._exactly(-size % 8)):
-            raise self._error("the padding is not zero")
-
-    def _string(self, longest: int) -> bytes:
+    def _string(self, longest: int) -> memoryview:
+        window = self._window
+        if window.end - window.at < longest + 16:
+            window.holds(longest + 16)  # or all that is left: no view may outlive a move
         size = self._number()
         if size > longest:
             raise self._error(f"a string of {size} bytes where at most {longest} may stand")
-        data = self._exactly(size)
-        self._padding(size)
-        return data
+        begin = window.at
+        stop = begin + size
+        if stop + -size % 8 > window.end:
+            raise self._too_early(size + -size % 8)
+        window.at = stop
+        if size % 8:
+            self._padding(size)
+        return window.view[begin:stop]
 
-    def _expect(self, *words: bytes) -> None:
-        for word in words:
-            found = self._string(_LONGEST_WORD)
-            if found != word:
-                raise self._error(f"{found!r} where {word!r} should stand")
+    def _padding(self, size: int) -> None:
+        """Goes past what stands after a string of that size."""
+        length = -size % 8
+        window = self._window
+        if not window.holds(length):
+            raise self._too_early(length)
+        begin = window.at
+        window.at = stop = begin + length
+        if any(window.buffer[begin:stop]):
+            raise self._error("the padding is not zero")
 
-    def events(self) -> Iterator[Event]:
-        self._expect(MAGIC_STRING)
-        last_names: list[bytes | None] = []  # of each open directory, the entry read last
-        yield from self._object(last_names)
-        while last_names:
-            word = self._string(_LONGEST_WORD)
-            if word == b")":
-                last_names.pop()
-                yield DirectoryEnd()
-                if last_names:
-                    self._expect(b")")
-            elif word == b"entry":
-                self._expect(b"(", b"name")
-                name = self._string(_LONGEST_NAME)
-                self._check_name(name, last_names[-1])
-                last_names[-1] = name
-                self._expect(b"node")
-                yield Entry(name)
-                depth = len(last_names)
-                yield from self._object(last_names)
-                if len(last_names) == depth:
-                    self._expect(b")")
-            else:
-                raise self._error(f"{word!r} where an entry or the directory's end should stand")
-        if self._read(1):
-            raise self._error("something follows the archive")
+    def _too_early(self, size: int) -> BadFormatError:
+        window = self._window
+        missing = size - (window.end - window.at)
+        window.at = window.end
+        return self._error(f"the stream ends {missing} bytes too early")
 
-    def _check_name(self, name: bytes, last: bytes | None) -> None:
-        if name in {b"", b".", b".."} or b"/" in name or b"\0" in name:
+    def _check_name(self, name: bytes, last: bytes) -> None:
+        if name in _NO_NAMES or b"/" in name or b"\0" in name:
             raise self._error(f"{name!r} is no name of a file")
-        if last is not None and name <= last:
+        if name <= last:
             raise self._error(f"the entry {name!r} does not come after {last!r}")
 
-    def _object(self, last_names: list[bytes | None]) -> Iterator[Event]:
-        """An object; of a directory only its beginning, which makes it the innermost open one."""
-        self._expect(b"(", b"type")
-        kind = self._string(_LONGEST_WORD)
-        if kind == b"directory":
-            last_names.append(None)
-            yield Directory()
-        elif kind == b"symlink":
-            self._expect(b"target")
-            target = self._string(_LONGEST_TARGET)
-            if not target or b"\0" in target:
-                raise self._error(f"{target!r} is no target of a symlink")
-            yield Symlink(target)
-            self._expect(b")")
-        elif kind == b"regular":
-            yield from self._regular()
-            self._expect(b")")
-        else:
-            raise self._error(f"{kind!r} is no type of file")
+    def _check_target(self, target: bytes) -> None:
+        if not target or b"\0" in target:
+            raise self._error(f"{target!r} is no target of a symlink")
 
-    def _regular(self) -> Iterator[Event]:
-        word = self._string(_LONGEST_WORD)
-        executable = word == b"executable"
-        if executable:
-            self._expect(b"", b"contents")
-        elif word != b"contents":
-            raise self._error(f"{word!r} where the contents should stand")
-        size = self._number()
-        yield Regular(executable, size)
-        left = size
-        while left:
-            piece = self._read(min(left, _PIECE))
-            if not piece:
-                raise self._error(f"the stream ends {left} bytes before its file does")
-            left -= len(piece)
-            self._offset += len(piece)
-            yield Contents(piece)
-        self._padding(size)
+
+def _first_word(choice: bytes) -> bytes:
+    return choice[8 : 8 + int.from_bytes(choice[:8], "little")]

@@ -19,7 +19,7 @@ HASH_PART_LENGTH: Final = 32
 """Characters of a hash part: 160 bits in nix32."""
 
 _BASE_NAME: Final = re.compile(rf"([{NIX32_ALPHABET}]{{32}})-([0-9A-Za-z+\-._?=]{{1,211}})")
-_VERSION: Final = re.compile(r"-[^A-Za-z].*", re.DOTALL)
+_VERSION: Final = re.compile(r"-[^A-Za-z]")
 
 
 class StorePath(str):
@@ -60,7 +60,8 @@ class StorePath(str):
         """The name without version, as `builtins.parseDrvName` splits it: at the first dash that
         no letter follows.
         """
-        return _VERSION.sub("", self.name, count=1)
+        version = _VERSION.search(self, HASH_PART_LENGTH + 1)
+        return self[HASH_PART_LENGTH + 1 : version.start() if version else None]
 
     @property
     def is_derivation(self) -> bool:
@@ -75,7 +76,8 @@ class StoreDir(str):
 
     def path(self, store_path: StorePath) -> str:
         """The full text of a store path."""
-        return f"{self}/{store_path}"
+        # Not an f-string: of a subclass of str that takes three times as long.
+        return self + "/" + store_path
 
     def parse(self, text: str) -> StorePath:
         """Reads a full store path, with nothing after its base name.

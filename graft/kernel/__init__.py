@@ -18,56 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import ModuleType
 
-    from _typeshed import ReadableBuffer as Buffer
-
     from graft.kernel.reference import Table
 
-__all__ = ["HASH_LENGTH", "NAME", "Hit", "Rewriter", "Table", "native", "native_table"]
-
-
-class Rewriter:
-    """Rewrites a stream that comes in chunks: however it is cut, the result is the same.
-
-    Args:
-        table: what to look for and what to put in its place.
-
-    Attributes:
-        references: hits that took bytes; those of an entry without a new base name are counted
-            and left as they are.
-        bare: those among them of which only the hash part was replaced.
-        overlapped: hits that began inside another's bytes and were left as they are.
-    """
-
-    __slots__ = ("_carry", "_table", "bare", "overlapped", "references")
-
-    def __init__(self, table: Table) -> None:
-        self._table = table
-        self._carry = b""
-        self.references = self.bare = self.overlapped = 0
-
-    def feed(self, chunk: Buffer) -> bytes:
-        """Takes the next bytes; returns the rewritten bytes that are settled by now, maybe none.
-
-        Less than twice the table's span stays behind.
-        """
-        return self._advance(chunk, final=False)
-
-    def finish(self) -> bytes:
-        """Ends the stream and returns the rest of it; then a new stream may begin."""
-        return self._advance(b"", final=True)
-
-    def _advance(self, chunk: Buffer, *, final: bool) -> bytes:
-        data = b"".join((self._carry, chunk)) if self._carry else chunk
-        result, hits, cut = self._table.rewrite(data, final)
-        with memoryview(data) as view, view.cast("B") as rest:
-            self._carry = bytes(rest[cut:])
-        for hit in hits:
-            if hit.overlapped:
-                self.overlapped += 1
-            else:
-                self.references += 1
-                self.bare += hit.bare
-        return result
+__all__ = ["HASH_LENGTH", "NAME", "Hit", "Table", "native", "native_table"]
 
 
 def native_table(module: ModuleType, variant: str) -> type[Table]:

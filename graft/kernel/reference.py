@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from _typeshed import ReadableBuffer as Buffer
+    from _typeshed import WriteableBuffer
 
 HASH_LENGTH = 32
 """Characters of a hash part."""
@@ -130,6 +131,29 @@ class Table:
                 characters = new[:HASH_LENGTH] if bare else new
                 result[offset : offset + length : stride] = characters
         return bytes(result), hits, cut
+
+    def rewrite_in_place(
+        self, data: WriteableBuffer, final: bool = True
+    ) -> tuple[int, int, int, int]:
+        """Replaces the hits that begin before the cut where they stand.
+
+        Args:
+            data: as for `find`, and writable. What is behind the cut stays as it is, for the next
+                call.
+            final: as for `find`.
+
+        Returns:
+            The cut, and how many hits took bytes, how many of these were bare, and how many hits
+            were overlapped.
+        """
+        with memoryview(data) as whole:
+            if whole.readonly:
+                raise BufferError("the buffer cannot be written to")
+            result, hits, cut = self.rewrite(whole, final)
+            with whole.cast("B") as view:
+                view[:cut] = result
+        taking = [hit for hit in hits if not hit.overlapped]
+        return cut, len(taking), sum(hit.bare for hit in taking), len(hits) - len(taking)
 
     def _windows(self, text: bytes) -> list[tuple[int, int, int]]:
         """Offset, stride and index of every wanted hash part, in ascending order.

@@ -1,7 +1,7 @@
 from collections.abc import Callable, Sequence
 from typing import Self
 
-from _typeshed import ReadableBuffer
+from _typeshed import ReadableBuffer, WriteableBuffer
 
 from graft.kernel.reference import Hit
 
@@ -14,6 +14,9 @@ class Table:
     def __len__(self) -> int: ...
     def find(self, data: ReadableBuffer, final: bool = True) -> tuple[list[Hit], int]: ...
     def rewrite(self, data: ReadableBuffer, final: bool = True) -> tuple[bytes, list[Hit], int]: ...
+    def rewrite_in_place(
+        self, data: WriteableBuffer, final: bool = True
+    ) -> tuple[int, int, int, int]: ...
 
 class WalkError(Exception):
     """A walk failed; a cause is what the sink or a signal's handler raised.

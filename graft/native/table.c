@@ -154,7 +154,7 @@ static PyObject *hit_list(PyTypeObject *type, const graft_hits *hits)
     return list;
 }
 
-/* The arguments of find and rewrite, and what graft_find makes of them. */
+/* The arguments of find and the rewrites, and what graft_find makes of them. */
 typedef struct {
     Py_buffer data;
     graft_hits hits;
@@ -167,13 +167,17 @@ static void end_search(search *s)
     PyBuffer_Release(&s->data);
 }
 
-/* 0, and end_search is due; or -1 with an exception set, and it is not. */
-static int begin_search(table_object *self, PyObject *args, PyObject *keywords, search *s)
+/* `flags` say what the buffer must be. 0, and end_search is due; or -1 with an exception set, and it
+ * is not. */
+static int begin_search(table_object *self, PyObject *args, PyObject *keywords, int flags,
+                        search *s)
 {
     static char *names[] = {"data", "final", NULL};
+    PyObject *data;
     int final = 1;
     memset(s, 0, sizeof *s);
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "y*|p", names, &s->data, &final))
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|p", names, &data, &final) ||
+        PyObject_GetBuffer(data, &s->data, flags) < 0)
         return -1;
     size_t length = (size_t)s->data.len;
     PyThreadState *state = length > ALONE ? PyEval_SaveThread() : NULL;
@@ -192,7 +196,7 @@ static PyObject *find(PyObject *object, PyObject *args, PyObject *keywords)
 {
     table_object *self = (table_object *)object;
     search s;
-    if (begin_search(self, args, keywords, &s) < 0)
+    if (begin_search(self, args, keywords, PyBUF_SIMPLE, &s) < 0)
         return NULL;
     PyObject *hits = hit_list(self->hit, &s.hits);
     Py_ssize_t cut = (Py_ssize_t)s.cut;
@@ -222,7 +226,7 @@ static PyObject *rewrite(PyObject *object, PyObject *args, PyObject *keywords)
 {
     table_object *self = (table_object *)object;
     search s;
-    if (begin_search(self, args, keywords, &s) < 0)
+    if (begin_search(self, args, keywords, PyBUF_SIMPLE, &s) < 0)
         return NULL;
     PyObject *result = replaced(self, &s);
     PyObject *hits = result == NULL ? NULL : hit_list(self->hit, &s.hits);
@@ -233,6 +237,30 @@ static PyObject *rewrite(PyObject *object, PyObject *args, PyObject *keywords)
         return NULL;
     }
     return Py_BuildValue("NNn", result, hits, cut);
+}
+
+/* Few hits are written and counted sooner than the GIL is given back and got again. */
+enum { FEW = ALONE / GRAFT_HASH_LENGTH };
+
+static PyObject *rewrite_in_place(PyObject *object, PyObject *args, PyObject *keywords)
+{
+    table_object *self = (table_object *)object;
+    search s;
+    if (begin_search(self, args, keywords, PyBUF_WRITABLE, &s) < 0)
+        return NULL;
+    Py_ssize_t references = 0, bare = 0, overlapped = 0, cut = (Py_ssize_t)s.cut;
+    PyThreadState *state = s.hits.count > FEW ? PyEval_SaveThread() : NULL;
+    graft_apply(self->table, s.data.buf, s.hits.items, s.hits.count);
+    for (size_t i = 0; i < s.hits.count; i++) {
+        const graft_hit *hit = &s.hits.items[i];
+        overlapped += hit->overlapped;
+        references += !hit->overlapped;
+        bare += hit->bare && !hit->overlapped;
+    }
+    if (state != NULL)
+        PyEval_RestoreThread(state);
+    end_search(&s);
+    return Py_BuildValue("nnnn", cut, references, bare, overlapped);
 }
 
 static PyObject *span(PyObject *object, void *closure)
@@ -258,6 +286,9 @@ static PyMethodDef methods[] = {
     {"rewrite", METHOD(rewrite), METH_VARARGS | METH_KEYWORDS,
      "rewrite($self, /, data, final=True)\n--\n\n"
      "The bytes of data before the cut with the hits replaced, the hits, and the cut."},
+    {"rewrite_in_place", METHOD(rewrite_in_place), METH_VARARGS | METH_KEYWORDS,
+     "rewrite_in_place($self, /, data, final=True)\n--\n\n"
+     "Replaces the hits in data before the cut; the cut, and the numbers of hits."},
     {NULL, NULL, 0, NULL},
 };
 

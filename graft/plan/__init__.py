@@ -5,7 +5,7 @@ Pure: no byte of any path is read. The rules are in docs/explanation/semantics.m
 
 from graft.plan.document import full_pairs, plan_document, warnings_document
 from graft.plan.planner import Plan
-from graft.plan.request import PlanFile, parse_replacements
+from graft.plan.request import PlanFile
 from graft.plan.values import Alias, PlanWarning, Rewrite
 
 __all__ = [
@@ -15,7 +15,6 @@ __all__ = [
     "PlanWarning",
     "Rewrite",
     "full_pairs",
-    "parse_replacements",
     "plan_document",
     "warnings_document",
 ]

@@ -25,16 +25,16 @@ def rewrite_name(
     path: StorePath, references: Mapping[StorePath, StorePath], store_dir: StoreDir
 ) -> StorePath:
     """The name of the rewritten `path`, whose references D(p) move as given."""
-    lines = [REWRITE_FORMAT, str(path)]
-    lines += [f"{old} {new}" for old, new in sorted(references.items())]
-    return _name(lines, path.name, store_dir)
+    # A space sorts before all that names hold: these lines are in the order of the old names.
+    lines = sorted(map(" ".join, references.items()))
+    return _name([REWRITE_FORMAT, path, *lines], path.name, store_dir)
 
 
 def alias_name(replaces: StorePath, target: StorePath, store_dir: StoreDir) -> StorePath:
     """The name of the alias that stands for `replaces` and leads to `target`."""
-    return _name([ALIAS_FORMAT, str(replaces), str(target)], replaces.name, store_dir)
+    return _name([ALIAS_FORMAT, replaces, target], replaces.name, store_dir)
 
 
 def _name(lines: list[str], name: str, store_dir: StoreDir) -> StorePath:
-    text = "".join(f"{line}\n" for line in lines)
+    text = "\n".join([*lines, ""])
     return make_store_path(_TYPE, hashlib.sha256(text.encode()).digest(), name, store_dir)

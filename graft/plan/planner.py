@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
-import networkx as nx
-
-from graft.closure import Closure, reachable
+from graft.closure import Closure
 from graft.errors import PlanError, ReferenceCycleError
 from graft.formats.store_path import StoreDir, StorePath
+from graft.graph import networkx_graph, reachable, references_first, turned
 from graft.plan.naming import alias_name, rewrite_name
 from graft.plan.replacements import (
     circular_replacements,
@@ -88,12 +87,15 @@ class Plan:
             return path in cutoffs or path.is_derivation
 
         graph = movement_graph(roots, last, closure.references, stays)
-        circular = circular_replacements(graph, last)
-        if circular:
+        order = references_first(graph)
+        circular: set[StorePath] = set()
+        if len(order) < len(graph):
+            circular = circular_replacements(graph, last)
             graph = movement_graph(
                 roots, last, closure.references, lambda path: stays(path) or path in circular
             )
-        ends = _Ends.of(graph, last, closure)
+            order = _order_of_leading(graph, last, store_dir)
+        ends = _Ends.of(order, graph, last, closure)
         aliases = {alias.path: alias for alias in ends.aliases.values()}
         new_roots = {root: ends.at(root) for root in roots}
         new_references = _new_references(closure, ends, aliases, new_roots.values())
@@ -157,18 +159,17 @@ class _Ends:
     @classmethod
     def of(
         cls,
-        graph: nx.DiGraph[StorePath],
+        order: Iterable[StorePath],
+        graph: Mapping[StorePath, Iterable[StorePath]],
         last: Mapping[StorePath, StorePath],
         closure: Closure,
     ) -> _Ends:
         ends = cls(last, closure.store_dir)
-        # What does not lead to a replaced path stays, circles of hidden references included.
-        leading = reachable(graph.reverse(copy=False), [old for old in last if old in graph])
-        for path in _references_first(graph.subgraph(leading), closure.store_dir):
+        for path in order:
             if path in last:
                 ends._replace(path)
             else:
-                ends._rewrite(path, graph.successors(path), closure.infos[path].nar_size)
+                ends._rewrite(path, graph[path], closure.infos[path].nar_size)
         used = {new for rewrite in ends.rewrites for new in rewrite.references.values()}
         for old, alias in list(ends.aliases.items()):
             if alias.path not in used:
@@ -199,16 +200,29 @@ class _Ends:
         self.rewrites.append(Rewrite(path=path, new_path=name, references=moved, nar_size=nar_size))
 
 
-def _references_first(graph: nx.DiGraph[StorePath], store_dir: StoreDir) -> list[StorePath]:
-    try:
-        order = list(nx.lexicographical_topological_sort(graph))
-    except nx.NetworkXUnfeasible:
-        cycle = [store_dir.path(edge[0]) for edge in nx.find_cycle(graph)]
-        raise ReferenceCycleError(
-            f"these paths refer to each other in a circle: {', '.join(cycle)}; cut one of them off",
-            cycle=cycle,
-        ) from None
-    return order[::-1]
+def _order_of_leading(
+    graph: Mapping[StorePath, Collection[StorePath]],
+    last: Mapping[StorePath, StorePath],
+    store_dir: StoreDir,
+) -> list[StorePath]:
+    """The paths that lead to replaced ones, references first; the others stay, circles and all.
+
+    Raises:
+        ReferenceCycleError: some of them lead back to themselves.
+    """
+    found = reachable(turned(graph), [old for old in last if old in graph])
+    leading = {path: [other for other in graph[path] if other in found] for path in found}
+    order = references_first(leading)
+    if len(order) == len(leading):
+        return order
+    import networkx as nx  # noqa: PLC0415 - late: slow to import, and circles are rare
+
+    circle = nx.find_cycle(networkx_graph(leading))
+    cycle = [store_dir.path(edge[0]) for edge in circle]
+    raise ReferenceCycleError(
+        f"these paths refer to each other in a circle: {', '.join(cycle)}; cut one of them off",
+        cycle=cycle,
+    )
 
 
 def _new_references(
@@ -226,7 +240,7 @@ def _new_references(
             continue
         if (rewrite := rewrites.get(path)) is not None:
             moved = rewrite.references
-            found[path] = frozenset(moved.get(old, old) for old in closure.references(rewrite.path))
+            found[path] = closure.references(rewrite.path).difference(moved).union(moved.values())
         elif (alias := aliases.get(path)) is not None:
             found[path] = frozenset({alias.target})
         else:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-
-import networkx as nx
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from graft.errors import ConflictingReplacementsError, ReplacementCycleError
 from graft.formats.store_path import StoreDir, StorePath
+from graft.graph import networkx_graph
 
 
 def unite_replacements(
@@ -62,34 +61,34 @@ def resolve_chains(
 def movement_graph(
     roots: Iterable[StorePath],
     last: Mapping[StorePath, StorePath],
-    references: Callable[[StorePath], Iterable[StorePath]],
+    references: Callable[[StorePath], Collection[StorePath]],
     stays: Callable[[StorePath], bool],
-) -> nx.DiGraph[StorePath]:
+) -> dict[StorePath, Collection[StorePath]]:
     """Where each path's end depends on which other path's end, as far as the roots lead.
 
     A replaced path depends on its NEW alone; a path that stays on nothing; every other one on its
     references.
     """
-    graph: nx.DiGraph[StorePath] = nx.DiGraph()
-    graph.add_nodes_from(roots)
-    waiting = list(graph)
+    graph: dict[StorePath, Collection[StorePath]] = {}
+    waiting = list(roots)
     while waiting:
         path = waiting.pop()
-        if path in last:
-            needed: Iterable[StorePath] = [last[path]]
-        elif stays(path):
+        if path in graph:
             continue
+        needed: Collection[StorePath]
+        if path in last:
+            needed = (last[path],)
+        elif stays(path):
+            needed = ()
         else:
             needed = references(path)
-        for other in needed:
-            if other not in graph:
-                waiting.append(other)
-            graph.add_edge(path, other)
+        graph[path] = needed
+        waiting.extend(needed)
     return graph
 
 
 def circular_replacements(
-    graph: nx.DiGraph[StorePath], last: Mapping[StorePath, StorePath]
+    graph: Mapping[StorePath, Collection[StorePath]], last: Mapping[StorePath, StorePath]
 ) -> set[StorePath]:
     """The NEWs that must be kept as they are, because rewriting them would never end.
 
@@ -97,9 +96,11 @@ def circular_replacements(
     replacement inside the component leads, such as a wrapper around its OLD. Every circle passes
     through such a replacement, so without the edges that leave these NEWs there is none.
     """
+    import networkx as nx  # noqa: PLC0415 - late: slow to import, and circles are rare
+
     return {
         last[old]
-        for component in nx.strongly_connected_components(graph)
+        for component in nx.strongly_connected_components(networkx_graph(graph))
         if len(component) > 1
         for old in component
         if last.get(old) in component

@@ -1,6 +1,6 @@
-"""What is asked of a plan, as files say it: replacements files and plan files.
+"""What is asked of a plan, as a plan file says it.
 
-The forms are in docs/reference/formats.md. No name of a new path is ever taken from a file: a plan
+The form is in docs/reference/formats.md. No name of a new path is ever taken from a file: a plan
 file only says what to plan again, and what must come out.
 """
 
@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from graft.errors import BadFormatError, StalePlanError
-from graft.plan.document import DOCUMENT_VERSION, plan_document
+from graft.formats.replacements import json_document, replacement_pairs
+from graft.plan.document import plan_document
 from graft.plan.planner import Plan
 
 # What of a plan file is compared with the plan made again. Sizes and warnings are not: they say
@@ -58,12 +59,12 @@ class PlanFile:
         Raises:
             BadFormatError: it is no such document.
         """
-        document = _json_object(text, name)
+        document = json_document(text, name)
         if document.get("addressing") != "input":
             raise BadFormatError(f"'{name}' is no plan file: it has no known addressing", file=name)
         return cls(
             roots=_texts(document, "roots", name),
-            replacements=_pairs(document, name),
+            replacements=replacement_pairs(document, name),
             cutoffs=_texts(document, "cutoffs", name),
             hidden=_hidden(document, name),
             document=document,
@@ -85,44 +86,6 @@ class PlanFile:
                 )
 
 
-def parse_replacements(text: str, name: str) -> tuple[tuple[str, str], ...]:
-    """Reads a replacements file: JSON, or a pair `OLD NEW` a line; `#` begins a comment.
-
-    Returns:
-        Pairs of path arguments.
-
-    Raises:
-        BadFormatError: the file has neither form.
-    """
-    if text.lstrip().startswith("{"):
-        return _pairs(_json_object(text, name), name)
-    pairs = []
-    for number, line in enumerate(text.splitlines(), 1):
-        words = line.split("#", 1)[0].split()
-        if not words:
-            continue
-        if len(words) != 2:
-            raise BadFormatError(
-                f"'{name}', line {number}: a replacement is two paths, 'OLD NEW'",
-                file=name,
-                line=number,
-            )
-        pairs.append((words[0], words[1]))
-    return tuple(pairs)
-
-
-def _json_object(text: str, name: str) -> dict[str, Any]:
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise BadFormatError(f"'{name}' is not json: {str(error).lower()}", file=name) from error
-    if not isinstance(document, dict) or document.get("version") != DOCUMENT_VERSION:
-        raise BadFormatError(
-            f"'{name}' is no document of graft's, version {DOCUMENT_VERSION}", file=name
-        )
-    return document
-
-
 def _texts(document: Mapping[str, Any], key: str, name: str) -> tuple[str, ...]:
     value = document.get(key)
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
@@ -135,13 +98,6 @@ def _hidden(document: Mapping[str, Any], name: str) -> dict[str, tuple[str, ...]
     if not isinstance(value, dict):
         raise BadFormatError(f"'{name}': 'hidden' is no object of lists", file=name)
     return {path: _texts(value, path, name) for path in value}
-
-
-def _pairs(document: Mapping[str, Any], name: str) -> tuple[tuple[str, str], ...]:
-    value = document.get("replacements")
-    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
-        raise BadFormatError(f"'{name}': 'replacements' is no object of paths", file=name)
-    return tuple(value.items())
 
 
 def _difference(place: str, before: object, now: object) -> str | None:

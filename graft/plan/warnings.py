@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from graft.closure import Closure, reachable
+from graft.closure import Closure
 from graft.formats.store_path import StorePath
+from graft.graph import reachable, turned
 from graft.plan.values import Alias, PlanWarning
 
 
@@ -38,6 +39,7 @@ def plan_warnings(situation: Situation) -> tuple[PlanWarning, ...]:
     """All warnings, in the order of kind and path."""
     before = situation.closure.requisites(situation.roots)
     above = _above_replaced(situation)
+    package_names = {path: path.package_name for path in before | situation.new_closure}
     return tuple(
         sorted(
             [
@@ -45,9 +47,9 @@ def plan_warnings(situation: Situation) -> tuple[PlanWarning, ...]:
                 *_unused_replacements(situation),
                 *_unused_cutoffs(situation, above),
                 *_automatic_cutoffs(situation, above),
-                *_name_alikes(situation, before),
+                *_name_alikes(situation, before, package_names),
                 *_missing_outputs(situation, before),
-                *_two_variants(situation, before),
+                *_two_variants(situation, before, package_names),
                 *_aliases(situation),
             ]
         )
@@ -55,9 +57,14 @@ def plan_warnings(situation: Situation) -> tuple[PlanWarning, ...]:
 
 
 def _above_replaced(situation: Situation) -> set[StorePath]:
-    """The replaced paths, and everything above them, cut off or not."""
+    """The replaced paths, and everything above them, cut off or not.
+
+    Empty where nothing is cut off: then nobody asks, and the whole graph is turned round to know.
+    """
+    if not situation.cutoffs and not any(path.is_derivation for path in situation.walked):
+        return set()
     olds = [old for old in situation.last if old in situation.closure]
-    return reachable(situation.closure.graph.reverse(copy=False), olds)
+    return reachable(turned(situation.closure.graph), olds)
 
 
 def _self_replacements(situation: Situation) -> Iterator[PlanWarning]:
@@ -125,13 +132,17 @@ def _automatic_cutoffs(situation: Situation, above: set[StorePath]) -> Iterator[
             )
 
 
-def _name_alikes(situation: Situation, before: set[StorePath]) -> Iterator[PlanWarning]:
+def _name_alikes(
+    situation: Situation, before: set[StorePath], package_names: Mapping[StorePath, str]
+) -> Iterator[PlanWarning]:
     full = situation.closure.store_dir.path
     news = set(situation.replacements.values())
-    by_name = _by_package_name(before | situation.new_closure & situation.closure.infos.keys())
+    olds: dict[str, list[StorePath]] = defaultdict(list)
     for old in situation.last:
-        for path in by_name[old.package_name]:
-            if path not in situation.last and path not in news:
+        olds[old.package_name].append(old)
+    for path in before | situation.new_closure & situation.closure.infos.keys():
+        for old in olds.get(package_names[path], ()):
+            if path not in situation.last and path not in news and not path.is_derivation:
                 yield PlanWarning(
                     kind="name-alike",
                     path=path,
@@ -161,18 +172,28 @@ def _missing_outputs(situation: Situation, before: set[StorePath]) -> Iterator[P
                 )
 
 
-def _two_variants(situation: Situation, before: set[StorePath]) -> Iterator[PlanWarning]:
+def _two_variants(
+    situation: Situation, before: set[StorePath], package_names: Mapping[StorePath, str]
+) -> Iterator[PlanWarning]:
     full = situation.closure.store_dir.path
-    counts = Counter(path.package_name for path in before)
     aliases = {alias.path for alias in situation.aliases}
-    for name, paths in sorted(_by_package_name(situation.new_closure - aliases).items()):
-        if counts[name] == 1 and len(paths) > 1:
-            yield PlanWarning(
-                kind="two-variants",
-                path=paths[0],
-                message=f"after the graft there are {len(paths)} of '{name}' where there was one: "
-                + ", ".join(f"'{full(path)}'" for path in paths),
-            )
+    after = [path for path in situation.new_closure - aliases if not path.is_derivation]
+    counts_before = Counter(map(package_names.__getitem__, before))
+    counts_after = Counter(map(package_names.__getitem__, after))
+    variants: dict[str, list[StorePath]] = {
+        name: [] for name, count in counts_after.items() if count > 1 and counts_before[name] == 1
+    }
+    for path in after:
+        if package_names[path] in variants:
+            variants[package_names[path]].append(path)
+    for name, paths in variants.items():
+        paths.sort()
+        yield PlanWarning(
+            kind="two-variants",
+            path=paths[0],
+            message=f"after the graft there are {len(paths)} of '{name}' where there was one: "
+            + ", ".join(f"'{full(path)}'" for path in paths),
+        )
 
 
 def _aliases(situation: Situation) -> Iterator[PlanWarning]:
@@ -185,11 +206,3 @@ def _aliases(situation: Situation) -> Iterator[PlanWarning]:
             f"length: '{full(alias.path)}', a symlink, stands between them; rules by path "
             "(AppArmor) and scanners that read version strings will still see the old name",
         )
-
-
-def _by_package_name(paths: Iterable[StorePath]) -> dict[str, list[StorePath]]:
-    grouped: dict[str, list[StorePath]] = defaultdict(list)
-    for path in sorted(paths):
-        if not path.is_derivation:
-            grouped[path.package_name].append(path)
-    return grouped

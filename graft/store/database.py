@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import sqlite3
 import urllib.parse
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
+from typing import TypeVar
 
 from graft.errors import BadFormatError, StoreError
 from graft.formats.store_path import HASH_PART_LENGTH, StoreDir, StorePath
@@ -18,6 +19,16 @@ from graft.store.api import PathInfo
 from graft.store.schema import Schema, read_schema, translated
 
 _BUSY_SECONDS = 600.0
+_COLUMNS = (
+    "path",
+    "hash",
+    "registrationTime",
+    "deriver",
+    "narSize",
+    "ultimate",
+    "sigs",
+    "ca",
+)
 # Of one statement; SQLite's default limit was 999 before 3.32.
 _MOST_PARAMETERS = 900
 
@@ -25,13 +36,16 @@ _MOST_PARAMETERS = 900
 _REGISTERED_ANEW = ("hash", "narSize", "ultimate", "sigs", "ca")
 
 
-def _batches(items: Iterable[StorePath]) -> Iterator[list[StorePath]]:
+_Item = TypeVar("_Item")
+
+
+def _batches(items: Iterable[_Item]) -> Iterator[list[_Item]]:
     iterator = iter(items)
     while batch := list(islice(iterator, _MOST_PARAMETERS)):
         yield batch
 
 
-def _marks(batch: Sequence[StorePath]) -> str:
+def _marks(batch: Collection[object]) -> str:
     return ",".join("?" * len(batch))
 
 
@@ -54,6 +68,8 @@ class Database:
         self.schema: Schema = read_schema(directory, store_dir)
         self._directory = directory
         self._store_dir = store_dir
+        # By number, which is never given to a second path: each text is read and checked once.
+        self._paths: dict[int, StorePath] = {}
         with translated(directory):
             self._connection = self._connect(writable=writable)
             self._connection.execute("pragma foreign_keys = on")
@@ -153,37 +169,55 @@ class Database:
         return {name: self._store_dir.parse(text) for name, text in rows}
 
     def _path_infos(self, batch: Sequence[StorePath]) -> Iterator[tuple[StorePath, PathInfo]]:
-        marks = _marks(batch)
-        texts = [self._store_dir.path(path) for path in batch]
-        references: dict[str, set[StorePath]] = {}
+        # Joins would give the text of each path once for every path that refers to it.
+        columns = ", ".join(
+            name if name in self.schema.columns else f"null as {name}" for name in _COLUMNS
+        )
+        rows = self._connection.execute(
+            f"select id, {columns} from ValidPaths where path in ({_marks(batch)})",  # noqa: S608 - constants and question marks
+            [self._store_dir.path(path) for path in batch],
+        ).fetchall()
+        references: dict[int, list[int]] = {row[0]: [] for row in rows}
         for referrer, reference in self._connection.execute(
-            "select a.path, b.path from ValidPaths a join Refs on referrer = a.id "  # noqa: S608 - only question marks
-            f"join ValidPaths b on reference = b.id where a.path in ({marks})",
-            texts,
+            f"select referrer, reference from Refs where referrer in ({_marks(rows)})",  # noqa: S608 - only question marks
+            list(references),
         ):
-            references.setdefault(referrer, set()).add(self._store_dir.parse(reference))
-        names = list(self.schema.columns)
-        for values in self._connection.execute(
-            f"select {', '.join(names)} from ValidPaths where path in ({marks})",  # noqa: S608 - constants and question marks
-            texts,
-        ):
-            row = dict(zip(names, values, strict=True))
-            path = self._store_dir.parse(row["path"])
-            deriver = row["deriver"]
+            references[referrer].append(reference)
+        paths = self._paths
+        self._read_paths(set().union(*references.values()) - paths.keys())
+        for number, text, digest, time, deriver, size, ultimate, signatures, address in rows:
+            path = paths.get(number) or self._learn(number, text)
+            try:
+                found = frozenset(map(paths.__getitem__, references[number]))
+            except KeyError:
+                continue  # deleted between two questions, else nothing it refers to could be
             yield (
                 path,
                 PathInfo(
                     path=path,
-                    nar_hash=self._digest(row["path"], row["hash"]),
-                    nar_size=row["narSize"] or 0,
-                    references=frozenset(references.get(row["path"], ())),
+                    nar_hash=self._digest(text, digest),
+                    nar_size=size or 0,
+                    references=found,
                     deriver=self._store_dir.parse(deriver) if deriver else None,
-                    registration_time=row["registrationTime"],
-                    ultimate=bool(row.get("ultimate")),
-                    signatures=tuple((row.get("sigs") or "").split()),
-                    content_address=row.get("ca") or None,
+                    registration_time=time,
+                    ultimate=bool(ultimate),
+                    signatures=tuple((signatures or "").split()),
+                    content_address=address or None,
                 ),
             )
+
+    def _read_paths(self, numbers: Iterable[int]) -> None:
+        """Learns the texts of paths that are not known yet."""
+        for batch in _batches(numbers):
+            for number, text in self._connection.execute(
+                f"select id, path from ValidPaths where id in ({_marks(batch)})",  # noqa: S608 - only question marks
+                batch,
+            ):
+                self._learn(number, text)
+
+    def _learn(self, number: int, text: str) -> StorePath:
+        path = self._paths[number] = self._store_dir.parse(text)
+        return path
 
     def _digest(self, path: str, text: str) -> bytes:
         try:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import subprocess
 import sys
+import termios
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -104,6 +109,59 @@ def test_bad_arguments_are_one_line_with_status_two(arguments: list[str]) -> Non
 def test_a_broken_nar_is_one_line_with_status_two() -> None:
     _, result = _filter(nar.MAGIC + b"\1" * 8, f"--replace={OLD}={NEW}", status=2)
     assert result.stderr.startswith(b"graft: error: nar, byte")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--raw"]])
+def test_a_reader_that_leaves_is_no_reason_to_complain(arguments: list[str]) -> None:
+    graft = subprocess.Popen(
+        [sys.executable, "-m", "graft", "rewrite", f"--replace={OLD}={NEW}", *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert graft.stdout is not None
+    graft.stdout.close()
+    _, complaint = graft.communicate(archive_of(File(b"x" * 1_000_000)))
+    assert (graft.returncode, complaint) == (2, b"")
+
+
+def test_a_full_disk_is_one_line_with_status_two() -> None:
+    with open("/dev/full", "wb") as full:
+        graft = subprocess.run(
+            [sys.executable, "-m", "graft", "rewrite", f"--replace={OLD}={NEW}"],
+            input=b"x" * 1000,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert graft.returncode == 2
+    assert graft.stderr == b"graft: error: no space left on device\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["--quiet"]])
+def test_what_takes_long_shows_a_bar_on_a_terminal(arguments: list[str]) -> None:
+    ours, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (24, 80))
+    graft = subprocess.Popen(
+        [sys.executable, "-m", "graft", "rewrite", f"--replace={OLD}={NEW}", *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=terminal,
+        bufsize=0,  # what is read here is not lost to communicate
+    )
+    os.close(terminal)
+    assert graft.stdin is not None
+    assert graft.stdout is not None
+    graft.stdin.write(b"/" * 10_000)
+    graft.stdout.read(1)  # it has begun
+    time.sleep(1.2)  # bars are for what takes more than a second
+    assert graft.communicate(b"/" * 10_000)[0] == b"/" * 19_999
+    assert graft.returncode == 0
+    shown = b""
+    with open(ours, "rb", buffering=0) as stream, suppress(OSError):  # EIO at the end
+        while piece := stream.read(1000):
+            shown += piece
+    assert (b"rewrite: " in shown) == (not arguments)
 
 
 @pytest.mark.nix

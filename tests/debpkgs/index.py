@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,6 +113,9 @@ class Index:
 
     def __contains__(self, name: object) -> bool:
         return name in self._paragraphs
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._paragraphs)
 
     def providers(self, virtual: str) -> list[str]:
         """The packages that provide a virtual package, in the index's order."""

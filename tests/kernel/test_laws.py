@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from functools import cache
-from itertools import pairwise
 from random import Random
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from graft.kernel import Hit, Rewriter, reference
+from graft.kernel import Hit, reference
 from tests.kernel.strategies import (
     ALPHABET,
     Entries,
@@ -122,19 +121,55 @@ def test_however_a_stream_is_divided_the_hits_and_the_bytes_are_the_same(
 
 
 @often
+@given(tables_and_texts(), st.booleans())
+def test_in_place_is_written_and_counted_what_rewrite_gives(
+    table: Table, example: tuple[Entries, bytes], final: bool
+) -> None:
+    entries, text = example
+    result, hits, cut = table(entries).rewrite(text, final)
+    data = bytearray(text)
+    settled, references, bare, overlapped = table(entries).rewrite_in_place(data, final)
+    assert settled == cut
+    assert data == result + text[cut:]
+    taking = [hit for hit in hits if not hit.overlapped]
+    assert (references, bare) == (len(taking), sum(hit.bare for hit in taking))
+    assert overlapped == len(hits) - len(taking)
+
+
+@seldom
+@given(tables(), st.data(), st.booleans())
+def test_native_equals_reference_in_place(
+    native: Table, entries: Entries, data: st.DataObject, final: bool
+) -> None:
+    text = data.draw(texts(entries) | long_runs(entries))
+    ours, theirs = bytearray(text), bytearray(text)
+    assert native(entries).rewrite_in_place(ours, final) == reference.Table(
+        entries
+    ).rewrite_in_place(theirs, final)
+    assert ours == theirs
+
+
+@often
 @given(st.data())
-def test_a_rewriter_fed_in_any_chunks_gives_what_one_rewrite_gives(
+def test_however_a_stream_comes_in_place_it_becomes_what_one_rewrite_makes_of_it(
     table: Table, data: st.DataObject
 ) -> None:
     entries, text = data.draw(tables_and_texts())
-    rewriter = Rewriter(table(entries))
-    pieces = [rewriter.feed(text[a:b]) for a, b in pairwise(data.draw(divisions(len(text))))]
-    result, hits, _ = table(entries).rewrite(text)
-    assert b"".join([*pieces, rewriter.finish()]) == result
-    taking = [hit for hit in hits if not hit.overlapped]
-    assert rewriter.references == len(taking)
-    assert rewriter.bare == sum(hit.bare for hit in taking)
-    assert rewriter.overlapped == len(hits) - len(taking)
+    places = data.draw(divisions(len(text)))
+    searcher = table(entries)
+    stream = bytearray(text)
+    begin = references = bare = overlapped = 0
+    for end in [*places[1:-1], len(text)]:
+        with memoryview(stream)[begin:end] as window:
+            counts = searcher.rewrite_in_place(window, end == len(text))
+        begin += counts[0]
+        references += counts[1]
+        bare += counts[2]
+        overlapped += counts[3]
+    whole = bytearray(text)
+    assert searcher.rewrite_in_place(whole) == (len(text), references, bare, overlapped)
+    assert begin == len(text)
+    assert stream == whole
 
 
 @st.composite

@@ -13,7 +13,7 @@ from itertools import product
 import pytest
 
 from graft.errors import BadTableError
-from graft.kernel import Hit, Rewriter, reference
+from graft.kernel import Hit, reference
 from tests.kernel.strategies import ALPHABET, Entries, encoded
 
 Table = type[reference.Table]
@@ -331,11 +331,33 @@ def test_new_hash_parts_may_agree(table: Table) -> None:
     assert table([(A, C), (B, C)]).rewrite(A + b"/" + B)[0] == C + b"/" + C
 
 
-def test_a_rewriter_passes_on_what_is_settled(table: Table) -> None:
-    rewriter = Rewriter(table([(A, B)]))
-    assert rewriter.feed(b"/" * 1000) == b"/" * 876
-    assert rewriter.feed(memoryview(A)) == b"/" * 32
-    assert rewriter.finish() == b"/" * 92 + B
-    assert rewriter.feed(bytearray(A)) == b""
-    assert rewriter.finish() == B
-    assert (rewriter.references, rewriter.bare, rewriter.overlapped) == (2, 2, 0)
+def test_what_is_behind_the_cut_stays_for_the_next_call(table: Table) -> None:
+    searcher = table([(A, B)])
+    data = bytearray(b"/" * 1000 + A + b"/" * 50)
+    assert searcher.rewrite_in_place(data, final=False) == (958, 0, 0, 0)
+    assert data == b"/" * 1000 + A + b"/" * 50
+    assert searcher.rewrite_in_place(data) == (1082, 1, 1, 0)
+    assert data == b"/" * 1000 + B + b"/" * 50
+
+
+@pytest.mark.parametrize("size", [100, 5000])
+def test_any_writable_buffer_is_rewritten_in_place(table: Table, size: int) -> None:
+    searcher = table([(A, B)])
+    text = (A + b"/" * size)[: size // 4 * 4]
+    expected = (len(text), 1, 1, 0)
+    words = array("I", text)
+    assert searcher.rewrite_in_place(words) == expected
+    assert words.tobytes() == searcher.rewrite(text)[0]
+    inner = bytearray(b"//" + text)
+    assert searcher.rewrite_in_place(memoryview(inner)[2:]) == expected
+    assert inner == b"//" + searcher.rewrite(text)[0]
+    inner.clear()  # BufferError if it were still held
+
+
+def test_what_cannot_be_written_to_is_refused(table: Table) -> None:
+    searcher = table([(A, B)])
+    for buffer in (A, memoryview(bytearray(A)).toreadonly(), memoryview(bytearray(A * 2))[::2]):
+        with pytest.raises(BufferError):
+            searcher.rewrite_in_place(buffer)
+    with pytest.raises(TypeError):
+        searcher.rewrite_in_place("text")  # type: ignore[arg-type]

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graft.errors import BadFormatError, StalePlanError
-from graft.plan import PlanFile, parse_replacements, plan_document
+from graft.formats.replacements import parse_replacements
+from graft.plan import PlanFile, plan_document
 from tests.plan.graphs import plan_of
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,44 @@ def test_referrers_are_what_refers_to_a_path_itself_included(store: LocalStore) 
         missing: set(),
     }
     assert store.referrers([]) == {}
+
+
+def _delete(store: LocalStore, path: StorePath) -> None:
+    """As a collector does it."""
+    file = os.path.join(store.location.database_dir, "db.sqlite")
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("pragma foreign_keys = on")
+        full = store.store_dir.path(path)
+        connection.execute("delete from ValidPaths where path = ?", (full,))
+
+
+def test_an_open_database_sees_what_others_delete_and_register_anew(
+    store: LocalStore, database: Database
+) -> None:
+    low, other = add_object(store, "low-1", b""), add_object(store, "other-1", b"")
+    high = add_object(store, "high-1", b"", [low])
+    before = database.path_infos([high, low])
+    assert before[high].references == {low}
+    _delete(store, high)
+    assert database.path_infos([high, low]) == {low: before[low]}
+    store._database.register([replace(before[high], references=frozenset({other, high}))])
+    assert database.path_infos([high])[high].references == {other, high}
+
+
+def test_a_path_that_is_deleted_while_it_is_asked_for_is_not_valid(
+    store: LocalStore, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    low = add_object(store, "low-1", b"")
+    high = add_object(store, "high-1", b"", [low])
+    read_paths = Database._read_paths
+
+    def deleted_before(database: Database, numbers: Iterable[int]) -> None:
+        _delete(store, high)
+        _delete(store, low)
+        read_paths(database, numbers)
+
+    monkeypatch.setattr(Database, "_read_paths", deleted_before)
+    assert database.path_infos([high]) == {}
 
 
 def test_referrers_of_a_great_many_paths_are_asked_for_at_once(store: LocalStore) -> None:
