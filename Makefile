@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 SOURCES := pyproject.toml $(wildcard graft/native/*.c graft/native/*.h)
 
-.PHONY: demo test test-unit test-large bench check clean
+.PHONY: demo test test-unit test-large bench check fuzz clean
 
 # Debian keeps what makes virtual environments in a package of its own.
 $(BIN)/pip:
@@ -53,6 +53,16 @@ check: $(STAMP)
 	        -I"$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')" \
 	        "$$source" || exit 1; \
 	done
+
+# Needs clang. What it finds worth keeping goes to the corpus that the tests run.
+FUZZ_SECONDS ?= 600
+CORPUS := tests/native/corpus/match
+fuzz:
+	mkdir -p build/fuzz/found
+	clang -g -O1 -fsanitize=fuzzer,address,undefined -Igraft/native tests/native/fuzz_match.c \
+	    graft/native/entries.c graft/native/match.c graft/native/windows_*.c -o build/fuzz/match
+	build/fuzz/match -artifact_prefix=build/fuzz/ -max_len=700 -max_total_time=$(FUZZ_SECONDS) build/fuzz/found $(CORPUS)
+	build/fuzz/match -merge=1 -max_len=700 $(CORPUS) build/fuzz/found
 
 clean:
 	rm -rf $(VENV) build *.egg-info graft/native/*.so

@@ -90,7 +90,7 @@ def kernels() -> dict[str, Kernel]:
     module = load()
     found = {"reference": Kernel("reference", None, reference.Table)}
     if module is not None:
-        found["native"] = Kernel("native", module, native_table(module))
+        found["native"] = Kernel("native", module, native_table(module, module.variants()[0]))
     return found
 
 

@@ -1,6 +1,7 @@
 """The matcher in use: the native one where it was built, else the reference; bytes only.
 
-GRAFT_KERNEL=native or GRAFT_KERNEL=reference demands one of the two.
+GRAFT_KERNEL=native or GRAFT_KERNEL=reference demands one of the two, GRAFT_KERNEL=native:VARIANT a
+variant of the native one: portable, avx2 or neon.
 """
 
 from __future__ import annotations
@@ -69,8 +70,13 @@ class Rewriter:
         return result
 
 
-def native_table(module: ModuleType) -> type[Table]:
-    """The extension's Table, with the reference's constructor, checks and hits."""
+def native_table(module: ModuleType, variant: str) -> type[Table]:
+    """The extension's Table, with the reference's constructor, checks and hits.
+
+    Args:
+        module: the extension.
+        variant: one of its variants.
+    """
 
     class Table(module.Table):  # type: ignore[misc, name-defined]
         __doc__ = reference.Table.__doc__
@@ -78,37 +84,48 @@ def native_table(module: ModuleType) -> type[Table]:
         __slots__ = ()
 
         def __new__(cls, entries: Iterable[tuple[bytes, bytes | None]]) -> Self:
-            table: Self = super().__new__(cls, checked(entries), Hit)
+            table: Self = super().__new__(cls, checked(entries), Hit, variant)
             return table
 
     return Table
 
 
-def _demanded() -> ModuleType | None:
-    """The extension if it is to be used; KernelError if the demand cannot be met."""
+def _demanded() -> tuple[ModuleType | None, str]:
+    """The extension if it is to be used, and its variant; KernelError if that cannot be met."""
     demand = os.environ.get("GRAFT_KERNEL", "")
-    if demand not in {"", "native", "reference"}:
+    kernel, _, variant = demand.partition(":")
+    if kernel not in {"", "native", "reference"} or (variant and kernel != "native"):
         raise KernelError(
-            f"GRAFT_KERNEL is '{demand}', but there are only 'native' and 'reference'",
+            f"GRAFT_KERNEL is '{demand}', but there are only 'native', 'native:VARIANT' and "
+            "'reference'",
             demanded=demand,
         )
-    if demand == "reference":
-        return None
+    if kernel == "reference":
+        return None, ""
     module = load()
-    if demand and module is None:
+    if module is None:
+        if demand:
+            raise KernelError(
+                "GRAFT_KERNEL demands the native kernel, which was not built: install graft where"
+                " there is a C compiler, or unset GRAFT_KERNEL",
+                demanded=demand,
+            )
+        return None, ""
+    variants = module.variants()
+    if variant and variant not in variants:
         raise KernelError(
-            "GRAFT_KERNEL demands the native kernel, which was not built: install graft where"
-            " there is a C compiler, or unset GRAFT_KERNEL",
+            f"GRAFT_KERNEL demands the variant '{variant}', but this machine runs only "
+            f"{' and '.join(variants)}: set one of these, or unset GRAFT_KERNEL",
             demanded=demand,
         )
-    return module
+    return module, variant or variants[0]
 
 
-native = _demanded()
+native, _variant = _demanded()
 """The extension in use, or None."""
 
-NAME = "reference" if native is None else f"native {native.variant()}"
+NAME = "reference" if native is None else f"native {_variant}"
 """The kernel in use, for `graft --version`."""
 
 if not TYPE_CHECKING:
-    Table = reference.Table if native is None else native_table(native)
+    Table = reference.Table if native is None else native_table(native, _variant)

@@ -265,13 +265,21 @@ static PyObject *remount_writable(PyObject *module, PyObject *path)
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(variant_doc, "variant()\n--\n\nThe name of the matcher's variant in use.");
+PyDoc_STRVAR(variants_doc, "variants()\n--\n\n"
+                           "The names of the matcher's variants that run here, the fastest first.");
 
-static PyObject *variant(PyObject *module, PyObject *nothing)
+static PyObject *variants(PyObject *module, PyObject *nothing)
 {
     (void)module;
     (void)nothing;
-    return PyUnicode_FromString(graft_variant());
+    PyObject *list = PyList_New(0);
+    for (const char *const *name = graft_variants(); list != NULL && *name != NULL; name++) {
+        PyObject *text = PyUnicode_FromString(*name);
+        if (text == NULL || PyList_Append(list, text))
+            Py_CLEAR(list);
+        Py_XDECREF(text);
+    }
+    return list;
 }
 
 static PyMethodDef functions[] = {
@@ -279,7 +287,7 @@ static PyMethodDef functions[] = {
     {"syncfs", sync_file_system, METH_O, syncfs_doc},
     {"unshare_mounts", unshare_mounts, METH_NOARGS, unshare_mounts_doc},
     {"remount_writable", remount_writable, METH_O, remount_writable_doc},
-    {"variant", variant, METH_NOARGS, variant_doc},
+    {"variants", variants, METH_NOARGS, variants_doc},
     {NULL, NULL, 0, NULL},
 };
 

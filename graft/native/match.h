@@ -35,9 +35,13 @@ typedef struct {
 
 typedef struct graft_table graft_table;
 
+/* The names of the variants this machine can run, the fastest first, up to a NULL. */
+const char *const *graft_variants(void);
+
 /* Makes a table; copies the entries. NULL when memory is short. The caller has checked that hash
- * parts are distinct and of the alphabet, and that lengths agree. */
-graft_table *graft_table_new(const graft_entry *entries, size_t count);
+ * parts are distinct and of the alphabet, and that lengths agree. `variant` is one of
+ * graft_variants() or NULL for the first of them. */
+graft_table *graft_table_new(const graft_entry *entries, size_t count, const char *variant);
 void graft_table_free(graft_table *table);
 size_t graft_table_count(const graft_table *table);
 
@@ -66,8 +70,5 @@ size_t graft_find(const graft_table *table, const uint8_t *bytes, size_t length,
 void graft_apply(const graft_table *table, uint8_t *bytes, const graft_hit *hits, size_t count);
 
 void graft_hits_free(graft_hits *hits);
-
-/* The name of the variant in use, for `graft --version`: "portable". */
-const char *graft_variant(void);
 
 #endif

@@ -48,7 +48,7 @@ static int entry_of(PyObject *pair, graft_entry *entry)
 }
 
 /* The table of a tuple of pairs; NULL with an exception set. */
-static graft_table *table_from(PyObject *pairs)
+static graft_table *table_from(PyObject *pairs, const char *variant)
 {
     Py_ssize_t count = PyTuple_Size(pairs);
     graft_entry *entries = PyMem_Calloc((size_t)count + 1, sizeof *entries);
@@ -61,7 +61,7 @@ static graft_table *table_from(PyObject *pairs)
     while (i < count && entry_of(PyTuple_GetItem(pairs, i), &entries[i]) == 0)
         i++;
     if (i == count) {
-        table = graft_table_new(entries, (size_t)count);
+        table = graft_table_new(entries, (size_t)count, variant);
         if (table == NULL)
             PyErr_NoMemory();
     }
@@ -69,12 +69,25 @@ static graft_table *table_from(PyObject *pairs)
     return table;
 }
 
+static int runs_here(const char *variant)
+{
+    for (const char *const *name = graft_variants(); *name != NULL; name++)
+        if (strcmp(*name, variant) == 0)
+            return 1;
+    return 0;
+}
+
 static PyObject *new_table(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
-    static char *names[] = {"entries", "hit", NULL};
+    static char *names[] = {"entries", "hit", "variant", NULL};
     PyObject *sequence, *hit;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OO:Table", names, &sequence, &hit))
+    const char *variant;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OOs:Table", names, &sequence, &hit, &variant))
         return NULL;
+    if (!runs_here(variant)) {
+        PyErr_Format(PyExc_ValueError, "the variant %s does not run here", variant);
+        return NULL;
+    }
     if (!PyType_Check(hit) || !PyType_IsSubtype((PyTypeObject *)hit, &PyTuple_Type)) {
         PyErr_SetString(PyExc_TypeError, "the class of the hits must be a named tuple");
         return NULL;
@@ -82,7 +95,7 @@ static PyObject *new_table(PyTypeObject *type, PyObject *args, PyObject *keyword
     PyObject *pairs = PySequence_Tuple(sequence);
     if (pairs == NULL)
         return NULL;
-    graft_table *table = table_from(pairs);
+    graft_table *table = table_from(pairs, variant);
     Py_DECREF(pairs);
     if (table == NULL)
         return NULL;

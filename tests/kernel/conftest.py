@@ -12,22 +12,27 @@ from graft.native import load
 type_of_table = type[reference.Table]
 
 
-def _native() -> type_of_table:
+def _native(variant: str) -> type_of_table:
     module = load()
     if module is None:
         if os.environ.get("GRAFT_TEST_REQUIRE_ALL") == "1":
             pytest.fail("the extension is not built")
         pytest.skip("the extension is not built")
-    return native_table(module)
+    return native_table(module, variant)
 
 
-@pytest.fixture(scope="session", params=["native", "reference"])
+def _variants() -> list[str]:
+    module = load()
+    return ["portable"] if module is None else module.variants()
+
+
+@pytest.fixture(scope="session", params=[*_variants(), "reference"])
 def table(request: pytest.FixtureRequest) -> type_of_table:
-    """The class Table of a twin."""
-    return _native() if request.param == "native" else reference.Table
+    """The class Table of a variant of the native kernel, or of the reference."""
+    return reference.Table if request.param == "reference" else _native(request.param)
 
 
-@pytest.fixture(scope="session")
-def native() -> type_of_table:
-    """The native class Table."""
-    return _native()
+@pytest.fixture(scope="session", params=_variants())
+def native(request: pytest.FixtureRequest) -> type_of_table:
+    """The native class Table of a variant."""
+    return _native(request.param)

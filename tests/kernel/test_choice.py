@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import graft.errors
-from graft.kernel import NAME, Table, native, native_table, reference
+from graft.kernel import NAME, Table, native, reference
 from graft.native import load
 
 SAY = "import graft.kernel as kernel; print(kernel.NAME, kernel.native is not None)"
@@ -46,7 +46,7 @@ def test_the_kernel_in_use_and_its_name_agree() -> None:
         assert NAME == "reference"
         assert Table is reference.Table
     else:
-        assert f"native {native.variant()}" == NAME
+        assert NAME in [f"native {variant}" for variant in native.variants()]
         assert issubclass(Table, native.Table)
 
 
@@ -63,7 +63,7 @@ def test_a_demand_for_a_kernel_that_was_not_built_is_an_error(bare_copy: Path) -
     assert "unset GRAFT_KERNEL" in done.stderr
 
 
-@pytest.mark.parametrize("demand", ["Native", "avx2", "0"])
+@pytest.mark.parametrize("demand", ["Native", "avx2", "0", "reference:portable", ":portable"])
 def test_a_demand_for_an_unknown_kernel_is_an_error(bare_copy: Path, demand: str) -> None:
     done = run(bare_copy, demand)
     assert done.returncode != 0
@@ -92,6 +92,27 @@ def test_a_demand_for_the_native_kernel_is_met_where_it_is_built(
     assert run(top, "reference").stdout == "reference False\n"
 
 
+def test_each_variant_that_runs_here_is_had_for_the_asking(
+    native: type[reference.Table],
+) -> None:
+    del native
+    module = load()
+    assert module is not None
+    variants = module.variants()
+    assert variants[-1] == "portable"
+    top = Path(graft.errors.__file__).parent.parent
+    for variant in variants:
+        assert run(top, f"native:{variant}").stdout == f"native {variant} True\n"
+    assert run(top, "native").stdout == f"native {variants[0]} True\n"
+
+
+def test_a_variant_that_does_not_run_here_is_an_error(native: type[reference.Table]) -> None:
+    del native
+    done = run(Path(graft.errors.__file__).parent.parent, "native:sse9")
+    assert done.returncode != 0
+    assert "KernelError: GRAFT_KERNEL demands the variant 'sse9', but this machine" in done.stderr
+
+
 def test_the_native_table_refuses_what_would_endanger_memory(
     native: type[reference.Table],
 ) -> None:
@@ -100,20 +121,20 @@ def test_the_native_table_refuses_what_would_endanger_memory(
     assert module is not None
     for pair in ((b"a" * 31, None), (b"a" * 32, b"b" * 33)):
         with pytest.raises(ValueError, match="lengths"):
-            module.Table([pair], reference.Hit)
+            module.Table([pair], reference.Hit, "portable")
     for wrong in (b"a" * 32, (b"a" * 32,), ("a" * 32, None), (b"a" * 32, 1), None):
         with pytest.raises(TypeError):
-            module.Table([wrong], reference.Hit)
+            module.Table([wrong], reference.Hit, "portable")
     with pytest.raises(TypeError):
-        module.Table(7, reference.Hit)
+        module.Table(7, reference.Hit, "portable")
     with pytest.raises(TypeError, match="named tuple"):
-        module.Table([], list)
+        module.Table([], list, "portable")
+    with pytest.raises(ValueError, match="the variant sse9 does not run here"):
+        module.Table([], reference.Hit, "sse9")
 
 
 def test_a_native_table_is_made_and_shown_like_the_reference(
     native: type[reference.Table],
 ) -> None:
-    module = load()
-    assert module is not None
-    assert native.__name__ == native_table(module).__name__ == reference.Table.__name__
+    assert native.__name__ == reference.Table.__name__
     assert native.__doc__ == reference.Table.__doc__

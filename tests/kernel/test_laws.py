@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import pairwise
+from random import Random
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -195,3 +198,42 @@ def test_native_equals_reference_on_all_characters(
 ) -> None:
     text = data.draw(texts(entries, ALPHABET))
     assert native(entries).rewrite(text) == reference.Table(entries).rewrite(text)
+
+
+@cache
+def tables_of_size(count: int) -> tuple[Entries, bytes, tuple[bytes, list[Hit], int]]:
+    """A table, a text with many of its entries, and what the reference makes of it."""
+    random = Random(count)
+
+    def characters(length: int) -> bytes:
+        return bytes(ALPHABET[byte & 31] for byte in random.randbytes(length))
+
+    entries: Entries = [(characters(32) + b"-n", characters(32) + b"-m") for _ in range(count)]
+    pieces = []
+    for kind in range(400):
+        stride = random.choice([1, 1, 2, 4])
+        pieces.append(encoded(characters(random.randrange(90)), stride) + b"-" * (kind % 3))
+        if entries:
+            old = random.choice(entries)[0][: random.choice([34, 32, 31])]
+            pieces.append(encoded(old, stride))
+    text = b"".join(pieces)
+    return entries, text, reference.Table(entries).rewrite(text)
+
+
+@pytest.mark.parametrize("count", [0, 1, 60, 3_000, 100_000])
+def test_native_equals_reference_with_few_entries_and_with_many(native: Table, count: int) -> None:
+    # From some count on the filter no longer fits the inner caches, and is asked for ahead.
+    entries, text, expected = tables_of_size(count)
+    assert native(entries).rewrite(text) == expected
+    assert (len(expected[1]) > 200) == (count > 0)
+
+
+def test_a_hash_part_is_found_wherever_it_lies_in_a_longer_text(table: Table) -> None:
+    old, new = ALPHABET, ALPHABET[::-1]
+    searcher = table([(old, new)])
+    for before in range(460):
+        for stride in (1, 2, 4):
+            text = b"/" * before + encoded(old, stride) + b"/" * (460 - before)
+            result, hits, _ = searcher.rewrite(text)
+            assert [(hit.offset, hit.stride) for hit in hits] == [(before, stride)]
+            assert result == text.replace(encoded(old, stride), encoded(new, stride))

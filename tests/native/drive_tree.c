@@ -135,8 +135,8 @@ int main(int count, char **arguments)
         wanted[entries] =
             (graft_entry){(const uint8_t *)arguments[i + 1], NULL, strlen(arguments[i + 1])};
     }
-    graft_table *rewritten = graft_table_new(table, entries);
-    graft_table *searched = graft_table_new(wanted, entries);
+    graft_table *rewritten = graft_table_new(table, entries, NULL);
+    graft_table *searched = graft_table_new(wanted, entries, NULL);
     graft_tree_job job = {
         .source = arguments[1],
         .target = strcmp(arguments[2], "-") ? arguments[2] : NULL,

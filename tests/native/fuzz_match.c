@@ -1,10 +1,10 @@
-/* Fuzz target for match.c: graft_find and graft_apply against the naive search in C, whole and in
- * chunks. The input is read as a recipe, so that nearly every input holds hits.
+/* Fuzz target for the matcher: graft_find and graft_apply, in every variant that runs here, against
+ * the naive search in C, whole and in chunks. The input is read as a recipe, so that nearly every
+ * input holds hits.
  *
- * With libFuzzer:  clang -g -O1 -fsanitize=fuzzer,address,undefined -I graft/native \
- *                      tests/native/fuzz_match.c graft/native/match.c
- * Without:         gcc -DGRAFT_FUZZ_MAIN -fsanitize=address,undefined ... and then
- *                  ./a.out [inputs [seed]], which prints what it has seen.
+ * With libFuzzer:  make fuzz
+ * Without:         compiled with -DGRAFT_FUZZ_MAIN; ./a.out [inputs [seed]] makes random inputs, and
+ *                  prints what it has seen; ./a.out --files FILE... takes those.
  */
 #include "match.h"
 
@@ -229,47 +229,53 @@ static void require_equal(const graft_hits *got, const graft_hits *expected)
     }
 }
 
-/* In a buffer of just that size, so that a sanitizer sees a read beyond it. */
-static uint8_t *exactly(const uint8_t *bytes, size_t length)
+/* A copy that ends where its buffer does, so that a sanitizer sees a read beyond it, and begins
+ * `shift` bytes after a boundary of 16. */
+typedef struct {
+    uint8_t *buffer, *bytes;
+} copy;
+
+static copy exactly(const uint8_t *bytes, size_t length, size_t shift)
 {
-    uint8_t *copy = malloc(length == 0 ? 1 : length);
-    REQUIRE(copy != NULL);
+    uint8_t *buffer = malloc(shift + length + (shift + length == 0));
+    REQUIRE(buffer != NULL);
     if (length > 0)
-        memcpy(copy, bytes, length);
-    return copy;
+        memcpy(buffer + shift, bytes, length);
+    return (copy){buffer, buffer + shift};
 }
 
-/* The cut, as the specification has it, of the part [begin, end) of a text with these hits. */
-static size_t naive_cut(const graft_hits *hits, size_t begin, size_t end, size_t span)
+/* The cut, as the specification has it, of the part [begin, end) of a text with these hits, of which
+ * the first `done` begin before. */
+static size_t naive_cut(const graft_hits *hits, size_t done, size_t begin, size_t end, size_t span)
 {
     if (span == 0)
         return end;
     if (end - begin < span)
         return begin;
     size_t limit = end - span + 1;
-    for (size_t i = 0; i < hits->count; i++) {
+    for (size_t i = done; i < hits->count && hits->items[i].offset < limit; i++) {
         const graft_hit *hit = &hits->items[i];
-        if (!hit->overlapped && hit->offset < limit && hit->offset + hit->length > limit)
+        if (!hit->overlapped && hit->offset + hit->length > limit)
             return hit->offset;
     }
     return limit;
 }
 
 static void compare_whole(const recipe *r, const graft_table *table, const graft_hits *expected,
-                          const uint8_t *result)
+                          const uint8_t *result, size_t shift)
 {
-    uint8_t *bytes = exactly(r->text, r->length);
+    copy text = exactly(r->text, r->length, shift);
     graft_hits hits = {0};
-    REQUIRE(graft_find(table, bytes, r->length, 1, &hits) == r->length);
+    REQUIRE(graft_find(table, text.bytes, r->length, 1, &hits) == r->length);
     require_equal(&hits, expected);
-    graft_apply(table, bytes, hits.items, hits.count);
-    REQUIRE(memcmp(bytes, result, r->length) == 0);
+    graft_apply(table, text.bytes, hits.items, hits.count);
+    REQUIRE(memcmp(text.bytes, result, r->length) == 0);
     graft_hits_free(&hits);
-    free(bytes);
+    free(text.buffer);
 }
 
 static void compare_chunked(const recipe *r, const graft_table *table, const graft_hits *expected,
-                            const uint8_t *result, size_t chunk)
+                            const uint8_t *result, size_t shift, size_t chunk)
 {
     graft_hits hits = {0};
     size_t begin = 0, end = 0, span = graft_table_span(table);
@@ -277,10 +283,11 @@ static void compare_chunked(const recipe *r, const graft_table *table, const gra
     while (!final) {
         end = chunk < r->length - end ? end + chunk : r->length;
         final = end == r->length;
-        uint8_t *bytes = exactly(r->text + begin, end - begin);
+        copy piece = exactly(r->text + begin, end - begin, shift);
+        uint8_t *bytes = piece.bytes;
         size_t before = hits.count;
         size_t cut = graft_find(table, bytes, end - begin, final, &hits);
-        REQUIRE(begin + cut == (final ? end : naive_cut(expected, begin, end, span)));
+        REQUIRE(begin + cut == (final ? end : naive_cut(expected, before, begin, end, span)));
         REQUIRE(final || span == 0 || end - begin - cut < 2 * span);
         if (hits.count > before)
             graft_apply(table, bytes, hits.items + before, hits.count - before);
@@ -292,7 +299,7 @@ static void compare_chunked(const recipe *r, const graft_table *table, const gra
         }
         seen.held_back += !final && end - begin - cut >= span;
         begin += cut;
-        free(bytes);
+        free(piece.buffer);
     }
     require_equal(&hits, expected);
     graft_hits_free(&hits);
@@ -316,9 +323,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         const wanted *e = &r.entries[i];
         entries[i] = (graft_entry){e->old_base, e->looked_for ? NULL : e->new_base, e->length};
     }
-    graft_table *table = graft_table_new(entries, r.count);
-    REQUIRE(table != NULL && graft_table_count(table) == r.count);
-
     graft_hits expected = {0};
     naive_find(&r, &expected);
     if (expected.count > 0 && ending & 1) {
@@ -328,33 +332,59 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         expected.count = 0;
         naive_find(&r, &expected);
     }
-    uint8_t *result = exactly(r.text, r.length);
-    naive_apply(&r, result, &expected);
-    compare_whole(&r, table, &expected, result);
-    compare_chunked(&r, table, &expected, result, chunk);
+    copy result = exactly(r.text, r.length, 0);
+    naive_apply(&r, result.bytes, &expected);
+    size_t shift = ending >> 3;
+    for (const char *const *variant = graft_variants(); *variant != NULL; variant++) {
+        graft_table *table = graft_table_new(entries, r.count, *variant);
+        REQUIRE(table != NULL && graft_table_count(table) == r.count);
+        compare_whole(&r, table, &expected, result.bytes, shift);
+        compare_chunked(&r, table, &expected, result.bytes, shift, chunk);
+        graft_table_free(table);
+    }
     seen.inputs++;
 
-    free(result);
+    free(result.buffer);
     graft_hits_free(&expected);
-    graft_table_free(table);
     free(r.text);
     return 0;
 }
 
 #ifdef GRAFT_FUZZ_MAIN
-int main(int argc, char **argv)
+static uint8_t data[4096];
+
+static void take_files(char **names)
 {
-    unsigned long inputs = argc > 1 ? strtoul(argv[1], NULL, 10) : 1000;
-    uint64_t state = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
-    static uint8_t data[2048];
+    for (; *names != NULL; names++) {
+        FILE *file = fopen(*names, "rb");
+        REQUIRE(file != NULL);
+        size_t size = fread(data, 1, sizeof data, file);
+        REQUIRE(fclose(file) == 0);
+        LLVMFuzzerTestOneInput(data, size);
+    }
+}
+
+static void make_inputs(unsigned long inputs, uint64_t state)
+{
     for (unsigned long i = 0; i < inputs; i++) {
         for (size_t j = 0; j < sizeof data; j++) {
             state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
             data[j] = (uint8_t)(state >> 56);
         }
         /* Most recipes short: many small texts find more than a few long ones. */
-        LLVMFuzzerTestOneInput(data, i % 8 == 0 ? sizeof data : 64 + i % 256);
+        LLVMFuzzerTestOneInput(data, i % 8 == 0 ? sizeof data / 2 : 64 + i % 256);
     }
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "--files") == 0)
+        take_files(argv + 2);
+    else
+        make_inputs(argc > 1 ? strtoul(argv[1], NULL, 10) : 1000,
+                    argc > 2 ? strtoull(argv[2], NULL, 10) : 1);
+    for (const char *const *variant = graft_variants(); *variant != NULL; variant++)
+        printf("variant: %s\n", *variant);
     printf("inputs %lu hits %lu bare %lu overlapped %lu wide %lu held-back %lu\n", seen.inputs,
            seen.hits, seen.bare, seen.overlapped, seen.wide, seen.held_back);
     return 0;

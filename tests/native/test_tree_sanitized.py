@@ -32,7 +32,8 @@ pytestmark = pytest.mark.sanitize
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
     program = tmp_path_factory.mktemp("driver") / "drive_tree"
-    sources = [HERE / "drive_tree.c", NATIVE / "tree.c", NATIVE / "match.c"]
+    matcher = [NATIVE / "entries.c", NATIVE / "match.c", *sorted(NATIVE.glob("windows_*.c"))]
+    sources = [HERE / "drive_tree.c", NATIVE / "tree.c", *matcher]
     warnings = ["-Wall", "-Wextra", "-Werror", "-Wshadow"]
     sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     flags = ["-D_GNU_SOURCE", "-std=c11", "-g", "-O1", f"-I{NATIVE}"]
