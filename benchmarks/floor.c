@@ -1,11 +1,12 @@
 /* The floor of whatever must look at bytes, and the matcher of graft held against it.
  *
- *     floor memory ROUNDS HASHES COUNTS FILE...           the files in touched anonymous memory
- *     floor files  ROUNDS HASHES COUNTS WINDOW FILE...    read from the files, WINDOW bytes a call
+ *     floor memory VARIANT ROUNDS HASHES COUNTS FILE...
+ *     floor files VARIANT ROUNDS HASHES COUNTS WINDOW FILE...
  *
- * HASHES: a base name a line. COUNTS: how many of them to look for, e.g. 1,10,1000. In each round
+ * The bytes are in touched anonymous memory, or read from the files, WINDOW bytes a call. VARIANT:
+ * the matcher's, as graft names it. HASHES: a base name a line. COUNTS: how many of them to look for, e.g. 1,10,1000. In each round
  * the bytes are only read once, then searched for each count. Prints for each: `read` or the count,
- * seconds, bytes, hits. The reading is as wide as the matcher's variant.
+ * seconds, bytes, hits. The reading is as wide as the variant.
  */
 #include <fcntl.h>
 #include <stdint.h>
@@ -27,6 +28,7 @@
 
 enum { MOST_COUNTS = 16, STEP = 256 };
 
+static const char *variant;
 static volatile uint64_t sink; /* so that no reading is left out */
 
 static void die(const char *what)
@@ -98,7 +100,6 @@ static void read_neon(const uint8_t *bytes, size_t length)
 
 static void read_bytes(const uint8_t *bytes, size_t length)
 {
-    const char *variant = graft_variant();
 #if defined(__x86_64__)
     if (strcmp(variant, "avx2") == 0) {
         read_avx2(bytes, length);
@@ -110,7 +111,6 @@ static void read_bytes(const uint8_t *bytes, size_t length)
         return;
     }
 #endif
-    (void)variant;
     read_words(bytes, length);
 }
 
@@ -135,7 +135,7 @@ static graft_table *table_of(const char *file, size_t count)
         fprintf(stderr, "%s has only %zu lines\n", file, found);
         exit(1);
     }
-    graft_table *table = graft_table_new(entries, count);
+    graft_table *table = graft_table_new(entries, count, variant);
     if (!table)
         die("graft_table_new");
     for (size_t i = 0; i < count; i++)
@@ -237,26 +237,27 @@ static void through_files(const graft_table *table, const char *what, char **fil
 
 int main(int count, char **arguments)
 {
-    int memory = count > 5 && strcmp(arguments[1], "memory") == 0;
-    if (count < 6 || (!memory && (count < 7 || strcmp(arguments[1], "files") != 0))) {
-        fprintf(stderr, "usage: floor memory|files ROUNDS HASHES COUNTS [WINDOW] FILE...\n");
+    int memory = count > 6 && strcmp(arguments[1], "memory") == 0;
+    if (!memory && (count < 8 || strcmp(arguments[1], "files") != 0)) {
+        fprintf(stderr, "usage: floor memory|files VARIANT ROUNDS HASHES COUNTS [WINDOW] FILE...\n");
         return 2;
     }
+    variant = arguments[2];
     graft_table *tables[MOST_COUNTS] = {NULL};
     char *names[MOST_COUNTS] = {"read"};
     int used = 1;
-    for (char *name = strtok(arguments[4], ","); name && used < MOST_COUNTS;
+    for (char *name = strtok(arguments[5], ","); name && used < MOST_COUNTS;
          name = strtok(NULL, ",")) {
         names[used] = name;
-        tables[used++] = table_of(arguments[3], strtoul(name, NULL, 10));
+        tables[used++] = table_of(arguments[4], strtoul(name, NULL, 10));
     }
-    int first = memory ? 5 : 6;
-    size_t window = memory ? 0 : strtoul(arguments[5], NULL, 10), length = 0;
+    int first = memory ? 6 : 7;
+    size_t window = memory ? 0 : strtoul(arguments[6], NULL, 10), length = 0;
     char **files = arguments + first;
     uint8_t *bytes = memory ? loaded(files, count - first, &length) : NULL;
     if (memory)
         read_bytes(bytes, length); /* so that the first that is timed has no advantage lost */
-    for (int round = 0; round < atoi(arguments[2]); round++)
+    for (int round = 0; round < atoi(arguments[3]); round++)
         for (int i = 0; i < used; i++) {
             if (memory)
                 in_memory(tables[i], names[i], bytes, length);

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from graft.kernel import NAME
+
 from .bench import Bench, quietly
 from .compiled import compile_floor
 from .corpora import pairs
@@ -44,7 +46,8 @@ class Floor:
 
     def _passes(self, mode: str, rounds: int, counts: Sequence[int], *rest: str) -> list[Pass]:
         listed = ",".join(map(str, counts))
-        command = [str(self._program), mode, str(rounds), str(self._hashes), listed, *rest]
+        variant = NAME.removeprefix("native ")
+        command = [str(self._program), mode, variant, str(rounds), str(self._hashes), listed, *rest]
         lines = quietly(command).decode().splitlines()
         return [_pass(*line.split()) for line in lines]
 

@@ -66,7 +66,7 @@ def _by_pairs(bench: Bench) -> Curve:
         file = _file(bench.memory / "patched", 64, 1000)
         return {
             "patched": _copying(bench, file, _table(count)),
-            "making the table": partial(_table, count),
+            "making the table": partial(HashTable, _entries(count)),
         }
 
     counts = (1, 1000) if bench.quick else (1, 10, 100, 1000, 10_000, 100_000)
@@ -99,7 +99,11 @@ def _copying(bench: Bench, source: Path, table: HashTable) -> Work:
 
 
 def _table(count: int) -> HashTable:
-    return HashTable([(old.encode(), new.encode()) for old, new in pairs(count)])
+    return HashTable(_entries(count))
+
+
+def _entries(count: int) -> list[tuple[bytes, bytes | None]]:
+    return [(old.encode(), new.encode()) for old, new in pairs(count)]
 
 
 def _file(file: Path, size: int, references: int) -> Path:

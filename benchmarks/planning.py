@@ -105,7 +105,7 @@ def _plan_all(bench: Bench, report: Report, packages: dict[str, Package], edges:
     url, root, old, new = index
     command = graft_command("--store", url, "-q", "plan", root, f"--replace={old}={new}")
     shown = largest.replace("planning", "graft plan")
-    ways.append(Way(shown, partial(watched, shown, command), most_runs=2))
+    ways.append(Way(shown, partial(watched, shown, command), most_runs=1))
 
     figures = in_turn(ways, bench.runs, bench.say)
     table = Table("Replacing the package with most dependents", "s", tuple(figures), IMPORTS)

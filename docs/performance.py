@@ -19,7 +19,9 @@ from benchmarks.measure import Report, Table
 PAGE = Path(__file__).parent / "explanation" / "performance.md"
 FIGURES = PAGE.with_suffix("")
 
-_PART = re.compile(r"<!-- (machine|targets|notes|table)( .*?)? -->\n.*?<!-- end -->", re.DOTALL)
+_PART = re.compile(
+    r"<!-- (machine|targets|notes|table)((?: [^ \n]+)*) -->\n.*?<!-- end -->", re.DOTALL
+)
 
 
 class Figures:
@@ -31,7 +33,7 @@ class Figures:
         self._machines = [machine for _, machine in loaded]
 
     def filled(self, part: re.Match[str]) -> str:
-        kind, words = part[1], (part[2] or "").split(maxsplit=1)
+        kind, words = part[1], part[2].split(maxsplit=1)
         begin = part[0].split("\n", 1)[0]
         if kind == "machine":
             text = _machine(self._machines)
