@@ -8,10 +8,12 @@ import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from graft.cli.settings import Settings
-from graft.plan import PlanWarning
+
+if TYPE_CHECKING:
+    from graft.plan import PlanWarning
 
 _PROGRESS_AFTER_SECONDS = 1.0
 _NARROW = re.compile("[ -~…]*")  # all that most tables hold

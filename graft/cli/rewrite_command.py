@@ -9,11 +9,10 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from fcntl import F_GETPIPE_SZ, F_SETPIPE_SZ, fcntl
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from graft.archive import StreamReport, rewrite_archive, rewrite_stream
 from graft.cli.output import Bars
 from graft.cli.settings import Settings, common_options
 from graft.errors import BadFormatError, UsageError
@@ -24,6 +23,9 @@ from graft.kernel import Table
 from graft.tree import FileCounts, TreeReport, copy_tree
 from graft.window import Window
 from graft.workers import usable_processors
+
+if TYPE_CHECKING:
+    from graft.archive import StreamReport
 
 _STDIN, _STDOUT = 0, 1
 # Bytes: what anyone may have, unless the administrator says otherwise.
@@ -93,6 +95,9 @@ def _filter(settings: Settings, table: Table, *, raw: bool) -> StreamReport:
     """Rewrites from stdin to stdout, past their buffers: the window is one itself."""
     for descriptor in (_STDIN, _STDOUT):
         _enlarge(descriptor)
+    # Late: trees have no use for it.
+    from graft.archive import rewrite_archive, rewrite_stream  # noqa: PLC0415
+
     with Bars(settings)("rewrite", _size(_STDIN)) as update:
 
         def write(data: memoryview) -> None:
