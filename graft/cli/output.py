@@ -80,28 +80,30 @@ def plain_table(
     Yields:
         Its lines.
     """
-    rows = list(rows)
-    widths = [max(map(_cells, texts)) for texts in zip(columns, *rows, strict=True)]
-
-    def line(row: Sequence[str]) -> str:
-        cells = []
-        for column, text, width in zip(columns, row, widths, strict=True):
-            spaces = " " * (width - _cells(text))
-            cells.append(spaces + text if column in right else text + spaces)
-        return "   ".join(cells) + "\n"
-
-    yield line(columns)
-    yield "\u2500" * (sum(widths) + 3 * (len(widths) - 1)) + "\n"
-    yield from map(line, rows)
+    padded = [_padded(texts, right=texts[0] in right) for texts in zip(columns, *rows, strict=True)]
+    head, *lines = map("   ".join, zip(*padded, strict=True))
+    yield f"{head}\n"
+    yield "\u2500" * _cells(head)(head) + "\n"
+    for line in lines:
+        yield f"{line}\n"
 
 
-def _cells(text: str) -> int:
-    """How wide a text is on a terminal."""
+def _padded(texts: Sequence[str], *, right: bool) -> list[str]:
+    """A column's texts, all of them as wide as the widest."""
+    cells = _cells("".join(texts))
+    widest = max(map(cells, texts))
+    if right:
+        return [" " * (widest - cells(text)) + text for text in texts]
+    return [text + " " * (widest - cells(text)) for text in texts]
+
+
+def _cells(text: str) -> Callable[[str], int]:
+    """What says how wide a text like this one is on a terminal."""
     if _NARROW.fullmatch(text):
-        return len(text)
+        return len
     from rich.cells import cell_len  # noqa: PLC0415 - late: slow to import
 
-    return cell_len(text)
+    return cell_len
 
 
 def binary_size(size: int) -> str:

@@ -18,7 +18,10 @@ from graft.hashing import NIX32_ALPHABET, compress_hash, nix32_encode
 HASH_PART_LENGTH: Final = 32
 """Characters of a hash part: 160 bits in nix32."""
 
-_BASE_NAME: Final = re.compile(rf"([{NIX32_ALPHABET}]{{32}})-([0-9A-Za-z+\-._?=]{{1,211}})")
+# No name is a dot or two of them, alone or before a dash.
+_BASE_NAME: Final = re.compile(
+    rf"[{NIX32_ALPHABET}]{{32}}-(?!\.\.?(?:-|\Z))[0-9A-Za-z+\-._?=]{{1,211}}"
+)
 _VERSION: Final = re.compile(r"-[^A-Za-z]")
 
 
@@ -38,8 +41,7 @@ class StorePath(str):
             BadStorePathError: `base_name` is not 32 characters of nix32, a dash and a name of
                 1 to 211 characters of Nix's set.
         """
-        match = _BASE_NAME.fullmatch(base_name)
-        if match is None or match[2].split("-", 1)[0] in {".", ".."}:
+        if not _BASE_NAME.fullmatch(base_name):
             raise BadStorePathError(
                 f"'{base_name}' is not the name of a store path", text=base_name
             )
