@@ -30,7 +30,7 @@ class Figures:
     def __init__(self) -> None:
         loaded = [results.load(file) for file in sorted(FIGURES.glob("*.json"))]
         self._reports = {report.suite: report for report, _ in loaded}
-        self._machines = [machine for _, machine in loaded]
+        self._machines = {report.suite: machine for report, machine in loaded}
 
     def filled(self, part: re.Match[str]) -> str:
         kind, words = part[1], part[2].split(maxsplit=1)
@@ -46,10 +46,18 @@ class Figures:
         return f"{begin}\n\n{text}\n<!-- end -->"
 
 
-def _machine(machines: list[dict[str, str]]) -> str:
-    if any(machine != machines[0] for machine in machines):
-        raise SystemExit("the figures are not all of one machine: run all suites again")
-    return "".join(f"- {what}: {which}\n" for what, which in machines[0].items())
+def _machine(machines: dict[str, dict[str, str]]) -> str:
+    """What they have in common, and what differs with the suites it is true of."""
+    lines = []
+    for what in next(iter(machines.values())):
+        suites: dict[str, list[str]] = {}
+        for suite, machine in machines.items():
+            suites.setdefault(machine[what], []).append(suite)
+        for value, names in suites.items():
+            lines.append(
+                f"- {what}: {value}" + (f" ({', '.join(names)})" if len(suites) > 1 else "")
+            )
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _tables(report: Report, title: str) -> str:

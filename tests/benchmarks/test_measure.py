@@ -68,7 +68,8 @@ def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_same_figures_give_the_same_drawings(tmp_path: Path) -> None:
-    plots = pytest.importorskip("benchmarks.plots", exc_type=ImportError)
+    from benchmarks import plots  # noqa: PLC0415 - late: slow to import
+
     table = Table("title", "s", (Figure("x", (1.5, 2.5)), Figure("graft", (4.0,))), "x")
     curve = Curve("grows", "files", {"x": [(1.0, 0.5), (2.0, 1.0)]})
     results.save(Report("trees", [table], [], [curve]), {}, tmp_path)
