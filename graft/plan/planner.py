@@ -217,8 +217,11 @@ def _order_of_leading(
         return order
     import networkx as nx  # noqa: PLC0415 - late: slow to import, and circles are rare
 
-    circle = nx.find_cycle(networkx_graph(leading))
-    cycle = [store_dir.path(edge[0]) for edge in circle]
+    # Sorted, and begun at the least path, the same circle is named the same way on every run.
+    ordered = {path: sorted(leading[path]) for path in sorted(leading)}
+    circle = [edge[0] for edge in nx.find_cycle(networkx_graph(ordered))]
+    begin = circle.index(min(circle))
+    cycle = [store_dir.path(path) for path in circle[begin:] + circle[:begin]]
     raise ReferenceCycleError(
         f"these paths refer to each other in a circle: {', '.join(cycle)}; cut one of them off",
         cycle=cycle,
