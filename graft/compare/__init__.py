@@ -1,0 +1,1 @@
+"""The ways to replace a dependency, side by side on one closure."""

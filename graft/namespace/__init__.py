@@ -1,0 +1,1 @@
+"""Programs in mount namespaces: NEW over OLD, and FHS roots composed of packages."""
