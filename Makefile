@@ -25,11 +25,14 @@ $(STAMP): $(SOURCES) | $(BIN)/pip
 demo: $(STAMP)
 	$(BIN)/graft demo
 
+# As many processes as processors; each file's tests stay together, for they share what they set up.
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile
+
 test: $(STAMP)
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
 
 test-unit: $(STAMP)
-	$(BIN)/python -m pytest -m "not nix and not sanitize and not slow" $(PYTEST_ARGS)
+	$(PYTEST) -m "not nix and not sanitize and not slow" $(PYTEST_ARGS)
 
 test-large: $(STAMP)
 	$(BIN)/python -m pytest -m large $(PYTEST_ARGS)

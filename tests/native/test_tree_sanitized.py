@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import os
 import subprocess
+import tempfile
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,9 +76,19 @@ def make(file: Path, contents: bytes, mode: int = 0o444) -> None:
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> Iterator[Path]:
+def scratch() -> Iterator[Path]:
+    """A directory, in memory where possible: every call that fails is a walk of its own."""
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="graft-tree-", dir=memory) as directory:
+        yield Path(directory)
+        for left in Path(directory).glob("target*"):
+            remove_tree(left)
+
+
+@pytest.fixture
+def tree(scratch: Path) -> Path:
     """Every kind of entry and of file, many hard links, 40 levels of directories."""
-    top = tmp_path / "source"
+    top = scratch / "source"
     (top / OLD / "below").mkdir(parents=True)
     utf_16 = OLD.encode("utf-16-le")
     files = {
@@ -101,15 +112,13 @@ def tree(tmp_path: Path) -> Iterator[Path]:
     deep = top.joinpath(*["d"] * 40)
     deep.mkdir(parents=True)
     os.link(top / "mixed", deep / "twin")
-    yield top
-    for left in tmp_path.glob("target*"):
-        remove_tree(left)
+    return top
 
 
 @pytest.fixture
-def small_tree(tmp_path: Path) -> Iterator[Path]:
+def small_tree(scratch: Path) -> Path:
     """One file for each way there is to make one, and more levels than are held open."""
-    top = tmp_path / "small"
+    top = scratch / "small"
     deep = top.joinpath(*["d"] * 17)
     deep.mkdir(parents=True)
     make(top / "canonical", b"c")
@@ -117,9 +126,7 @@ def small_tree(tmp_path: Path) -> Iterator[Path]:
     make(top / "patched", b"x" * 300 + OLD.encode())
     os.link(top / "patched", deep / "twin")
     (top / OLD).symlink_to(OLD)
-    yield top
-    for left in tmp_path.glob("target*"):
-        remove_tree(left)
+    return top
 
 
 def expected(tree: Path, target: Path, *, links: bool) -> list[str]:
