@@ -1,0 +1,199 @@
+"""`graft compare`: all the ways to replace a dependency, on one closure."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import click
+
+from graft.cli.arguments import PlanArguments, plan_options, resolve_path, resolve_request
+from graft.cli.output import (
+    Bars,
+    binary_size,
+    print_document,
+    print_note,
+    print_table,
+    print_warnings,
+)
+from graft.cli.settings import Settings, common_options
+from graft.compare.comparison import compare
+from graft.compare.document import comparison_document
+from graft.compare.prose import PROSE
+from graft.compare.values import Comparison, Probe, Way
+from graft.errors import UsageError
+from graft.job import make_plan
+
+# Dependents that do not see NEW, of each way, before the rest is only counted.
+_MOST_MISSED = 3
+
+
+@click.command(
+    "compare",
+    epilog="Example: graft compare ./result --replace /nix/store/...-openssl-3.0.20=./openssl-fixed "
+    "--probe 'bin/curl --version' --html ways.html",
+)
+@plan_options
+@click.option(
+    "--pivot",
+    "pivots",
+    metavar="TYPE=TARGET",
+    multiple=True,
+    help="What programs are to find instead, under the way of pivots.",
+)
+@click.option(
+    "--probe",
+    "probes",
+    metavar="CMD",
+    multiple=True,
+    help="Run this under every way, and see what it opens; its first word may be relative to ROOT.",
+)
+@click.option("--rebuilt", metavar="ROOT", help="The root as a rebuild has made it.")
+@click.option("--html", "page", metavar="FILE", help="Write a page with all of it.")
+@click.option("--strict", is_flag=True, help="Status 1 if a probe goes differently under a way.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Threads; as many as there are usable processors if not given.",
+)
+@common_options
+@click.pass_obj
+def command(
+    settings: Settings,
+    asked: PlanArguments,
+    pivots: tuple[str, ...],
+    probes: tuple[str, ...],
+    rebuilt: str | None,
+    page: str | None,
+    strict: bool,
+    jobs: int | None,
+) -> int:
+    """Try graft, pivot, mount and rebuild on the closure of ROOT, and show them side by side.
+
+    The graft is made in the store, and not rooted; the others leave nothing behind.
+    """
+    settings.start_log()
+    targets = dict(map(_pivot, pivots))
+    with settings.open_store() as store:
+        request = resolve_request(store, store.location, asked)
+        store.protect([*request.roots, *(path for pair in request.replacements for path in pair)])
+        bars = Bars(settings)
+        plan = make_plan(
+            store,
+            request.roots,
+            request.replacements,
+            cutoffs=request.cutoffs,
+            deep=request.deep,
+            hidden=request.hidden,
+            jobs=jobs,
+            progress=bars,
+        )
+        request.approve(plan)
+        comparison = compare(
+            store,
+            plan,
+            pivots=targets,
+            probes=probes,
+            rebuilt=resolve_path(store, store.location, rebuilt) if rebuilt else None,
+            log_dir=_log_dir(store.location.state_dir),
+            jobs=jobs,
+            progress=bars,
+        )
+    print_warnings(comparison.warnings, settings)
+    document = comparison_document(comparison)
+    if page is not None:
+        from graft.compare.page import render  # noqa: PLC0415 - late: jinja2
+
+        _write(page, render(document))
+    if settings.json:
+        print_document(document)
+    else:
+        _show(comparison, settings)
+    return 1 if strict and comparison.differs else 0
+
+
+def _pivot(argument: str) -> tuple[str, str]:
+    kind, found, target = argument.partition("=")
+    if not (kind and found and target):
+        raise UsageError(f"--pivot '{argument}' is not TYPE=TARGET", argument=argument)
+    return kind, os.path.abspath(target)
+
+
+def _log_dir(state_dir: str) -> str:
+    """Where Nix keeps logs: beside the state directory, if the environment says nothing."""
+    return os.environ.get("NIX_LOG_DIR") or os.path.join(os.path.dirname(state_dir), "log", "nix")
+
+
+def _write(file: str, text: str) -> None:
+    with open(file, "w", encoding="utf-8") as stream:
+        stream.write(text)
+
+
+def _show(comparison: Comparison, settings: Settings) -> None:
+    columns = ("WAY", "PATHS", "WRITTEN", "LINKED", "SECONDS", "SEE NEW", "OLD LEFT", "NEEDS")
+    print_table(
+        columns,
+        [_row(way) for way in comparison.ways],
+        right=("PATHS", "WRITTEN", "LINKED", "SECONDS", "SEE NEW", "OLD LEFT"),
+    )
+    if comparison.original:
+        print()
+        names = [way.name for way in comparison.ways if way.probes]
+        print_table(("PROBE", "original", *names), _probe_rows(comparison))
+    for way in comparison.ways:
+        for line in _remarks(way, comparison):
+            print_note(line, settings)
+
+
+def _row(way: Way) -> tuple[str, ...]:
+    def number(value: int | None) -> str:
+        return "-" if value is None else f"{value:,}"
+
+    def size(value: int | None) -> str:
+        return "-" if value is None else binary_size(value)
+
+    coverage = way.coverage
+    seen = "-"
+    if coverage is not None and way.reason is None:
+        seen = f"{coverage.see_new:,} of {len(coverage.dependents):,}"
+    return (
+        way.name,
+        number(way.paths_changed),
+        size(way.bytes_written),
+        size(way.bytes_shared),
+        "-" if way.seconds is None else f"{way.seconds:.2f}",
+        seen,
+        number(way.old_references_left),
+        "not available" if way.reason is not None else PROSE[way.name].who,
+    )
+
+
+def _probe_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
+    ways = [way.probes for way in comparison.ways if way.probes]
+    for original, *others in zip(comparison.original, *ways, strict=True):
+        yield (
+            original.observation.command,
+            _verdict(original),
+            *(f"{_verdict(probe)}{'' if probe.difference is None else ', differs'}" for probe in others),
+        )
+
+
+def _verdict(probe: Probe) -> str:
+    opened = [word for word, was in (("OLD", probe.opened_old), ("NEW", probe.opened_new)) if was]
+    return f"{'+'.join(opened) or 'neither'}, {probe.observation.exit}"
+
+
+def _remarks(way: Way, comparison: Comparison) -> Iterator[str]:
+    if way.reason is not None:
+        yield f"{way.name} is not available: {way.reason}"
+    missed = way.coverage.missed if way.coverage is not None and way.reason is None else ()
+    for one in missed[:_MOST_MISSED]:
+        yield f"{way.name}: '{comparison.plan.store_dir.path(one.path)}' does not see NEW: {one.why}"
+    if len(missed) > _MOST_MISSED:
+        yield f"{way.name}: nor do {len(missed) - _MOST_MISSED:,} more; --json and --html name all"
+    if way.name == "rebuild" and way.derivations is not None:
+        yield (
+            f"rebuild: {way.derivations:,} derivations to build, at least {way.levels} of them one "
+            "after the other"
+        )

@@ -1,0 +1,332 @@
+"""All the ways to replace a dependency, tried on one closure."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from statistics import median
+
+from graft.compare.coverage import Dependents
+from graft.compare.pivoted import Pivoted
+from graft.compare.probes import Observation, Stage, check_probe, difference, observe
+from graft.compare.rebuild import Rebuild, rebuild_of
+from graft.compare.values import Comparison, Probe, Way
+from graft.errors import GraftError, MountError, NamespaceError, PlanError, StorePermissionError
+from graft.formats.store_path import StorePath
+from graft.job import Outcome, Progress, apply, no_progress
+from graft.namespace import Mount, command_line, why_unavailable
+from graft.plan import Plan, PlanWarning
+from graft.store.local import LocalStore
+
+# A namespace is made that often to say how long it takes.
+_STARTS = 5
+
+
+def compare(
+    store: LocalStore,
+    plan: Plan,
+    *,
+    pivots: Mapping[str, str] | None = None,
+    probes: Sequence[str] = (),
+    rebuilt: StorePath | None = None,
+    log_dir: str = "/nix/var/log/nix",
+    jobs: int | None = None,
+    progress: Progress = no_progress,
+) -> Comparison:
+    """Tries every way on the closure of one root.
+
+    The graft is really made, and nothing keeps it from the next garbage collection; the others
+    leave nothing behind.
+
+    Args:
+        plan: of one root.
+        pivots: for each type what programs are to find instead.
+        probes: command lines, run without input under each way; the first word of each may be
+            relative to the root.
+        rebuilt: the root as a rebuild has made it.
+        log_dir: of Nix, where the logs of builds are.
+        jobs: threads of the graft; the number of usable processors if None.
+        progress: shows how far the graft is.
+
+    Raises:
+        PlanError: the plan has more than one root, or the root does not lead to an OLD.
+        UsageError: a probe is no command line.
+        GraftError: the graft cannot be made, or a pivot has no such type or target.
+    """
+    for probe in probes:
+        check_probe(probe)
+    comparing = _Comparing(store, plan, probes)
+    pivoted = Pivoted.of(store, plan, pivots or {})
+    with pivoted.in_force() as environment:
+        ways = (
+            comparing.graft(jobs, progress),
+            comparing.pivot(pivoted, environment),
+            comparing.mount(),
+            comparing.rebuild(rebuilt, log_dir),
+        )
+    return Comparison(
+        plan=plan,
+        root=comparing.root,
+        olds=comparing.dependents.olds,
+        pivots=pivoted.types,
+        original=tuple(
+            comparing.judged(seen, comparing.news, None) for seen in comparing.original.values()
+        ),
+        ways=ways,
+        warnings=tuple(sorted([*plan.warnings, *comparing.warnings])),
+    )
+
+
+class _Comparing:
+    """One comparison: the closure, and the probes on the original."""
+
+    def __init__(self, store: LocalStore, plan: Plan, probes: Sequence[str]) -> None:
+        full = plan.store_dir.path
+        if len(plan.roots) != 1:
+            raise PlanError("the ways are compared on one closure: give one ROOT")
+        (self.root,) = plan.roots
+        self._store, self._plan = store, plan
+        self.dependents = Dependents(plan, store)
+        if not self.dependents.olds:
+            raise PlanError(
+                f"'{full(self.root)}' does not lead to anything that is to be replaced: there is "
+                "nothing to compare",
+                root=full(self.root),
+            )
+        self.news = {plan.moved.get(new, new) for new in plan.replacements.values()}
+        self.news |= {alias.target for alias in plan.aliases}
+        self.warnings: list[PlanWarning] = []
+        plain = Mount(location=store.location, over={})
+        self._view = plain.view
+        # Programs of a store with another root find their paths only where they say they are.
+        self._elsewhere = store.location.real_store_dir != store.store_dir
+        self._prefix = tuple(command_line(plain.options(), ())) if self._elsewhere else ()
+        self.original = {
+            probe: observe(probe, self._stage(self.root), plan.store_dir) for probe in probes
+        }
+
+    def _stage(
+        self,
+        root: StorePath,
+        *,
+        environment: Mapping[str, str] | None = None,
+        names: Mapping[StorePath, StorePath] | None = None,
+    ) -> Stage:
+        return Stage(
+            root=self._plan.store_dir.path(root),
+            view=self._view,
+            prefix=self._prefix,
+            environment=environment or {},
+            names=names or {},
+        )
+
+    def judged(
+        self, seen: Observation, news: Collection[StorePath], changed: str | None
+    ) -> Probe:
+        """What a probe says of OLD and NEW."""
+        return Probe(
+            observation=seen,
+            opened_old=not seen.opened.isdisjoint(self.dependents.olds),
+            opened_new=not seen.opened.isdisjoint(news),
+            difference=changed,
+        )
+
+    def _probes(self, stage: Stage) -> Iterator[Probe]:
+        for probe, original in self.original.items():
+            seen = observe(probe, stage, self._plan.store_dir)
+            yield self.judged(seen, self.news, difference(original, seen, stage))
+
+    def graft(self, jobs: int | None, progress: Progress) -> Way:
+        """Really made, proven, and not rooted."""
+        plan = self._plan
+        pairs = list(plan.replacements.items())
+        hidden = plan.closure.hidden
+        try:
+            outcome = apply(
+                self._store,
+                plan.roots,
+                pairs,
+                cutoffs=plan.cutoffs,
+                hidden=hidden,
+                jobs=jobs,
+                progress=progress,
+            )
+        except StorePermissionError as error:
+            return Way(
+                name="graft",
+                reason=error.message,
+                paths_changed=len(plan.new_paths),
+                coverage=self.dependents.coverage(self.dependents.missed_by_graft(None)),
+            )
+        assert outcome.proof is not None  # it was wanted
+        written, shared = self._bytes(outcome)
+        stage = self._stage(
+            plan.new_roots[self.root], names={new: old for old, new in plan.moved.items()}
+        )
+        left = [found for found in outcome.proof.residual if not found.acknowledged]
+        return Way(
+            name="graft",
+            paths_changed=len(plan.new_paths),
+            bytes_written=written,
+            bytes_shared=shared,
+            seconds=outcome.seconds,
+            coverage=self.dependents.coverage(self.dependents.missed_by_graft(outcome.proof)),
+            old_references_left=len(left),
+            probes=tuple(self._probes(stage)),
+        )
+
+    def _bytes(self, outcome: Outcome) -> tuple[int, int]:
+        """Contents written and shared; of what was there already, as it lies on disk."""
+        execution, plan = outcome.execution, self._plan
+        written, shared = execution.bytes_written, execution.bytes_shared
+        if execution.resumed:
+            self.warnings.append(
+                PlanWarning(
+                    kind="graft-exists",
+                    path=None,
+                    message=f"{len(execution.resumed)} of the {len(plan.new_paths)} grafted paths "
+                    "were there already: the seconds of the graft are without them",
+                )
+            )
+        for rewrite in plan.rewrites:
+            if rewrite.new_path in execution.resumed:
+                inodes = {file.st_ino for file in _files(self._store.tree(rewrite.path))}
+                for file in _files(self._store.tree(rewrite.new_path)):
+                    if file.st_ino in inodes:
+                        shared += file.st_size
+                    else:
+                        written += file.st_size
+        return written, shared
+
+    def pivot(self, pivoted: Pivoted, environment: Mapping[str, str]) -> Way:
+        """A directory of links, and the variables that lead to it."""
+        missed = self.dependents.missed_by_pivot(
+            pivoted.points, pivoted.secure, pivoted.targets.keys()
+        )
+        coverage = self.dependents.coverage(missed)
+        if not pivoted.targets:
+            return Way(
+                name="pivot",
+                reason="no --pivot TYPE=TARGET says what is to be found instead",
+                coverage=coverage,
+            )
+        stage = self._stage(self.root, environment=environment)
+        probes = []
+        for probe in self._probes(stage):
+            found = any(map(pivoted.is_target, probe.observation.files))
+            probes.append(
+                Probe(
+                    observation=probe.observation,
+                    opened_old=probe.opened_old,
+                    opened_new=probe.opened_new or found,
+                    difference=probe.difference,
+                )
+            )
+        return Way(
+            name="pivot",
+            paths_changed=0,
+            bytes_written=0,
+            bytes_shared=0,
+            seconds=pivoted.seconds,
+            coverage=coverage,
+            probes=tuple(probes),
+        )
+
+    def mount(self) -> Way:
+        """NEW over OLD, in a namespace of each program's own."""
+        coverage = self.dependents.coverage(self.dependents.static())
+        try:
+            mount = Mount.of(self._plan, self._store.location)
+            reason = why_unavailable(mount.options())
+        except (MountError, NamespaceError) as error:
+            reason = error.message
+        if reason is not None:
+            return Way(name="mount", reason=reason, coverage=coverage)
+        times = []
+        command = command_line(mount.options(), ["/proc/self/exe", "--version"])
+        for _ in range(_STARTS):
+            begin = time.monotonic()
+            subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+            times.append(time.monotonic() - begin)
+        stage = Stage(
+            root=self._plan.store_dir.path(self.root),
+            view=mount.view,
+            prefix=tuple(command_line(mount.options(), ())),
+        )
+        probes = []
+        for probe in self._probes(stage):
+            # What is opened below OLD's name is NEW's.
+            probes.append(
+                Probe(
+                    observation=probe.observation,
+                    opened_old=False,
+                    opened_new=probe.opened_new or probe.opened_old,
+                    difference=probe.difference,
+                )
+            )
+        return Way(
+            name="mount",
+            paths_changed=0,
+            bytes_written=0,
+            bytes_shared=0,
+            seconds=median(times),
+            coverage=coverage,
+            probes=tuple(probes),
+        )
+
+    def rebuild(self, rebuilt: StorePath | None, log_dir: str) -> Way:
+        """Counted from the derivations; nothing is built."""
+        plan, store = self._plan, self._store
+        found = rebuild_of(store, plan.closure, self.root, self.dependents.olds, log_dir)
+        known = found if isinstance(found, Rebuild) else None
+        infos = plan.closure.infos
+        changed, size, left = None, None, None
+        probes: tuple[Probe, ...] = ()
+        if rebuilt is not None:
+            closure = type(plan.closure).of(store, [rebuilt])
+            made = closure.infos.keys() - infos.keys()
+            changed = len(made)
+            size = sum(closure.infos[path].nar_size for path in made)
+            left = sum(len(closure.graph[path] & self.dependents.olds) for path in closure.infos)
+            probes = tuple(self._probes(self._stage(rebuilt)))
+        elif known is not None:
+            changed = sum(
+                infos[path].deriver in known.derivations
+                for path in plan.closure.requisites([self.root])
+            )
+        if known is not None and known.seconds is not None:
+            self.warnings.append(
+                PlanWarning(
+                    kind="rebuild-time",
+                    path=None,
+                    message=f"the seconds of the rebuild are the sum of {known.logged} of "
+                    f"{len(known.derivations)} builds, as their logs tell; those that do not "
+                    "follow one another may go side by side",
+                )
+            )
+        return Way(
+            name="rebuild",
+            reason=None if rebuilt is not None or known is not None else str(found),
+            paths_changed=changed,
+            bytes_written=size,
+            bytes_shared=None if size is None else 0,
+            seconds=known.seconds if known is not None else None,
+            coverage=self.dependents.coverage(),
+            old_references_left=left,
+            derivations=len(known.derivations) if known is not None else None,
+            levels=known.levels if known is not None else None,
+            probes=probes,
+        )
+
+
+def _files(tree: str) -> Iterator[os.stat_result]:
+    """The regular files of a tree."""
+    if os.path.isfile(tree) and not os.path.islink(tree):
+        yield os.lstat(tree)
+    for directory, _, names in os.walk(tree):
+        for name in names:
+            file = os.path.join(directory, name)
+            if not os.path.islink(file):
+                yield os.lstat(file)

@@ -1,0 +1,149 @@
+"""Which of OLD's dependents see NEW under each way, and why the others do not."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping
+
+from graft.closure import Closure
+from graft.compare.values import Coverage, Missed
+from graft.formats.store_path import StorePath
+from graft.graph import reachable, turned
+from graft.plan import Plan
+from graft.proof import Proof, printable
+from graft.store.api import Source
+
+_STATIC = "may be linked statically: built with its .a, does not refer to it"
+
+
+def replaced_paths(plan: Plan) -> frozenset[StorePath]:
+    """The OLDs that the roots lead to, and that are replaced by something else."""
+    before = plan.closure.requisites(plan.roots)
+    return frozenset(o for o, n in plan.replacements.items() if o != n and o in before)
+
+
+def direct_and_indirect(plan: Plan) -> frozenset[StorePath]:
+    """Every path of the roots' closure that leads to an OLD, and is none."""
+    closure, olds = plan.closure, replaced_paths(plan)
+    return frozenset(
+        (reachable(turned(closure.graph), olds) & closure.requisites(plan.roots)) - olds
+    )
+
+
+def statically_linked(store: Source, closure: Closure, olds: Collection[StorePath]) -> set[StorePath]:
+    """Paths that may hold the code of an OLD in themselves.
+
+    They do not refer to any output of OLD's derivation, but their own derivation has it as a direct
+    input, and a valid output of it holds static libraries. Where derivations are not in the store
+    nothing is found.
+    """
+    infos = closure.infos
+    derivers = {path: info.deriver for path, info in infos.items() if info.deriver is not None}
+    suspects = {derivers[old] for old in olds if old in derivers}
+    outputs = {path for path, deriver in derivers.items() if deriver in suspects}
+    static = {
+        derivers[path]
+        for path in outputs
+        if any(True for _ in _static_libraries(store.tree(path)))
+    }
+    if not static:
+        return set()
+    inputs = store.path_infos(set(derivers.values()))
+    return {
+        path
+        for path, deriver in derivers.items()
+        if deriver in inputs
+        and not static.isdisjoint(inputs[deriver].references)
+        and closure.graph[path].isdisjoint(outputs)
+        and path not in outputs
+    }
+
+
+def _static_libraries(tree: str) -> Iterator[str]:
+    for directory, _, names in os.walk(tree):
+        # Debian's and glibc's stubs for what is part of libc today are empty archives of 8 bytes.
+        for name in fnmatch.filter(names, "lib*.a"):
+            file = os.path.join(directory, name)
+            if os.path.isfile(file) and os.path.getsize(file) > 8:
+                yield file
+
+
+class Dependents:
+    """Who depends on an OLD, and how each way reaches them."""
+
+    def __init__(self, plan: Plan, store: Source) -> None:
+        self._plan = plan
+        self._graph = plan.closure.graph
+        self.olds = replaced_paths(plan)
+        linked = direct_and_indirect(plan)
+        within = plan.closure.requisites(plan.roots)
+        self._static = (statically_linked(store, plan.closure, self.olds) & within) - linked
+        self.all = frozenset(linked | self._static)
+
+    def coverage(self, missed: Mapping[StorePath, str] | None = None) -> Coverage:
+        """All dependents, but for those that a way misses and why.
+
+        Without `missed` everything is reached, what is linked statically as well.
+        """
+        found = missed or {}
+        return Coverage(
+            dependents=self.all,
+            missed=tuple(Missed(path=path, why=found[path]) for path in sorted(found)),
+        )
+
+    def static(self) -> dict[StorePath, str]:
+        """What no way reaches that leaves bytes as they are."""
+        return dict.fromkeys(self._static, _STATIC)
+
+    def missed_by_graft(self, proof: Proof | None) -> dict[StorePath, str]:
+        """What a graft does not reach: what stays by the plan, or leads to OLD by the proof."""
+        missed = self.static()
+        for path in self.all - self._plan.moved.keys() - self._static:
+            if path in self._plan.cutoffs:
+                missed[path] = "cut off"
+            elif path.is_derivation:
+                missed[path] = "a derivation, whose name comes from its contents"
+            else:
+                missed[path] = "only paths that are kept as they are lead to it"
+        originals = {rewrite.new_path: rewrite.path for rewrite in self._plan.rewrites}
+        for found in proof.residual if proof is not None else ():
+            path = originals.get(found.path, found.path)
+            if path in self.all:
+                kind = "compressed" if found.container else found.encoding
+                missed.setdefault(
+                    path, f"a reference is left in '{printable(found.file)}' ({kind})"
+                )
+        return missed
+
+    def missed_by_pivot(
+        self, points: Collection[StorePath], secure: Mapping[StorePath, str], types: Iterable[str]
+    ) -> dict[StorePath, str]:
+        """What pivots do not reach: whoever gets to OLD past every path that looks NEW up.
+
+        Args:
+            points: the paths that look NEW up; an OLD among them is itself found elsewhere by all
+                who ask for it.
+            secure: paths that run with more rights than their caller, and what runs them so: they
+                ignore the environment.
+            types: the types of the pivots, for the reason.
+        """
+        named = " or ".join(sorted(types))
+        missed = self.static()
+        kept = {
+            path: references
+            for path, references in self._graph.items()
+            if path in self.all and path not in points
+        }
+        open_olds = self.olds - set(points)
+        unreached = reachable(turned(kept), open_olds) & self.all
+        for path in unreached:
+            if not self._graph[path].isdisjoint(open_olds):
+                missed[path] = f"no marker for {named}"
+            else:
+                through = min(self._graph[path] & unreached)
+                missed[path] = f"through '{through.name}', which has no marker for {named}"
+        for path, wrapper in secure.items():
+            if path in self.all:
+                missed[path] = f"secure execution: '{wrapper}' runs it, the environment is ignored"
+        return missed
