@@ -22,6 +22,8 @@ INTERRUPTED = 130
 _COMMANDS = {
     "apply": "graft.cli.apply_command",
     "demo": "graft.cli.demo_command",
+    "fhs": "graft.cli.fhs_command",
+    "mount": "graft.cli.mount_command",
     "plan": "graft.cli.plan_command",
     "rewrite": "graft.cli.rewrite_command",
     "scan": "graft.cli.scan_command",
