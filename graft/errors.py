@@ -173,3 +173,21 @@ class KernelError(GraftError):
     """The kernel demanded by GRAFT_KERNEL is not to be had."""
 
     kind = "kernel"
+
+
+class NamespaceError(GraftError):
+    """No mount namespace can be made here."""
+
+    kind = "namespace"
+
+
+class MountError(GraftError):
+    """NEW cannot lie over OLD."""
+
+    kind = "mount"
+
+
+class PackageCollisionError(GraftError):
+    """Two packages have different files for one place."""
+
+    kind = "package-collision"

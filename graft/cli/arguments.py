@@ -146,7 +146,7 @@ def resolve_request(store: Store, location: Location, asked: PlanArguments) -> R
             },
             file=(asked.roots[0], file),
         )
-    pairs = [_resolve_replacement(store, location, argument) for argument in asked.replacements]
+    pairs = resolve_replacements(store, location, asked.replacements)
     if asked.replacements_file is not None:
         text = _read(asked.replacements_file)
         pairs += resolve_pairs(store, location, parse_replacements(text, asked.replacements_file))
@@ -182,6 +182,18 @@ def resolve_pairs(
         (resolve_path(store, location, old), resolve_path(store, location, new))
         for old, new in pairs
     )
+
+
+def resolve_replacements(
+    store: Store, location: Location, arguments: Iterable[str]
+) -> list[tuple[StorePath, StorePath]]:
+    """The pairs that `OLD=NEW` arguments mean.
+
+    Raises:
+        UsageError: one of them cannot be split, or in more than one way.
+        InvalidPathError: both sides are store paths, but one is not valid.
+    """
+    return [_resolve_replacement(store, location, argument) for argument in arguments]
 
 
 def resolve_path(store: Store, location: Location, argument: str) -> StorePath:

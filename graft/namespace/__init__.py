@@ -1,1 +1,20 @@
-"""Programs in mount namespaces: NEW over OLD, and FHS roots composed of packages."""
+"""Programs in mount namespaces: NEW over OLD, and FHS roots composed of packages.
+
+Nothing of the machine is written: what is shown differently is so for one program and its children.
+"""
+
+from graft.namespace.bubblewrap import command_line, run_program, why_unavailable
+from graft.namespace.fhs import PROFILE_SCRIPT, FhsRoot, Package
+from graft.namespace.mount import Mount
+from graft.namespace.view import View
+
+__all__ = [
+    "PROFILE_SCRIPT",
+    "FhsRoot",
+    "Mount",
+    "Package",
+    "View",
+    "command_line",
+    "run_program",
+    "why_unavailable",
+]

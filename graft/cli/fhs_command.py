@@ -1,0 +1,89 @@
+"""`graft fhs`: foreign programs in a root composed of packages."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+
+import click
+
+from graft.cli.arguments import resolve_path, resolve_replacements
+from graft.cli.output import print_note
+from graft.cli.running import CANNOT_START, NOT_FOUND, RunningCommand
+from graft.cli.settings import Settings, common_options
+from graft.job import make_plan
+from graft.namespace import FhsRoot, Mount, Package, run_program
+from graft.namespace.fhs import DEFAULT_PRIORITY
+from graft.store.local import LocalStore
+
+_WITH_PRIORITY = re.compile(r"(.+):(-?[0-9]+)")
+
+
+@click.command(
+    "fhs",
+    cls=RunningCommand,
+    epilog="Example: graft fhs ./glibc ./zlib ./openssl -- ./program-made-for-another-system",
+)
+@click.argument("roots", metavar="ROOT[:PRIORITY]...", nargs=-1, required=True)
+@click.option(
+    "--replace",
+    "replacements",
+    metavar="OLD=NEW",
+    multiple=True,
+    help="Compose the root from NEW, and mount NEW over OLD for all that refers to it.",
+)
+@click.option(
+    "--profile-script",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, readable=True, resolve_path=True),
+    help="Have a shell of the root source FILE before it starts CMD.",
+)
+@common_options
+@click.pass_obj
+def command(
+    settings: Settings,
+    roots: tuple[str, ...],
+    replacements: tuple[str, ...],
+    profile_script: str | None,
+    program: tuple[str, ...],
+) -> int:
+    """Run CMD where /usr, /bin, /lib and /etc are composed of the packages ROOT...
+
+    A program made for another system so finds its loader and its libraries. Where two packages have
+    different files for one place, the lower PRIORITY is taken, 5 if nothing is said; equal ones
+    collide.
+    """
+    settings.start_log()
+    with settings.open_store() as store, tempfile.TemporaryDirectory(prefix="graft-fhs-") as tree:
+        packages = [_package(store, root) for root in roots]
+        pairs = resolve_replacements(store, store.location, replacements)
+        plan = make_plan(store, [package.path for package in packages], pairs)
+        mount = Mount.of(plan, store.location)
+        for kind, message in mount.warnings:
+            print_note(f"warning: {message} ({kind})", settings)
+        store.protect([*plan.roots, *mount.over.values()])
+        root = FhsRoot.make(mount, plan.closure, packages, tree)
+        if len(root.c_libraries) > 1:
+            taken, *others = map(store.store_dir.path, root.c_libraries)
+            print_note(
+                f"warning: no ROOT has a loader, and there is more than one in their closure: that "
+                f"of '{taken}' is taken, not that of '{', '.join(others)}'; name one as a ROOT",
+                settings,
+            )
+        environment = root.environment(os.environ)
+        if profile_script is not None:
+            program = tuple(root.with_profile(program))
+        status = run_program(root.options(profile_script=profile_script), program, environment)
+        if status is None:
+            found = root.view.find_program(program[0], environment["PATH"])
+            status = NOT_FOUND if found is None else CANNOT_START
+    return status
+
+
+def _package(store: LocalStore, argument: str) -> Package:
+    """The package that a `ROOT` or `ROOT:PRIORITY` argument means."""
+    match = None if os.path.lexists(argument) else _WITH_PRIORITY.fullmatch(argument)
+    if match is None:
+        return Package(resolve_path(store, store.location, argument), DEFAULT_PRIORITY)
+    return Package(resolve_path(store, store.location, match[1]), int(match[2]))

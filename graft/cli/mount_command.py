@@ -1,0 +1,59 @@
+"""`graft mount`: a graft seen before it is made."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from graft.cli.arguments import resolve_path, resolve_replacements
+from graft.cli.output import print_note
+from graft.cli.running import CANNOT_START, NOT_FOUND, RunningCommand
+from graft.cli.settings import Settings, common_options
+from graft.job import make_plan
+from graft.namespace import Mount, run_program
+
+
+@click.command(
+    "mount",
+    cls=RunningCommand,
+    epilog="Example: graft mount ./result --replace /nix/store/...-openssl-3.0.20=./openssl-fixed "
+    "-- bin/curl --version",
+)
+@click.argument("root", metavar="ROOT")
+@click.option(
+    "--replace",
+    "replacements",
+    metavar="OLD=NEW",
+    multiple=True,
+    required=True,
+    help="Mount NEW over OLD; once for each output.",
+)
+@common_options
+@click.pass_obj
+def command(
+    settings: Settings, root: str, replacements: tuple[str, ...], program: tuple[str, ...]
+) -> int:
+    """Run CMD where NEW lies over OLD, for it and all it starts. Changes nothing.
+
+    The first word of CMD may be a path relative to ROOT (bin/curl); a word without a slash is
+    looked up in PATH.
+    """
+    settings.start_log()
+    with settings.open_store() as store:
+        path = resolve_path(store, store.location, root)
+        pairs = resolve_replacements(store, store.location, replacements)
+        plan = make_plan(store, [path], pairs)
+        mount = Mount.of(plan, store.location)
+        for kind, message in mount.warnings:
+            print_note(f"warning: {message} ({kind})", settings)
+        store.protect([path, *mount.over.values()])
+        view, first = mount.view, program[0]
+        inside = f"{store.store_dir.path(path)}/{first}"
+        if "/" in first and not first.startswith("/") and view.exists(inside):
+            program = (inside, *program[1:])
+        status = run_program(mount.options(), program, os.environ)
+        if status is None:
+            found = view.find_program(program[0], os.environ.get("PATH", os.defpath))
+            status = NOT_FOUND if found is None else CANNOT_START
+    return status

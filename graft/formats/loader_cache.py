@@ -1,0 +1,81 @@
+"""glibc's ld.so.cache: which library is found under which name.
+
+Source: sysdeps/generic/dl-cache.h, elf/cache.c and elf/dl-cache.c of glibc 2.36; the "new" format
+alone, all that glibc has read since 2.2 and written since 2.32.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import struct
+import sys
+from collections.abc import Mapping
+from typing import Final
+
+_MAGIC: Final = b"glibc-ld.so.cache1.1"
+_HEADER: Final = struct.Struct("=20sIIB3xI12x")
+_ENTRY: Final = struct.Struct("=iIIIQ")
+_BYTE_ORDER: Final = 2 if sys.byteorder == "little" else 3
+
+_ELF_LIBC6: Final = 0x0003
+# (class, machine) of an ELF header to what an entry's flags say of it besides _ELF_LIBC6. The word
+# size alone tells ABIs apart that share a machine.
+_FLAGS: Final[Mapping[tuple[int, int], int]] = {
+    (1, 3): 0x0000,  # i386
+    (2, 62): 0x0300,  # x86-64
+    (1, 62): 0x0800,  # x32
+    (1, 40): 0x0900,  # arm, hard float
+    (2, 183): 0x0A00,  # aarch64
+    (2, 243): 0x1000,  # riscv64, lp64d
+    (2, 21): 0x0500,  # powerpc64
+    (2, 22): 0x0400,  # s390x
+}
+
+ELF_HEADER_SIZE: Final = 20
+"""Bytes of a file that tell which entry its library gets."""
+
+
+def library_flags(header: bytes) -> int | None:
+    """The flags of a library's entry; None for what is no shared object the cache has a word for.
+
+    Args:
+        header: the file's first ELF_HEADER_SIZE bytes.
+    """
+    if len(header) < ELF_HEADER_SIZE or header[:4] != b"\x7fELF":
+        return None
+    order = "<" if header[5] == 1 else ">"
+    kind, machine = struct.unpack_from(f"{order}HH", header, 16)
+    flags = _FLAGS.get((header[4], machine))
+    return None if flags is None or kind != 3 else flags | _ELF_LIBC6
+
+
+def loader_cache(libraries: Mapping[tuple[str, int], str]) -> bytes:
+    """The bytes of a cache.
+
+    Args:
+        libraries: by name (a soname) and flags, the full path.
+    """
+    # The loader looks up by bisection, in falling order.
+    order = sorted(libraries, key=lambda key: (_sort_key(key[0]), key[1]), reverse=True)
+    start = _HEADER.size + len(order) * _ENTRY.size
+    entries, strings = [], bytearray()
+    for name, flags in order:
+        texts = [text.encode("utf-8", "surrogateescape") for text in (name, libraries[name, flags])]
+        places = []
+        for text in texts:
+            places.append(start + len(strings))
+            strings += text + b"\0"
+        entries.append(_ENTRY.pack(flags, places[0], places[1], 0, 0))
+    header = _HEADER.pack(_MAGIC, len(order), len(strings), _BYTE_ORDER, 0)
+    return b"".join([header, *entries, strings])
+
+
+def _sort_key(name: str) -> tuple[tuple[int, int], ...]:
+    """_dl_cache_libcmp: runs of digits are compared as numbers, and come after everything else."""
+    parts = re.findall(rb"[0-9]+|[^0-9]", name.encode("utf-8", "surrogateescape"))
+    return tuple(
+        itertools.chain(
+            ((1, int(part)) if part.isdigit() else (0, part[0]) for part in parts), [(-1, 0)]
+        )
+    )

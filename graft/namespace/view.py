@@ -1,0 +1,88 @@
+"""What a path of a namespace means outside of it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+
+_MOST_LINKS = 40  # as many as the kernel follows
+
+
+class View:
+    """A namespace's file system, as far as it differs from the machine's.
+
+    Args:
+        places: directories and files of the namespace, by their full paths there, and where on
+            the machine each lies; what is in none of them lies where it does on the machine.
+    """
+
+    def __init__(self, places: Mapping[str, str]) -> None:
+        self.places = dict(places)
+
+    def outside(self, path: str) -> str:
+        """Where on the machine the file lies to which an absolute path of the namespace leads.
+
+        All symlinks are followed, as the namespace would follow them; where one leads in a circle
+        the path is given as far as that.
+        """
+        waiting = path.split("/")[::-1]
+        inside, links = "", 0
+        while waiting:
+            part = waiting.pop()
+            if part in ("", "."):
+                continue
+            if part == "..":
+                inside = os.path.dirname(inside).rstrip("/")
+                continue
+            inside = f"{inside}/{part}"
+            target = _target(self._place(inside))
+            if target is None or links == _MOST_LINKS:
+                continue
+            links += 1
+            inside = "" if target.startswith("/") else os.path.dirname(inside).rstrip("/")
+            waiting += target.split("/")[::-1]
+        return self._place(inside or "/")
+
+    def is_directory(self, path: str) -> bool:
+        """Whether a path of the namespace leads to a directory."""
+        return os.path.isdir(self.outside(path))
+
+    def find_program(self, name: str, search_path: str) -> str | None:
+        """The path in the namespace of the program that a shell would start; None without one.
+
+        Args:
+            name: a path, relative to the working directory, or a word to be looked up.
+            search_path: PATH.
+        """
+        directories = [""] if "/" in name else search_path.split(os.pathsep)
+        for directory in directories:
+            path = os.path.join(os.getcwd(), directory, name)
+            outside = self.outside(path)
+            if os.path.isfile(outside) and os.access(outside, os.X_OK):
+                return path
+        return None
+
+    def exists(self, path: str) -> bool:
+        """Whether a path of the namespace leads to anything."""
+        return os.path.lexists(self.outside(path))
+
+    def _place(self, inside: str) -> str:
+        """Where a path lies, the part of it that a place covers being replaced."""
+        end = len(inside)
+        while end > 0:
+            place = self.places.get(inside[:end])
+            if place is not None:
+                return place + inside[end:]
+            end = inside.rfind("/", 0, end)
+        return inside
+
+
+def _target(place: str) -> str | None:
+    """What a symlink leads to; None for everything else."""
+    try:
+        if stat.S_ISLNK(os.lstat(place).st_mode):
+            return os.readlink(place)
+    except OSError:
+        pass
+    return None
