@@ -527,9 +527,7 @@ def wide(twins: list[File]) -> Directory:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mapping", [True, False])
-def test_threads_together_make_and_report_what_one_does(
-    quick_scratch: str, mapping: bool
-) -> None:
+def test_threads_together_make_and_report_what_one_does(quick_scratch: str, mapping: bool) -> None:
     source = join(quick_scratch, "source")
     build(wide([File(OLD * 40), File(b"copied", canonical=False), File(b"shared")]), source)
     native = KERNELS["native"] if "native" in KERNELS else no_native()

@@ -15,14 +15,15 @@ from graft.cli.output import (
     print_note,
     print_table,
     print_warnings,
+    write_whole,
 )
 from graft.cli.settings import Settings, common_options
 from graft.compare.comparison import compare
 from graft.compare.document import comparison_document
 from graft.compare.prose import PROSE
 from graft.compare.values import Comparison, Probe, Way
-from graft.errors import UsageError
 from graft.job import make_plan
+from graft.pivot.targets import parse_targets
 
 # Dependents that do not see NEW, of each way, before the rest is only counted.
 _MOST_MISSED = 3
@@ -30,7 +31,7 @@ _MOST_MISSED = 3
 
 @click.command(
     "compare",
-    epilog="Example: graft compare ./result --replace /nix/store/...-openssl-3.0.20=./openssl-fixed "
+    epilog="Example: graft compare ./result --replace ./openssl-3.0.20=./openssl-3.0.22 "
     "--probe 'bin/curl --version' --html ways.html",
 )
 @plan_options
@@ -74,7 +75,7 @@ def command(
     The graft is made in the store, and not rooted; the others leave nothing behind.
     """
     settings.start_log()
-    targets = dict(map(_pivot, pivots))
+    targets = parse_targets(pivots)
     with settings.open_store() as store:
         request = resolve_request(store, store.location, asked)
         store.protect([*request.roots, *(path for pair in request.replacements for path in pair)])
@@ -105,7 +106,7 @@ def command(
     if page is not None:
         from graft.compare.page import render  # noqa: PLC0415 - late: jinja2
 
-        _write(page, render(document))
+        write_whole(page, render(document))
     if settings.json:
         print_document(document)
     else:
@@ -113,21 +114,9 @@ def command(
     return 1 if strict and comparison.differs else 0
 
 
-def _pivot(argument: str) -> tuple[str, str]:
-    kind, found, target = argument.partition("=")
-    if not (kind and found and target):
-        raise UsageError(f"--pivot '{argument}' is not TYPE=TARGET", argument=argument)
-    return kind, os.path.abspath(target)
-
-
 def _log_dir(state_dir: str) -> str:
     """Where Nix keeps logs: beside the state directory, if the environment says nothing."""
     return os.environ.get("NIX_LOG_DIR") or os.path.join(os.path.dirname(state_dir), "log", "nix")
-
-
-def _write(file: str, text: str) -> None:
-    with open(file, "w", encoding="utf-8") as stream:
-        stream.write(text)
 
 
 def _show(comparison: Comparison, settings: Settings) -> None:
@@ -162,7 +151,7 @@ def _row(way: Way) -> tuple[str, ...]:
         number(way.paths_changed),
         size(way.bytes_written),
         size(way.bytes_shared),
-        "-" if way.seconds is None else f"{way.seconds:.2f}",
+        "-" if way.seconds is None else f"{way.seconds:.{3 if way.seconds < 0.1 else 2}f}",
         seen,
         number(way.old_references_left),
         "not available" if way.reason is not None else PROSE[way.name].who,
@@ -174,22 +163,24 @@ def _probe_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
     for original, *others in zip(comparison.original, *ways, strict=True):
         yield (
             original.observation.command,
-            _verdict(original),
-            *(f"{_verdict(probe)}{'' if probe.difference is None else ', differs'}" for probe in others),
+            *map(_verdict, (original, *others)),
         )
 
 
 def _verdict(probe: Probe) -> str:
     opened = [word for word, was in (("OLD", probe.opened_old), ("NEW", probe.opened_new)) if was]
-    return f"{'+'.join(opened) or 'neither'}, {probe.observation.exit}"
+    status = f", status {probe.observation.exit}" if probe.observation.exit else ""
+    differs = ", differs" if probe.difference is not None else ""
+    return f"{' and '.join(opened) or 'neither'}{status}{differs}"
 
 
 def _remarks(way: Way, comparison: Comparison) -> Iterator[str]:
     if way.reason is not None:
         yield f"{way.name} is not available: {way.reason}"
+    full = comparison.plan.store_dir.path
     missed = way.coverage.missed if way.coverage is not None and way.reason is None else ()
     for one in missed[:_MOST_MISSED]:
-        yield f"{way.name}: '{comparison.plan.store_dir.path(one.path)}' does not see NEW: {one.why}"
+        yield f"{way.name}: '{full(one.path)}' does not see NEW: {one.why}"
     if len(missed) > _MOST_MISSED:
         yield f"{way.name}: nor do {len(missed) - _MOST_MISSED:,} more; --json and --html name all"
     if way.name == "rebuild" and way.derivations is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 
 import click
 
@@ -16,6 +15,7 @@ from graft.cli.output import (
     print_note,
     print_table,
     print_warnings,
+    write_whole,
 )
 from graft.cli.settings import Settings, common_options
 from graft.job import Progress, make_plan
@@ -81,25 +81,12 @@ def show_plan(
     if output is not None or settings.json:
         document = {**plan_document(plan), "free_bytes": free_bytes}
     if output is not None:
-        _write(output, json.dumps(document, indent=2) + "\n")
+        write_whole(output, json.dumps(document, indent=2) + "\n")
     if settings.json:
         print_document(document)
     else:
         _print_plan(plan, free_bytes, settings)
     return 0
-
-
-def _write(file: str, text: str) -> None:
-    """Writes a file whole or not at all."""
-    temporary = f"{file}.{os.getpid()}.tmp"
-    try:
-        with open(temporary, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        os.replace(temporary, file)
-    except BaseException:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-        raise
 
 
 def _print_plan(plan: Plan, free_bytes: int, settings: Settings) -> None:

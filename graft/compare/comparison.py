@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from statistics import median
 
 from graft.compare.coverage import Dependents
@@ -13,7 +14,7 @@ from graft.compare.pivoted import Pivoted
 from graft.compare.probes import Observation, Stage, check_probe, difference, observe
 from graft.compare.rebuild import Rebuild, rebuild_of
 from graft.compare.values import Comparison, Probe, Way
-from graft.errors import GraftError, MountError, NamespaceError, PlanError, StorePermissionError
+from graft.errors import MountError, NamespaceError, PlanError, StorePermissionError
 from graft.formats.store_path import StorePath
 from graft.job import Outcome, Progress, apply, no_progress
 from graft.namespace import Mount, command_line, why_unavailable
@@ -22,6 +23,8 @@ from graft.store.local import LocalStore
 
 # A namespace is made that often to say how long it takes.
 _STARTS = 5
+
+_ORDER = ("graft", "pivot", "mount", "rebuild")
 
 
 def compare(
@@ -59,22 +62,20 @@ def compare(
         check_probe(probe)
     comparing = _Comparing(store, plan, probes)
     pivoted = Pivoted.of(store, plan, pivots or {})
-    with pivoted.in_force() as environment:
-        ways = (
-            comparing.graft(jobs, progress),
-            comparing.pivot(pivoted, environment),
-            comparing.mount(),
-            comparing.rebuild(rebuilt, log_dir),
-        )
+    ways = (
+        # First, for if it cannot be made that is to be known at once.
+        comparing.pivot(pivoted),
+        comparing.graft(jobs, progress),
+        comparing.mount(),
+        comparing.rebuild(rebuilt, log_dir),
+    )
     return Comparison(
         plan=plan,
         root=comparing.root,
         olds=comparing.dependents.olds,
         pivots=pivoted.types,
-        original=tuple(
-            comparing.judged(seen, comparing.news, None) for seen in comparing.original.values()
-        ),
-        ways=ways,
+        original=tuple(comparing.judged(seen, None) for seen in comparing.original.values()),
+        ways=tuple(sorted(ways, key=lambda way: _ORDER.index(way.name))),
         warnings=tuple(sorted([*plan.warnings, *comparing.warnings])),
     )
 
@@ -122,21 +123,19 @@ class _Comparing:
             names=names or {},
         )
 
-    def judged(
-        self, seen: Observation, news: Collection[StorePath], changed: str | None
-    ) -> Probe:
+    def judged(self, seen: Observation, changed: str | None) -> Probe:
         """What a probe says of OLD and NEW."""
         return Probe(
             observation=seen,
             opened_old=not seen.opened.isdisjoint(self.dependents.olds),
-            opened_new=not seen.opened.isdisjoint(news),
+            opened_new=not seen.opened.isdisjoint(self.news),
             difference=changed,
         )
 
     def _probes(self, stage: Stage) -> Iterator[Probe]:
         for probe, original in self.original.items():
             seen = observe(probe, stage, self._plan.store_dir)
-            yield self.judged(seen, self.news, difference(original, seen, stage))
+            yield self.judged(seen, difference(original, seen, stage))
 
     def graft(self, jobs: int | None, progress: Progress) -> Way:
         """Really made, proven, and not rooted."""
@@ -200,36 +199,26 @@ class _Comparing:
                         written += file.st_size
         return written, shared
 
-    def pivot(self, pivoted: Pivoted, environment: Mapping[str, str]) -> Way:
+    def pivot(self, pivoted: Pivoted) -> Way:
         """A directory of links, and the variables that lead to it."""
-        missed = self.dependents.missed_by_pivot(
-            pivoted.points, pivoted.secure, pivoted.targets.keys()
-        )
-        coverage = self.dependents.coverage(missed)
+        coverage = self.dependents.coverage(self.dependents.missed_by_pivot(pivoted))
         if not pivoted.targets:
             return Way(
                 name="pivot",
                 reason="no --pivot TYPE=TARGET says what is to be found instead",
                 coverage=coverage,
             )
-        stage = self._stage(self.root, environment=environment)
         probes = []
-        for probe in self._probes(stage):
-            found = any(map(pivoted.is_target, probe.observation.files))
-            probes.append(
-                Probe(
-                    observation=probe.observation,
-                    opened_old=probe.opened_old,
-                    opened_new=probe.opened_new or found,
-                    difference=probe.difference,
-                )
-            )
+        with pivoted.in_force(os.environ) as (environment, seconds):
+            for probe in self._probes(self._stage(self.root, environment=environment)):
+                found = any(map(pivoted.leads_to, probe.observation.files))
+                probes.append(replace(probe, opened_new=probe.opened_new or found))
         return Way(
             name="pivot",
             paths_changed=0,
             bytes_written=0,
             bytes_shared=0,
-            seconds=pivoted.seconds,
+            seconds=seconds,
             coverage=coverage,
             probes=tuple(probes),
         )
@@ -255,17 +244,11 @@ class _Comparing:
             view=mount.view,
             prefix=tuple(command_line(mount.options(), ())),
         )
-        probes = []
-        for probe in self._probes(stage):
-            # What is opened below OLD's name is NEW's.
-            probes.append(
-                Probe(
-                    observation=probe.observation,
-                    opened_old=False,
-                    opened_new=probe.opened_new or probe.opened_old,
-                    difference=probe.difference,
-                )
-            )
+        # What is opened below OLD's name is NEW's.
+        probes = [
+            replace(probe, opened_old=False, opened_new=probe.opened_new or probe.opened_old)
+            for probe in self._probes(stage)
+        ]
         return Way(
             name="mount",
             paths_changed=0,
@@ -290,7 +273,8 @@ class _Comparing:
             changed = len(made)
             size = sum(closure.infos[path].nar_size for path in made)
             left = sum(len(closure.graph[path] & self.dependents.olds) for path in closure.infos)
-            probes = tuple(self._probes(self._stage(rebuilt)))
+            names = dict(_paired(made, infos.keys() - closure.infos.keys()))
+            probes = tuple(self._probes(self._stage(rebuilt, names=names)))
         elif known is not None:
             changed = sum(
                 infos[path].deriver in known.derivations
@@ -319,6 +303,18 @@ class _Comparing:
             levels=known.levels if known is not None else None,
             probes=probes,
         )
+
+
+def _paired(
+    made: Iterable[StorePath], originals: Iterable[StorePath]
+) -> Iterator[tuple[StorePath, StorePath]]:
+    """What a rebuild made, and what that replaces: the only original of the same name."""
+    by_name: dict[str, list[StorePath]] = {}
+    for original in originals:
+        by_name.setdefault(original.name, []).append(original)
+    for path in made:
+        if len(found := by_name.get(path.name, [])) == 1:
+            yield path, found[0]
 
 
 def _files(tree: str) -> Iterator[os.stat_result]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from graft.closure import Closure
+from graft.compare.pivoted import Pivoted
 from graft.compare.values import Coverage, Missed
 from graft.formats.store_path import StorePath
 from graft.graph import reachable, turned
@@ -31,7 +32,9 @@ def direct_and_indirect(plan: Plan) -> frozenset[StorePath]:
     )
 
 
-def statically_linked(store: Source, closure: Closure, olds: Collection[StorePath]) -> set[StorePath]:
+def statically_linked(
+    store: Source, closure: Closure, olds: Collection[StorePath]
+) -> set[StorePath]:
     """Paths that may hold the code of an OLD in themselves.
 
     They do not refer to any output of OLD's derivation, but their own derivation has it as a direct
@@ -43,9 +46,7 @@ def statically_linked(store: Source, closure: Closure, olds: Collection[StorePat
     suspects = {derivers[old] for old in olds if old in derivers}
     outputs = {path for path, deriver in derivers.items() if deriver in suspects}
     static = {
-        derivers[path]
-        for path in outputs
-        if any(True for _ in _static_libraries(store.tree(path)))
+        derivers[path] for path in outputs if any(True for _ in _static_libraries(store.tree(path)))
     }
     if not static:
         return set()
@@ -116,34 +117,30 @@ class Dependents:
                 )
         return missed
 
-    def missed_by_pivot(
-        self, points: Collection[StorePath], secure: Mapping[StorePath, str], types: Iterable[str]
-    ) -> dict[StorePath, str]:
-        """What pivots do not reach: whoever gets to OLD past every path that looks NEW up.
-
-        Args:
-            points: the paths that look NEW up; an OLD among them is itself found elsewhere by all
-                who ask for it.
-            secure: paths that run with more rights than their caller, and what runs them so: they
-                ignore the environment.
-            types: the types of the pivots, for the reason.
-        """
-        named = " or ".join(sorted(types))
+    def missed_by_pivot(self, pivoted: Pivoted) -> dict[StorePath, str]:
+        """What pivots do not reach: whoever gets to an OLD that is not looked up, nor asked for."""
+        named = " or ".join(sorted(pivoted.targets)) or "any type"
         missed = self.static()
-        kept = {
-            path: references
-            for path, references in self._graph.items()
-            if path in self.all and path not in points
-        }
-        open_olds = self.olds - set(points)
-        unreached = reachable(turned(kept), open_olds) & self.all
+        asking = reachable(turned(self._graph), pivoted.asking)
+        reasons = {}
+        for path in self.all - pivoted.marked - self._static:
+            for old in self._graph[path] & self.olds:
+                if old not in pivoted.unmarked:
+                    reasons[path] = f"no marker for {named}"
+                elif path not in asking:
+                    reasons[path] = (
+                        f"neither it nor what it uses asks for {_any(pivoted.variables)}"
+                    )
+        graph = {path: self._graph[path] for path in self.all - pivoted.marked}
+        unreached = reachable(turned(graph), reasons) & graph.keys()
         for path in unreached:
-            if not self._graph[path].isdisjoint(open_olds):
-                missed[path] = f"no marker for {named}"
-            else:
-                through = min(self._graph[path] & unreached)
-                missed[path] = f"through '{through.name}', which has no marker for {named}"
-        for path, wrapper in secure.items():
+            through = min(graph[path] & unreached, default=path).name
+            missed[path] = reasons.get(path) or f"through '{through}', which does not see NEW"
+        for path, wrapper in pivoted.secure.items():
             if path in self.all:
                 missed[path] = f"secure execution: '{wrapper}' runs it, the environment is ignored"
         return missed
+
+
+def _any(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"

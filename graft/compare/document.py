@@ -13,7 +13,7 @@ from graft.plan import full_pairs, warnings_document
 
 
 def comparison_document(comparison: Comparison) -> dict[str, Any]:
-    """The result of `graft compare`: the ways, the probes, and the closure they were held against."""
+    """The result of `graft compare`: the ways, the probes, and the closure they were tried on."""
     plan = comparison.plan
     return {
         "version": 1,

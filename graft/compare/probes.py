@@ -102,7 +102,9 @@ def observe(command: str, stage: Stage, store_dir: StoreDir) -> Observation:
     inside = os.path.join(stage.root, words[0])
     if stage.view.exists(inside):
         words[0] = inside
-    elif stage.view.find_program(words[0], environment.get("PATH", os.defpath)) is None:
+    if stage.view.find_program(words[0], environment.get("PATH", os.defpath)) is None:
+        if words[0] == inside:
+            return _without_run(command, f"{inside}: permission denied\n", _NOT_EXECUTABLE)
         return _without_run(command, f"{words[0]}: command not found\n", _NOT_FOUND)
     traced = shutil.which(STRACE[0]) is not None
     with tempfile.TemporaryDirectory(prefix="graft-probe-") as directory:
@@ -213,4 +215,3 @@ def _with_original_names(output: bytes, names: Mapping[StorePath, StorePath]) ->
     for name, original in names.items():
         output = output.replace(name.encode(), original.encode())
     return output
-

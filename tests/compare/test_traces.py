@@ -59,7 +59,14 @@ def test_scripts_that_interpret_each_other_are_followed_no_further_than_by_the_k
     assert set(opened(b'7 execve("%b", [], 0x0) = 0\n' % bytes(script))) == {bytes(script)}
 
 
-NAMES = [b"plain", b'quote" and > < [x]', b"back\\slash", b"line\nend\ttab\x01", b"\xff\xc3\xa4", b"7\x017"]
+NAMES = [
+    b"plain",
+    b'quote" and > < [x]',
+    b"back\\slash",
+    b"line\nend\ttab\x01",
+    b"\xff\xc3\xa4",
+    b"7\x017",
+]
 
 
 @pytest.mark.slow
