@@ -16,8 +16,7 @@ import click
 from graft.cli.settings import Settings, common_options
 from graft.errors import GraftError
 
-# Exit statuses of the contract.
-TROUBLE = 2
+# Exit status of the contract.
 INTERRUPTED = 130
 
 _COMMANDS = {
@@ -106,7 +105,7 @@ def run(arguments: Sequence[str]) -> int:
         return _fail("system", message, {"errno": error.errno}, settings, arguments)
     except Exception:  # noqa: BLE001 - a defect of ours: shown whole, and not as the answer "no"
         traceback.print_exc()
-        return TROUBLE
+        return settings.trouble
     finally:
         signal.signal(signal.SIGTERM, previous)
 
@@ -120,7 +119,7 @@ def _run(arguments: list[str], settings: Settings) -> int:
         raise
     except SystemExit:
         # click's answer to a closed stdout; its status would be the answer "no".
-        return TROUBLE
+        return settings.trouble
     return status if isinstance(status, int) else 0
 
 
@@ -140,8 +139,9 @@ def _fail(
     arguments: Sequence[str],
 ) -> int:
     print(f"graft: error: {message}", file=sys.stderr)
-    # A usage error may stop click before it has read --json.
-    if settings.json or "--json" in arguments:
+    # A usage error may stop click before it has read --json; after "--" it is not for graft.
+    own = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    if settings.json or "--json" in own:
         error = {"kind": kind, "message": message, **fields}
         print(json.dumps({"version": 1, "error": error}, indent=2))
-    return TROUBLE
+    return settings.trouble

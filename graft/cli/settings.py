@@ -14,6 +14,9 @@ import click
 if TYPE_CHECKING:
     from graft.store.local import LocalStore
 
+# Exit status of the contract.
+TROUBLE = 2
+
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
@@ -26,12 +29,14 @@ class Settings:
         json: one JSON document on stdout instead of text.
         verbosity: how often -v was given; 2 shows tracebacks of errors.
         quiet: neither warnings nor progress.
+        trouble: the exit status of an error; commands that end as another program have their own.
     """
 
     store_url: str = "auto"
     json: bool = False
     verbosity: int = 0
     quiet: bool = False
+    trouble: int = TROUBLE
 
     def open_store(self, url: str | None = None) -> LocalStore:
         """Opens the store, or that of another URL.
