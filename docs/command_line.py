@@ -32,8 +32,8 @@ A **path argument** is a store path, its base name, or any symlink that leads in
 | 2 | trouble: bad usage, bad input, an error ([errors.md](errors.md)) |
 | 130 | interrupted |
 
-A command that takes `-- CMD...` ends with CMD's own status: 127 if there is no such program, 126 if it
-cannot be started, and 125, instead of 2, for trouble of graft's own.
+A command that takes `-- CMD...` ends with CMD's own status: 127 if there is no such program, 126 if
+it cannot be started, and 125, instead of 2, for trouble of graft's own.
 """
 
 
