@@ -22,6 +22,7 @@ INTERRUPTED = 130
 _COMMANDS = {
     "apply": "graft.cli.apply_command",
     "demo": "graft.cli.demo_command",
+    "pivot": "graft.cli.pivot_command",
     "plan": "graft.cli.plan_command",
     "rewrite": "graft.cli.rewrite_command",
     "scan": "graft.cli.scan_command",
