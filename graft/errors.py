@@ -163,6 +163,12 @@ class RootLinkError(GraftError):
     kind = "root-link"
 
 
+class PivotError(GraftError):
+    """Pivots cannot be made, found or used as they were asked for."""
+
+    kind = "pivot"
+
+
 class ProfileError(GraftError):
     """A profile cannot get a generation."""
 

@@ -25,6 +25,7 @@ _COMMANDS = {
     "demo": "graft.cli.demo_command",
     "fhs": "graft.cli.fhs_command",
     "mount": "graft.cli.mount_command",
+    "pivot": "graft.cli.pivot_command",
     "plan": "graft.cli.plan_command",
     "rewrite": "graft.cli.rewrite_command",
     "scan": "graft.cli.scan_command",
