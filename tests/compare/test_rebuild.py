@@ -1,0 +1,90 @@
+"""What would be built again, held against what the real Nix says and does."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from graft.closure import Closure
+from graft.compare.rebuild import Rebuild, rebuild_of
+from graft.formats.store_path import StorePath
+from graft.job import make_plan
+from tests.derivations import Nix
+
+pytestmark = pytest.mark.nix
+
+PACKAGES = """
+  lib = script "lib" "echo {version}";
+  left = script "left" "${{lib}}/bin/lib";
+  right = script "right" "${{lib}}/bin/lib";
+  apart = script "apart" "echo apart";
+  top = script "top" "${{left}}/bin/left; ${{right}}/bin/right; ${{apart}}/bin/apart";
+"""
+
+
+@pytest.fixture
+def nix(tmp_path: Path) -> Nix:
+    return Nix.under(tmp_path)
+
+
+def rebuild(nix: Nix, root: StorePath, old: StorePath, new: StorePath) -> Rebuild | str:
+    with nix.open() as store:
+        plan = make_plan(store, [root], [(old, new)])
+        return rebuild_of(store, plan.closure, root, [old], nix.env["NIX_LOG_DIR"])
+
+
+def test_it_is_what_nix_would_build(nix: Nix) -> None:
+    old, top = nix.build(PACKAGES.format(version=1), "lib", "top")
+    [new] = nix.build(PACKAGES.format(version=2), "lib")
+    found = rebuild(nix, top, old, new)
+    expression = nix.directory / "expression.nix"
+    dry = nix.run("nix-instantiate", str(expression), "-A", "top").split()[-1]
+    wanted = set(re.findall(r"-([a-z]+)\.drv", nix_would_build(nix, dry)))
+    assert isinstance(found, Rebuild)
+    assert {path.name.removesuffix(".drv") for path in found.derivations} == wanted
+    assert wanted == {"left", "right", "top"}
+    assert found.levels == 2
+
+
+def nix_would_build(nix: Nix, derivation: str) -> str:
+    command = ["nix-store", "--realise", "--dry-run", derivation]
+    done = subprocess.run(command, env=nix.env, capture_output=True, text=True, check=True)
+    return done.stderr
+
+
+def test_the_logs_tell_how_long_the_builds_took(nix: Nix) -> None:
+    slow = PACKAGES.replace(
+        "left = script",
+        'left = build "left" {{}} "sleep 1; mkdir -p $out/bin; '
+        'echo ${{lib}} > $out/bin/left"; unused = script',
+    )
+    old, top = nix.build(slow.format(version=1), "lib", "top")
+    [new] = nix.build(slow.format(version=2), "lib")
+    found = rebuild(nix, top, old, new)
+    assert isinstance(found, Rebuild)
+    assert found.logged == len(found.derivations)
+    assert found.seconds is not None
+    assert 1 <= found.seconds < 60
+
+
+def test_without_the_derivation_of_the_root_nobody_knows(nix: Nix) -> None:
+    old, top = nix.build(PACKAGES.format(version=1), "lib", "top")
+    [new] = nix.build(PACKAGES.format(version=2), "lib")
+    deriver = nix.run("nix-store", "--query", "--deriver", nix.full(top)).strip()
+    nix.run("nix-store", "--delete", deriver)
+    found = rebuild(nix, top, old, new)
+    assert found == f"no derivation of '{nix.full(top)}' is in the store"
+
+
+def test_what_was_built_without_old_is_not_built_again(nix: Nix) -> None:
+    old, new, apart = nix.build(
+        PACKAGES.format(version=1) + 'next = script "lib" "echo 2";', "lib", "next", "apart"
+    )
+    with nix.open() as store:
+        closure = Closure.of(store, [apart, old, new])
+        found = rebuild_of(store, closure, apart, [old], nix.env["NIX_LOG_DIR"])
+    deriver = nix.run("nix-store", "--query", "--deriver", nix.full(apart)).strip()
+    assert found == f"no derivation of OLD is among the inputs of '{deriver}'"
