@@ -22,6 +22,7 @@ from graft.compare.comparison import compare
 from graft.compare.document import comparison_document
 from graft.compare.prose import PROSE
 from graft.compare.values import Comparison, Probe, Way
+from graft.errors import UsageError
 from graft.job import make_plan
 from graft.pivot.targets import parse_targets
 
@@ -76,6 +77,8 @@ def command(
     """
     settings.start_log()
     targets = parse_targets(pivots)
+    if page is not None and not os.path.isdir(os.path.dirname(os.path.abspath(page))):
+        raise UsageError(f"--html '{page}' is in no directory: make it first", path=page)
     with settings.open_store() as store:
         request = resolve_request(store, store.location, asked)
         store.protect([*request.roots, *(path for pair in request.replacements for path in pair)])
@@ -171,7 +174,8 @@ def _verdict(probe: Probe) -> str:
     opened = [word for word, was in (("OLD", probe.opened_old), ("NEW", probe.opened_new)) if was]
     status = f", status {probe.observation.exit}" if probe.observation.exit else ""
     differs = ", differs" if probe.difference is not None else ""
-    return f"{' and '.join(opened) or 'neither'}{status}{differs}"
+    unseen = "neither" if probe.observation.traced else "not seen"
+    return f"{' and '.join(opened) or unseen}{status}{differs}"
 
 
 def _remarks(way: Way, comparison: Comparison) -> Iterator[str]:

@@ -70,6 +70,7 @@ def print_table(
     right = set(right)
     if not stream.isatty():
         stream.writelines(plain_table(columns, rows, right=right))
+        stream.flush()  # what is said on stderr next comes after it
         return
     from rich import box  # noqa: PLC0415 - late: slow to import
     from rich.console import Console  # noqa: PLC0415

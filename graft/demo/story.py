@@ -142,6 +142,14 @@ def _chapters(directory: str, compiler: str | None) -> Iterator[Chapter | Step]:
     yield shell.run("./patched/sw/bin/hello")
     yield shell.run("graft", "apply", "./system", *_REPLACE, "--add-root", "./patched")
 
+    yield Chapter(
+        title="The other ways",
+        remark="A pivot needs programs that look for it, a mount lasts as long as its program, and\n"
+        "a rebuild needs derivations, of which this store has none.",
+    )
+    probe = "sw/bin/notes --version"
+    yield shell.run("graft", "compare", "./system", *_REPLACE, "--probe", probe)
+
 
 def _fill(directory: str, store_dir: str, state_dir: str, compiler: str | None) -> None:
     """Builds the objects, and links to those that the story speaks of."""
