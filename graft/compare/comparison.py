@@ -51,7 +51,7 @@ def compare(
         rebuilt: the root as a rebuild has made it.
         log_dir: of Nix, where the logs of builds are.
         jobs: threads of the graft; the number of usable processors if None.
-        progress: shows how far the graft is.
+        progress: shows how far reading and the graft are.
 
     Raises:
         PlanError: the plan has more than one root, or the root does not lead to an OLD.
@@ -61,7 +61,8 @@ def compare(
     for probe in probes:
         check_probe(probe)
     comparing = _Comparing(store, plan, probes)
-    pivoted = Pivoted.of(store, plan, pivots or {})
+    with progress("search", None) as on_bytes:
+        pivoted = Pivoted.of(store, plan, pivots or {}, on_bytes)
     ways = (
         # First, for if it cannot be made that is to be known at once.
         comparing.pivot(pivoted),
