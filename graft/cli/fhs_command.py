@@ -10,7 +10,7 @@ import click
 
 from graft.cli.arguments import resolve_path, resolve_replacements
 from graft.cli.output import print_note
-from graft.cli.running import CANNOT_START, NOT_FOUND, RunningCommand
+from graft.cli.running import RunningCommand
 from graft.cli.settings import Settings, common_options
 from graft.job import make_plan
 from graft.namespace import FhsRoot, Mount, Package, run_program
@@ -74,11 +74,8 @@ def command(
         environment = root.environment(os.environ)
         if profile_script is not None:
             program = tuple(root.with_profile(program))
-        status = run_program(root.options(profile_script=profile_script), program, environment)
-        if status is None:
-            found = root.view.find_program(program[0], environment["PATH"])
-            status = NOT_FOUND if found is None else CANNOT_START
-    return status
+        options = root.options(profile_script=profile_script)
+        return run_program(options, program, environment, root.view)
 
 
 def _package(store: LocalStore, argument: str) -> Package:

@@ -8,7 +8,7 @@ import click
 
 from graft.cli.arguments import resolve_path, resolve_replacements
 from graft.cli.output import print_note
-from graft.cli.running import CANNOT_START, NOT_FOUND, RunningCommand
+from graft.cli.running import RunningCommand
 from graft.cli.settings import Settings, common_options
 from graft.job import make_plan
 from graft.namespace import Mount, run_program
@@ -52,8 +52,4 @@ def command(
         inside = f"{store.store_dir.path(path)}/{first}"
         if "/" in first and not first.startswith("/") and view.exists(inside):
             program = (inside, *program[1:])
-        status = run_program(mount.options(), program, os.environ)
-        if status is None:
-            found = view.find_program(program[0], os.environ.get("PATH", os.defpath))
-            status = NOT_FOUND if found is None else CANNOT_START
-    return status
+        return run_program(mount.options(), program, os.environ, view)

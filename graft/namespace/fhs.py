@@ -35,7 +35,7 @@ _LOCALE_ARCHIVE = "/usr/lib/locale/locale-archive"
 # Programs ask for their loader in /lib or /lib64 as their ABI says, and packages of Nix have all in
 # lib: one directory serves both.
 _PLACES = {"lib64": "lib"}
-_IN_USR = ("bin", "sbin", "lib", "lib32", "libx32", "libexec", "include", "share", "games")
+_IN_USR = ("bin", "sbin", "lib", "lib64", "lib32", "libx32", "libexec", "include", "share", "games")
 # Entries of the root, and what each is a link to.
 _ROOT_LINKS = {
     "bin": "usr/bin",
@@ -46,7 +46,7 @@ _ROOT_LINKS = {
     "libx32": "usr/libx32",
     "share": "usr/share",
 }
-_MADE = ("usr/bin", "usr/sbin", "usr/lib", "usr/lib64", "usr/lib32", "usr/libx32", "usr/share")
+_MADE = ("usr/bin", "usr/sbin", "usr/lib", "usr/lib32", "usr/libx32", "usr/share")
 
 # What of the machine's own files programs need; after nixpkgs' buildFHSEnv. Not the machine's
 # ld.so.conf, profile or alternatives: those speak of the /usr that is not there.
@@ -118,6 +118,10 @@ class FhsRoot:
             c_libraries = _c_libraries(closure, mount, name)
             for path in c_libraries[:1]:
                 _add_package(union, view, store_dir.path(path), _C_LIBRARY_PRIORITY)
+        programs = union.top.below("usr/bin").entries
+        for shell in ("bash", "dash"):
+            if "sh" not in programs and shell in programs:
+                programs["sh"] = programs[shell]
         _add_machine(union)
         for place in _MADE:
             union.top.below(place)
@@ -242,15 +246,16 @@ def _add_package(union: Union, view: View, package: str, priority: float) -> Non
             f"'{package}' is a file: an FHS root is composed of packages, which are directories",
             path=package,
         )
-    for parent, wanted in ((package, _IN_USR), (f"{package}/usr", None)):
+    # A NixOS system has its packages in sw, and Debian's are made for a root.
+    for parent in (package, f"{package}/usr", f"{package}/sw"):
         if not view.is_directory(parent):
             continue
         for name in sorted(os.listdir(view.outside(parent))):
             source = f"{parent}/{name}"
-            if (wanted is None or name in wanted) and view.is_directory(source):
+            if name in _IN_USR and view.is_directory(source):
                 union.add(Link(source, priority), f"usr/{_PLACES.get(name, name)}")
-    if view.is_directory(f"{package}/etc"):
-        union.add(Link(f"{package}/etc", priority), "etc")
+            elif name == "etc" and view.is_directory(source):
+                union.add(Link(source, priority), "etc")
 
 
 def _add_machine(union: Union) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -102,26 +102,17 @@ def _check_circles(over: Mapping[StorePath, StorePath], closure: Closure) -> Non
     if len(references_first(graph)) == len(graph):
         return
     circular = circular_replacements(graph, over)
-    for old, new in sorted(over.items()):
-        if new in circular:
-            raise MountError(
-                f"'{full(new)}' needs '{full(old)}' itself ({_chain(closure, new, over)}), and "
-                "under a mount would find only itself in its place: use 'graft apply', which keeps "
-                "both",
-                old=full(old),
-                new=full(new),
-            )
-
-
-def _chain(closure: Closure, new: StorePath, over: Iterable[StorePath]) -> str:
-    chains = [
-        chain
-        for old in sorted(over)
-        if old in closure and old != new
-        for chain in closure.chains(new, old, every=False)
-    ]
-    shortest = min(chains, key=len)
-    return " -> ".join(path.name for path in shortest)
+    circles = [(old, new) for old, new in sorted(over.items()) if new in circular]
+    # Through another pair's OLD and NEW, a NEW may lead to its own OLD by no chain of references.
+    chains = {old: chain for old, new in circles for chain in closure.chains(new, old, every=False)}
+    old, new = next((pair for pair in circles if pair[0] in chains), circles[0])
+    how = f" ({' -> '.join(path.name for path in chains[old])})" if old in chains else ""
+    raise MountError(
+        f"'{full(new)}' needs '{full(old)}' itself{how}, and under a mount would find only itself "
+        "in its place: use 'graft apply', which keeps both",
+        old=full(old),
+        new=full(new),
+    )
 
 
 def _check_types(old: str, new: str, view: View) -> None:

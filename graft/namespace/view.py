@@ -48,8 +48,8 @@ class View:
         """Whether a path of the namespace leads to a directory."""
         return os.path.isdir(self.outside(path))
 
-    def find_program(self, name: str, search_path: str) -> str | None:
-        """The path in the namespace of the program that a shell would start; None without one.
+    def has_program(self, name: str, search_path: str) -> bool:
+        """Whether there is a file that a shell would try to start.
 
         Args:
             name: a path, relative to the working directory, or a word to be looked up.
@@ -57,11 +57,9 @@ class View:
         """
         directories = [""] if "/" in name else search_path.split(os.pathsep)
         for directory in directories:
-            path = os.path.join(os.getcwd(), directory, name)
-            outside = self.outside(path)
-            if os.path.isfile(outside) and os.access(outside, os.X_OK):
-                return path
-        return None
+            if self.exists(os.path.join(os.getcwd(), directory, name)):
+                return True
+        return False
 
     def exists(self, path: str) -> bool:
         """Whether a path of the namespace leads to anything."""
