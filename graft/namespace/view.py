@@ -23,8 +23,8 @@ class View:
     def outside(self, path: str) -> str:
         """Where on the machine the file lies to which an absolute path of the namespace leads.
 
-        All symlinks are followed, as the namespace would follow them; where one leads in a circle
-        the path is given as far as that.
+        All symlinks are followed, as the namespace would follow them. Of a path that leads to
+        nothing, a path that leads to nothing is given.
         """
         waiting = path.split("/")[::-1]
         inside, links = "", 0
@@ -33,12 +33,16 @@ class View:
             if part in ("", "."):
                 continue
             if part == "..":
+                if not os.path.isdir(self._place(inside or "/")):
+                    return f"{self._place(inside)}/.."
                 inside = os.path.dirname(inside).rstrip("/")
                 continue
             inside = f"{inside}/{part}"
             target = _target(self._place(inside))
-            if target is None or links == _MOST_LINKS:
+            if target is None:
                 continue
+            if links == _MOST_LINKS:
+                return f"{self._place(inside)}/{part}"
             links += 1
             inside = "" if target.startswith("/") else os.path.dirname(inside).rstrip("/")
             waiting += target.split("/")[::-1]
@@ -63,7 +67,7 @@ class View:
 
     def exists(self, path: str) -> bool:
         """Whether a path of the namespace leads to anything."""
-        return os.path.lexists(self.outside(path))
+        return os.path.exists(self.outside(path))
 
     def _place(self, inside: str) -> str:
         """Where a path lies, the part of it that a place covers being replaced."""
