@@ -259,7 +259,7 @@ def _bwrap() -> str:
 
 def _setting(file: str) -> str | None:
     try:
-        with open(file, encoding="ascii") as stream:
+        with open(file, encoding="utf-8") as stream:
             return stream.read().strip()
     except OSError:
         return None

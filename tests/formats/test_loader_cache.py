@@ -65,11 +65,11 @@ def test_ldconfig_reads_every_entry(tmp_path: Path) -> None:
         ["ldconfig", "-p", "-C", str(file)], check=True, capture_output=True, text=True
     ).stdout.splitlines()
     assert printed[0].startswith("5 libs found")
-    order = sorted(
-        libraries,
-        key=functools.cmp_to_key(lambda a, b: _libcmp(a[0], b[0]) or a[1] - b[1]),
-        reverse=True,
-    )
+
+    def compare(one: tuple[str, int], other: tuple[str, int]) -> int:
+        return _libcmp(one[0], other[0]) or one[1] - other[1]
+
+    order = sorted(libraries, key=functools.cmp_to_key(compare), reverse=True)
     kinds = {X86_64: "(libc6,x86-64)", I386: "(libc6)"}
     assert [line.strip() for line in printed[1:6]] == [
         f"{name} {kinds[flags]} => {libraries[name, flags]}" for name, flags in order
