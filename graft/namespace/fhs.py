@@ -9,6 +9,7 @@ link: its size is that of the directories that several packages share.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
@@ -185,7 +186,8 @@ class FhsRoot:
         """
         for shell in ("/bin/bash", "/bin/sh"):
             if os.path.isfile(self.view.outside(shell)):
-                return [shell, "-c", '. "$0"; exec "$@"', PROFILE_SCRIPT, *program]
+                # Words of the text: a script that is sourced may set "$@" to something else.
+                return [shell, "-c", f'. "$0"; exec {shlex.join(program)}', PROFILE_SCRIPT]
         raise MountError(
             "the composed root has no /bin/sh that could source the profile script: add a package "
             "with a shell to the ROOTs"

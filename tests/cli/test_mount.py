@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from graft.namespace.machine import machine_options
 from graft.store.local import LocalStore
 from graft.store.location import Location
 from tests.graftable import Graftable
-from tests.objects import add_object, new_store
+from tests.objects import Contents, add_object, new_store
 from tests.ordinary_user import as_ordinary_user
 
 pytestmark = pytest.mark.needs("bwrap")
@@ -209,8 +210,11 @@ def _static_tool(store: LocalStore, directory: Path, name: str, text: str) -> St
 @pytest.mark.slow
 @pytest.mark.needs("gcc")
 def test_an_fhs_root_is_composed_of_packages_by_priority(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     store = new_store(tmp_path)
     full = store.store_dir.path
     one, two = (_static_tool(store, tmp_path, f"tool-{n}", f"tool {n}") for n in (1, 2))
@@ -245,7 +249,29 @@ def test_an_fhs_root_is_composed_of_packages_by_priority(
     assert fhs(tools[0], "--", "tool", "/nowhere")[0] == 3
     after = [each for each in _snapshot(store.location.real_store_dir) if str(both) not in each[0]]
     assert [each[0] for each in after] == [each[0] for each in before]
-    assert not [name for name in os.listdir("/tmp") if name.startswith("graft-fhs-")]
+    assert os.listdir(temporary) == []
+
+
+@pytest.mark.slow
+@pytest.mark.needs("gcc")
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="its loader has another name")
+def test_a_loader_that_reads_its_cache_in_its_own_package_finds_it_there(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As glibc of nixpkgs and of Guix does; the package itself stays as it is."""
+    store = new_store(tmp_path)
+    full = store.store_dir.path
+    tool = _static_tool(store, tmp_path, "tool-1", "tool")
+    contents: Contents = {
+        "etc": {"rpc": b"a table"},
+        "lib": {"ld-linux-x86-64.so.2": b"\0{self}/etc/ld.so.cache\0"},
+    }
+    glibc = add_object(store, "glibc-1", contents)
+    cache = f"{full(glibc)}/etc/ld.so.cache"
+    for file, begin in ((cache, "glibc-ld.so.cache1.1"), (f"{full(glibc)}/etc/rpc", "a table")):
+        assert run([_url(store), "fhs", full(tool), full(glibc), "--", "tool", file]) == 0
+        assert capfd.readouterr().out.startswith(f"tool\n{begin}")
+    assert os.listdir(f"{store.tree(glibc)}/etc") == ["rpc"]
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="its loader has another name")
