@@ -19,34 +19,46 @@ class View:
 
     def __init__(self, places: Mapping[str, str]) -> None:
         self.places = dict(places)
+        self._directories: dict[str, str] = {}
 
     def outside(self, path: str) -> str:
         """Where on the machine the file lies to which an absolute path of the namespace leads.
 
-        All symlinks are followed, as the namespace would follow them. Of a path that leads to
-        nothing, a path that leads to nothing is given.
+        All symlinks are followed, as the namespace would follow them; directories on the way are
+        taken to stay what they are. Of a path that leads to nothing, one that leads to nothing is
+        given.
         """
-        waiting = path.split("/")[::-1]
-        inside, links = "", 0
+        directory, _, name = path.rpartition("/")
+        inside = self._directories.get(directory)
+        if inside is None:
+            inside = self._followed("", directory)
+            # Only directories: nothing leads on from others.
+            if os.path.isdir(self._place(inside or "/")):
+                self._directories[directory] = inside
+        return self._place(self._followed(inside, name) or "/")
+
+    def _followed(self, inside: str, path: str) -> str:
+        """The path without symlinks to which one leads from a directory that has none either."""
+        waiting, links = path.split("/")[::-1], 0
         while waiting:
             part = waiting.pop()
             if part in ("", "."):
                 continue
             if part == "..":
                 if not os.path.isdir(self._place(inside or "/")):
-                    return f"{self._place(inside)}/.."
-                inside = os.path.dirname(inside).rstrip("/")
+                    return f"{inside}/.."
+                inside = inside.rpartition("/")[0]
                 continue
             inside = f"{inside}/{part}"
             target = _target(self._place(inside))
             if target is None:
                 continue
             if links == _MOST_LINKS:
-                return f"{self._place(inside)}/{part}"
+                return f"{inside}/{part}"
             links += 1
-            inside = "" if target.startswith("/") else os.path.dirname(inside).rstrip("/")
+            inside = "" if target.startswith("/") else inside.rpartition("/")[0]
             waiting += target.split("/")[::-1]
-        return self._place(inside or "/")
+        return inside
 
     def is_directory(self, path: str) -> bool:
         """Whether a path of the namespace leads to a directory."""
