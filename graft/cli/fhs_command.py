@@ -58,11 +58,12 @@ def command(
     with settings.open_store() as store, tempfile.TemporaryDirectory(prefix="graft-fhs-") as tree:
         packages = [_package(store, root) for root in roots]
         pairs = resolve_replacements(store, store.location, replacements)
-        plan = make_plan(store, [package.path for package in packages], pairs)
+        paths = [package.path for package in packages]
+        store.protect([*paths, *(each for pair in pairs for each in pair)])
+        plan = make_plan(store, paths, pairs)
         mount = Mount.of(plan, store.location)
         for kind, message in mount.warnings:
             print_note(f"warning: {message} ({kind})", settings)
-        store.protect([*plan.roots, *mount.over.values()])
         root = FhsRoot.make(mount, plan.closure, packages, tree)
         if len(root.c_libraries) > 1:
             taken, *others = map(store.store_dir.path, root.c_libraries)

@@ -43,11 +43,11 @@ def command(
     with settings.open_store() as store:
         path = resolve_path(store, store.location, root)
         pairs = resolve_replacements(store, store.location, replacements)
+        store.protect([path, *(each for pair in pairs for each in pair)])
         plan = make_plan(store, [path], pairs)
         mount = Mount.of(plan, store.location)
         for kind, message in mount.warnings:
             print_note(f"warning: {message} ({kind})", settings)
-        store.protect([path, *mount.over.values()])
         view, first = mount.view, program[0]
         inside = f"{store.store_dir.path(path)}/{first}"
         if "/" in first and not first.startswith("/") and view.exists(inside):

@@ -55,7 +55,7 @@ _MACHINE_ETC = frozenset(
     """
     X11 adjtime alsa asound.conf ca-certificates ca-certificates.conf crypto-policies default
     dbus-1 egl ethers fonts fuse.conf gai.conf glvnd group gshadow host.conf hostname hosts
-    krb5.conf krb5.conf.d ld-nix.so.preload locale.conf localtime login.defs machine-id mailcap
+    krb5.conf krb5.conf.d locale.conf localtime login.defs machine-id mailcap
     mime.types mtab netgroup networks nix nsswitch.conf os-release pam.d passwd pki protocols pulse
     resolv.conf rpc services shadow shells ssl static subgid subuid sudoers sudoers.d terminfo
     timezone vulkan xdg zoneinfo

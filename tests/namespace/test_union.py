@@ -89,6 +89,19 @@ def test_a_file_collides_with_a_directory_of_several(tmp_path: Path) -> None:
         _union(tmp_path, packages)
 
 
+def test_directories_that_lead_back_to_themselves_come_to_an_end(tmp_path: Path) -> None:
+    made = _union(
+        tmp_path,
+        {
+            "a": (5, {"bin": {"a": b"", "X11": ".", "up": ".."}}),
+            "b": (5, {"bin": {"b": b"", "X11": ".", "up": ".."}}),
+        },
+    )
+    assert (made / "bin" / "a").exists()
+    assert (made / "bin" / "b").exists()
+    assert (made / "bin" / "X11" / "a").exists()
+
+
 def test_equal_files_and_one_file_twice_do_not_collide(tmp_path: Path) -> None:
     (tmp_path / "same").write_text("same")
     contents: Contents = {
