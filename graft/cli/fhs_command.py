@@ -9,12 +9,11 @@ import tempfile
 import click
 
 from graft.cli.arguments import resolve_path, resolve_replacements
-from graft.cli.output import print_note
+from graft.cli.output import print_note, print_warnings
 from graft.cli.running import RunningCommand
 from graft.cli.settings import Settings, common_options
 from graft.job import make_plan
-from graft.namespace import FhsRoot, Mount, Package, run_program
-from graft.namespace.fhs import DEFAULT_PRIORITY
+from graft.namespace import DEFAULT_PRIORITY, FhsRoot, Mount, Package, run_program
 from graft.store.local import LocalStore
 
 _WITH_PRIORITY = re.compile(r"(.+):(-?[0-9]+)")
@@ -62,14 +61,20 @@ def command(
         store.protect([*paths, *(each for pair in pairs for each in pair)])
         plan = make_plan(store, paths, pairs)
         mount = Mount.of(plan, store.location)
-        for kind, message in mount.warnings:
-            print_note(f"warning: {message} ({kind})", settings)
+        print_warnings(mount.warnings, settings)
         root = FhsRoot.make(mount, plan.closure, packages, tree)
         if len(root.c_libraries) > 1:
             taken, *others = map(store.store_dir.path, root.c_libraries)
             print_note(
                 f"warning: no ROOT has a loader, and there is more than one in their closure: that "
                 f"of '{taken}' is taken, not that of '{', '.join(others)}'; name one as a ROOT",
+                settings,
+            )
+        if root.missing_loader is not None:
+            print_note(
+                f"warning: neither the ROOTs nor anything they refer to have the loader "
+                f"'{root.missing_loader}': programs that need it will seem not to exist; add a C "
+                "library to the ROOTs",
                 settings,
             )
         environment = root.environment(os.environ)

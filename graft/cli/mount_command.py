@@ -7,7 +7,7 @@ import os
 import click
 
 from graft.cli.arguments import resolve_path, resolve_replacements
-from graft.cli.output import print_note
+from graft.cli.output import print_warnings
 from graft.cli.running import RunningCommand
 from graft.cli.settings import Settings, common_options
 from graft.job import make_plan
@@ -46,8 +46,7 @@ def command(
         store.protect([path, *(each for pair in pairs for each in pair)])
         plan = make_plan(store, [path], pairs)
         mount = Mount.of(plan, store.location)
-        for kind, message in mount.warnings:
-            print_note(f"warning: {message} ({kind})", settings)
+        print_warnings(mount.warnings, settings)
         view, first = mount.view, program[0]
         inside = f"{store.store_dir.path(path)}/{first}"
         if "/" in first and not first.startswith("/") and view.exists(inside):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from graft.closure import Closure
@@ -14,7 +14,7 @@ from graft.formats.store_path import StorePath
 from graft.graph import references_first
 from graft.namespace.machine import machine_options
 from graft.namespace.view import View
-from graft.plan import Plan
+from graft.plan import Plan, PlanWarning
 from graft.plan.replacements import circular_replacements, movement_graph, resolve_chains
 from graft.store.location import Location
 
@@ -29,12 +29,12 @@ class Mount:
     Attributes:
         location: of the store, whose real directory appears where its paths say it is.
         over: the last NEW for each OLD.
-        warnings: sentences of the plan that hold here too, with their kinds.
+        warnings: those of the plan that hold here too.
     """
 
     location: Location
     over: Mapping[StorePath, StorePath]
-    warnings: tuple[tuple[str, str], ...] = ()
+    warnings: tuple[PlanWarning, ...] = ()
 
     @classmethod
     def of(cls, plan: Plan, location: Location) -> Self:
@@ -52,7 +52,7 @@ class Mount:
             location=location,
             over=over,
             warnings=tuple(
-                (warning.kind, warning.message)
+                _said_of_mounts(warning, plan)
                 for warning in plan.warnings
                 if warning.kind in _WARNINGS
             ),
@@ -93,6 +93,14 @@ class Mount:
             source = self._plain.outside(store_dir.path(new))
             options += ["--ro-bind", source, store_dir.path(old)]
         return options
+
+
+def _said_of_mounts(warning: PlanWarning, plan: Plan) -> PlanWarning:
+    if warning.kind != "unused-replacement" or warning.path is None:
+        return warning
+    full = plan.store_dir.path(warning.path)
+    message = f"no root leads to '{full}': NEW lies over it, but their programs will not see it"
+    return replace(warning, message=message)
 
 
 def _check_circles(over: Mapping[StorePath, StorePath], closure: Closure) -> None:

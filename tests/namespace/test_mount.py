@@ -50,16 +50,16 @@ def test_a_pair_of_one_path_is_dropped_and_said(store: LocalStore) -> None:
     lib = add_object(store, "lib-1", {"n": b"1"})
     mount = _mount(store, _user_of(store, lib), {lib: lib})
     assert mount.over == {}
-    assert [kind for kind, _ in mount.warnings] == ["self-replacement"]
+    assert [warning.kind for warning in mount.warnings] == ["self-replacement"]
 
 
 def test_what_root_does_not_lead_to_is_said(store: LocalStore) -> None:
     one, two = (add_object(store, f"lib-{n}", {"n": b"%d" % n}) for n in (1, 2))
     mount = _mount(store, _user_of(store), {one: two})
     assert mount.over == {one: two}
-    ((kind, message),) = mount.warnings
-    assert kind == "unused-replacement"
-    assert store.store_dir.path(one) in message
+    (warning,) = mount.warnings
+    assert (warning.kind, warning.path) == ("unused-replacement", one)
+    assert "will not see it" in warning.message
 
 
 def test_a_circle_of_replacements_is_an_error(store: LocalStore) -> None:
