@@ -301,3 +301,17 @@ def test_more_than_one_c_library_is_said(it: Graftable, capfd: pytest.CaptureFix
     arguments = [full(root), full(loaders[0]), "--", "/lib64/ld-linux-x86-64.so.2"]
     assert run([_url(store), "fhs", *arguments]) == 126
     assert "is taken" not in capfd.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.needs("gcc")
+def test_an_fhs_root_is_composed_of_a_store_with_another_root(
+    rooted: Graftable, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    store = rooted.store
+    tool = store.store_dir.path(_static_tool(store, tmp_path, "tool-1", "tool"))
+    files = ("/etc/tool.conf", f"{tool}/etc/tool.conf")
+    for file in files:
+        assert run([_url(store), "fhs", tool, "--", "tool", file]) == 0
+        assert capfd.readouterr().out == "tool\ntool"
+    assert not os.path.lexists(tool)
