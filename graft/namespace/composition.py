@@ -101,7 +101,9 @@ def _with_propagated(packages: Iterable[Package], view: View, store_dir: StoreDi
 
     Source: `nix-support/propagated-user-env-packages`, full paths between white space.
     """
-    found = {package.path: package for package in sorted(packages, key=lambda each: each.priority)}
+    found: dict[StorePath, Package] = {}
+    for package in sorted(packages, key=lambda each: each.priority):
+        found.setdefault(package.path, package)
     waiting = list(found)
     for path in waiting:
         file = view.outside(f"{store_dir.path(path)}/nix-support/propagated-user-env-packages")
