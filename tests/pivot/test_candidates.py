@@ -113,14 +113,13 @@ def test_a_directory_outside_the_store_is_known_by_the_bytes_that_name_it(
     store: LocalStore, text: str, kind: str, variables: tuple[str, ...]
 ) -> None:
     whole = text.encode()
-    for number, contents in enumerate(
-        [
-            {"bin": b"#!/bin/sh\nexec " + whole + b"/bin/x\n"},
-            {"bin": f"{text}/bin"},
-            # Over the end of what is read at a time.
-            {"bin": bytes(65_536 * 3 - 130) + whole * 40},
-        ]
-    ):
+    places: list[Contents] = [
+        {"bin": b"#!/bin/sh\nexec " + whole + b"/bin/x\n"},
+        {"bin": f"{text}/bin"},
+        # Over the end of what is read at a time.
+        {"bin": bytes(65_536 * 3 - 130) + whole * 40},
+    ]
+    for number, contents in enumerate(places):
         assert found(store, f"any-{number}", contents) == [(kind, text, variables)]
     assert found(store, "not", {"bin": whole[:-1] + b"_"}) == []
 
