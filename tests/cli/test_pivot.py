@@ -14,6 +14,7 @@ import pytest
 
 from graft.cli import run
 from graft.formats.store_path import StorePath
+from tests.bind_mount import mounted_again
 from tests.objects import add_object, new_store
 from tests.pivot.closures import Pivotable
 
@@ -142,6 +143,18 @@ def test_create_makes_a_store_object_with_a_root(line: Line, tmp_path: Path) -> 
     assert link in it.store.roots()
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+def test_create_writes_into_a_store_that_is_mounted_read_only(line: Line, tmp_path: Path) -> None:
+    it = line.it
+    link = str(tmp_path / "link")
+    command = [sys.executable, "-m", "graft", f"--store={it.store.url}", "pivot", "create"]
+    with mounted_again(str(it.store.store_dir), "ro"):
+        subprocess.run([*command, line.system, *line.targets, "--add-root", link], check=True)
+        assert os.statvfs(it.store.store_dir).f_flag & os.ST_RDONLY
+        assert os.readlink(f"{link}/{it.curl}/cacert") == it.targets["cacert"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "kind", "said"),
     [
@@ -235,6 +248,7 @@ def directory(line: Line, tmp_path: Path) -> str:
     return made
 
 
+@pytest.mark.slow
 def test_exec_runs_with_the_pivots_in_force(line: Line, directory: str) -> None:
     it = line.it
     script = 'echo "$NIXPKGS_PIVOT_DIRS $TZDIR $SSL_CERT_FILE $OTHER"; exit 7'
@@ -253,6 +267,7 @@ def test_exec_runs_with_the_pivots_in_force(line: Line, directory: str) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 def test_exec_says_which_variables_it_sets(line: Line, directory: str) -> None:
     done = line.execute("-v", line.system, "--pivot-dir", directory, "--", "true")
     lines = done.stderr.splitlines()
@@ -261,6 +276,7 @@ def test_exec_says_which_variables_it_sets(line: Line, directory: str) -> None:
     assert f"graft: TZDIR={zones} (tzdata)" in lines
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("program", "status"),
     [
@@ -282,6 +298,7 @@ def test_exec_ends_with_the_programs_status(
     assert done.stderr.count("\n") <= 1
 
 
+@pytest.mark.slow
 def test_exec_has_a_status_of_its_own_for_its_own_trouble(line: Line, directory: str) -> None:
     run_true = ["--", "true"]
     for arguments in (
@@ -298,6 +315,7 @@ def test_exec_has_a_status_of_its_own_for_its_own_trouble(line: Line, directory:
         assert done.stdout == ""
 
 
+@pytest.mark.slow
 def test_exec_has_no_json_of_its_own(line: Line, directory: str) -> None:
     arguments = [line.system, "--pivot-dir", directory]
     done = line.execute(*arguments, "--json", "--", "echo", status=125)
@@ -309,6 +327,7 @@ def test_exec_has_no_json_of_its_own(line: Line, directory: str) -> None:
     assert done.stdout == ""
 
 
+@pytest.mark.slow
 def test_exec_warns_of_a_directory_that_was_made_for_something_else(
     line: Line, directory: str, tmp_path: Path
 ) -> None:
@@ -327,6 +346,7 @@ def test_exec_warns_of_a_directory_that_was_made_for_something_else(
     assert line.execute("-q", line.system, "--pivot-dir", other, "--", "true").stderr == ""
 
 
+@pytest.mark.slow
 def test_exec_starts_programs_with_the_signals_of_a_shell(line: Line, directory: str) -> None:
     arguments = [line.system, "--pivot-dir", directory, "--"]
     done = line.execute(*arguments, "sh", "-c", "grep SigIgn /proc/self/status")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from graft.errors import InvalidPathError, StoreError
+from graft.job import apply
 from graft.pivot.directory import read_record
 from graft.pivot.objects import add_automatic_root, object_name, register_object
 from graft.store.api import path_info
@@ -88,6 +89,21 @@ def test_what_is_gone_since_it_was_looked_at_is_an_error(it: Pivotable) -> None:
     pivots = replace(it.pivots(), targets={**it.targets, "cacert": it.full(gone)})
     with pytest.raises(InvalidPathError):
         register_object(it.store, pivots)
+
+
+def test_a_graft_of_it_moves_the_names_it_is_made_of(it: Pivotable) -> None:
+    path = register_object(it.store, it.pivots())
+    outcome = apply(it.store, [path], {it.tzdata: it.new_tzdata})
+    assert outcome.succeeded
+    moved = outcome.plan.moved
+    assert set(os.listdir(it.store.tree(moved[path]))) == {
+        "pivots.json",
+        moved[it.curl],
+        moved[it.clock],
+    }
+    made = read_record(it.store.tree(moved[path]))
+    assert made is not None
+    assert (made.root, set(made.links)) == (moved[it.system], {moved[it.curl], moved[it.clock]})
 
 
 @pytest.mark.nix
