@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -157,6 +158,28 @@ def test_names_longer_than_the_system_takes_are_passed_over(program: Path, tmp_p
     for command in ([str(program)], shell("dash"), shell("bash")):
         assert answer(command, value, tmp_path) == expected
     assert python_answer(value, tmp_path) == expected
+
+
+@pytest.mark.parametrize("language", ["c", "sh"])
+def test_the_examples_for_authors_work(tmp_path: Path, language: str) -> None:
+    page = SOURCES.parents[1] / "docs" / "how-to" / "pivot-for-authors.md"
+    (example,) = re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.DOTALL)
+    if language == "c":
+        (tmp_path / "find.c").write_text(example)
+        command = [str(compiled(tmp_path, "gcc", f'-DOUT="{OUT}"'))]
+    else:
+        shutil.copy(SOURCES / "pivot.sh", tmp_path)
+        command = ["/bin/sh", "-euc", f"out={OUT}\n{example}"]
+    lay_out(tmp_path, {b"a": "file"})
+    for value, expected in {
+        f"/nonexistent:{tmp_path}/a": f"{tmp_path}/a/{BASE}/cacert\n",
+        "": "/etc/ssl/certs/ca-certificates.crt\n",
+    }.items():
+        environment = {"NIXPKGS_PIVOT_DIRS": value}
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+        )
+        assert done.stdout == expected
 
 
 @pytest.fixture
