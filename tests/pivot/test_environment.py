@@ -175,6 +175,26 @@ def test_what_unmodified_programs_do_not_get_is_said(tmp_path: Path) -> None:
     assert "nothing that SSL_CERT_FILE could name" in found.warnings[1]
 
 
+@pytest.mark.parametrize(
+    ("kind", "files", "name"),
+    [
+        ("cacert", ["12345678.0"], "SSL_CERT_FILE"),
+        ("locales", ["locale-archive"], "LOCPATH"),
+        ("locales", ["locale-archive"], "LOCALE_ARCHIVE_2_27"),
+        ("locales", ["C.utf8/LC_CTYPE"], "GUIX_LOCPATH"),
+    ],
+)
+def test_a_variable_that_programs_prefer_is_warned_of(
+    tmp_path: Path, kind: str, files: list[str], name: str
+) -> None:
+    touch(tmp_path / "new", *files)
+    made = handmade(tmp_path / "p", **{kind: tmp_path / "new"})
+    assert environment(made).warnings == ()
+    found = environment(made, **{name: "/old"})
+    assert len(found.warnings) == 1
+    assert found.warnings[0].startswith(f"{name} is set to '/old'")
+
+
 def test_a_libc_beside_the_modules_is_warned_of(tmp_path: Path) -> None:
     touch(tmp_path / "glibc", "lib/libnss_x.so.2", "lib/libc.so.6")
     found = environment(handmade(tmp_path / "p", nss_modules=tmp_path / "glibc"))
