@@ -185,7 +185,7 @@ def create(
             }
         )
     else:
-        print(place)
+        print(_text(place))
     return 0
 
 

@@ -14,6 +14,7 @@ from graft.errors import PivotError
 from graft.pivot import directory as directory_module
 from graft.pivot.directory import read_record, write_directory
 from graft.pivot.lookup import search
+from graft.tree import remove_tree
 from tests.objects import new_store
 from tests.ordinary_user import as_ordinary_user
 from tests.pivot.closures import Pivotable
@@ -89,7 +90,9 @@ def test_an_empty_directory_is_filled(it: Pivotable, tmp_path: Path) -> None:
     assert read_record(str(tmp_path / "pivots")) == it.pivots()
 
 
-@pytest.mark.parametrize("kind", ["file", "directory", "link", "foreign record", "more", "deeper"])
+@pytest.mark.parametrize(
+    "kind", ["file", "directory", "link", "foreign record", "more", "deeper", "filled", "flat"]
+)
 def test_something_else_is_refused_and_left_alone(it: Pivotable, tmp_path: Path, kind: str) -> None:
     made = tmp_path / "pivots"
     if kind == "file":
@@ -100,6 +103,13 @@ def test_something_else_is_refused_and_left_alone(it: Pivotable, tmp_path: Path,
     elif kind in {"more", "deeper"}:
         write_directory(str(made), it.pivots())
         (made / "mine" if kind == "more" else made / it.curl / "mine").write_text("mine")
+    elif kind in {"filled", "flat"}:
+        write_directory(str(made), it.pivots())
+        place = made / it.curl / "cacert" if kind == "filled" else made / it.clock
+        remove_tree(place)
+        if kind == "filled":
+            place.mkdir()
+        (place / "mine" if kind == "filled" else place).write_text("mine")
     else:
         made.mkdir()
         (made / ("pivots.json" if kind == "foreign record" else "mine")).write_text("{}")

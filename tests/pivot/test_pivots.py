@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from graft.closure import Closure
 from graft.errors import BadFormatError, InvalidPathError, PivotError
@@ -114,6 +116,35 @@ def test_a_record_of_another_form_is_none(it: Pivotable, change: dict[str, Any])
 def test_another_text_is_no_record(text: str) -> None:
     with pytest.raises(BadFormatError):
         parse_record(text, "record")
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=5,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["store_dir", "root", "pivots", "links"]), _JSON))
+def test_whatever_a_record_holds_it_is_read_or_refused(fields: dict[str, Any]) -> None:
+    document = {
+        "version": 1,
+        "format": "graft-pivots",
+        "store_dir": "/nix/store",
+        "root": f"/nix/store/{'0' * 32}-root",
+        "pivots": {},
+        "links": {},
+    }
+    try:
+        pivots = parse_record(json.dumps(document | fields), "record")
+    except BadFormatError:
+        return
+    assert parse_record(pivots.record(), "record") == pivots
+
+
+def test_a_record_that_is_too_deep_is_none() -> None:
+    with pytest.raises(BadFormatError):
+        parse_record("[" * 200_000, "record")
 
 
 def test_targets_are_read_as_they_are_given(
