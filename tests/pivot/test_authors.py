@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -182,23 +181,6 @@ def test_the_examples_for_authors_work(tmp_path: Path, language: str) -> None:
         assert done.stdout == expected
 
 
-@pytest.fixture
-def open_directory(tmp_path: Path) -> Iterator[Path]:
-    """A directory of pivots that everybody may look into."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can make a program that runs as another user")
-    if os.statvfs(tmp_path).f_flag & os.ST_NOSUID:
-        pytest.skip("set-user-ID programs are none here")
-    modes = {parent: parent.stat().st_mode for parent in tmp_path.parents if parent != Path("/")}
-    tmp_path.chmod(0o755)
-    for parent, mode in modes.items():
-        parent.chmod(mode | 0o011)
-    lay_out(tmp_path, {b"a": "file"})
-    yield tmp_path
-    for parent, mode in modes.items():
-        parent.chmod(mode)
-
-
 def given_to_nobody(program: str, directory: Path) -> str:
     """A copy that runs as nobody, whoever starts it."""
     copy = shutil.copy(program, directory)
@@ -208,6 +190,7 @@ def given_to_nobody(program: str, directory: Path) -> str:
 
 
 def test_in_secure_execution_the_variable_is_ignored(program: Path, open_directory: Path) -> None:
+    lay_out(open_directory, {b"a": "file"})
     value = os.fsencode(open_directory) + b"/a"
     expected = (0, value + f"/{BASE}/cacert\n".encode())
     copy = given_to_nobody(str(program), open_directory)
@@ -218,6 +201,7 @@ def test_in_secure_execution_the_variable_is_ignored(program: Path, open_directo
 
 @pytest.mark.parametrize("name", ["dash", "bash"])
 def test_in_a_privileged_shell_the_variable_is_ignored(name: str, open_directory: Path) -> None:
+    lay_out(open_directory, {b"a": "file"})
     value = os.fsencode(open_directory) + b"/a"
     command = shell(name, "-p")
     command[0] = given_to_nobody(command[0], open_directory)

@@ -184,6 +184,20 @@ def test_a_program_that_gets_a_cleared_environment_runs_as_built(
     assert machine.pivoted(pivots, *command).returncode == 60
 
 
+@pytest.mark.needs("setpriv")
+def test_a_program_in_secure_execution_runs_as_built(
+    machine: Machine, pivots: str, open_directory: Path
+) -> None:
+    copy = shutil.copy(os.path.realpath(machine.program("date")), open_directory)
+    command = [str(copy), "-d", "@1700000000", "+%H:%M"]
+    assert machine.pivoted(pivots, *command, TZ="Europe/Paris").stdout == "03:58\n"
+    os.chmod(copy, 0o4755)
+    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    done = machine.pivoted(pivots, *nobody, *command, TZ="Europe/Paris")
+    # glibc takes TZDIR away, and so it is the machine's time zones, if it has any.
+    assert done.stdout in {"23:13\n", "22:13\n"}, done.stderr
+
+
 def test_date_and_python_have_other_time_zones(machine: Machine, pivots: str) -> None:
     date = [machine.program("date"), "-d", "@1700000000", "+%H:%M"]
     program = (
