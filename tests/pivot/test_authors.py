@@ -64,14 +64,14 @@ def test_the_header_is_cxx_as_well(tmp_path: Path) -> None:
 
 
 def answer(
-    command: list[str], value: bytes | None, cwd: Path, kind: str = "cacert"
+    command: list[str], value: bytes | None, cwd: Path, out: str = OUT, kind: str = "cacert"
 ) -> tuple[int, bytes]:
     """Status and output of something that looks for a pivot."""
     environment = {b"PATH": b"/nonexistent"}
     if value is not None:
         environment[b"NIXPKGS_PIVOT_DIRS"] = value
     done = subprocess.run(
-        [*command, OUT, kind], env=environment, cwd=cwd, capture_output=True, check=False
+        [*command, out, kind], env=environment, cwd=cwd, capture_output=True, check=False
     )
     assert done.stderr == b""
     return done.returncode, done.stdout
@@ -148,6 +148,15 @@ def test_c_shells_and_python_find_the_same(
         assert answer([str(program)], value, top) == expected
         assert answer(shell("dash"), value, top) == expected
         assert answer(shell("bash"), value, top) == expected
+
+
+@pytest.mark.parametrize("value", [b":", b"::/nonexistent:", b""])
+def test_an_empty_entry_is_no_directory(program: Path, tmp_path: Path, value: bytes) -> None:
+    # With a slash after it, it would be the root.
+    for command in ([str(program)], shell("dash"), shell("bash")):
+        assert answer(command, value, tmp_path, "/nix/store/etc", "passwd") == (1, b"")
+    found = list(search("etc", "passwd", "env", {"NIXPKGS_PIVOT_DIRS": os.fsdecode(value)}))
+    assert "found" not in {step.outcome for step in found}
 
 
 def test_names_longer_than_the_system_takes_are_passed_over(program: Path, tmp_path: Path) -> None:
