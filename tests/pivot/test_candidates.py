@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from graft.pivot.candidates import Candidate, _mentioned, find_candidates
+from graft.pivot.candidates import Candidate, find_candidates, mentioned_texts
 from graft.pivot.variables import VARIABLES
 from graft.store.local import LocalStore
 from graft.tree import WINDOW
@@ -129,7 +129,7 @@ def test_a_directory_is_seen_over_the_end_of_what_is_read_at_a_time(tmp_path: Pa
     window = WINDOW
     for offset in range(window - 150, window + 20):
         file.write_bytes(bytes(offset) + text + bytes(window))
-        seen = _mentioned(str(file), [text, b"/run/wrappers"], lambda _size: None)
+        seen = mentioned_texts(str(file), [text, b"/run/wrappers"], lambda _size: None)
         assert seen == {text}, offset
 
 
