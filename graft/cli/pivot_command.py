@@ -13,6 +13,7 @@ from graft.cli.running import RunningCommand, become
 from graft.cli.settings import Settings, common_options
 from graft.closure import Closure
 from graft.errors import UsageError
+from graft.formats.file_name import printable
 from graft.formats.store_path import StorePath
 from graft.pivot.candidates import Candidate, find_candidates
 from graft.pivot.directory import write_directory
@@ -22,7 +23,6 @@ from graft.pivot.objects import add_automatic_root, register_object
 from graft.pivot.pivots import Pivots
 from graft.pivot.points import PivotPoint, find_points, pivot_types
 from graft.pivot.targets import is_type, parse_targets
-from graft.proof import printable
 from graft.store.local import LocalStore
 from graft.writer import make_writable
 
