@@ -20,17 +20,20 @@ _SMALL: dict[str, str] = {
     "socat-1.8.0.0 tmux-3.4 vim-9.1.0509 htop-3.3.0 initrd-rescue-6.6.36",
     "initrd-rescue-6.6.36": "openssl-3.0.14 busybox-1.36.1 kmod-31",
     "git-2.45.2": "curl-8.9.1 perl-5.38.2 pcre2-10.43 zlib-1.3.1 openssl-3.0.14 gettext-0.21.1 "
-    "perl5.38.2-IO-Socket-SSL-2.083 bash-5.2p26 coreutils-9.5 gawk-5.2.2 gnugrep-3.11 glibc-2.39-52",
-    "wget-1.24.5": "openssl-3.0.14 pcre2-10.43 libidn2-2.3.7 libpsl-0.21.5 zlib-1.3.1 glibc-2.39-52",
+    "perl5.38.2-IO-Socket-SSL-2.083 bash-5.2p26 coreutils-9.5 gawk-5.2.2 gnugrep-3.11 "
+    "glibc-2.39-52",
+    "wget-1.24.5": "openssl-3.0.14 pcre2-10.43 libidn2-2.3.7 libpsl-0.21.5 zlib-1.3.1 "
+    "glibc-2.39-52",
     "socat-1.8.0.0": "openssl-3.0.14 readline-8.2p10 which-2.21 glibc-2.39-52",
-    "nginx-1.26.1": "openssl-3.0.14 pcre2-10.43 zlib-1.3.1 libxslt-1.1.41 gd-2.3.3 libxcrypt-4.4.36 "
-    "geoip-1.6.12 glibc-2.39-52",
+    "nginx-1.26.1": "openssl-3.0.14 pcre2-10.43 zlib-1.3.1 libxslt-1.1.41 gd-2.3.3 "
+    "libxcrypt-4.4.36 geoip-1.6.12 glibc-2.39-52",
     "postgresql-16.3": "openssl-3.0.14 krb5-1.21.2-lib linux-pam-1.6.1 systemd-minimal-libs-255.6 "
     "icu4c-73.2 libxml2-2.12.7 lz4-1.9.4 zstd-1.5.6 readline-8.2p10 tzdata-2024a glibc-2.39-52",
     "curl-8.9.1-bin": "curl-8.9.1 zlib-1.3.1 glibc-2.39-52",
     "openssh-9.8p1": "openssl-3.0.14 krb5-1.21.2-lib libfido2-1.14.0 ldns-1.8.3 linux-pam-1.6.1 "
     "libedit-20240517-3.1 zlib-1.3.1 glibc-2.39-52",
-    "rsync-3.3.0": "openssl-3.0.14 popt-1.19 xxHash-0.8.2 zstd-1.5.6 lz4-1.9.4 acl-2.3.2 glibc-2.39-52",
+    "rsync-3.3.0": "openssl-3.0.14 popt-1.19 xxHash-0.8.2 zstd-1.5.6 lz4-1.9.4 acl-2.3.2 "
+    "glibc-2.39-52",
     "gnupg-2.4.5": "libgcrypt-1.10.3 libksba-1.6.7 npth-1.7 libassuan-2.5.7 gnutls-3.8.6 "
     "openldap-2.6.8 sqlite-3.46.0 pinentry-curses-1.3.0 bzip2-1.0.8 readline-8.2p10 glibc-2.39-52",
     "pinentry-curses-1.3.0": "ncurses-6.4 libassuan-2.5.7 libgpg-error-1.50 glibc-2.39-52",
@@ -122,7 +125,7 @@ def large_document(paths: int = 5000, changed: int = 400) -> dict[str, Any]:
         changed: about how many of them lead to OLD.
     """
     chosen = random.Random(20)
-    words = "lib gtk perl python kde gst xorg font rust go nss sys net kernel man info".split()
+    words = ["lib", "gtk", "perl", "python", "kde", "gst", "xorg", "font", "rust", "nss", "net"]
     old, new, below = paths - 2, paths - 1, paths - 3
     # Tiers: what changes stands in the first ones, what does not goes on below OLD.
     tier_of = [0, *(1 + number % 14 for number in range(1, changed))]
@@ -131,11 +134,11 @@ def large_document(paths: int = 5000, changed: int = 400) -> dict[str, Any]:
     by_tier: defaultdict[tuple[int, bool], list[int]] = defaultdict(list)
     for number, tier in enumerate(tier_of[:old]):
         by_tier[tier, number < changed].append(number)
-    for number in range(1, paths):
-        names.append(
-            f"{chosen.choice(words)}{chosen.choice(words)}-{number}.{chosen.randrange(30)}"
-            f"{chosen.choice(['', '', '-lib', '-dev', '-bin', '-doc'])}"
-        )
+    names += [
+        f"{chosen.choice(words)}{chosen.choice(words)}-{number}.{chosen.randrange(30)}"
+        f"{chosen.choice(['', '', '-lib', '-dev', '-bin', '-doc'])}"
+        for number in range(1, paths)
+    ]
     for number, tier in enumerate(tier_of[:below]):
         mine = references[number]
         if number < changed:

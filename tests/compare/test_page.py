@@ -22,7 +22,7 @@ class _Page(HTMLParser):
         self.tags: list[str] = []
         self.attributes: list[tuple[str, str | None]] = []
         self.data: list[str] = []
-        self.in_data = False
+        self.in_data &= tag != "script"
         self.feed(page)
         self.close()
 
@@ -32,7 +32,7 @@ class _Page(HTMLParser):
         self.in_data = tag == "script" and ("id", "data") in attrs
 
     def handle_endtag(self, tag: str) -> None:
-        self.in_data = False
+        self.in_data &= tag != "script"
 
     def handle_data(self, data: str) -> None:
         if self.in_data:
@@ -84,8 +84,18 @@ def test_nothing_is_loaded_and_nothing_has_a_style_of_its_own() -> None:
 def test_what_is_not_known_is_said_to_be_unknown() -> None:
     document = tiny_document()
     for way in document["ways"]:
-        way |= dict.fromkeys(
-            ("paths_changed", "bytes", "seconds", "coverage", "old_references_left", "who", "undo")
+        way.update(
+            dict.fromkeys(
+                (
+                    "paths_changed",
+                    "bytes",
+                    "seconds",
+                    "coverage",
+                    "old_references_left",
+                    "who",
+                    "undo",
+                )
+            )
         )
         way["what_happens"] = None
     document["ways"][3] |= {"derivations": None, "levels": None}
