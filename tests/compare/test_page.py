@@ -22,7 +22,7 @@ class _Page(HTMLParser):
         self.tags: list[str] = []
         self.attributes: list[tuple[str, str | None]] = []
         self.data: list[str] = []
-        self.in_data &= tag != "script"
+        self.in_data = False
         self.feed(page)
         self.close()
 
