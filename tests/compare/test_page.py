@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import graft.compare
 from graft.compare.page import drawing, render
 from tests.compare.documents import comparison, large_document, small_document
 
@@ -126,3 +129,26 @@ def test_the_drawing_has_every_path_and_its_chain() -> None:
 
 def test_five_thousand_paths_stay_below_three_megabytes() -> None:
     assert len(render(large_document()).encode()) < 3_000_000
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of `#rrggbb`, by WCAG 2."""
+    channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_every_colour_of_text_stands_out_in_the_light_and_in_the_dark() -> None:
+    style = (Path(graft.compare.__file__).parent / "assets" / "page.css").read_text()
+    palettes = re.findall(r":root \{(.*?)\}", style, re.DOTALL)
+    assert len(palettes) == 2
+    for palette in palettes:
+        colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", palette))
+        kinds = {"replaced", "new", "rewritten", "shared", "cutoff", "pivot"}
+        for text, grounds in [
+            *((name, ["paper", "raised"]) for name in ("ink", "quiet", "accent", *kinds)),
+            *(("ink", [f"{kind}-fill"]) for kind in kinds),
+        ]:
+            for ground in grounds:
+                dark, light = sorted(luminance(colours[name]) for name in (text, ground))
+                assert (light + 0.05) / (dark + 0.05) >= 4.5, (text, ground)
