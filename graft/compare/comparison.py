@@ -47,7 +47,7 @@ def compare(
         plan: of one root.
         pivots: for each type what programs are to find instead.
         probes: command lines, run without input under each way; the first word of each may be
-            relative to the root.
+            relative to the root, and the root's path in them stands for that of each way.
         rebuilt: the root as a rebuild has made it.
         log_dir: of Nix, where the logs of builds are.
         jobs: threads of the graft; the number of usable processors if None.
@@ -117,6 +117,7 @@ class _Comparing:
     ) -> Stage:
         return Stage(
             root=self._plan.store_dir.path(root),
+            original=self._plan.store_dir.path(self.root),
             view=self._view,
             prefix=self._prefix,
             environment=environment or {},
@@ -239,8 +240,10 @@ class _Comparing:
             begin = time.monotonic()
             subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
             times.append(time.monotonic() - begin)
+        root = self._plan.store_dir.path(self.root)
         stage = Stage(
-            root=self._plan.store_dir.path(self.root),
+            root=root,
+            original=root,
             view=mount.view,
             prefix=tuple(command_line(mount.options(), ())),
         )

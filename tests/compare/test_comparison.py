@@ -57,6 +57,15 @@ def test_graft_and_mount_read_new_where_the_original_reads_old(it: Graftable) ->
     assert comparison.differs
 
 
+@needs_namespaces
+def test_a_probe_that_names_the_root_gets_that_of_each_way(it: Graftable) -> None:
+    _, ways = compared(it, f"sh -c '{it.store.store_dir.path(it.app)}/{RUN}'")
+    for name in ("graft", "mount"):
+        [probe] = ways[name].probes
+        assert probe.observation.output.startswith(b"new\n")
+        assert (probe.opened_old, probe.opened_new) == (False, True)
+
+
 def test_every_opened_path_of_the_closure_is_named(it: Graftable) -> None:
     comparison, ways = compared(it, RUN)
     [original] = comparison.original
