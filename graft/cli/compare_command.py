@@ -124,16 +124,12 @@ def _log_dir(state_dir: str) -> str:
 
 
 def _show(comparison: Comparison, settings: Settings) -> None:
-    columns = ("WAY", "PATHS", "WRITTEN", "LINKED", "SECONDS", "SEE NEW", "OLD LEFT", "NEEDS")
-    print_table(
-        columns,
-        [_row(way) for way in comparison.ways],
-        right=("PATHS", "WRITTEN", "LINKED", "SECONDS", "SEE NEW", "OLD LEFT"),
-    )
+    figures = ("paths", "written", "linked", "seconds", "see NEW", "OLD left")
+    print_table(("way", *figures, "needs"), map(_row, comparison.ways), right=figures)
     if comparison.original:
         print()
         names = [way.name for way in comparison.ways if way.probes]
-        print_table(("PROBE", "original", *names), _probe_rows(comparison))
+        print_table(("probe", "original", *names), _probe_rows(comparison))
     for way in comparison.ways:
         for line in _remarks(way, comparison):
             print_note(line, settings)

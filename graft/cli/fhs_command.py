@@ -9,12 +9,11 @@ import tempfile
 import click
 
 from graft.cli.arguments import resolve_path, resolve_replacements
-from graft.cli.output import print_note
-from graft.cli.running import CANNOT_START, NOT_FOUND, RunningCommand
+from graft.cli.output import print_note, print_warnings
+from graft.cli.running import RunningCommand
 from graft.cli.settings import Settings, common_options
 from graft.job import make_plan
-from graft.namespace import FhsRoot, Mount, Package, run_program
-from graft.namespace.fhs import DEFAULT_PRIORITY
+from graft.namespace import DEFAULT_PRIORITY, FhsRoot, Mount, Package, run_program
 from graft.store.local import LocalStore
 
 _WITH_PRIORITY = re.compile(r"(.+):(-?[0-9]+)")
@@ -58,11 +57,11 @@ def command(
     with settings.open_store() as store, tempfile.TemporaryDirectory(prefix="graft-fhs-") as tree:
         packages = [_package(store, root) for root in roots]
         pairs = resolve_replacements(store, store.location, replacements)
-        plan = make_plan(store, [package.path for package in packages], pairs)
+        paths = [package.path for package in packages]
+        store.protect([*paths, *(each for pair in pairs for each in pair)])
+        plan = make_plan(store, paths, pairs)
         mount = Mount.of(plan, store.location)
-        for kind, message in mount.warnings:
-            print_note(f"warning: {message} ({kind})", settings)
-        store.protect([*plan.roots, *mount.over.values()])
+        print_warnings(mount.warnings, settings)
         root = FhsRoot.make(mount, plan.closure, packages, tree)
         if len(root.c_libraries) > 1:
             taken, *others = map(store.store_dir.path, root.c_libraries)
@@ -71,14 +70,18 @@ def command(
                 f"of '{taken}' is taken, not that of '{', '.join(others)}'; name one as a ROOT",
                 settings,
             )
+        if root.missing_loader is not None:
+            print_note(
+                f"warning: neither the ROOTs nor anything they refer to have the loader "
+                f"'{root.missing_loader}': programs that need it will seem not to exist; add a C "
+                "library to the ROOTs",
+                settings,
+            )
         environment = root.environment(os.environ)
         if profile_script is not None:
             program = tuple(root.with_profile(program))
-        status = run_program(root.options(profile_script=profile_script), program, environment)
-        if status is None:
-            found = root.view.find_program(program[0], environment["PATH"])
-            status = NOT_FOUND if found is None else CANNOT_START
-    return status
+        options = root.options(profile_script=profile_script)
+        return run_program(options, program, environment, root.view)
 
 
 def _package(store: LocalStore, argument: str) -> Package:

@@ -7,8 +7,8 @@ import os
 import click
 
 from graft.cli.arguments import resolve_path, resolve_replacements
-from graft.cli.output import print_note
-from graft.cli.running import CANNOT_START, NOT_FOUND, RunningCommand
+from graft.cli.output import print_warnings
+from graft.cli.running import RunningCommand
 from graft.cli.settings import Settings, common_options
 from graft.job import make_plan
 from graft.namespace import Mount, run_program
@@ -43,17 +43,12 @@ def command(
     with settings.open_store() as store:
         path = resolve_path(store, store.location, root)
         pairs = resolve_replacements(store, store.location, replacements)
+        store.protect([path, *(each for pair in pairs for each in pair)])
         plan = make_plan(store, [path], pairs)
         mount = Mount.of(plan, store.location)
-        for kind, message in mount.warnings:
-            print_note(f"warning: {message} ({kind})", settings)
-        store.protect([path, *mount.over.values()])
+        print_warnings(mount.warnings, settings)
         view, first = mount.view, program[0]
         inside = f"{store.store_dir.path(path)}/{first}"
         if "/" in first and not first.startswith("/") and view.exists(inside):
             program = (inside, *program[1:])
-        status = run_program(mount.options(), program, os.environ)
-        if status is None:
-            found = view.find_program(program[0], os.environ.get("PATH", os.defpath))
-            status = NOT_FOUND if found is None else CANNOT_START
-    return status
+        return run_program(mount.options(), program, os.environ, view)

@@ -13,10 +13,11 @@ from graft.compare.coverage import Dependents
 from graft.compare.pivoted import Pivoted
 from graft.compare.probes import Observation, Stage, check_probe, difference, observe
 from graft.compare.rebuild import Rebuild, rebuild_of
+from graft.compare.sizes import written_and_shared
 from graft.compare.values import Comparison, Probe, Way
 from graft.errors import MountError, NamespaceError, PlanError, StorePermissionError
 from graft.formats.store_path import StorePath
-from graft.job import Outcome, Progress, apply, no_progress
+from graft.job import Progress, apply, no_progress
 from graft.namespace import Mount, command_line, why_unavailable
 from graft.plan import Plan, PlanWarning
 from graft.store.local import LocalStore
@@ -51,7 +52,7 @@ def compare(
         rebuilt: the root as a rebuild has made it.
         log_dir: of Nix, where the logs of builds are.
         jobs: threads of the graft; the number of usable processors if None.
-        progress: shows how far the graft is.
+        progress: shows how far reading and the graft are.
 
     Raises:
         PlanError: the plan has more than one root, or the root does not lead to an OLD.
@@ -61,7 +62,8 @@ def compare(
     for probe in probes:
         check_probe(probe)
     comparing = _Comparing(store, plan, probes)
-    pivoted = Pivoted.of(store, plan, pivots or {})
+    with progress("search", None) as on_bytes:
+        pivoted = Pivoted.of(store, plan, pivots or {}, on_bytes)
     ways = (
         # First, for if it cannot be made that is to be known at once.
         comparing.pivot(pivoted),
@@ -161,7 +163,16 @@ class _Comparing:
                 coverage=self.dependents.coverage(self.dependents.missed_by_graft(None)),
             )
         assert outcome.proof is not None  # it was wanted
-        written, shared = self._bytes(outcome)
+        written, shared = written_and_shared(outcome, self._store)
+        if resumed := len(outcome.execution.resumed):
+            self.warnings.append(
+                PlanWarning(
+                    kind="graft-exists",
+                    path=None,
+                    message=f"{resumed} of the {len(plan.new_paths)} grafted paths were there "
+                    "already: the seconds of the graft are without them",
+                )
+            )
         stage = self._stage(
             plan.new_roots[self.root], names={new: old for old, new in plan.moved.items()}
         )
@@ -176,29 +187,6 @@ class _Comparing:
             old_references_left=len(left),
             probes=tuple(self._probes(stage)),
         )
-
-    def _bytes(self, outcome: Outcome) -> tuple[int, int]:
-        """Contents written and shared; of what was there already, as it lies on disk."""
-        execution, plan = outcome.execution, self._plan
-        written, shared = execution.bytes_written, execution.bytes_shared
-        if execution.resumed:
-            self.warnings.append(
-                PlanWarning(
-                    kind="graft-exists",
-                    path=None,
-                    message=f"{len(execution.resumed)} of the {len(plan.new_paths)} grafted paths "
-                    "were there already: the seconds of the graft are without them",
-                )
-            )
-        for rewrite in plan.rewrites:
-            if rewrite.new_path in execution.resumed:
-                inodes = {file.st_ino for file in _files(self._store.tree(rewrite.path))}
-                for file in _files(self._store.tree(rewrite.new_path)):
-                    if file.st_ino in inodes:
-                        shared += file.st_size
-                    else:
-                        written += file.st_size
-        return written, shared
 
     def pivot(self, pivoted: Pivoted) -> Way:
         """A directory of links, and the variables that lead to it."""
@@ -318,14 +306,3 @@ def _paired(
     for path in made:
         if len(found := by_name.get(path.name, [])) == 1:
             yield path, found[0]
-
-
-def _files(tree: str) -> Iterator[os.stat_result]:
-    """The regular files of a tree."""
-    if os.path.isfile(tree) and not os.path.islink(tree):
-        yield os.lstat(tree)
-    for directory, _, names in os.walk(tree):
-        for name in names:
-            file = os.path.join(directory, name)
-            if not os.path.islink(file):
-                yield os.lstat(file)

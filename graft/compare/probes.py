@@ -105,9 +105,9 @@ def observe(command: str, stage: Stage, store_dir: StoreDir) -> Observation:
     inside = os.path.join(stage.root, words[0])
     if stage.view.exists(inside):
         words[0] = inside
-    if stage.view.find_program(words[0], environment.get("PATH", os.defpath)) is None:
-        if words[0] == inside:
+        if not os.access(stage.view.outside(inside), os.X_OK):
             return _without_run(command, f"{inside}: permission denied\n", _NOT_EXECUTABLE)
+    if not stage.view.has_program(words[0], environment.get("PATH", os.defpath)):
         return _without_run(command, f"{words[0]}: command not found\n", _NOT_FOUND)
     traced = shutil.which(STRACE[0]) is not None
     with tempfile.TemporaryDirectory(prefix="graft-probe-") as directory:

@@ -144,8 +144,8 @@ def _chapters(directory: str, compiler: str | None) -> Iterator[Chapter | Step]:
 
     yield Chapter(
         title="The other ways",
-        remark="A pivot needs programs that look for it, a mount lasts as long as its program, and\n"
-        "a rebuild needs derivations, of which this store has none.",
+        remark="A pivot needs programs that look for it, a mount lasts as long as its program,\n"
+        "and a rebuild needs derivations, of which this store has none.",
     )
     probe = "sw/bin/notes --version"
     yield shell.run("graft", "compare", "./system", *_REPLACE, "--probe", probe)

@@ -4,12 +4,13 @@ Nothing of the machine is written: what is shown differently is so for one progr
 """
 
 from graft.namespace.bubblewrap import command_line, run_program, why_unavailable
-from graft.namespace.fhs import PROFILE_SCRIPT, FhsRoot, Package
+from graft.namespace.composition import DEFAULT_PRIORITY, Package
+from graft.namespace.fhs import FhsRoot
 from graft.namespace.mount import Mount
 from graft.namespace.view import View
 
 __all__ = [
-    "PROFILE_SCRIPT",
+    "DEFAULT_PRIORITY",
     "FhsRoot",
     "Mount",
     "Package",

@@ -16,11 +16,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
 from graft.errors import NamespaceError
+from graft.namespace.view import View
+
+# What shells end with where there was nothing to run.
+_CANNOT_START = 126
+_NOT_FOUND = 127
 
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
-# bubblewrap itself, seen from inside any root it makes: what can be run where there is no program.
-_ITSELF = ("/proc/self/exe", "--version")
+# What is tried to be started where only the namespace is of interest: no root has this.
+_NO_PROGRAM = ("/proc/self/no-program",)
+_NOT_STARTED = "bwrap: execvp "
 
 # Those that are passed on to the program, unless the terminal has sent them to all.
 _SIGNALS = (
@@ -81,15 +87,15 @@ def why_unavailable(options: Sequence[str] = ("--dev-bind", "/", "/")) -> str | 
         options: those it is to be made with.
     """
     try:
-        command = command_line(options, _ITSELF)
+        command = command_line(options, _NO_PROGRAM)
     except NamespaceError as error:
         return error.message
     tried = subprocess.run(
         command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
-    if tried.returncode == 0:
-        return None
     said = (tried.stderr.strip().splitlines() or [f"status {tried.returncode}"])[-1]
+    if said.startswith(_NOT_STARTED):
+        return None
     reason = f"bubblewrap cannot make a namespace ({said})"
     if os.geteuid() != 0:
         for file, value, remedy in _SWITCHES:
@@ -104,13 +110,18 @@ def why_unavailable(options: Sequence[str] = ("--dev-bind", "/", "/")) -> str | 
 
 
 def run_program(
-    options: Sequence[str], program: Sequence[str], environment: Mapping[str, str]
-) -> int | None:
+    options: Sequence[str], program: Sequence[str], environment: Mapping[str, str], view: View
+) -> int:
     """Runs a program in a namespace to its end, in the foreground, as a shell would.
 
+    Args:
+        options: bubblewrap's.
+        program: with its arguments; looked up in the PATH of `environment`.
+        view: what paths mean in the namespace.
+
     Returns:
-        Its exit status, 128 and the signal's number if one has ended it; None if bubblewrap could
-        not start the program, and has said why on stderr.
+        Its exit status, 128 and the signal's number if one has ended it. If it could not be
+        started, and bubblewrap has said why on stderr: 127 if it is not there, 126 if it is.
 
     Raises:
         NamespaceError: the namespace cannot be made; nothing was run.
@@ -135,9 +146,12 @@ def run_program(
         os.close(reading)
         if writing >= 0:
             os.close(writing)
-    if status is None and (reason := why_unavailable(options)) is not None:
+    if status is not None:
+        return status
+    if (reason := why_unavailable(options)) is not None:
         raise NamespaceError(reason)
-    return status
+    found = view.has_program(program[0], environment.get("PATH", os.defpath))
+    return _CANNOT_START if found else _NOT_FOUND
 
 
 def _wait(monitor: int, reading: int) -> int | None:
@@ -245,7 +259,7 @@ def _bwrap() -> str:
 
 def _setting(file: str) -> str | None:
     try:
-        with open(file, encoding="ascii") as stream:
+        with open(file, encoding="utf-8") as stream:
             return stream.read().strip()
     except OSError:
         return None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Self
 
 from graft.closure import Closure
@@ -14,7 +14,7 @@ from graft.formats.store_path import StorePath
 from graft.graph import references_first
 from graft.namespace.machine import machine_options
 from graft.namespace.view import View
-from graft.plan import Plan
+from graft.plan import Plan, PlanWarning
 from graft.plan.replacements import circular_replacements, movement_graph, resolve_chains
 from graft.store.location import Location
 
@@ -29,12 +29,12 @@ class Mount:
     Attributes:
         location: of the store, whose real directory appears where its paths say it is.
         over: the last NEW for each OLD.
-        warnings: sentences of the plan that hold here too, with their kinds.
+        warnings: those of the plan that hold here too.
     """
 
     location: Location
     over: Mapping[StorePath, StorePath]
-    warnings: tuple[tuple[str, str], ...] = ()
+    warnings: tuple[PlanWarning, ...] = ()
 
     @classmethod
     def of(cls, plan: Plan, location: Location) -> Self:
@@ -52,7 +52,7 @@ class Mount:
             location=location,
             over=over,
             warnings=tuple(
-                (warning.kind, warning.message)
+                _said_of_mounts(warning, plan)
                 for warning in plan.warnings
                 if warning.kind in _WARNINGS
             ),
@@ -95,6 +95,14 @@ class Mount:
         return options
 
 
+def _said_of_mounts(warning: PlanWarning, plan: Plan) -> PlanWarning:
+    if warning.kind != "unused-replacement" or warning.path is None:
+        return warning
+    full = plan.store_dir.path(warning.path)
+    message = f"no root leads to '{full}': NEW lies over it, but their programs will not see it"
+    return replace(warning, message=message)
+
+
 def _check_circles(over: Mapping[StorePath, StorePath], closure: Closure) -> None:
     """Raises MountError if a NEW leads to what it lies over, and would find itself there."""
     full = closure.store_dir.path
@@ -102,26 +110,17 @@ def _check_circles(over: Mapping[StorePath, StorePath], closure: Closure) -> Non
     if len(references_first(graph)) == len(graph):
         return
     circular = circular_replacements(graph, over)
-    for old, new in sorted(over.items()):
-        if new in circular:
-            raise MountError(
-                f"'{full(new)}' needs '{full(old)}' itself ({_chain(closure, new, over)}), and "
-                "under a mount would find only itself in its place: use 'graft apply', which keeps "
-                "both",
-                old=full(old),
-                new=full(new),
-            )
-
-
-def _chain(closure: Closure, new: StorePath, over: Iterable[StorePath]) -> str:
-    chains = [
-        chain
-        for old in sorted(over)
-        if old in closure and old != new
-        for chain in closure.chains(new, old, every=False)
-    ]
-    shortest = min(chains, key=len)
-    return " -> ".join(path.name for path in shortest)
+    circles = [(old, new) for old, new in sorted(over.items()) if new in circular]
+    # Through another pair's OLD and NEW, a NEW may lead to its own OLD by no chain of references.
+    chains = {old: chain for old, new in circles for chain in closure.chains(new, old, every=False)}
+    old, new = next((pair for pair in circles if pair[0] in chains), circles[0])
+    how = f" ({' -> '.join(path.name for path in chains[old])})" if old in chains else ""
+    raise MountError(
+        f"'{full(new)}' needs '{full(old)}' itself{how}, and under a mount would find only itself "
+        "in its place: use 'graft apply', which keeps both",
+        old=full(old),
+        new=full(new),
+    )
 
 
 def _check_types(old: str, new: str, view: View) -> None:

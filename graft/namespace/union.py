@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import filecmp
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from graft.errors import PackageCollisionError
@@ -77,13 +76,7 @@ class Union:
         Raises:
             PackageCollisionError: there is something else of the same priority.
         """
-        self._fill(self.top.below(place), source, place)
-
-    def _fill(self, directory: Directory, source: Link, place: str) -> None:
-        for name in sorted(os.listdir(self._view.outside(source.target))):
-            target = f"{source.target}/{name}"
-            if name not in _LEFT_OUT and not target.endswith(_LEFT_OUT_ENDS):
-                self.put(directory, Link(target, source.priority), f"{place}/{name}")
+        self._fill(self.top.below(place), source, place, frozenset())
 
     def put(self, directory: Directory, link: Link, place: str) -> None:
         """Lays one file or directory into a directory of the union, whose name `place` ends with.
@@ -91,6 +84,25 @@ class Union:
         Raises:
             PackageCollisionError: there is something else of the same priority.
         """
+        self._put(directory, link, place, frozenset())
+
+    def _fill(self, directory: Directory, source: Link, place: str, above: frozenset[str]) -> None:
+        """Lays what is in a directory into one of the union.
+
+        Args:
+            above: the directories on the machine that this one was come to through: one of them may
+                be met again, by a symlink such as `X11 -> .`.
+        """
+        outside = self._view.outside(source.target)
+        if outside in above:
+            return
+        for name in sorted(os.listdir(outside)):
+            target = f"{source.target}/{name}"
+            if name not in _LEFT_OUT and not target.endswith(_LEFT_OUT_ENDS):
+                link = Link(target, source.priority)
+                self._put(directory, link, f"{place}/{name}", above | {outside})
+
+    def _put(self, directory: Directory, link: Link, place: str, above: frozenset[str]) -> None:
         name = place.rpartition("/")[2]
         there = directory.entries.get(name)
         if there is None:
@@ -98,17 +110,17 @@ class Union:
             return
         if isinstance(there, Directory):
             if self._view.is_directory(link.target):
-                self._fill(there, link, place)
+                self._fill(there, link, place, above)
             elif there.first is not None and there.first.priority == link.priority:
                 raise _collision(there.first, link, place)
             return
         one, other = (self._view.outside(each.target) for each in (there, link))
-        if one == other:
+        if one == other or other in above:
             return
         if os.path.isdir(one) and os.path.isdir(other):
             both = Directory(there)
-            self._fill(both, there, place)
-            self._fill(both, link, place)
+            self._fill(both, there, place, above)
+            self._fill(both, link, place, above)
             directory.entries[name] = both
         elif there.priority == link.priority and not _equal(one, other):
             raise _collision(there, link, place)
@@ -123,11 +135,6 @@ def make_tree(directory: Directory, place: str) -> None:
         else:
             os.mkdir(path)
             make_tree(entry, path)
-
-
-def names(directory: Directory) -> Iterable[str]:
-    """The names in a directory of the union."""
-    return directory.entries.keys()
 
 
 def _equal(one: str, other: str) -> bool:

@@ -19,37 +19,53 @@ class View:
 
     def __init__(self, places: Mapping[str, str]) -> None:
         self.places = dict(places)
+        self._directories: dict[str, str] = {}
 
     def outside(self, path: str) -> str:
         """Where on the machine the file lies to which an absolute path of the namespace leads.
 
-        All symlinks are followed, as the namespace would follow them; where one leads in a circle
-        the path is given as far as that.
+        All symlinks are followed, as the namespace would follow them; directories on the way are
+        taken to stay what they are. Of a path that leads to nothing, one that leads to nothing is
+        given.
         """
-        waiting = path.split("/")[::-1]
-        inside, links = "", 0
+        directory, _, name = path.rpartition("/")
+        inside = self._directories.get(directory)
+        if inside is None:
+            inside = self._followed("", directory)
+            # Only directories: nothing leads on from others.
+            if os.path.isdir(self._place(inside or "/")):
+                self._directories[directory] = inside
+        return self._place(self._followed(inside, name) or "/")
+
+    def _followed(self, inside: str, path: str) -> str:
+        """The path without symlinks to which one leads from a directory that has none either."""
+        waiting, links = path.split("/")[::-1], 0
         while waiting:
             part = waiting.pop()
             if part in ("", "."):
                 continue
             if part == "..":
-                inside = os.path.dirname(inside).rstrip("/")
+                if not os.path.isdir(self._place(inside or "/")):
+                    return f"{inside}/.."
+                inside = inside.rpartition("/")[0]
                 continue
             inside = f"{inside}/{part}"
             target = _target(self._place(inside))
-            if target is None or links == _MOST_LINKS:
+            if target is None:
                 continue
+            if links == _MOST_LINKS:
+                return f"{inside}/{part}"
             links += 1
-            inside = "" if target.startswith("/") else os.path.dirname(inside).rstrip("/")
+            inside = "" if target.startswith("/") else inside.rpartition("/")[0]
             waiting += target.split("/")[::-1]
-        return self._place(inside or "/")
+        return inside
 
     def is_directory(self, path: str) -> bool:
         """Whether a path of the namespace leads to a directory."""
         return os.path.isdir(self.outside(path))
 
-    def find_program(self, name: str, search_path: str) -> str | None:
-        """The path in the namespace of the program that a shell would start; None without one.
+    def has_program(self, name: str, search_path: str) -> bool:
+        """Whether there is a file that a shell would try to start.
 
         Args:
             name: a path, relative to the working directory, or a word to be looked up.
@@ -57,15 +73,13 @@ class View:
         """
         directories = [""] if "/" in name else search_path.split(os.pathsep)
         for directory in directories:
-            path = os.path.join(os.getcwd(), directory, name)
-            outside = self.outside(path)
-            if os.path.isfile(outside) and os.access(outside, os.X_OK):
-                return path
-        return None
+            if self.exists(os.path.join(os.getcwd(), directory, name)):
+                return True
+        return False
 
     def exists(self, path: str) -> bool:
         """Whether a path of the namespace leads to anything."""
-        return os.path.lexists(self.outside(path))
+        return os.path.exists(self.outside(path))
 
     def _place(self, inside: str) -> str:
         """Where a path lies, the part of it that a place covers being replaced."""

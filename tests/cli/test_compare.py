@@ -30,7 +30,7 @@ def test_every_way_is_a_row_and_every_probe_another(line: Line) -> None:
     out, err = line(*arguments(line, "--probe", "bin/run"))
     ways, probes = (block.splitlines() for block in out.split("\n\n"))
     assert [row.split()[0] for row in ways[2:]] == WAYS
-    assert probes[0].split() == ["PROBE", "original", "graft", "mount"]
+    assert probes[0].split() == ["probe", "original", "graft", "mount"]
     assert probes[2].split() == ["bin/run", "OLD", "NEW,", "differs", "NEW,", "differs"]
     assert "graft: pivot is not available: no --pivot TYPE=TARGET" in err
     assert "graft: rebuild is not available: no derivation of" in err
