@@ -64,6 +64,7 @@ def compare(
     comparing = _Comparing(store, plan, probes)
     with progress("search", None) as on_bytes:
         pivoted = Pivoted.of(store, plan, pivots or {}, on_bytes)
+    comparing.warn_of_wrappers(pivoted.secure)
     ways = (
         # First, for if it cannot be made that is to be known at once.
         comparing.pivot(pivoted),
@@ -109,6 +110,23 @@ class _Comparing:
         self.original = {
             probe: observe(probe, self._stage(self.root), plan.store_dir) for probe in probes
         }
+
+    def warn_of_wrappers(self, secure: Mapping[StorePath, str]) -> None:
+        """Says which wrappers name a path that a graft makes anew, and will not name the new one.
+
+        Args:
+            secure: the wrapper of each path that has one.
+        """
+        for path, wrapper in secure.items():
+            if path in self._plan.moved:
+                self.warnings.append(
+                    PlanWarning(
+                        kind="wrapped-program",
+                        path=path,
+                        message=f"'{wrapper}' runs '{self._plan.store_dir.path(path)}', and goes "
+                        "on doing so after a graft or a rebuild, until the wrappers are made again",
+                    )
+                )
 
     def _stage(
         self,

@@ -1,4 +1,4 @@
-"""Variants of a store path: what a fix of a package that Debian does not offer would be."""
+"""Store paths made in a checked-out store: what Debian has not, and variants of what it has."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from pathlib import Path
 
 from .store import PrivateStore
 
-# The hash parts are of one length, so offsets in binaries stay what they were.
-_COPY = """
+_BEGIN = """
 set -e
 export PATH=/usr/bin:/bin LC_ALL=C
+umask 022
+"""
+
+# The hash parts are of one length, so offsets in binaries stay what they were.
+_COPY = """
 cp -r "$old" "$out"
 chmod -R u+w "$out"
 cd "$out"
@@ -24,34 +28,59 @@ done
 """
 
 
+def scripted(
+    store: PrivateStore,
+    name: str,
+    script: str,
+    directory: Path,
+    files: Mapping[str, Path] | None = None,
+    paths: Mapping[str, str] | None = None,
+) -> str:
+    """Builds what a shell script puts at $out, with the machine's programs.
+
+    Args:
+        directory: where the expression is written.
+        files: what the script is given, by the names of variables.
+        paths: store paths that it may refer to, likewise.
+    """
+    given = [f'    {variable} = /. + "{file}";' for variable, file in (files or {}).items()]
+    given += [
+        f'    {variable} = builtins.storePath "{path}";' for variable, path in (paths or {}).items()
+    ]
+    expression = directory / "scripted.nix"
+    expression.write_text(
+        "\n".join(
+            [
+                "{ name, script }: {",
+                "  made = derivation {",
+                "    inherit name;",
+                '    system = "x86_64-linux";',
+                '    builder = "/bin/sh";',
+                '    args = [ "-c" script ];',
+                *given,
+                "  };",
+                "}",
+            ]
+        )
+    )
+    return store.run(
+        *("nix-build", str(expression), "-A", "made", "--no-out-link"),
+        *("--argstr", "name", name, "--argstr", "script", _BEGIN + script),
+    ).splitlines()[-1]
+
+
 def edited(
     store: PrivateStore,
     old: str,
     script: str,
     directory: Path,
     files: Mapping[str, Path] | None = None,
+    paths: Mapping[str, str] | None = None,
 ) -> str:
-    """Builds a copy of a store path, of the same name, and edits it.
+    """Builds a copy of a store path, of the same name, in which a script changes something.
 
     Args:
-        script: for a shell, in the copy, with the machine's programs.
-        directory: where the expression is written.
-        files: what is given to the script, by the names of the variables.
+        script: begins in the copy; for the rest as in `scripted`.
     """
-    file = directory / "edited.nix"
-    given = "".join(f' {name} = /. + "{path}";' for name, path in (files or {}).items())
-    file.write_text(f"""\
-{{ old, script }}: {{
-  edited = derivation {{
-    name = "{os.path.basename(old)[33:]}";
-    system = "x86_64-linux";
-    builder = "/bin/sh";
-    args = [ "-c" script ];
-    old = builtins.storePath old;{given}
-  }};
-}}
-""")
-    return store.run(
-        *("nix-build", str(file), "-A", "edited", "--no-out-link"),
-        *("--argstr", "old", old, "--argstr", "script", _COPY + script),
-    ).splitlines()[-1]
+    name = os.path.basename(old)[33:]
+    return scripted(store, name, _COPY + script, directory, files, {"old": old, **(paths or {})})
