@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal
 
+from graft.formats.file_name import printable
 from graft.formats.store_path import StorePath
 from graft.graph import reachable
 from graft.plan import Plan
@@ -237,11 +238,3 @@ def proof_document(proof: Proof, full: Callable[[StorePath], str]) -> Mapping[st
             {"kind": problem.kind, "path": full(problem.path)} for problem in proof.problems
         ],
     }
-
-
-def printable(name: bytes) -> str:
-    """A file's name as text: bytes that are not UTF-8 as `%XX`."""
-    return name.decode("utf-8", "surrogateescape").translate(_PERCENT)
-
-
-_PERCENT = {0xDC00 + byte: f"%{byte:02X}" for byte in range(0x80, 0x100)}

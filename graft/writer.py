@@ -234,7 +234,7 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _answer(channel: _Channel, store: str) -> Execution | None:
-    _make_writable(store)
+    make_writable(store)
     channel.send(None)
     try:
         request = channel.receive()
@@ -258,8 +258,8 @@ def _answer(channel: _Channel, store: str) -> Execution | None:
     return execution
 
 
-def _make_writable(store: str) -> None:
-    """Remounts the store directory for this process; before it has a thread.
+def make_writable(store: str) -> None:
+    """Remounts the store directory for this process, which must have no other thread.
 
     Raises:
         StorePermissionError: this user may not, or the file system itself is read-only.

@@ -167,6 +167,8 @@ def keys(value: Any) -> set[str]:
         ("graft apply", ["apply", *REPLACE]),
         ("graft verify", ["verify", *REPLACE]),
         ("graft why", ["why", "./system", "./parse-1.0"]),
+        ("graft pivot list", ["pivot", "list", "./system"]),
+        ("graft pivot resolve", ["pivot", "resolve", "./system", "cacert"]),
         ("graft store init", ["store", "init"]),
         ("graft demo", ["demo"]),
         ("An error", ["why", "./system", "./nothing"]),

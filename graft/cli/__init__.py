@@ -142,10 +142,20 @@ def _fail(
     settings: Settings,
     arguments: Sequence[str],
 ) -> int:
-    print(f"graft: error: {message}", file=sys.stderr)
+    from graft.formats.file_name import printable_text  # noqa: PLC0415 - late, as all else
+
+    def shown(value: Any) -> Any:
+        if isinstance(value, str):
+            return printable_text(value)
+        if isinstance(value, list | tuple):
+            return list(map(shown, value))
+        return value
+
+    print(f"graft: error: {shown(message)}", file=sys.stderr)
     # A usage error may stop click before it has read --json; after "--" it is not for graft.
     own = arguments[: arguments.index("--")] if "--" in arguments else arguments
     if settings.json or "--json" in own:
         error = {"kind": kind, "message": message, **fields}
+        error = {name: shown(value) for name, value in error.items()}
         print(json.dumps({"version": 1, "error": error}, indent=2))
     return settings.trouble

@@ -13,6 +13,7 @@ from graft.cli.running import RunningCommand, become
 from graft.cli.settings import Settings, common_options
 from graft.closure import Closure
 from graft.errors import UsageError
+from graft.formats.file_name import printable
 from graft.formats.store_path import StorePath
 from graft.pivot.candidates import Candidate, find_candidates
 from graft.pivot.directory import write_directory
@@ -22,8 +23,8 @@ from graft.pivot.objects import add_automatic_root, register_object
 from graft.pivot.pivots import Pivots
 from graft.pivot.points import PivotPoint, find_points, pivot_types
 from graft.pivot.targets import is_type, parse_targets
-from graft.proof import printable
 from graft.store.local import LocalStore
+from graft.writer import make_writable
 
 
 @click.group("pivot", no_args_is_help=False, epilog="Example: graft pivot list ./result")
@@ -184,12 +185,15 @@ def create(
             }
         )
     else:
-        print(place)
+        print(_text(place))
     return 0
 
 
 def _register(store: LocalStore, made: Pivots, add_root: str | None) -> tuple[str, str]:
     """The full path of the store object, and the root that keeps it."""
+    if store.needs_remount:
+        # Nothing that this process makes later is a mount, which nobody else would see.
+        make_writable(store.location.real_store_dir)
     path = register_object(store, made)
     if add_root is not None:
         link = os.path.abspath(add_root)

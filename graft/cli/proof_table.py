@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 from graft.cli.output import binary_size, counted, print_note, print_table
 from graft.cli.settings import Settings
+from graft.formats.file_name import printable
 from graft.formats.store_path import StoreDir
-from graft.proof import Problem, Proof, printable
+from graft.proof import Problem, Proof
 
 _PROBLEMS = {
     "not-valid": "it is not registered in the store",

@@ -9,10 +9,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from graft.closure import Closure
 from graft.compare.pivoted import Pivoted
 from graft.compare.values import Coverage, Missed
+from graft.formats.file_name import printable
 from graft.formats.store_path import StorePath
 from graft.graph import reachable, turned
 from graft.plan import Plan
-from graft.proof import Proof, printable
+from graft.proof import Proof
 from graft.store.api import Source
 
 _STATIC = "may be linked statically: built with its .a, does not refer to it"

@@ -33,12 +33,13 @@ from graft.store.api import Source
 from graft.tree import read_tree
 from graft.workers import Workers
 
+_ABOVE: Final = b"/run/"
 MENTIONED: Final = {
-    b"/run/opengl-driver": OPENGL_DRIVER,
-    b"/run/wrappers": SETUID_WRAPPERS,
+    _ABOVE + b"opengl-driver": OPENGL_DRIVER,
+    _ABOVE + b"wrappers": SETUID_WRAPPERS,
     # Guix's names for the same, before 2024 and since.
-    b"/run/setuid-programs": SETUID_WRAPPERS,
-    b"/run/privileged": SETUID_WRAPPERS,
+    _ABOVE + b"setuid-programs": SETUID_WRAPPERS,
+    _ABOVE + b"privileged": SETUID_WRAPPERS,
 }
 """Directories outside of the store that programs have in them, and the types they stand for."""
 
@@ -174,9 +175,8 @@ def mentioned_texts(
     def sink(chunk: memoryview) -> None:
         nonlocal tail
         data = tail + bytes(chunk)
-        for text in texts:
-            if text not in found and text in data:
-                found.add(text)
+        if _ABOVE in data:  # which most of what is read has not
+            found.update(text for text in texts if text in data)
         tail = data[-carry:]
         on_bytes(len(chunk))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Collection
 from typing import Final
 
 from graft.errors import BadFormatError, PivotError
@@ -109,11 +110,19 @@ def _is_replaceable(directory: str) -> bool:
         pivots is not None
         and names <= {RECORD, *pivots.links}
         and all(
-            set(os.listdir(os.path.join(directory, path))) <= set(kinds)
+            _holds_links(os.path.join(directory, path), kinds)
             for path, kinds in pivots.links.items()
             if path in names
         )
     )
+
+
+def _holds_links(directory: str, names: Collection[str]) -> bool:
+    """Whether a directory holds links of these names, and nothing else."""
+    if os.path.islink(directory) or not os.path.isdir(directory):
+        return False
+    with os.scandir(directory) as entries:
+        return all(entry.name in names and entry.is_symlink() for entry in entries)
 
 
 def _exchange(one: str, other: str) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from graft.errors import PivotError
 from graft.formats.store_path import StorePath
 from graft.pivot.lookup import VARIABLE
-from graft.pivot.variables import CACERT, SEARCH_PATHS, VARIABLES, variable_values
+from graft.pivot.variables import CACERT, RIVALS, SEARCH_PATHS, VARIABLES, variable_values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +75,11 @@ def pivot_environment(
             )
         if kind != CACERT:
             _check_no_colon(target)
+        warnings += [
+            f"{name} is set to '{before[name]}', which programs may prefer to '{target}': unset it"
+            for name in RIVALS.get(kind, ())
+            if found and name not in found and before.get(name)
+        ]
         for name, value in found.items():
             together = name in SEARCH_PATHS and name in values
             values[name] = f"{values[name]}:{value}" if together else value

@@ -143,7 +143,7 @@ def parse_record(text: str, name: str) -> Pivots:
                 for base_name, kinds in document["links"].items()
             },
         )
-    except (ValueError, KeyError, TypeError, AttributeError, BadStorePathError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, BadStorePathError):
         raise BadFormatError(f"'{name}' is no record of pivots", path=name) from None
     if not all(map(is_type, [kind for kinds in pivots.links.values() for kind in kinds])):
         raise BadFormatError(f"'{name}' is no record of pivots", path=name)

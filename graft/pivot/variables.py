@@ -27,6 +27,14 @@ VARIABLES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """What reaches unmodified programs, by type."""
 
+RIVALS: Final[Mapping[str, tuple[str, ...]]] = {
+    CACERT: VARIABLES[CACERT],
+    # Whichever of these is set, programs ask it before LOCALE_ARCHIVE; the one with a version is
+    # nixpkgs' own, and what home-manager sets.
+    LOCALES: ("LOCALE_ARCHIVE_2_27", "GUIX_LOCPATH", "LOCPATH"),
+}
+"""Variables that keep a type as it was where they are set and are not among the values."""
+
 BUNDLES: Final = ("ca-bundle.crt", "ca-certificates.crt")
 CERTIFICATES: Final = "etc/ssl/certs"
 ZONE_FILES: Final = ("tzdata.zi", "zone.tab", "zone1970.tab", "UTC", "Etc")

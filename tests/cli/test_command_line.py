@@ -388,3 +388,9 @@ def test_verify_answers_by_its_status(line: Line, tmp_path: Path) -> None:
     document = line.json("verify", line.full(line.it.env), line.replace)
     assert list(document)[:2] == ["version", "scope"]
     assert document["problems"] == []
+
+
+def test_an_error_shows_bytes_that_are_not_utf_8_as_percent_signs(line: Line) -> None:
+    out, err = line("why", os.fsdecode(b"/nowhere/\xff"), "x", "--json", status=2)
+    assert "/nowhere/%FF" in line.error(err)
+    assert "/nowhere/%FF" in json.loads(out)["error"]["message"]

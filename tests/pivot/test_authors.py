@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -64,14 +64,14 @@ def test_the_header_is_cxx_as_well(tmp_path: Path) -> None:
 
 
 def answer(
-    command: list[str], value: bytes | None, cwd: Path, kind: str = "cacert"
+    command: list[str], value: bytes | None, cwd: Path, out: str = OUT, kind: str = "cacert"
 ) -> tuple[int, bytes]:
     """Status and output of something that looks for a pivot."""
     environment = {b"PATH": b"/nonexistent"}
     if value is not None:
         environment[b"NIXPKGS_PIVOT_DIRS"] = value
     done = subprocess.run(
-        [*command, OUT, kind], env=environment, cwd=cwd, capture_output=True, check=False
+        [*command, out, kind], env=environment, cwd=cwd, capture_output=True, check=False
     )
     assert done.stderr == b""
     return done.returncode, done.stdout
@@ -150,6 +150,15 @@ def test_c_shells_and_python_find_the_same(
         assert answer(shell("bash"), value, top) == expected
 
 
+@pytest.mark.parametrize("value", [b":", b"::/nonexistent:", b""])
+def test_an_empty_entry_is_no_directory(program: Path, tmp_path: Path, value: bytes) -> None:
+    # With a slash after it, it would be the root.
+    for command in ([str(program)], shell("dash"), shell("bash")):
+        assert answer(command, value, tmp_path, "/nix/store/etc", "passwd") == (1, b"")
+    found = list(search("etc", "passwd", "env", {"NIXPKGS_PIVOT_DIRS": os.fsdecode(value)}))
+    assert "found" not in {step.outcome for step in found}
+
+
 def test_names_longer_than_the_system_takes_are_passed_over(program: Path, tmp_path: Path) -> None:
     lay_out(tmp_path, {b"a": "file"})
     value = b"/" + b"x/" * 5000 + b":" + os.fsencode(tmp_path) + b"/a"
@@ -159,21 +168,26 @@ def test_names_longer_than_the_system_takes_are_passed_over(program: Path, tmp_p
     assert python_answer(value, tmp_path) == expected
 
 
-@pytest.fixture
-def open_directory(tmp_path: Path) -> Iterator[Path]:
-    """A directory of pivots that everybody may look into."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can make a program that runs as another user")
-    if os.statvfs(tmp_path).f_flag & os.ST_NOSUID:
-        pytest.skip("set-user-ID programs are none here")
-    modes = {parent: parent.stat().st_mode for parent in tmp_path.parents if parent != Path("/")}
-    tmp_path.chmod(0o755)
-    for parent, mode in modes.items():
-        parent.chmod(mode | 0o011)
+@pytest.mark.parametrize("language", ["c", "sh"])
+def test_the_examples_for_authors_work(tmp_path: Path, language: str) -> None:
+    page = SOURCES.parents[1] / "docs" / "how-to" / "pivot-for-authors.md"
+    (example,) = re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.DOTALL)
+    if language == "c":
+        (tmp_path / "find.c").write_text(example)
+        command = [str(compiled(tmp_path, "gcc", f'-DOUT="{OUT}"'))]
+    else:
+        shutil.copy(SOURCES / "pivot.sh", tmp_path)
+        command = ["/bin/sh", "-euc", f"out={OUT}\n{example}"]
     lay_out(tmp_path, {b"a": "file"})
-    yield tmp_path
-    for parent, mode in modes.items():
-        parent.chmod(mode)
+    for value, expected in {
+        f"/nonexistent:{tmp_path}/a": f"{tmp_path}/a/{BASE}/cacert\n",
+        "": "/etc/ssl/certs/ca-certificates.crt\n",
+    }.items():
+        environment = {"NIXPKGS_PIVOT_DIRS": value}
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+        )
+        assert done.stdout == expected
 
 
 def given_to_nobody(program: str, directory: Path) -> str:
@@ -185,6 +199,7 @@ def given_to_nobody(program: str, directory: Path) -> str:
 
 
 def test_in_secure_execution_the_variable_is_ignored(program: Path, open_directory: Path) -> None:
+    lay_out(open_directory, {b"a": "file"})
     value = os.fsencode(open_directory) + b"/a"
     expected = (0, value + f"/{BASE}/cacert\n".encode())
     copy = given_to_nobody(str(program), open_directory)
@@ -195,6 +210,7 @@ def test_in_secure_execution_the_variable_is_ignored(program: Path, open_directo
 
 @pytest.mark.parametrize("name", ["dash", "bash"])
 def test_in_a_privileged_shell_the_variable_is_ignored(name: str, open_directory: Path) -> None:
+    lay_out(open_directory, {b"a": "file"})
     value = os.fsencode(open_directory) + b"/a"
     command = shell(name, "-p")
     command[0] = given_to_nobody(command[0], open_directory)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from graft.pivot.candidates import Candidate, find_candidates
+from graft.pivot.candidates import Candidate, find_candidates, mentioned_texts
 from graft.pivot.variables import VARIABLES
 from graft.store.local import LocalStore
+from graft.tree import WINDOW
 from tests.objects import Contents, add_object, new_store
 from tests.pivot.test_points import marked
 
@@ -113,16 +114,23 @@ def test_a_directory_outside_the_store_is_known_by_the_bytes_that_name_it(
     store: LocalStore, text: str, kind: str, variables: tuple[str, ...]
 ) -> None:
     whole = text.encode()
-    for number, contents in enumerate(
-        [
-            {"bin": b"#!/bin/sh\nexec " + whole + b"/bin/x\n"},
-            {"bin": f"{text}/bin"},
-            # Over the end of what is read at a time.
-            {"bin": bytes(65_536 * 3 - 130) + whole * 40},
-        ]
-    ):
+    places: list[Contents] = [
+        {"bin": b"#!/bin/sh\nexec " + whole + b"/bin/x\n"},
+        {"bin": f"{text}/bin"},
+    ]
+    for number, contents in enumerate(places):
         assert found(store, f"any-{number}", contents) == [(kind, text, variables)]
     assert found(store, "not", {"bin": whole[:-1] + b"_"}) == []
+
+
+def test_a_directory_is_seen_over_the_end_of_what_is_read_at_a_time(tmp_path: Path) -> None:
+    text = b"/run/opengl-driver"
+    file = tmp_path / "file"
+    window = WINDOW
+    for offset in range(window - 150, window + 20):
+        file.write_bytes(bytes(offset) + text + bytes(window))
+        seen = mentioned_texts(str(file), [text, b"/run/wrappers"], lambda _size: None)
+        assert seen == {text}, offset
 
 
 def test_what_a_path_only_links_to_is_not_its_own(store: LocalStore) -> None:

@@ -6,12 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from graft.formats.store_path import StorePath
-from graft.pivot.following import follow
 from graft.pivot.points import PivotPoint, find_points, pivot_types
 from graft.store.local import LocalStore
-from graft.store.location import Location
-from tests.objects import Contents, add_object, close_stores, new_store
+from tests.objects import Contents, add_object, new_store
 
 
 def marked(*types: str, **more: Contents) -> Contents:
@@ -82,27 +79,3 @@ def test_links_inside_a_path_are_followed(store: LocalStore, target: str) -> Non
 )
 def test_what_is_no_marker_is_left_out(store: LocalStore, contents: Contents) -> None:
     assert pivot_types(store, add_object(store, "package", contents)) == ()
-
-
-def test_links_are_followed_in_a_store_that_lies_elsewhere(tmp_path: Path) -> None:
-    location = Location.at_root(str(tmp_path / "root"))
-    LocalStore.create(location)
-    with LocalStore(location=location) as store:
-        other = add_object(store, "other", {"dir": {"file": b""}})
-        full = store.store_dir.path
-        assert full(other).startswith("/nix/store/")
-        path = add_object(store, "links", {"a": "{self}/b", "b": f"{full(other)}/dir"})
-        place = follow(store, path, "a/file", leave=True)
-        assert place == f"{store.tree(other)}/dir/file"
-        assert follow(store, path, "a/file") is None
-        assert follow(store, path, "a/nothing", leave=True) is None
-    close_stores()
-
-
-def test_an_object_that_is_a_link_is_followed(store: LocalStore) -> None:
-    target = add_object(store, "target", marked("cacert"))
-    alias = add_object(store, "alias", store.store_dir.path(target))
-    place = follow(store, alias, "nix-support/pivots/cacert", leave=True)
-    assert place == f"{store.tree(target)}/nix-support/pivots/cacert"
-    assert isinstance(alias, StorePath)
-    assert pivot_types(store, alias) == ()
