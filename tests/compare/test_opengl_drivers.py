@@ -9,10 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.compare.real_closure import PROGRAMS, SmallSet, Ways, ways
-from tests.debpkgs.cache import cache_dir
-from tests.debpkgs.download import archive_path, download
+from tests.debpkgs.download import newest
 from tests.debpkgs.edited import scripted
-from tests.debpkgs.index import index_files, load_index
 from tests.debpkgs_graft import MARKS
 
 pytestmark = [*MARKS, pytest.mark.slow, pytest.mark.needs("strace", "bwrap")]
@@ -48,14 +46,7 @@ def activated(system: str) -> list[str]:
 
 def glvnd(it: SmallSet, glibc: str) -> str:
     """Debian's libEGL, which looks for drivers where that of nixpkgs does."""
-    index = load_index(index_files())
-    packages = [index.candidate(name, {}) for name in ("libegl1", "libglvnd0")]
-    egl, dispatch = found = [package for package in packages if package is not None]
-    download(found, cache_dir() / "debs")
-    archives = {
-        "egl": archive_path(egl, cache_dir() / "debs"),
-        "dispatch": archive_path(dispatch, cache_dir() / "debs"),
-    }
+    egl, dispatch = newest("libegl1", "libglvnd0")
     padding = "\\x00" * (len(DEBIANS) - len(NIXOS))
     script = f"""
     dpkg-deb -x $egl x
@@ -67,6 +58,7 @@ def glvnd(it: SmallSet, glibc: str) -> str:
     sed -i 's|{DEBIANS}|{NIXOS}{padding}|' libEGL.so.1.1.0
     patchelf --set-rpath $PWD:$glibc/{LIBRARIES} lib*.so.?.?.?
     """
+    archives = {"egl": egl, "dispatch": dispatch}
     return scripted(it.store, "libglvnd-1.6.0", script, it.directory, archives, {"glibc": glibc})
 
 
