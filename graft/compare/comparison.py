@@ -217,7 +217,12 @@ class _Comparing:
             )
         probes = []
         with pivoted.in_force(os.environ) as (environment, seconds):
-            for probe in self._probes(self._stage(self.root, environment=environment)):
+            self.warnings += [
+                PlanWarning(kind="pivot-environment", path=None, message=message)
+                for message in environment.warnings
+            ]
+            stage = self._stage(self.root, environment=environment.variables)
+            for probe in self._probes(stage):
                 found = any(map(pivoted.leads_to, probe.observation.files))
                 probes.append(replace(probe, opened_new=probe.opened_new or found))
         return Way(

@@ -14,6 +14,7 @@ from typing import Final, Self
 
 from graft.formats.store_path import HASH_PART_LENGTH, StorePath
 from graft.pivot.candidates import mentioned_texts
+from graft.pivot.environment import PivotEnvironment
 from graft.pivot.points import find_points
 from graft.pivot.reach import find_reaches, prepare_environment
 from graft.plan import Plan
@@ -85,14 +86,14 @@ class Pivoted:
         )
 
     @contextmanager
-    def in_force(self, before: Mapping[str, str]) -> Iterator[tuple[Mapping[str, str], float]]:
+    def in_force(self, before: Mapping[str, str]) -> Iterator[tuple[PivotEnvironment, float]]:
         """A directory of pivots, for as long as it is needed.
 
         Args:
             before: the environment without pivots.
 
         Yields:
-            The variables to be set, and how many seconds it took to make them true.
+            What is to be set, and how many seconds it took to make it true.
 
         Raises:
             PivotError: a marked type has no target, a target is missing, or nothing in the closure
@@ -109,7 +110,7 @@ class Pivoted:
                 os.path.join(directory, "pivots"),
                 before,
             )
-            yield environment.variables, time.monotonic() - begin
+            yield environment, time.monotonic() - begin
 
     def leads_to(self, file: bytes) -> bool:
         """Whether a file that was opened, by its real path, is one of a target's."""

@@ -174,6 +174,19 @@ def test_a_marked_program_finds_the_pivot_and_nobody_else_does(tmp_path: Path) -
     assert comparison.pivots == {marked: ("data",)}
 
 
+def test_a_target_that_brings_more_than_was_asked_for_is_warned_of(tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    modules = {"libnss_dns.so.2": b"module", "libc.so.6": b"C library"}
+    old = add_object(store, "glibc-1", {"lib": modules})
+    new = add_object(store, "glibc-2", {"lib": modules})
+    app = add_object(store, "app-1", {"uses": store.store_dir.path(old).encode()}, [old])
+    plan = make_plan(store, [app], [(old, new)])
+    pivots = {"nss-modules": store.store_dir.path(new)}
+    comparison = compare(store, plan, pivots=pivots, log_dir="/nonexistent")
+    [warning] = [one for one in comparison.warnings if one.kind == "pivot-environment"]
+    assert "has a libc.so.6" in warning.message
+
+
 def test_a_probe_that_is_not_there_is_as_a_shell_has_it(it: Graftable) -> None:
     comparison, ways = compared(it, "bin/nothing", "share/unchanged")
     assert [probe.observation.exit for probe in comparison.original] == [127, 126]
