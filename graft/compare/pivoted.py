@@ -38,6 +38,8 @@ class Pivoted:
         unmarked: the paths that hold what is to be found elsewhere, and are no pivot points.
         variables: by which programs are told of that; empty if all is marked.
         asking: the paths of whose bytes one of the variables' names is a part.
+        setting: the variable that each path, such as a profile or a wrapper script, sets to what is
+            to be found elsewhere.
         secure: the wrapper of each path that runs with more rights than its caller.
     """
 
@@ -49,6 +51,7 @@ class Pivoted:
     unmarked: frozenset[StorePath]
     variables: tuple[str, ...]
     asking: frozenset[StorePath]
+    setting: Mapping[StorePath, str]
     secure: Mapping[StorePath, str]
 
     @classmethod
@@ -82,6 +85,7 @@ class Pivoted:
             unmarked=frozenset(unmarked),
             variables=tuple(sorted(variables)),
             asking=_asking(store, paths, variables, on_bytes),
+            setting=dict(_setting(store, plan, paths, unmarked, variables)),
             secure=dict(wrapped_programs(plan.store_dir, paths)),
         )
 
@@ -134,6 +138,26 @@ def _asking(
             return path, bool(mentioned_texts(store.tree(path), texts, workers.progress))
 
         return frozenset(path for path, asks in workers.map(read, sorted(paths)) if asks)
+
+
+def _setting(
+    store: Source,
+    plan: Plan,
+    paths: Collection[StorePath],
+    held: Collection[StorePath],
+    variables: Collection[str],
+) -> Iterator[tuple[StorePath, str]]:
+    """The paths in whose bytes a variable is assigned what is replaced, and that variable."""
+    graph, olds = plan.closure.graph, plan.replacements.keys() & held
+    for path in sorted(path for path in paths if not graph[path].isdisjoint(olds)):
+        texts = {
+            f"{name}={quote}{plan.store_dir.path(old)}".encode(): name
+            for name in variables
+            for old in graph[path] & olds
+            for quote in ("", "'", '"')
+        }
+        if found := mentioned_texts(store.tree(path), texts, lambda _: None):
+            yield path, min(texts[text] for text in found)
 
 
 def wrapped_programs(
