@@ -68,8 +68,10 @@ class Database:
         self.schema: Schema = read_schema(directory, store_dir)
         self._directory = directory
         self._store_dir = store_dir
-        # By number, which is never given to a second path: each text is read and checked once.
+        # By number, which is never given to a second path: each text is read and checked once, and
+        # rows are found by their numbers, twice as fast as by texts.
         self._paths: dict[int, StorePath] = {}
+        self._numbers: dict[StorePath, int] = {}
         with translated(directory):
             self._connection = self._connect(writable=writable)
             self._connection.execute("pragma foreign_keys = on")
@@ -105,8 +107,14 @@ class Database:
         """What is registered of those of `paths` that are valid."""
         infos: dict[StorePath, PathInfo] = {}
         with translated(self._directory):
+            unknown = []
             for batch in _batches(paths):
-                infos.update(self._path_infos(batch))
+                numbers = [self._numbers[path] for path in batch if path in self._numbers]
+                infos.update(self._path_infos("id", numbers))
+                # One that was deleted, and made valid again, has another number.
+                unknown += [path for path in batch if path not in infos]
+            for batch in _batches(unknown):
+                infos.update(self._path_infos("path", list(map(self._store_dir.path, batch))))
         return infos
 
     def valid_paths(self) -> set[StorePath]:
@@ -168,27 +176,31 @@ class Database:
             ).fetchall()
         return {name: self._store_dir.parse(text) for name, text in rows}
 
-    def _path_infos(self, batch: Sequence[StorePath]) -> Iterator[tuple[StorePath, PathInfo]]:
+    def _path_infos(
+        self, column: str, values: Sequence[int | str]
+    ) -> Iterator[tuple[StorePath, PathInfo]]:
         # Joins would give the text of each path once for every path that refers to it.
         columns = ", ".join(
             name if name in self.schema.columns else f"null as {name}" for name in _COLUMNS
         )
         rows = self._connection.execute(
-            f"select id, {columns} from ValidPaths where path in ({_marks(batch)})",  # noqa: S608 - constants and question marks
-            [self._store_dir.path(path) for path in batch],
+            f"select id, {columns} from ValidPaths where {column} in ({_marks(values)})",  # noqa: S608 - constants and question marks
+            values,
         ).fetchall()
         references: dict[int, list[int]] = {row[0]: [] for row in rows}
-        for referrer, reference in self._connection.execute(
-            f"select referrer, reference from Refs where referrer in ({_marks(rows)})",  # noqa: S608 - only question marks
+        # A row for each path, not for each reference: of those there are many more.
+        for referrer, found in self._connection.execute(
+            "select referrer, group_concat(reference, ' ') from Refs "  # noqa: S608 - only question marks
+            f"where referrer in ({_marks(rows)}) group by referrer",
             list(references),
         ):
-            references[referrer].append(reference)
+            references[referrer] = list(map(int, found.split()))
         paths = self._paths
         self._read_paths(set().union(*references.values()) - paths.keys())
         for number, text, digest, time, deriver, size, ultimate, signatures, address in rows:
             path = paths.get(number) or self._learn(number, text)
             try:
-                found = frozenset(map(paths.__getitem__, references[number]))
+                referred = frozenset(map(paths.__getitem__, references[number]))
             except KeyError:
                 continue  # deleted between two questions, else nothing it refers to could be
             yield (
@@ -197,7 +209,7 @@ class Database:
                     path=path,
                     nar_hash=self._digest(text, digest),
                     nar_size=size or 0,
-                    references=found,
+                    references=referred,
                     deriver=self._store_dir.parse(deriver) if deriver else None,
                     registration_time=time,
                     ultimate=bool(ultimate),
@@ -217,6 +229,7 @@ class Database:
 
     def _learn(self, number: int, text: str) -> StorePath:
         path = self._paths[number] = self._store_dir.parse(text)
+        self._numbers[path] = number
         return path
 
     def _digest(self, path: str, text: str) -> bytes:
