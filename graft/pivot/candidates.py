@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Final
 
 from graft.formats.store_path import StorePath
@@ -167,7 +168,8 @@ def mentioned_texts(
     tree: str, texts: Collection[bytes], on_bytes: Callable[[int], object]
 ) -> set[bytes]:
     """Which texts stand in a tree's contents, names and targets."""
-    common = os.path.commonprefix(list(texts)) or b""
+    alike = takewhile(lambda pair: pair[0] == pair[1], zip(min(texts), max(texts), strict=False))
+    common = bytes(byte for byte, _ in alike)  # what all begin with
     carry = max(map(len, texts)) - 1
     found: set[bytes] = set()
     tail = b""
