@@ -7,18 +7,12 @@ from contextlib import ExitStack
 import click
 
 from graft.cli.arguments import PlanArguments, plan_options, resolve_request
-from graft.cli.output import (
-    Bars,
-    binary_size,
-    counted,
-    print_document,
-    print_note,
-    print_warnings,
-)
+from graft.cli.output import Bars, print_document, print_note, print_warnings
 from graft.cli.plan_command import show_plan
 from graft.cli.proof_table import print_problems, print_proof
 from graft.cli.settings import Settings, common_options
 from graft.job import Outcome, apply, outcome_document
+from graft.quantities import binary_size, counted
 from graft.store.api import Source
 from graft.store.united import UnitedStore
 

@@ -10,7 +10,6 @@ import click
 from graft.cli.arguments import PlanArguments, plan_options, resolve_path, resolve_request
 from graft.cli.output import (
     Bars,
-    binary_size,
     print_document,
     print_note,
     print_table,
@@ -25,6 +24,7 @@ from graft.compare.values import Comparison, Probe, Way
 from graft.errors import UsageError
 from graft.job import make_plan
 from graft.pivot.targets import parse_targets
+from graft.quantities import binary_size
 
 # Dependents that do not see NEW, of each way, before the rest is only counted.
 _MOST_MISSED = 3

@@ -121,21 +121,6 @@ def _cells(text: str) -> Callable[[str], int]:
     return cell_len
 
 
-def binary_size(size: int) -> str:
-    """A number of bytes for people: `61.0 MiB`."""
-    value = float(size)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1024:
-            return f"{value:.0f} B" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.1f} TiB"
-
-
-def counted(number: int, thing: str) -> str:
-    """A number with its noun: `1 path`, `2 paths`."""
-    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
-
-
 class Bars:
     """Progress bars on stderr, for stages that take more than a second, on a terminal only."""
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 import click
 
 from graft.cli.arguments import resolve_path
-from graft.cli.output import Bars, counted, print_document, print_note, print_table
+from graft.cli.output import Bars, print_document, print_note, print_table
 from graft.cli.running import RunningCommand, become
 from graft.cli.settings import Settings, common_options
 from graft.closure import Closure
@@ -23,6 +23,7 @@ from graft.pivot.objects import add_automatic_root, register_object
 from graft.pivot.pivots import Pivots
 from graft.pivot.points import PivotPoint, find_points, pivot_types
 from graft.pivot.targets import is_type, parse_targets
+from graft.quantities import counted
 from graft.store.local import LocalStore
 from graft.writer import make_writable
 

@@ -9,8 +9,6 @@ import click
 from graft.cli.arguments import PlanArguments, Request, plan_options, resolve_request
 from graft.cli.output import (
     Bars,
-    binary_size,
-    counted,
     print_document,
     print_note,
     print_table,
@@ -20,6 +18,7 @@ from graft.cli.output import (
 from graft.cli.settings import Settings, common_options
 from graft.job import Progress, make_plan
 from graft.plan import Plan, plan_document
+from graft.quantities import binary_size, counted
 from graft.store.api import Source
 
 

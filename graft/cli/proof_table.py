@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from graft.cli.output import binary_size, counted, print_note, print_table
+from graft.cli.output import print_note, print_table
 from graft.cli.settings import Settings
 from graft.formats.file_name import printable
 from graft.formats.store_path import StoreDir
 from graft.proof import Problem, Proof
+from graft.quantities import binary_size, counted
 
 _PROBLEMS = {
     "not-valid": "it is not registered in the store",

@@ -8,11 +8,12 @@ from contextlib import ExitStack
 
 import click
 
-from graft.cli.output import Bars, counted, print_document, print_note, print_table
+from graft.cli.output import Bars, print_document, print_note, print_table
 from graft.cli.settings import Settings, common_options
 from graft.errors import BadFormatError, BadStorePathError, TreeError
 from graft.formats.file_name import printable
 from graft.formats.store_path import HASH_PART_LENGTH, StoreDir, StorePath
+from graft.quantities import counted
 from graft.scan import ScannedReference, scan_tree
 from graft.store.local import LocalStore
 

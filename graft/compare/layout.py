@@ -23,7 +23,7 @@ _LARGE_CLOSURE: Final = 200
 
 _SHARED_AT_MOST: Final = 10
 _REWRITTEN_AT_MOST: Final = (40, 16, 8, 4, 1)
-_BOXES_AT_MOST: Final = 600
+_BOXES_AT_MOST: Final = 300
 """More would be no picture: of the limits above the first that does not lead there is taken."""
 
 _SWEEPS: Final = 12

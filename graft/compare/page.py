@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from graft.compare.layout import Layout, Node
-from graft.compare.quantities import human_bytes, human_count, human_seconds
+from graft.quantities import binary_size, counted, human_seconds
 
 if TYPE_CHECKING:
     import jinja2
@@ -27,16 +27,6 @@ _SCRIPTS: Final = (
     "search.js",
     "page.js",
 )
-
-SITUATIONS: Final = (
-    "cleared environment",
-    "setuid programs",
-    "another user",
-    "build time",
-    "garbage collection",
-    "another machine",
-)
-"""What may happen to a program, as the rows of the page's second table."""
 
 _KINDS: Final = {
     "root": "root",
@@ -78,12 +68,14 @@ def render(document: Mapping[str, Any]) -> str:
         root=document["root"],
         replacements=list(document["replacements"].items()),
         ways=document["ways"],
-        situations=SITUATIONS,
+        situations=list(
+            dict.fromkeys(name for way in document["ways"] for name in way["what_happens"] or ())
+        ),
         missed=[_missed(way) for way in document["ways"]],
         probes=_probe_groups(document),
         warnings=document["warnings"],
         kinds=_kinds(document["closure"]),
-        changed=sum(path["role"] in ("rewritten", "replaced") for path in document["closure"]),
+        changed=sum(path["role"] == "rewritten" for path in document["closure"]),
         paths=sum(path["role"] != "new" for path in document["closure"]),
         most_bytes=max(
             (sum(way["bytes"].values()) for way in document["ways"] if way["bytes"]), default=0
@@ -147,9 +139,9 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "bytes": human_bytes,
+        "bytes": binary_size,
         "seconds": human_seconds,
-        "count": human_count,
+        "count": counted,
         "base_name": _base_name,
         "name": lambda path: _base_name(path)[33:],
         "hash_part": lambda path: _base_name(path)[:32],

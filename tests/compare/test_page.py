@@ -100,7 +100,7 @@ def test_what_is_not_known_is_said_to_be_unknown() -> None:
         way["what_happens"] = None
     document["ways"][3] |= {"derivations": None, "levels": None}
     page = render(document)
-    assert page.count("not known") > 40
+    assert page.count("not known") >= 4 * 9
     assert "None" not in page
 
 
@@ -111,7 +111,7 @@ def test_the_same_document_gives_the_same_page() -> None:
 
 def test_the_headline_says_what_is_replaced_and_how_much_changes() -> None:
     page = render(small_document())
-    assert "21 of 95 paths change</h1>" in page
+    assert "20 of 95 paths change</h1>" in page
     assert "pivot: 20 dependents of OLD do not see NEW" in page
 
 

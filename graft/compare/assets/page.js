@@ -1,5 +1,5 @@
 // What is selected, open and filtered, and what changes it.
-const READABLE = 0.5;
+const READABLE = 0.35;
 const PAN_STEP = 60;
 
 function start() {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def human_bytes(size: int) -> str:
+def binary_size(size: int) -> str:
     """A number of bytes: `61.0 MiB`."""
     value = float(size)
     for unit in ("B", "KiB", "MiB", "GiB"):
@@ -14,7 +14,9 @@ def human_bytes(size: int) -> str:
 
 
 def human_seconds(seconds: float) -> str:
-    """A time: `0.84 s`, `12 s`, `1 h 24 min`."""
+    """A time: `4 ms`, `0.84 s`, `12 s`, `1 h 24 min`."""
+    if 0 < seconds < 0.0995:
+        return f"{seconds * 1000:.0f} ms" if seconds >= 0.0005 else "< 1 ms"
     if seconds < 9.95:
         return f"{seconds:.2f} s" if seconds < 0.995 else f"{seconds:.1f} s"
     whole = round(seconds)
@@ -29,6 +31,6 @@ def human_seconds(seconds: float) -> str:
     return f"{hours // 24} d {hours % 24} h" if hours % 24 else f"{hours // 24} d"
 
 
-def human_count(number: int, thing: str) -> str:
+def counted(number: int, thing: str) -> str:
     """A number with its noun: `1 path`, `2 paths`."""
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
