@@ -16,6 +16,7 @@ import pytest
 import graft
 from graft import errors
 from graft.cli import run
+from graft.compare.prose import PROSE
 from graft.demo import prepared, tell
 from graft.formats.store_path import StoreDir, StorePath
 from graft.plan.naming import alias_name, rewrite_name
@@ -103,6 +104,16 @@ def test_every_kind_of_warning_is_explained_once() -> None:
     kinds = set(re.findall(r"PlanWarning\(\s*kind=\"([a-z-]+)\"", source))
     assert "automatic-cutoff" in kinds
     assert sorted(first_cells(read("reference/warnings.md"))) == sorted(kinds)
+
+
+def test_what_happens_under_each_way_is_told_as_graft_compare_tells_it() -> None:
+    page = read("explanation/choosing.md")
+    table = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("|")]
+    rows = {cells[0]: cells[1:] for cells in table}
+    for number, prose in enumerate(PROSE.values()):
+        said = {"who must cooperate": prose.who, "undone by": prose.undo, **prose.what_happens}
+        for situation, text in said.items():
+            assert rows[situation][number] == text
 
 
 def test_every_public_name_is_explained() -> None:

@@ -48,7 +48,8 @@ _MOST_MISSED = 3
     "probes",
     metavar="CMD",
     multiple=True,
-    help="Run this under every way, and see what it opens; its first word may be relative to ROOT.",
+    help="Run this under every way, and see what it opens. Its first word may be relative to ROOT; "
+    "the full path of ROOT in it stands for that of each way's own root.",
 )
 @click.option("--rebuilt", metavar="ROOT", help="The root as a rebuild has made it.")
 @click.option("--html", "page", metavar="FILE", help="Write a page with all of it.")

@@ -48,7 +48,7 @@ def compare(
         plan: of one root.
         pivots: for each type what programs are to find instead.
         probes: command lines, run without input under each way; the first word of each may be
-            relative to the root.
+            relative to the root, and the root's path in them stands for that of each way.
         rebuilt: the root as a rebuild has made it.
         log_dir: of Nix, where the logs of builds are.
         jobs: threads of the graft; the number of usable processors if None.
@@ -64,6 +64,7 @@ def compare(
     comparing = _Comparing(store, plan, probes)
     with progress("search", None) as on_bytes:
         pivoted = Pivoted.of(store, plan, pivots or {}, on_bytes)
+    comparing.warn_of_wrappers(pivoted.secure)
     ways = (
         # First, for if it cannot be made that is to be known at once.
         comparing.pivot(pivoted),
@@ -110,6 +111,23 @@ class _Comparing:
             probe: observe(probe, self._stage(self.root), plan.store_dir) for probe in probes
         }
 
+    def warn_of_wrappers(self, secure: Mapping[StorePath, str]) -> None:
+        """Says which wrappers name a path that a graft makes anew, and will not name the new one.
+
+        Args:
+            secure: the wrapper of each path that has one.
+        """
+        for path, wrapper in secure.items():
+            if path in self._plan.moved:
+                self.warnings.append(
+                    PlanWarning(
+                        kind="wrapped-program",
+                        path=path,
+                        message=f"'{wrapper}' runs '{self._plan.store_dir.path(path)}', and goes "
+                        "on doing so after a graft or a rebuild, until the wrappers are made again",
+                    )
+                )
+
     def _stage(
         self,
         root: StorePath,
@@ -119,6 +137,7 @@ class _Comparing:
     ) -> Stage:
         return Stage(
             root=self._plan.store_dir.path(root),
+            original=self._plan.store_dir.path(self.root),
             view=self._view,
             prefix=self._prefix,
             environment=environment or {},
@@ -198,7 +217,12 @@ class _Comparing:
             )
         probes = []
         with pivoted.in_force(os.environ) as (environment, seconds):
-            for probe in self._probes(self._stage(self.root, environment=environment)):
+            self.warnings += [
+                PlanWarning(kind="pivot-environment", path=None, message=message)
+                for message in environment.warnings
+            ]
+            stage = self._stage(self.root, environment=environment.variables)
+            for probe in self._probes(stage):
                 found = any(map(pivoted.leads_to, probe.observation.files))
                 probes.append(replace(probe, opened_new=probe.opened_new or found))
         return Way(
@@ -227,8 +251,10 @@ class _Comparing:
             begin = time.monotonic()
             subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
             times.append(time.monotonic() - begin)
+        root = self._plan.store_dir.path(self.root)
         stage = Stage(
-            root=self._plan.store_dir.path(self.root),
+            root=root,
+            original=root,
             view=mount.view,
             prefix=tuple(command_line(mount.options(), ())),
         )

@@ -128,6 +128,8 @@ class Dependents:
             for old in self._graph[path] & self.olds:
                 if old not in pivoted.unmarked:
                     reasons[path] = f"no marker for {named}"
+                elif path in pivoted.setting:
+                    reasons[path] = f"sets {pivoted.setting[path]} to OLD itself"
                 elif path not in asking:
                     reasons[path] = (
                         f"neither it nor what it uses asks for {_any(pivoted.variables)}"

@@ -14,6 +14,7 @@ from typing import Final, Self
 
 from graft.formats.store_path import HASH_PART_LENGTH, StorePath
 from graft.pivot.candidates import mentioned_texts
+from graft.pivot.environment import PivotEnvironment
 from graft.pivot.points import find_points
 from graft.pivot.reach import find_reaches, prepare_environment
 from graft.plan import Plan
@@ -37,6 +38,8 @@ class Pivoted:
         unmarked: the paths that hold what is to be found elsewhere, and are no pivot points.
         variables: by which programs are told of that; empty if all is marked.
         asking: the paths of whose bytes one of the variables' names is a part.
+        setting: the variable that each path, such as a profile or a wrapper script, sets to what is
+            to be found elsewhere.
         secure: the wrapper of each path that runs with more rights than its caller.
     """
 
@@ -48,6 +51,7 @@ class Pivoted:
     unmarked: frozenset[StorePath]
     variables: tuple[str, ...]
     asking: frozenset[StorePath]
+    setting: Mapping[StorePath, str]
     secure: Mapping[StorePath, str]
 
     @classmethod
@@ -81,18 +85,19 @@ class Pivoted:
             unmarked=frozenset(unmarked),
             variables=tuple(sorted(variables)),
             asking=_asking(store, paths, variables, on_bytes),
+            setting=dict(_setting(store, plan, paths, unmarked, variables)),
             secure=dict(wrapped_programs(plan.store_dir, paths)),
         )
 
     @contextmanager
-    def in_force(self, before: Mapping[str, str]) -> Iterator[tuple[Mapping[str, str], float]]:
+    def in_force(self, before: Mapping[str, str]) -> Iterator[tuple[PivotEnvironment, float]]:
         """A directory of pivots, for as long as it is needed.
 
         Args:
             before: the environment without pivots.
 
         Yields:
-            The variables to be set, and how many seconds it took to make them true.
+            What is to be set, and how many seconds it took to make it true.
 
         Raises:
             PivotError: a marked type has no target, a target is missing, or nothing in the closure
@@ -109,7 +114,7 @@ class Pivoted:
                 os.path.join(directory, "pivots"),
                 before,
             )
-            yield environment.variables, time.monotonic() - begin
+            yield environment, time.monotonic() - begin
 
     def leads_to(self, file: bytes) -> bool:
         """Whether a file that was opened, by its real path, is one of a target's."""
@@ -133,6 +138,26 @@ def _asking(
             return path, bool(mentioned_texts(store.tree(path), texts, workers.progress))
 
         return frozenset(path for path, asks in workers.map(read, sorted(paths)) if asks)
+
+
+def _setting(
+    store: Source,
+    plan: Plan,
+    paths: Collection[StorePath],
+    held: Collection[StorePath],
+    variables: Collection[str],
+) -> Iterator[tuple[StorePath, str]]:
+    """The paths in whose bytes a variable is assigned what is replaced, and that variable."""
+    graph, olds = plan.closure.graph, plan.replacements.keys() & held
+    for path in sorted(path for path in paths if not graph[path].isdisjoint(olds)):
+        texts = {
+            f"{name}={quote}{plan.store_dir.path(old)}".encode(): name
+            for name in variables
+            for old in graph[path] & olds
+            for quote in ("", "'", '"')
+        }
+        if found := mentioned_texts(store.tree(path), texts, lambda _: None):
+            yield path, min(texts[text] for text in found)
 
 
 def wrapped_programs(

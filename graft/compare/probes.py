@@ -31,6 +31,7 @@ class Stage:
 
     Attributes:
         root: the path that relative commands are looked up in.
+        original: the root as commands name it; what they get is `root`.
         view: what paths mean to the command.
         prefix: the command line that goes before the command's own.
         environment: variables that are set beside the caller's.
@@ -38,6 +39,7 @@ class Stage:
     """
 
     root: str
+    original: str
     view: View
     prefix: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -92,12 +94,13 @@ def observe(command: str, stage: Stage, store_dir: StoreDir) -> Observation:
     """Runs a probe, without input, and watches which files of the store it opens.
 
     Args:
-        command: a command line as a shell splits it; the first word may be relative to the root.
+        command: a command line as a shell splits it; the first word may be relative to the root,
+            and where it names the root, it is the stage's that is meant.
 
     Raises:
         UsageError: it is none.
     """
-    words = check_probe(command)
+    words = [word.replace(stage.original, stage.root) for word in check_probe(command)]
     environment = {**os.environ, **stage.environment}
     inside = os.path.join(stage.root, words[0])
     if stage.view.exists(inside):

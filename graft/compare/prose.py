@@ -40,7 +40,7 @@ PROSE = {
         who="a kernel with user namespaces, and bubblewrap",
         undo="end the program",
         what_happens={
-            _ENVIRONMENT: "NEW is used: children stay in the namespace",
+            _ENVIRONMENT: "children use NEW; sudo gets no rights, and systemd is outside",
             _SETUID: "they get no rights in the namespace; outside OLD is used",
             _USER: "OLD is used: the namespace is the program's own",
             _BUILD: "OLD is used: the daemon builds outside of the namespace",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Final
 
 from graft.formats.store_path import StorePath
@@ -33,13 +34,12 @@ from graft.store.api import Source
 from graft.tree import read_tree
 from graft.workers import Workers
 
-_ABOVE: Final = b"/run/"
 MENTIONED: Final = {
-    _ABOVE + b"opengl-driver": OPENGL_DRIVER,
-    _ABOVE + b"wrappers": SETUID_WRAPPERS,
+    b"/run/opengl-driver": OPENGL_DRIVER,
+    b"/run/wrappers": SETUID_WRAPPERS,
     # Guix's names for the same, before 2024 and since.
-    _ABOVE + b"setuid-programs": SETUID_WRAPPERS,
-    _ABOVE + b"privileged": SETUID_WRAPPERS,
+    b"/run/setuid-programs": SETUID_WRAPPERS,
+    b"/run/privileged": SETUID_WRAPPERS,
 }
 """Directories outside of the store that programs have in them, and the types they stand for."""
 
@@ -168,6 +168,8 @@ def mentioned_texts(
     tree: str, texts: Collection[bytes], on_bytes: Callable[[int], object]
 ) -> set[bytes]:
     """Which texts stand in a tree's contents, names and targets."""
+    alike = takewhile(lambda pair: pair[0] == pair[1], zip(min(texts), max(texts), strict=False))
+    common = bytes(byte for byte, _ in alike)  # what all begin with
     carry = max(map(len, texts)) - 1
     found: set[bytes] = set()
     tail = b""
@@ -175,7 +177,7 @@ def mentioned_texts(
     def sink(chunk: memoryview) -> None:
         nonlocal tail
         data = tail + bytes(chunk)
-        if _ABOVE in data:  # which most of what is read has not
+        if common in data:  # which most of what is read has not
             found.update(text for text in texts if text in data)
         tail = data[-carry:]
         on_bytes(len(chunk))

@@ -57,6 +57,15 @@ def test_graft_and_mount_read_new_where_the_original_reads_old(it: Graftable) ->
     assert comparison.differs
 
 
+@needs_namespaces
+def test_a_probe_that_names_the_root_gets_that_of_each_way(it: Graftable) -> None:
+    _, ways = compared(it, f"sh -c '{it.store.store_dir.path(it.app)}/{RUN}'")
+    for name in ("graft", "mount"):
+        [probe] = ways[name].probes
+        assert probe.observation.output.startswith(b"new\n")
+        assert (probe.opened_old, probe.opened_new) == (False, True)
+
+
 def test_every_opened_path_of_the_closure_is_named(it: Graftable) -> None:
     comparison, ways = compared(it, RUN)
     [original] = comparison.original
@@ -163,6 +172,19 @@ def test_a_marked_program_finds_the_pivot_and_nobody_else_does(tmp_path: Path) -
         env: "through 'plain-1', which does not see NEW",
     }
     assert comparison.pivots == {marked: ("data",)}
+
+
+def test_a_target_that_brings_more_than_was_asked_for_is_warned_of(tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    modules = {"libnss_dns.so.2": b"module", "libc.so.6": b"C library"}
+    old = add_object(store, "glibc-1", {"lib": modules})
+    new = add_object(store, "glibc-2", {"lib": modules})
+    app = add_object(store, "app-1", {"uses": store.store_dir.path(old).encode()}, [old])
+    plan = make_plan(store, [app], [(old, new)])
+    pivots = {"nss-modules": store.store_dir.path(new)}
+    comparison = compare(store, plan, pivots=pivots, log_dir="/nonexistent")
+    [warning] = [one for one in comparison.warnings if one.kind == "pivot-environment"]
+    assert "has a libc.so.6" in warning.message
 
 
 def test_a_probe_that_is_not_there_is_as_a_shell_has_it(it: Graftable) -> None:

@@ -63,6 +63,7 @@ def pivoted(
         unmarked=unmarked,
         variables=("DATA",) if unmarked else (),
         asking=asking,
+        setting={},
         secure={},
     )
 
@@ -191,9 +192,33 @@ def test_a_dependent_in_secure_execution_is_missed_by_pivots(store: LocalStore) 
         unmarked=frozenset(),
         variables=(),
         asking=frozenset(),
+        setting={},
         secure={made["root"]: "/run/wrappers/bin/root"},
     )
     assert Dependents(plan, store).missed_by_pivot(reach) == {
         made["root"]: "secure execution: '/run/wrappers/bin/root' runs it, the environment is "
         "ignored"
+    }
+
+
+def test_what_sets_the_variable_to_old_itself_is_missed_by_pivots(store: LocalStore) -> None:
+    full = store.store_dir.path
+    bundle = {"etc": {"ssl": {"certs": {"ca-bundle.crt": b"certificates"}}}}
+    old, new = (add_object(store, f"nss-cacert-{number}", bundle) for number in (1, 2))
+    names = f"getenv SSL_CERT_FILE {full(old)}"
+    reader = add_object(store, "reader-1", {"run": names.encode()}, [old])
+    scripts = {
+        "profile-1": f"export SSL_CERT_FILE={full(old)}/etc/ssl/certs/ca-bundle.crt",
+        "wrapper-1": f"export SSL_CERT_FILE='{full(old)}/etc/ssl/certs/ca-bundle.crt'",
+        "careful-1": f"export SSL_CERT_FILE=${{SSL_CERT_FILE-'{full(old)}'}}",
+    }
+    made = {name: add_object(store, name, text.encode(), [old]) for name, text in scripts.items()}
+    root = add_object(store, "root-1", {"reader": full(reader)}, [reader, *made.values()])
+    plan = make_plan(store, [root], [(old, new)])
+    reach = Pivoted.of(store, plan, {"cacert": full(new)})
+    missed = Dependents(plan, store).missed_by_pivot(reach)
+    assert missed == {
+        made["profile-1"]: "sets SSL_CERT_FILE to OLD itself",
+        made["wrapper-1"]: "sets SSL_CERT_FILE to OLD itself",
+        root: f"through '{min(made['profile-1'], made['wrapper-1']).name}', which does not see NEW",
     }

@@ -8,7 +8,8 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from .index import Package
+from .cache import cache_dir
+from .index import Package, PackageIndexError, index_files, load_index
 
 # apt's command line has a limit, and one failed download should not cost all the others.
 _BATCH = 60
@@ -21,6 +22,19 @@ class DownloadError(RuntimeError):
 def archive_path(package: Package, directory: Path) -> Path:
     """Where a package's archive is kept."""
     return directory / f"{package.sha256}.deb"
+
+
+def newest(*names: str) -> list[Path]:
+    """The archives of packages that are in no set, of the versions that apt would install."""
+    index, directory = load_index(index_files()), cache_dir() / "debs"
+    packages = []
+    for name in names:
+        package = index.candidate(name, {})
+        if package is None:
+            raise PackageIndexError(f"apt does not know {name}: run `apt-get update` first")
+        packages.append(package)
+    download(packages, directory)
+    return [archive_path(package, directory) for package in packages]
 
 
 def download(packages: Iterable[Package], directory: Path) -> None:

@@ -133,6 +133,13 @@ def test_a_directory_is_seen_over_the_end_of_what_is_read_at_a_time(tmp_path: Pa
         assert seen == {text}, offset
 
 
+def test_texts_need_not_have_anything_in_common(tmp_path: Path) -> None:
+    file = tmp_path / "program"
+    file.write_bytes(b"getenv\0SSL_CERT_FILE\0TZDIR\0")
+    texts = [b"SSL_CERT_FILE", b"LOCPATH", b"TZDIR"]
+    assert mentioned_texts(str(file), texts, lambda _size: None) == {b"SSL_CERT_FILE", b"TZDIR"}
+
+
 def test_what_a_path_only_links_to_is_not_its_own(store: LocalStore) -> None:
     contents: Contents = {
         "etc": {"ssl": {"certs": {"ca-bundle.crt": b""}}},

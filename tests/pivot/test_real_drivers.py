@@ -11,9 +11,7 @@ from pathlib import Path
 import pytest
 
 from graft.store.local import LocalStore
-from tests.debpkgs.cache import cache_dir
-from tests.debpkgs.download import archive_path, download
-from tests.debpkgs.index import index_files, load_index
+from tests.debpkgs.download import newest
 from tests.debpkgs_graft import MARKS
 from tests.objects import add_object, new_store
 
@@ -42,13 +40,7 @@ ctypes.CDLL(f"{sys.argv[1]}/libEGL.so.1").eglGetDisplay(None)
 @pytest.fixture
 def libraries(tmp_path: Path) -> dict[str, bytes]:
     """The dispatcher's libraries, of the newest packages that apt offers."""
-    index = load_index(index_files())
-    packages = [index.candidate(name, {}) for name in ("libegl1", "libglvnd0")]
-    found = [package for package in packages if package is not None]
-    kept = cache_dir() / "debs"
-    download(found, kept)
-    for package in found:
-        archive = archive_path(package, kept)
+    for archive in newest("libegl1", "libglvnd0"):
         subprocess.run(["dpkg-deb", "-x", archive, tmp_path / "debian"], check=True)
     directory = tmp_path / "debian" / "usr" / "lib" / "x86_64-linux-gnu"
     return {name: (directory / name).read_bytes() for name in ("libEGL.so.1", "libGLdispatch.so.0")}

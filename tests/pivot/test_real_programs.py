@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import http.server
 import os
 import shutil
-import ssl
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.authority import make_certificate, serving
 from tests.debpkgs.built import Built, small
 from tests.debpkgs.store import PrivateStore
 from tests.debpkgs_graft import MARKS
@@ -87,13 +85,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     directory = tmp_path_factory.mktemp("newer")
     with built.checkout() as store:
         machine = Machine(built, store, directory)
-        subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-        made = machine.run(
-            *(machine.program("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes"),
-            *("-keyout", str(directory / "key.pem"), "-out", str(directory / "cert.pem")),
-            *("-days", "2", *subject),
-        )
-        assert made.returncode == 0, made.stderr
+        make_certificate(machine.program("openssl"), directory)
         # What no release of the time zones says of Paris.
         zones = Path(f"{machine.root}/etc/zoneinfo")
         (directory / "zones" / "Europe").mkdir(parents=True)
@@ -107,40 +99,11 @@ def pivots(machine: Machine) -> str:
     return machine.create("-o", str(machine.directory / "pivots"))
 
 
-class _Answer(http.server.BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        if self.path != "/":
-            self.send_error(404)
-            return
-        self.send_response(200)
-        self.send_header("Content-Length", "7")
-        self.end_headers()
-        self.wfile.write(b"trusted")
-
-    def log_message(self, *arguments: object) -> None:
-        pass
-
-
-class _Server(http.server.ThreadingHTTPServer):
-    def handle_error(self, *arguments: object) -> None:
-        """A client that does not trust the certificate hangs up."""
-
-
 @pytest.fixture(scope="module")
 def url(machine: Machine) -> Iterator[str]:
     """Of a server with a certificate that nobody trusts."""
-    server = _Server(("localhost", 0), _Answer)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(machine.directory / "cert.pem", machine.directory / "key.pem")
-    server.socket = context.wrap_socket(
-        server.socket, server_side=True, do_handshake_on_connect=False
-    )
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"https://localhost:{server.server_port}/"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(machine.directory) as url:
+        yield url
 
 
 def test_curl_trusts_another_authority(machine: Machine, pivots: str, url: str) -> None:
@@ -165,8 +128,8 @@ def test_python_trusts_another_authority(machine: Machine, pivots: str, url: str
 def test_git_trusts_another_authority(machine: Machine, pivots: str, url: str) -> None:
     command = [machine.program("git"), "ls-remote", url]
     assert "certificate" in machine.run(*command, no_proxy="*").stderr
-    # It gets an answer, if not the one it wants.
-    assert f"repository '{url}' not found" in machine.pivoted(pivots, *command, no_proxy="*").stderr
+    # What it gets is as good as an empty repository.
+    assert machine.pivoted(pivots, *command, no_proxy="*").returncode == 0
 
 
 def test_a_program_that_asks_no_variable_runs_as_built(
