@@ -348,6 +348,8 @@ def test_exec_warns_of_a_directory_that_was_made_for_something_else(
 
 @pytest.mark.slow
 def test_exec_starts_programs_with_the_signals_of_a_shell(line: Line, directory: str) -> None:
-    arguments = [line.system, "--pivot-dir", directory, "--"]
-    done = line.execute(*arguments, "sh", "-c", "grep SigIgn /proc/self/status")
-    assert done.stdout.split() == ["SigIgn:", "0000000000000000"]
+    shell = ["sh", "-c", "grep SigIgn /proc/self/status"]
+    done = line.execute(line.system, "--pivot-dir", directory, "--", *shell)
+    # Whoever runs the tests may have some ignored; Python gives its own back.
+    plain = subprocess.run(shell, capture_output=True, text=True, check=True)
+    assert done.stdout == plain.stdout
