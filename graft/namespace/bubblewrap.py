@@ -28,6 +28,8 @@ _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _NO_PROGRAM = ("/proc/self/no-program",)
 _NOT_STARTED = "bwrap: execvp "
 
+_PATIENCE = 0.5  # seconds
+
 # Those that are passed on to the program, unless the terminal has sent them to all.
 _SIGNALS = (
     signal.SIGINT,
@@ -165,14 +167,15 @@ def _wait(monitor: int, reading: int) -> int | None:
     report = b""
     ended: dict[int, int] = {}
     while True:
-        found = signal.sigwaitinfo([*_SIGNALS, signal.SIGCHLD])
+        # Another thread of a program that calls this may have taken the signal.
+        found = signal.sigtimedwait([*_SIGNALS, signal.SIGCHLD], _PATIENCE)
         ended.update(_reap())
         # What ended has written all it had to.
         report += _read(reading)
         facts = _facts(report)
         child = facts.get("child-pid")
         # The terminal sends its signals to the program as well; others were for us alone.
-        if found.si_signo != signal.SIGCHLD and found.si_code <= 0:
+        if found is not None and found.si_signo != signal.SIGCHLD and found.si_code <= 0:
             _kill(monitor if child is None else child, found.si_signo)
         if monitor not in ended:
             continue

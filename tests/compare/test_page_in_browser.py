@@ -30,7 +30,13 @@ def browser() -> Iterator[Chrome]:
     driver.quit()
 
 
-def opened(browser: Chrome, directory: Path, document: dict[str, Any]) -> None:
+def opened(
+    browser: Chrome, directory: Path, document: dict[str, Any], scheme: str = "light"
+) -> None:
+    """Opens a page that stands still: what moves cannot be clicked at once."""
+    features = {"prefers-color-scheme": scheme, "prefers-reduced-motion": "reduce"}
+    media = {"features": [{"name": name, "value": value} for name, value in features.items()]}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
     page = directory / "page.html"
     page.write_text(render(document), "utf-8")
     browser.get(page.as_uri())
@@ -57,9 +63,7 @@ def find(browser: Chrome, text: str) -> None:
 def test_it_renders_in_light_and_dark_without_a_word_on_the_console(
     browser: Chrome, tmp_path: Path, scheme: str
 ) -> None:
-    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-    opened(browser, tmp_path, small_document())
+    opened(browser, tmp_path, small_document(), scheme)
     paper = browser.find_element(By.TAG_NAME, "body").value_of_css_property("background-color")
     assert paper == {"light": "rgba(255, 255, 255, 1)", "dark": "rgba(20, 23, 28, 1)"}[scheme]
     assert len(browser.find_elements(By.CSS_SELECTOR, "#graph .node")) > 60
