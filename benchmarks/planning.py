@@ -35,8 +35,12 @@ VERSION = "graft --version"
 PYTHON = "python -c pass"
 IMPORTS = "start-up: its imports"
 
+# As the command line does it.
 _IMPORTS = """
+import gc
 import sys
+from graft.__main__ import OBJECTS_BEFORE_COLLECTION
+gc.set_threshold(OBJECTS_BEFORE_COLLECTION)
 from graft.formats.store_path import StorePath
 from graft.job import make_plan
 from graft.store.local import LocalStore
