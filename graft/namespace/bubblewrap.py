@@ -178,7 +178,9 @@ def _wait(monitor: int, reading: int) -> int | None:
         if found is not None and found.si_signo != signal.SIGCHLD and found.si_code <= 0:
             _kill(monitor if child is None else child, found.si_signo)
         if monitor not in ended:
-            continue
+            if os.path.exists(f"/proc/{monitor}"):
+                continue
+            return None  # another thread has waited for it
         if ended[monitor] >= 0:
             return ended[monitor] if "exit-code" in facts else None
         # A signal has ended bubblewrap alone; what the program does is its own affair.

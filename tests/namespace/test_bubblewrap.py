@@ -43,7 +43,8 @@ sys.exit(5)
 
 
 def _run(*program: str) -> int:
-    return run_program(_WHOLE, program, os.environ, View({}))
+    """In a process of its own: it waits for signals, and for all children."""
+    return subprocess.run([sys.executable, "-c", _RUNNER, *program], check=False).returncode
 
 
 def test_the_status_is_a_shells(tmp_path: Path) -> None:
@@ -129,7 +130,7 @@ def test_without_bubblewrap_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyP
     assert reason is not None
     assert reason.startswith("bubblewrap is not installed")
     with pytest.raises(NamespaceError, match="apt install bubblewrap"):
-        _run("true")
+        run_program(_WHOLE, ["true"], os.environ, View({}))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="maps a second user into a user namespace")
