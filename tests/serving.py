@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -59,8 +60,8 @@ class Server:
 
 
 @contextmanager
-def serving(directory: Path) -> Iterator[Server]:
-    """Serves a directory while the block runs."""
+def serving(directory: Path, context: ssl.SSLContext | None = None) -> Iterator[Server]:
+    """Serves a directory while the block runs; over TLS if there is a context."""
     server = Server(directory)
 
     class Handler(BaseHTTPRequestHandler):
@@ -92,7 +93,10 @@ def serving(directory: Path) -> Iterator[Server]:
 
     with Quiet(("127.0.0.1", 0), Handler) as http:
         http.daemon_threads = True
-        server.url = f"http://127.0.0.1:{http.server_port}"
+        if context is not None:
+            http.socket = context.wrap_socket(http.socket, server_side=True)
+        scheme = "http" if context is None else "https"
+        server.url = f"{scheme}://127.0.0.1:{http.server_port}"
         thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:

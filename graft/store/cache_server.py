@@ -169,7 +169,7 @@ class CacheServer:
                 preload_content=False,
                 decode_content=False,
             )
-        except HTTPError as error:
+        except (HTTPError, ValueError) as error:  # the latter of addresses redirected to
             raise self.error(name, _reason(error)) from error
         if response.headers.get("Content-Encoding", "identity") != "identity":
             response.close()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tracemalloc
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,6 +88,15 @@ def test_a_path_that_is_not_there_is_left_out(tmp_path: Path) -> None:
     assert set(cache.path_infos([other, info.path])) == {info.path}
     with pytest.raises(InvalidPathError, match=other), cache.nar(other):
         pass
+
+
+def test_threads_write_beside_each_other(tmp_path: Path) -> None:
+    with new_cache(tmp_path) as cache, ThreadPoolExecutor(4) as pool:
+        nodes = {f"many-{number}": File(b"%d" % number * 1000) for number in range(20)}
+        infos = pool.map(lambda name: written(cache, name, nodes[name]), nodes)
+        cache.register(list(infos))
+        for name, node in nodes.items():
+            assert read_nar(cache, named_path(name, STORE)) == archive_of(node)
 
 
 def test_the_same_contents_are_the_same_file(tmp_path: Path) -> None:

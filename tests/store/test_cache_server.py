@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import http.server
+import ipaddress
 import os
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from graft.errors import BadStoreUrlError, CacheError, CorruptCacheError, StoreMissingError
 from graft.formats.narinfo import NarInfo
@@ -257,6 +265,85 @@ def test_a_server_that_says_nothing_is_an_error() -> None:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         with pytest.raises(CacheError, match="timed out"):
             CacheServer(url, attempts=1, timeout=0.05).read("x")
+
+
+def test_a_redirection_is_followed(server: Server, info: NarInfo) -> None:
+    def redirect(name: str, answer: Answer) -> None:
+        if name == info.url:
+            answer.status, answer.body = 302, b""
+            answer.headers = {"Location": f"/{name}?elsewhere", "Content-Length": "0"}
+        elif name == f"{info.url}?elsewhere":
+            answer.status, answer.body = 200, archive_of(NODE)
+            answer.headers = {"Content-Length": str(info.nar_size)}
+
+    server.spoil = redirect
+    with _open(server) as cache:
+        assert read_nar(cache, info.path) == archive_of(NODE)
+
+
+@pytest.mark.parametrize("target", ["/{}", "file:///etc/passwd", "http://[x", "gopher://x"])
+def test_a_redirection_to_nowhere_is_an_error(target: str, server: Server, info: NarInfo) -> None:
+    def redirect(name: str, answer: Answer) -> None:
+        if name == info.url:
+            answer.status, answer.body = 302, b""
+            answer.headers = {"Location": target.format(name), "Content-Length": "0"}
+
+    server.spoil = redirect
+    with _open(server) as cache, pytest.raises(CacheError, match=f"'{info.url}'") as raised:
+        read_nar(cache, info.path)
+    assert raised.value.message.isprintable()
+
+
+@pytest.mark.parametrize("length", ["x", "-1", "1, 2", str(2**70)])
+def test_a_length_that_is_none_is_an_error(length: str, server: Server, info: NarInfo) -> None:
+    def lie(name: str, answer: Answer) -> None:
+        if name == info.url:
+            answer.headers["Content-Length"] = length
+            answer.cut = 1000
+
+    server.spoil = lie
+    with _open(server) as cache, pytest.raises(CacheError):
+        read_nar(cache, info.path)
+
+
+def _certificate(directory: Path) -> Path:
+    """A certificate of 127.0.0.1, signed by itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = dt.datetime.now(dt.UTC)
+    address = x509.IPAddress(ipaddress.IPv4Address("127.0.0.1"))
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    file = directory / "certificate"
+    file.write_bytes(
+        certificate.public_bytes(Encoding.PEM)
+        + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
+    return file
+
+
+def test_a_certificate_is_checked(
+    tmp_path: Path, info: NarInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate = _certificate(tmp_path)
+    context.load_cert_chain(certificate)
+    with serving(tmp_path, context) as server:
+        assert server.url.startswith("https://")
+        with pytest.raises(CacheError, match="certificate"):
+            CacheServer(server.url, attempts=1).read("nix-cache-info")
+        monkeypatch.setenv("NIX_SSL_CERT_FILE", str(certificate))
+        with BinaryCache.open(server.url) as cache:
+            assert read_nar(cache, info.path) == archive_of(NODE)
 
 
 def test_a_password_is_sent_and_never_shown(server: Server, info: NarInfo) -> None:
