@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -30,6 +31,7 @@ class Server:
 
     Attributes:
         requests: the path and the Range of each.
+        headers: all that came with each.
         spoil: changes an answer.
         ranges: whether parts of files are sent.
     """
@@ -37,6 +39,7 @@ class Server:
     directory: Path
     url: str = ""
     requests: list[tuple[str, str | None]] = field(default_factory=list)
+    headers: list[Message] = field(default_factory=list)
     spoil: Callable[[str, Answer], None] = lambda _name, _answer: None
     ranges: bool = True
 
@@ -68,6 +71,7 @@ def serving(directory: Path, context: ssl.SSLContext | None = None) -> Iterator[
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
+            server.headers.append(self.headers)
             answer = server.answer(self.path, self.headers.get("Range"))
             self.send_response(answer.status)
             for name, value in answer.headers.items():

@@ -13,7 +13,7 @@ import time
 import urllib.request
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 from graft.errors import BadStoreUrlError, CacheError
 from graft.store.cache_files import LARGEST_TEXT
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 _ABSENT: Final = frozenset({403, 404, 410})  # 403 is what S3 says where names may not be listed
 _PASSING: Final = (429, 500, 502, 503, 504)
+_REDIRECTED: Final = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS: Final = 5
+_HEADERS: Final = {"Accept-Encoding": "identity", "User-Agent": "graft"}
 _LONGEST_WAIT: Final = 30.0  # seconds
 _SHORT_ANSWER: Final = 65_536  # bytes worth reading to keep a connection
 _PROGRESS: Final = 1 << 20  # bytes after which a cut connection is the first one again
@@ -65,13 +67,13 @@ class CacheServer:
         self._connections = connections
         self._attempts = attempts
         self._wait = wait
-        self._headers = {"Accept-Encoding": "identity", "User-Agent": "graft"}
+        self._secret: dict[str, str] = {}
         self._pool = self._pool_for(parts.scheme, parts.hostname, timeout)
         if parts.username is not None:
             from urllib3 import make_headers  # noqa: PLC0415 - loaded only for caches
 
             secret = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-            self._headers.update(make_headers(basic_auth=secret))
+            self._secret = dict(make_headers(basic_auth=secret))
 
     def _pool_for(self, scheme: str, host: str, timeout: float) -> PoolManager:
         import urllib3  # noqa: PLC0415
@@ -92,7 +94,7 @@ class CacheServer:
                 read=self._attempts - 1,
                 status=self._attempts - 1,
                 other=0,
-                redirect=_MOST_REDIRECTS,
+                redirect=0,
                 status_forcelist=_PASSING,
                 backoff_factor=self._wait,
                 backoff_max=_LONGEST_WAIT,
@@ -159,22 +161,46 @@ class CacheServer:
         Raises:
             CacheError: there was none.
         """
-        from urllib3.exceptions import HTTPError  # noqa: PLC0415
-
-        try:
-            response = self._pool.request(
-                "GET",
-                f"{self._url}/{name}",
-                headers={**self._headers, **headers},
-                preload_content=False,
-                decode_content=False,
-            )
-        except (HTTPError, ValueError) as error:  # the latter of addresses redirected to
-            raise self.error(name, _reason(error)) from error
+        url = f"{self._url}/{name}"
+        for _ in range(_MOST_REDIRECTS + 1):
+            response = self._request(name, url, headers)
+            if response.status not in _REDIRECTED or "Location" not in response.headers:
+                break
+            _dismiss(response)
+            url = self._redirected(name, url, response.headers["Location"])
+        else:
+            raise self.error(name, "the server redirects it without end")
         if response.headers.get("Content-Encoding", "identity") != "identity":
             response.close()
             raise self.error(name, "it is sent in an encoding nobody has asked for")
         return response
+
+    def _request(self, name: str, url: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
+        from urllib3.exceptions import HTTPError  # noqa: PLC0415
+
+        # The password is for this server and for no other.
+        secret = self._secret if _origin(url) == _origin(self._url) else {}
+        try:
+            return self._pool.request(
+                "GET",
+                url,
+                headers={**_HEADERS, **secret, **headers},
+                redirect=False,
+                preload_content=False,
+                decode_content=False,
+            )
+        except HTTPError as error:
+            raise self.error(name, _reason(error)) from error
+
+    def _redirected(self, name: str, url: str, location: str) -> str:
+        try:
+            target = urljoin(url, location)
+            scheme, host = _origin(target)
+        except ValueError:
+            scheme = host = ""
+        if scheme not in {"http", "https"} or not host or not target.isprintable():
+            raise self.error(name, "the server redirects it to what is no address")
+        return target
 
     def error(self, name: str, what: str) -> CacheError:
         """The error that something is wrong with a file."""
@@ -278,6 +304,11 @@ class ServerStream:
     def _changed(self) -> CacheError:
         self._response.close()
         return self._server.error(self._name, "it was changed or removed while it was read")
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc
 
 
 def _dismiss(response: BaseHTTPResponse) -> None:

@@ -346,6 +346,23 @@ def test_a_certificate_is_checked(
             assert read_nar(cache, info.path) == archive_of(NODE)
 
 
+def test_a_password_does_not_go_to_another_server(
+    server: Server, info: NarInfo, tmp_path: Path
+) -> None:
+    with serving(tmp_path) as other:
+
+        def redirect(name: str, answer: Answer) -> None:
+            answer.status, answer.body = 307, b""
+            answer.headers = {"Location": f"{other.url}/{name}", "Content-Length": "0"}
+
+        server.spoil = redirect
+        files = CacheServer(server.url.replace("://", "://me:secret@"))
+        assert files.read("nix-cache-info") is not None
+        files.close()
+        assert [one["Authorization"] is not None for one in server.headers] == [True]
+        assert [one["Authorization"] is not None for one in other.headers] == [False]
+
+
 def test_a_password_is_sent_and_never_shown(server: Server, info: NarInfo) -> None:
     seen: list[str | None] = []
 
