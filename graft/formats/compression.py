@@ -68,11 +68,7 @@ class DecompressingReader:
         self, readinto: Callable[[memoryview], int], compression: str, *, limit: int
     ) -> None:
         if compression not in LEVELS:
-            raise BadFormatError(
-                f"compression '{compression}' cannot be read: let the cache use one of "
-                f"{', '.join(LEVELS)}",
-                compression=compression,
-            )
+            raise unreadable(compression)
         self._readinto = readinto
         self._compression = compression
         self._left = limit
@@ -175,6 +171,14 @@ class CompressingWriter:
         """Writes what is left; nothing may be written afterwards."""
         if self._stream is not None:
             self._write(self._stream.flush())
+
+
+def unreadable(compression: str) -> BadFormatError:
+    """The error about a compression that is none of `LEVELS`."""
+    return BadFormatError(
+        f"compression '{compression}' cannot be read: let the cache use one of {', '.join(LEVELS)}",
+        compression=compression,
+    )
 
 
 def _zstd() -> Any:

@@ -8,8 +8,9 @@ against what was promised, and whether to believe the promise is for signatures 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 from urllib.parse import unquote, urlsplit
@@ -36,7 +37,8 @@ from graft.graph import references_first
 from graft.store.api import PathInfo
 from graft.store.cache_directory import CacheDirectory
 from graft.store.cache_files import CacheFiles
-from graft.store.nar_files import NarReader, NarWriter
+from graft.store.nar_files import FileWriter, NarReader, NarWriter
+from graft.window import SIZE
 from graft.workers import Workers
 
 _NARINFO = ".narinfo"
@@ -164,6 +166,20 @@ class BinaryCache:
         self._known.update({info.path: info for info in found if info is not None})
         return {path: self._known[path] for path in paths if path in self._known}
 
+    def narinfo(self, path: StorePath) -> NarInfo:
+        """The narinfo of a path.
+
+        Raises:
+            InvalidPathError: the path is not valid in the cache. Else as `path_infos`.
+        """
+        info = self.narinfos([path]).get(path)
+        if info is None:
+            full = self.store_dir.path(path)
+            raise InvalidPathError(
+                f"path '{full}' is not valid in the cache '{self.url}'", path=full, store=self.url
+            )
+        return info
+
     def valid_paths(self) -> set[StorePath]:
         """Every valid path.
 
@@ -184,22 +200,22 @@ class BinaryCache:
         return found
 
     @contextmanager
-    def nar(self, path: StorePath) -> Iterator[NarReader]:
+    def nar(
+        self, path: StorePath, *, on_file: Callable[[memoryview], object] | None = None
+    ) -> Iterator[NarReader]:
         """The NAR of a path, to be read until it ends: only then is it what was promised.
+
+        Args:
+            on_file: called with each piece of its file, as it is compressed.
 
         Raises:
             InvalidPathError: the path is not valid in the cache.
             CacheError: its NAR is missing, or cannot be read.
             BadFormatError: it is compressed in a way that cannot be read.
         """
-        info = self.narinfos([path]).get(path)
-        if info is None:
-            full = self.store_dir.path(path)
-            raise InvalidPathError(
-                f"path '{full}' is not valid in the cache '{self.url}'", path=full, store=self.url
-            )
+        info = self.narinfo(path)
         with closing(self._files.open(info.url)) as stream:
-            yield NarReader(stream, info, self.url)
+            yield NarReader(stream, info, self.url, on_file)
 
     @contextmanager
     def writing(
@@ -223,6 +239,30 @@ class BinaryCache:
             NarWriter(self._writable(), compression, level=level, threads=threads)
         ) as writer:
             yield writer
+
+    def copy_nar(self, source: BinaryCache, path: StorePath) -> NarInfo:
+        """Takes over the NAR file of a path from another cache, checked, and compressed as it is.
+
+        Returns:
+            What is to be registered of the path: what the other cache says, signatures too.
+
+        Raises:
+            CorruptCacheError: the file is not what the other cache promises. Nothing is left of it,
+                whatever is raised.
+            InvalidPathError, BadFormatError: as `nar` raises them.
+            BadStoreUrlError, CacheError, StorePermissionError, NoSpaceError: it cannot be read or
+                written.
+        """
+        info = source.narinfo(path)
+        buffer = memoryview(bytearray(SIZE))
+        with (
+            closing(FileWriter(self._writable(), info.compression)) as writer,
+            source.nar(path, on_file=writer.write) as reader,
+        ):
+            while reader.readinto(buffer):
+                pass
+            url = writer.publish()
+            return replace(info, url=url, file_hash=writer.digest, file_size=writer.size)
 
     def register(self, infos: Collection[NarInfo]) -> None:
         """Makes paths valid whose NARs were written, each after all it refers to.

@@ -12,7 +12,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from graft.errors import BadFormatError, CorruptCacheError
-from graft.formats.compression import SUFFIXES, CompressingWriter, DecompressingReader
+from graft.formats.compression import (
+    SUFFIXES,
+    CompressingWriter,
+    DecompressingReader,
+    unreadable,
+)
 from graft.formats.content_address import ContentAddress
 from graft.formats.narinfo import NarInfo
 from graft.hashing import nix32_encode
@@ -32,16 +37,23 @@ class NarReader:
         stream: the file; it is closed with the reader.
         info: what the cache promises.
         url: how messages name the cache.
+        on_file: called with each piece of the file, as it is compressed.
 
     Raises:
         BadFormatError: the file's compression is none that can be read.
     """
 
-    def __init__(self, stream: CacheStream, info: NarInfo, url: str) -> None:
+    def __init__(
+        self,
+        stream: CacheStream,
+        info: NarInfo,
+        url: str,
+        on_file: Callable[[memoryview], object] | None = None,
+    ) -> None:
         self._stream = stream
         self._info = info
         self._url = url
-        readinto = stream.readinto
+        readinto = stream.readinto if on_file is None else _told(stream.readinto, on_file)
         said = (info.compression, info.file_hash, info.file_size)
         if said != ("none", info.nar_hash, info.nar_size):  # else both are one stream
             # A cache that does not say how long the file is may send it without end.
@@ -129,6 +141,51 @@ class NarFile:
         )
 
 
+class FileWriter:
+    """A NAR file that gets its name from its bytes, which are compressed already.
+
+    Args:
+        directory: of the cache.
+        compression: of the bytes.
+
+    Raises:
+        BadFormatError: the compression is none that can be read.
+        CacheError, StorePermissionError, NoSpaceError: nothing can be written.
+    """
+
+    def __init__(self, directory: CacheDirectory, compression: str) -> None:
+        if compression not in SUFFIXES:
+            raise unreadable(compression)
+        self._suffix = SUFFIXES[compression]
+        self._file = directory.create()
+        self._hash = hashlib.sha256()
+        self._published = False
+        self.size = 0
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Takes all the bytes; they may be overwritten afterwards."""
+        self._hash.update(data)
+        self.size += len(data)
+        self._file.write(data)
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the bytes that were written."""
+        return self._hash.digest()
+
+    def publish(self) -> str:
+        """Puts the file into the cache, and gives its URL there; nothing names it yet."""
+        url = f"nar/{nix32_encode(self.digest)}.nar{self._suffix}"
+        self._file.publish(url)
+        self._published = True
+        return url
+
+    def close(self) -> None:
+        """Removes the file unless it was published."""
+        if not self._published:
+            self._file.discard()
+
+
 class NarWriter:
     """A NAR that is compressed, and gets its name from what comes out.
 
@@ -150,12 +207,9 @@ class NarWriter:
         self._writer = CompressingWriter(
             self._write_file, compression, level=level, threads=threads
         )
+        self._file = FileWriter(directory, compression)
         self._nar_hash = hashlib.sha256()
         self._nar_size = 0
-        self._file_hash = hashlib.sha256()
-        self._file_size = 0
-        self._file = directory.create()
-        self._finished: NarFile | None = None
 
     def write(self, data: bytes | memoryview) -> None:
         """Takes all the bytes; they may be overwritten afterwards."""
@@ -164,30 +218,34 @@ class NarWriter:
         self._writer.write(data)
 
     def _write_file(self, data: bytes | memoryview) -> None:
-        self._file_hash.update(data)
-        self._file_size += len(data)
         self._file.write(data)
 
     def finish(self) -> NarFile:
         """Puts the file into the cache, where nothing names it yet. The NAR is whole with it."""
         self._writer.finish()
-        digest = self._file_hash.digest()
-        url = f"nar/{nix32_encode(digest)}.nar{SUFFIXES[self._compression]}"
-        self._file.publish(url)
-        self._finished = NarFile(
-            url=url,
+        return NarFile(
+            url=self._file.publish(),
             compression=self._compression,
-            file_hash=digest,
-            file_size=self._file_size,
+            file_hash=self._file.digest,
+            file_size=self._file.size,
             nar_hash=self._nar_hash.digest(),
             nar_size=self._nar_size,
         )
-        return self._finished
 
     def close(self) -> None:
         """Removes the file unless it was finished."""
-        if self._finished is None:
-            self._file.discard()
+        self._file.close()
+
+
+def _told(
+    readinto: Callable[[memoryview], int], on_bytes: Callable[[memoryview], object]
+) -> Callable[[memoryview], int]:
+    def told(view: memoryview) -> int:
+        read = readinto(view)
+        on_bytes(view[:read])
+        return read
+
+    return told
 
 
 class _PromiseError(Exception):

@@ -135,6 +135,35 @@ def test_a_nar_is_rewritten_from_cache_to_cache_in_flat_memory(tmp_path: Path) -
     assert read_nar(target, made) == read_nar(source, path).replace(old.encode(), new.encode())
 
 
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+@pytest.mark.parametrize("said", [True, False])
+def test_a_file_is_taken_over_as_it_is(said: bool, compression: str, tmp_path: Path) -> None:
+    source, target = new_cache(tmp_path / "source"), new_cache(tmp_path / "target")
+    info = add_nar(source, "one-1", FILE, compression=compression)
+    if not said:
+        spoil(tmp_path / "source", info.path, file_hash=None, file_size=None)
+    source = BinaryCache.open(source.url)
+    copied = target.copy_nar(source, info.path)
+    assert copied == info
+    target.register([copied])
+    assert read_nar(target, info.path) == archive_of(FILE)
+    files = [(tmp_path / name / info.url).read_bytes() for name in ("source", "target")]
+    assert files[0] == files[1]
+
+
+@pytest.mark.parametrize("lie", ["a nar that is longer", "another nar", "another file", "br"])
+def test_a_file_that_is_not_what_was_promised_is_not_taken_over(lie: str, tmp_path: Path) -> None:
+    source, target = new_cache(tmp_path / "source"), new_cache(tmp_path / "target")
+    info = add_nar(source, "one-1", FILE)
+    spoil(tmp_path / "source", info.path, **LIES.get(lie, {"compression": "br"}))
+    with BinaryCache.open(source.url) as lying, pytest.raises((CorruptCacheError, BadFormatError)):
+        target.copy_nar(lying, info.path)
+    with pytest.raises(InvalidPathError):
+        target.copy_nar(source, named_path("other-1", STORE))
+    assert os.listdir(tmp_path / "target" / "nar") == []
+    assert list((tmp_path / "target").glob(".graft-*/*")) == []
+
+
 def _changed_file(cache: Path, url: str) -> None:
     file = cache / url
     data = bytearray(file.read_bytes())
