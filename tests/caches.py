@@ -11,19 +11,20 @@ from graft.formats.narinfo import NarInfo, parse_narinfo, print_narinfo
 from graft.formats.store_path import StoreDir, StorePath
 from graft.store.api import PathInfo
 from graft.store.binary_cache import BinaryCache
+from graft.store.writable_cache import WritableCache
 from tests.archives import Node, archive_of
 from tests.objects import named_path
 
 STORE = StoreDir("/nix/store")
 
 
-def new_cache(directory: Path) -> BinaryCache:
+def new_cache(directory: Path) -> WritableCache:
     """An empty cache for paths of /nix/store."""
-    return BinaryCache.create(f"file://{directory}", STORE)
+    return WritableCache.create(f"file://{directory}", STORE)
 
 
 def add_nar(
-    cache: BinaryCache,
+    cache: WritableCache,
     name: str,
     node: Node,
     references: Iterable[StorePath] = (),
@@ -37,7 +38,7 @@ def add_nar(
 
 
 def written(
-    cache: BinaryCache,
+    cache: WritableCache,
     name: str,
     node: Node,
     references: Iterable[StorePath] = (),

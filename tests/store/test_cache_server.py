@@ -24,8 +24,9 @@ from graft.errors import BadStoreUrlError, CacheError, CorruptCacheError, StoreM
 from graft.formats.narinfo import NarInfo
 from graft.store.binary_cache import BinaryCache
 from graft.store.cache_server import CacheServer
+from graft.store.writable_cache import WritableCache
 from tests.archives import File, archive_of
-from tests.caches import add_nar, new_cache, read_nar, spoil
+from tests.caches import STORE, add_nar, new_cache, read_nar, spoil
 from tests.objects import named_path
 from tests.serving import Answer, Server, serving
 
@@ -80,8 +81,8 @@ def test_many_paths_are_asked_for_once_each(server: Server, tmp_path: Path) -> N
 def test_what_a_server_has_cannot_be_listed(server: Server) -> None:
     with _open(server) as cache, pytest.raises(CacheError, match="cannot say what it has"):
         cache.valid_paths()
-    with _open(server) as cache, pytest.raises(BadStoreUrlError, match="only be read"):
-        cache.register([])
+    with pytest.raises(BadStoreUrlError, match="only be read"):
+        WritableCache.create(server.url, STORE)
 
 
 @pytest.mark.parametrize("cuts", [[0], [1], [1000], [1000, 0], [0, 999_999], [1, 1]])
@@ -241,7 +242,7 @@ def test_a_text_without_end_is_an_error(server: Server, info: NarInfo) -> None:
 def test_a_file_without_end_is_an_error(server: Server, info: NarInfo, tmp_path: Path) -> None:
     # Streams of xz that expand to nothing, and no word of how many there are.
     spoil(tmp_path, info.path, compression="xz", file_hash=None, file_size=None, nar_size=1000)
-    with new_cache(tmp_path) as cache, cache.writing(compression="xz") as nar:
+    with new_cache(tmp_path) as written, written.writing(compression="xz") as nar:
         empty = (tmp_path / nar.finish().url).read_bytes()
     (tmp_path / info.url).write_bytes(empty * 40_000)
     with _open(server) as cache, pytest.raises(CorruptCacheError, match="has more than"):
