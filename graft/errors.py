@@ -91,6 +91,24 @@ class NoSpaceError(StoreError):
     kind = "no-space"
 
 
+class CacheError(StoreError):
+    """A binary cache cannot be reached, read or written."""
+
+    kind = "cache"
+
+
+class CorruptCacheError(CacheError):
+    """What a binary cache gave is not what it promised."""
+
+    kind = "corrupt-cache"
+
+
+class UntrustedPathError(StoreError):
+    """No trusted key has signed a path that comes from elsewhere."""
+
+    kind = "untrusted-path"
+
+
 class TreeError(GraftError):
     """A directory tree cannot be read or written."""
 

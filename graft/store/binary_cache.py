@@ -1,0 +1,255 @@
+"""A binary cache: narinfos and NAR files, in a directory or behind a server.
+
+Source: src/libstore/binary-cache-store.cc of Nix. A path is valid if there is a narinfo of its hash
+part; that names the file of its NAR. Every word of it is a stranger's: what is read is checked
+against what was promised, and whether to believe the promise is for signatures to say
+(graft/store/trust.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from types import TracebackType
+from typing import Self
+from urllib.parse import unquote, urlsplit
+
+from graft.errors import (
+    BadFormatError,
+    BadStoreUrlError,
+    CacheError,
+    CorruptCacheError,
+    InvalidPathError,
+    StoreMissingError,
+)
+from graft.formats.cache_info import (
+    CACHE_INFO_FILE,
+    CacheInfo,
+    parse_cache_info,
+)
+from graft.formats.narinfo import NarInfo, parse_narinfo
+from graft.formats.store_path import HASH_PART_LENGTH, StoreDir, StorePath
+from graft.store.api import PathInfo
+from graft.store.cache_directory import CacheDirectory
+from graft.store.cache_files import CacheFiles
+from graft.store.nar_files import NarReader
+from graft.workers import Workers
+
+_NARINFO = ".narinfo"
+
+
+class BinaryCache:
+    """A cache that is there.
+
+    Args:
+        files: of the cache; they are closed with it.
+        info: what the cache says of itself.
+    """
+
+    def __init__(self, files: CacheFiles, info: CacheInfo) -> None:
+        self._files = files
+        self.info = info
+        self._known: dict[StorePath, NarInfo] = {}
+
+    @classmethod
+    def open(cls, url: str) -> Self:
+        """Opens a cache.
+
+        Args:
+            url: `file:///DIR`, `http://...` or `https://...`.
+
+        Raises:
+            BadStoreUrlError: it has another form.
+            StoreMissingError: there is no cache.
+            CacheError: it cannot be read.
+            BadFormatError: its nix-cache-info is none.
+        """
+        with ExitStack() as opened:
+            files = opened.enter_context(closing(open_cache_files(url)))
+            info = read_cache_info(files)
+            if info is None:
+                raise StoreMissingError(
+                    f"there is no binary cache at '{files.url}': it has no file "
+                    f"'{CACHE_INFO_FILE}'",
+                    store=files.url,
+                )
+            opened.pop_all()
+            return cls(files, info)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes connections, and removes what was begun and not finished."""
+        self._files.close()
+
+    @property
+    def store_dir(self) -> StoreDir:
+        """The logical store directory, part of every full path."""
+        return self.info.store_dir
+
+    @property
+    def url(self) -> str:
+        """How messages name the cache; without passwords."""
+        return self._files.url
+
+    def path_infos(self, paths: Iterable[StorePath]) -> dict[StorePath, PathInfo]:
+        """What the cache says of those of `paths` that are valid; the others are left out.
+
+        Raises:
+            CacheError: it cannot be read.
+            BadFormatError, CorruptCacheError: a narinfo is none, or another path's.
+        """
+        return {path: _path_info(info) for path, info in self.narinfos(paths).items()}
+
+    def narinfos(self, paths: Iterable[StorePath]) -> dict[StorePath, NarInfo]:
+        """The narinfos of those of `paths` that are valid.
+
+        What was read once is not read again, as long as the cache is open.
+
+        Raises: as `path_infos`.
+        """
+        paths = list(paths)
+        unknown = [path for path in dict.fromkeys(paths) if path not in self._known]
+        if min(self._files.connections, len(unknown)) > 1:
+            with Workers(min(self._files.connections, len(unknown))) as workers:
+                found = list(workers.map(self._read_narinfo, unknown))
+        else:
+            found = [self._read_narinfo(path) for path in unknown]
+        self._known.update({info.path: info for info in found if info is not None})
+        return {path: self._known[path] for path in paths if path in self._known}
+
+    def narinfo(self, path: StorePath) -> NarInfo:
+        """The narinfo of a path.
+
+        Raises:
+            InvalidPathError: the path is not valid in the cache. Else as `path_infos`.
+        """
+        info = self.narinfos([path]).get(path)
+        if info is None:
+            full = self.store_dir.path(path)
+            raise InvalidPathError(
+                f"path '{full}' is not valid in the cache '{self.url}'", path=full, store=self.url
+            )
+        return info
+
+    def valid_paths(self) -> set[StorePath]:
+        """Every valid path.
+
+        Raises:
+            CacheError: the cache is behind a server, where files cannot be listed.
+        """
+        if not isinstance(self._files, CacheDirectory):
+            raise CacheError(
+                f"the cache '{self.url}' cannot say what it has: name the paths", store=self.url
+            )
+        found = set()
+        for name in self._files.names():
+            if len(name) == HASH_PART_LENGTH + len(_NARINFO) and name.endswith(_NARINFO):
+                info = self._parse_narinfo(name)
+                if info is not None:
+                    self._known[info.path] = info
+                    found.add(info.path)
+        return found
+
+    @contextmanager
+    def nar(
+        self, path: StorePath, *, on_file: Callable[[memoryview], object] | None = None
+    ) -> Iterator[NarReader]:
+        """The NAR of a path, to be read until it ends: only then is it what was promised.
+
+        Args:
+            on_file: called with each piece of its file, as it is compressed.
+
+        Raises:
+            InvalidPathError: the path is not valid in the cache.
+            CacheError: its NAR is missing, or cannot be read.
+            BadFormatError: it is compressed in a way that cannot be read.
+        """
+        info = self.narinfo(path)
+        with closing(self._files.open(info.url)) as stream:
+            yield NarReader(stream, info, self.url, on_file)
+
+    def _read_narinfo(self, path: StorePath) -> NarInfo | None:
+        info = self._parse_narinfo(narinfo_name(path))
+        if info is not None and info.path != path:
+            raise CorruptCacheError(
+                f"the cache '{self.url}' says of '{path}' what is true of '{info.path}'",
+                store=self.url,
+                path=path,
+            )
+        return info
+
+    def _parse_narinfo(self, name: str) -> NarInfo | None:
+        data = self._files.read(name)
+        if data is None:
+            return None
+        full = f"{self.url}/{name}"
+        info = parse_narinfo(_decoded(data, full), self.store_dir, full)
+        if narinfo_name(info.path) != name:
+            raise CorruptCacheError(
+                f"narinfo '{full}' is that of '{info.path}'", store=self.url, path=info.path
+            )
+        return info
+
+
+def open_cache_files(url: str) -> CacheFiles:
+    """The files of a cache, whether it is there or not.
+
+    Raises:
+        BadStoreUrlError: the URL has no form that is known.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
+        if parts.query or parts.fragment:
+            raise BadStoreUrlError(f"store '{url}' has parameters: it takes none", url=url)
+        return CacheDirectory(unquote(parts.path).rstrip("/") or "/")
+    if parts.scheme in {"http", "https"}:
+        from graft.store.cache_server import CacheServer  # noqa: PLC0415 - for servers only
+
+        return CacheServer(url)
+    raise BadStoreUrlError(
+        f"'{url}' is no binary cache: say file:///DIR, http://HOST or https://HOST", url=url
+    )
+
+
+def read_cache_info(files: CacheFiles) -> CacheInfo | None:
+    """What a cache says of itself; None if it is none."""
+    data = files.read(CACHE_INFO_FILE)
+    return None if data is None else parse_cache_info(_decoded(data, files.url), files.url)
+
+
+def narinfo_name(path: StorePath) -> str:
+    """The name of the file that makes a path valid."""
+    return f"{path.hash_part}{_NARINFO}"
+
+
+def _decoded(data: bytes, name: str) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise BadFormatError(f"'{name}' is no text", name=name) from None
+
+
+def _path_info(info: NarInfo) -> PathInfo:
+    address = info.content_address
+    return PathInfo(
+        path=info.path,
+        nar_hash=info.nar_hash,
+        nar_size=info.nar_size,
+        references=info.references,
+        deriver=info.deriver,
+        signatures=tuple(sorted(info.signatures)),
+        content_address=None if address is None else str(address),
+    )

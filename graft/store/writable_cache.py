@@ -1,0 +1,177 @@
+"""A binary cache that is written: NARs first, narinfos last, so that it is whole at any moment."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
+from typing import Self
+
+from graft.errors import BadStoreUrlError, CacheError, ReferenceCycleError, StoreError
+from graft.formats.cache_info import CACHE_INFO_FILE, CacheInfo, print_cache_info
+from graft.formats.narinfo import NarInfo, print_narinfo
+from graft.formats.store_path import StoreDir, StorePath
+from graft.graph import references_first
+from graft.store.binary_cache import (
+    BinaryCache,
+    narinfo_name,
+    open_cache_files,
+    read_cache_info,
+)
+from graft.store.cache_directory import CacheDirectory
+from graft.store.nar_files import FileWriter, NarWriter
+from graft.window import SIZE
+
+
+class WritableCache(BinaryCache):
+    """A cache in a directory of this machine.
+
+    Args:
+        directory: of the cache; what was begun there and not finished is removed when it is closed.
+        info: what the cache says of itself.
+    """
+
+    def __init__(self, directory: CacheDirectory, info: CacheInfo) -> None:
+        super().__init__(directory, info)
+        self._directory = directory
+
+    @classmethod
+    def create(cls, url: str, store_dir: StoreDir) -> Self:
+        """Opens a cache in a directory, which is made one if it is none.
+
+        Args:
+            url: `file:///DIR`.
+            store_dir: the logical store directory of every path in it.
+
+        Raises:
+            BadStoreUrlError: nothing can be written there.
+            CacheError, StorePermissionError, NoSpaceError: it cannot be made.
+            StoreError: it is a cache of paths in another store directory.
+            BadFormatError: its nix-cache-info is none.
+        """
+        with ExitStack() as opened:
+            files = opened.enter_context(closing(open_cache_files(url)))
+            if not isinstance(files, CacheDirectory):
+                raise BadStoreUrlError(
+                    f"the cache '{files.url}' can only be read: write to a file:///DIR, and serve "
+                    "that",
+                    url=files.url,
+                )
+            info = read_cache_info(files)
+            if info is None:
+                info = CacheInfo(store_dir=store_dir)
+                file = files.create()
+                file.write(print_cache_info(info).encode())
+                file.publish(CACHE_INFO_FILE)
+            if info.store_dir != store_dir:
+                raise StoreError(
+                    f"the cache '{files.url}' is for paths in '{info.store_dir}', not in "
+                    f"'{store_dir}': name another directory",
+                    store=files.url,
+                )
+            opened.pop_all()
+            return cls(files, info)
+
+    @contextmanager
+    def writing(
+        self, *, compression: str = "zstd", level: int | None = None, threads: int = 1
+    ) -> Iterator[NarWriter]:
+        """A new NAR, of any path. Unless it is finished in the block nothing is left of it.
+
+        Any number may be written at once, each by one thread.
+
+        Args:
+            compression: one of `graft.formats.compression.LEVELS`.
+            level: of the compression; None is its own default.
+            threads: of zstd's own.
+
+        Raises:
+            UsageError: there is no such compression or level.
+            CacheError, StorePermissionError, NoSpaceError: nothing can be written.
+        """
+        with closing(
+            NarWriter(self._directory, compression, level=level, threads=threads)
+        ) as writer:
+            yield writer
+
+    def copy_nar(self, source: BinaryCache, path: StorePath) -> NarInfo:
+        """Takes over the NAR file of a path from another cache, checked, and compressed as it is.
+
+        Returns:
+            What is to be registered of the path: what the other cache says, signatures too.
+
+        Raises:
+            CorruptCacheError: the file is not what the other cache promises. Nothing is left of it,
+                whatever is raised.
+            InvalidPathError, BadFormatError: as `nar` raises them.
+            CacheError, StorePermissionError, NoSpaceError: it cannot be read or written.
+        """
+        info = source.narinfo(path)
+        buffer = memoryview(bytearray(SIZE))
+        with (
+            closing(FileWriter(self._directory, info.compression)) as writer,
+            source.nar(path, on_file=writer.write) as reader,
+        ):
+            while reader.readinto(buffer):
+                pass
+            url = writer.publish()
+            return replace(info, url=url, file_hash=writer.digest, file_size=writer.size)
+
+    def register(self, infos: Collection[NarInfo]) -> None:
+        """Makes paths valid whose NARs were written, each after all it refers to.
+
+        The cache never names what is not there, not even if the power fails: the NARs are on the
+        disk before the first narinfo gets its name.
+
+        Raises:
+            CacheError: a path refers to one that is neither valid nor among them, or its NAR is
+                not there. Nothing was registered. So it is if the following are raised.
+            ReferenceCycleError: they refer to each other in a circle.
+            StorePermissionError, NoSpaceError: a narinfo cannot be written.
+        """
+        new = {info.path: info for info in infos}
+        order = self._references_first(new)
+        for info in new.values():
+            size = self._directory.size(info.url)
+            if size is None or info.file_size not in {None, size}:
+                raise self._refused(info.path, f"its nar '{info.url}' is not there")
+        files = []
+        try:
+            for path in order:
+                file = self._directory.create()
+                files.append(file)
+                file.write(print_narinfo(new[path], self.store_dir).encode())
+                file.close()
+            self._directory.sync()
+        except BaseException:
+            for file in files:
+                file.discard()
+            raise
+        for path, file in zip(order, files, strict=True):
+            file.publish(narinfo_name(path))
+            self._known[path] = new[path]
+
+    def _references_first(self, new: dict[StorePath, NarInfo]) -> list[StorePath]:
+        others = {reference for info in new.values() for reference in info.references}
+        valid = self.narinfos(others - new.keys()).keys() | new.keys()
+        for path, info in sorted(new.items()):
+            if lacking := sorted(info.references - valid):
+                raise self._refused(path, f"its reference '{lacking[0]}' is not valid there")
+        graph = {
+            path: [found for found in info.references if found != path and found in new]
+            for path, info in new.items()
+        }
+        order = references_first(graph)
+        if len(order) < len(graph):
+            path = min(graph.keys() - set(order))
+            raise ReferenceCycleError(
+                f"'{path}' cannot be added to the cache '{self.url}': it leads to paths that refer "
+                "to each other in a circle",
+                path=path,
+            )
+        return order
+
+    def _refused(self, path: StorePath, why: str) -> CacheError:
+        return CacheError(
+            f"'{path}' cannot be added to the cache '{self.url}': {why}", store=self.url, path=path
+        )
