@@ -65,15 +65,15 @@ class StreamReport:
         return cut
 
     def as_of_tree(self) -> TreeReport:
-        """What a walk over the tree of a NAR would have said, had it written every file."""
+        """What a walk over the tree of a NAR would have said that writes nothing."""
         return TreeReport(
             nar_size=self.size,
             regular_files=self.patched + self.copied,
-            files=self.files,
+            files=FileCounts(patched=self.patched),
             directories=self.directories,
             symlinks=self.symlinks,
             bytes_read=self.bytes_read,
-            bytes_written=self.bytes_read,
+            bytes_written=0,
             bytes_shared=0,
             references=self.references,
             bare=self.bare,

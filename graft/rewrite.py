@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from graft.errors import CorruptOriginalError, NarOrderError
 from graft.formats.nar import symlink_archive
@@ -16,7 +16,7 @@ from graft.reading import as_tree, read_object
 from graft.references import WantedPaths
 from graft.store.nar_files import NarFile, NarWriter
 from graft.store.objects import NarObject, StoreObject
-from graft.tree import TreeReport, copy_tree, remove_tree
+from graft.tree import FileCounts, TreeReport, copy_tree, remove_tree
 from graft.unpacking import unpack_archive
 
 _STORE_TIME = 1_000_000_000  # ns; every file in a store is from the second after the epoch
@@ -141,11 +141,16 @@ def write_archive(
 
             report = read_object(original, table=table, wanted=wanted.table, sink=sink)
             file = archive.finish()
+        patched = report.files.patched
         made = RewrittenObject(
             nar_hash=file.nar_hash,
             nar_size=file.nar_size,
             found=wanted.seen(report),
-            tree=report,
+            tree=replace(  # in a NAR every file is written
+                report,
+                files=FileCounts(patched=patched, copied=report.regular_files - patched),
+                bytes_written=report.bytes_read,
+            ),
         )
         return made, file
 

@@ -96,7 +96,9 @@ class RegularFiles:
             self._stream(file, table)
         self._state.emit(nar.regular_tail(size))
         self._state.hits.add(file.hits)
-        if file.place is not None and not twinned:
+        if file.place is None:
+            self.patched += bool(file.hits.references)
+        elif not twinned:
             self._make_file(file, file.place)
 
     def _stream(self, file: _File, table: Table | None) -> None:
