@@ -201,7 +201,7 @@ def make_into_cache(
         on_end: called when a task has ended, well or not.
 
     Raises:
-        GraftError: as `graft.executor.execute`; of the paths that cannot be made only if not
+        GraftError: as `graft.executor.carry_out`; of the paths that cannot be made only if not
             `keep_going`.
     """
     target = maker.target

@@ -78,6 +78,9 @@ class BinaryCache:
             opened.pop_all()
             return cls(files, info)
 
+    def __reduce__(self) -> tuple[type[Self], tuple[CacheFiles, CacheInfo]]:
+        return type(self), (self._files, self.info)
+
     def __enter__(self) -> Self:
         return self
 
