@@ -115,7 +115,7 @@ class JobTable:
         compression = self._choice("compression", tuple(LEVELS))
         return Transfer(
             store=self._text("store", hide=True),
-            source=self._text("from", hide=True),
+            sources=self._one_or_more("from", hide=True),
             target=self._text("to", hide=True),
             addressing=addressing,
             self_references=rule,
@@ -155,9 +155,7 @@ class JobTable:
         return keys
 
     def _links(self) -> tuple[str, ...]:
-        value = self._values.get("add-root")
-        links = self._texts("add-root") if isinstance(value, list) else [self._text("add-root")]
-        return tuple(self._near(link) for link in links if link is not None)
+        return tuple(map(self._near, self._one_or_more("add-root")))
 
     def _file_name(self, key: str) -> str | None:
         file = self._text(key)
@@ -210,6 +208,12 @@ class JobTable:
         if not isinstance(values, list) or not all(isinstance(text, str) for text in values):
             raise self._error(key, f"'{key}' is no list of texts")
         return tuple(self._expand(key, text, hide=hide) for text in values)
+
+    def _one_or_more(self, key: str, *, hide: bool = False) -> tuple[str, ...]:
+        if isinstance(self._values.get(key), list):
+            return self._texts(key, hide=hide)
+        text = self._text(key, hide=hide)
+        return () if text is None else (text,)
 
     def _text(self, key: str, *, hide: bool = False, lines: bool = False) -> str | None:
         value = self._values.get(key)

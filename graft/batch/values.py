@@ -15,7 +15,7 @@ class Transfer:
 
     Attributes:
         store: URL of the store in which roots and replacements are; None: that of the command.
-        source: URL of the store where the rest comes from, if there is one.
+        sources: URLs of stores where the rest comes from.
         target: URL of the store where the result goes; None: into `store`.
         addressing: how new names are found.
         self_references: of content addressing; None is its default.
@@ -30,7 +30,7 @@ class Transfer:
     """
 
     store: str | None
-    source: str | None
+    sources: tuple[str, ...]
     target: str | None
     addressing: Addressing
     self_references: SelfReferences | None

@@ -172,6 +172,11 @@ class CacheMaker:
             return False
         return True
 
+    def close(self) -> None:
+        """Closes the stores; for processes that have unpickled it."""
+        self.target.close()
+        self.source.close()
+
     def _new_archive(self) -> AbstractContextManager[NarWriter]:
         how = self.compression
         return self.target.writing(compression=how.name, level=how.level, threads=how.threads)

@@ -84,10 +84,11 @@ class CacheDirectory:
             raise self._error(error, name) from error
 
     def close(self) -> None:
-        """Removes what was begun and not finished."""
+        """Removes what was begun and not finished, by others as well that have died since."""
         if self._staging is not None:
             self._staging.remove()
             self._staging = None
+            _remove_left_over(self.path)
 
     def names(self) -> list[str]:
         """The names of the files directly in the cache."""

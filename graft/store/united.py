@@ -77,3 +77,8 @@ class UnitedStore:
         if path not in self._homes:
             self.path_infos([path])
         return self._homes.get(path, self._stores[0]).store_object(path)
+
+    def close(self) -> None:
+        """Closes all the stores."""
+        for store in self._stores:
+            store.close()

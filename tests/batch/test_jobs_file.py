@@ -47,7 +47,7 @@ def test_the_least_that_can_be_said_is_a_job() -> None:
     assert job.scope == "closure"
     assert job.transfer == Transfer(
         store=None,
-        source=None,
+        sources=(),
         target=None,
         addressing="input",
         self_references=None,
