@@ -28,9 +28,6 @@ class HashModulo:
     Args:
         hash_part: of the path whose NAR it is: 32 characters.
         rule: which of Nix's two.
-
-    Attributes:
-        count: self-references found so far.
     """
 
     def __init__(self, hash_part: str, rule: SelfReferences) -> None:
@@ -44,6 +41,7 @@ class HashModulo:
 
     @property
     def count(self) -> int:
+        """The self-references found so far."""
         return len(self._offsets)
 
     def update(self, piece: Buffer) -> None:

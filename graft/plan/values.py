@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final, Literal
 
 from graft.formats.store_path import StorePath
+
+Addressing = Literal["input", "content"]
+"""What new paths are named after: what they are made from, or their own bytes."""
+
+ADDRESSINGS: Final[tuple[Addressing, ...]] = ("input", "content")
+"""Both, the default first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,7 +22,8 @@ class Rewrite:
     Attributes:
         path: the original.
         new_path: what the copy is called.
-        references: D(p): which of its references end up elsewhere, and where.
+        references: D(p): which of its references end up elsewhere, and where. Empty where a path
+            is only named after its contents.
         nar_size: length of the original's NAR in bytes, and of the copy's.
     """
 

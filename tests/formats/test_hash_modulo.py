@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,7 +29,7 @@ def plain(data: bytes, hash_part: str, rule: SelfReferences) -> bytes:
 def in_pieces(data: bytes, cuts: list[int], hash_part: str, rule: SelfReferences) -> HashModulo:
     sink = HashModulo(hash_part, rule)
     edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
-    for begin, end in zip(edges, edges[1:], strict=False):
+    for begin, end in pairwise(edges):
         sink.update(memoryview(data)[begin:end])
     return sink
 
