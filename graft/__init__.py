@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from graft.errors import GraftError
     from graft.executor import Execution, execute
     from graft.formats.store_path import StoreDir, StorePath
-    from graft.job import Outcome, apply
+    from graft.job import apply
+    from graft.outcome import Outcome
     from graft.plan import Plan
     from graft.proof import Proof, prove
     from graft.store.local import LocalStore
@@ -25,7 +26,7 @@ _HOMES = {
     "GraftError": "graft.errors",
     "LocalStore": "graft.store.local",
     "MemoryStore": "graft.store.memory",
-    "Outcome": "graft.job",
+    "Outcome": "graft.outcome",
     "Plan": "graft.plan",
     "Proof": "graft.proof",
     "StoreDir": "graft.formats.store_path",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from graft.errors import NarOrderError
 from graft.formats.nar_reader import (
@@ -13,14 +14,15 @@ from graft.formats.nar_reader import (
     Symlink,
     read_archive,
 )
-from graft.kernel import HASH_LENGTH, Table
-from graft.tree import FileCounts
+from graft.kernel import HASH_LENGTH, Hit, Table
+from graft.tree import FileCounts, Found, TreeReport
+from graft.tree.report import Where
 from graft.window import Window
 
 
 @dataclass(slots=True)
 class StreamReport:
-    """What was done to a stream.
+    """What was done to a stream, and of a NAR what was seen in it.
 
     Attributes:
         size: bytes written.
@@ -29,6 +31,10 @@ class StreamReport:
         overlapped: hits left alone because they begin inside a rewritten one.
         patched: regular files of a NAR with references.
         copied: those without.
+        bytes_read: contents of its regular files.
+        directories, symlinks: in a NAR.
+        seen: indices of the wanted entries that stand anywhere in the result.
+        found: where they stand, if that was asked for.
     """
 
     size: int = 0
@@ -37,6 +43,11 @@ class StreamReport:
     overlapped: int = 0
     patched: int = 0
     copied: int = 0
+    bytes_read: int = 0
+    directories: int = 0
+    symlinks: int = 0
+    seen: set[int] = field(default_factory=set)
+    found: list[Found] = field(default_factory=list)
 
     @property
     def files(self) -> FileCounts:
@@ -45,13 +56,82 @@ class StreamReport:
 
     def rewrite(self, table: Table, text: memoryview, *, final: bool) -> int:
         """Rewrites a text in place, and counts; returns how many of its bytes are settled."""
-        if final and len(text) < HASH_LENGTH:
+        if not table or (final and len(text) < HASH_LENGTH):
             return len(text)  # most names: no reference fits
         cut, references, bare, overlapped = table.rewrite_in_place(text, final)
         self.references += references
         self.bare += bare
         self.overlapped += overlapped
         return cut
+
+    def as_of_tree(self) -> TreeReport:
+        """What a walk over the tree of a NAR would have said that writes nothing."""
+        return TreeReport(
+            nar_size=self.size,
+            regular_files=self.patched + self.copied,
+            files=FileCounts(patched=self.patched),
+            directories=self.directories,
+            symlinks=self.symlinks,
+            bytes_read=self.bytes_read,
+            bytes_written=0,
+            bytes_shared=0,
+            references=self.references,
+            bare=self.bare,
+            overlapped=self.overlapped,
+            found=tuple(self.found),
+            seen=frozenset(self.seen),
+        )
+
+
+class _Search:
+    """Looks for what is wanted in the bytes of a NAR that will not change any more."""
+
+    def __init__(self, wanted: Table | None, report: StreamReport, *, places: bool) -> None:
+        self._wanted = wanted or None
+        self._report = report
+        self._places = places
+        self._names: list[bytes] = []  # that lead to the entry in hand
+        self._unsearched = b""  # of the contents in hand: what is wanted may still begin there
+        self._position = 0  # in the contents, behind those bytes
+
+    def enter(self, name: bytes) -> None:
+        """An entry begins."""
+        self._names.append(name)
+        self.text(name, "name")
+
+    def leave(self) -> None:
+        """The entry is over."""
+        if self._names:
+            self._names.pop()
+
+    def text(self, text: bytes | memoryview, where: Where) -> None:
+        """Looks through a name or a symlink's target."""
+        if self._wanted is not None and len(text) >= HASH_LENGTH:
+            self._note(self._wanted.find(text)[0], where, 0)
+
+    def contents(self, data: memoryview, *, final: bool) -> None:
+        """Looks through the next bytes of a file's contents."""
+        if self._wanted is not None:
+            base = self._position - len(self._unsearched)
+            text = self._unsearched + data if self._unsearched else data
+            hits, cut = self._wanted.find(text, final)
+            self._note(hits, "contents", base)
+            self._unsearched = b"" if final else bytes(text[cut:])
+            self._position = 0 if final else self._position + len(data)
+
+    def _note(self, hits: Iterable[Hit], where: Where, base: int) -> None:
+        for hit in hits:
+            self._report.seen.add(hit.index)
+            if self._places:
+                self._report.found.append(
+                    Found(
+                        file=b"/".join(self._names),
+                        offset=base + hit.offset,
+                        index=hit.index,
+                        stride=hit.stride,
+                        where=where,
+                    )
+                )
 
 
 def rewrite_stream(window: Window, table: Table) -> StreamReport:
@@ -67,11 +147,16 @@ def rewrite_stream(window: Window, table: Table) -> StreamReport:
     return report
 
 
-def rewrite_archive(window: Window, table: Table) -> StreamReport:
+def rewrite_archive(
+    window: Window, table: Table, *, wanted: Table | None = None, places: bool = False
+) -> StreamReport:
     """Rewrites a NAR: contents, symlink targets and names, each on its own.
 
     Args:
         window: at the beginning of the NAR, which is all of the stream.
+        table: what to rewrite; an empty one changes nothing.
+        wanted: what to look for in the result.
+        places: list the places found, not only which of `wanted` were.
 
     Raises:
         BadFormatError: the stream is no NAR.
@@ -79,29 +164,40 @@ def rewrite_archive(window: Window, table: Table) -> StreamReport:
             What was written until then is worthless.
     """
     report = StreamReport()
+    search = _Search(wanted, report, places=places)
     last_names: list[bytes] = []  # of each open directory, the entry passed last
     before = 0  # references, when the file began
     for event in read_archive(window):
         if isinstance(event, Contents):
             event.taken = report.rewrite(table, event.data, final=event.final)
-            if event.final and report.references > before:
-                report.patched += 1
-            elif event.final:
-                report.copied += 1
+            search.contents(event.data[: event.taken], final=event.final)
+            if event.final:
+                if report.references > before:
+                    report.patched += 1
+                else:
+                    report.copied += 1
+                search.leave()
         elif isinstance(event, Regular):
             before = report.references
+            report.bytes_read += event.size
         elif isinstance(event, Entry):
             report.rewrite(table, event.name, final=True)
             new_name = bytes(event.name)
             if new_name <= last_names[-1]:
                 raise _disorder(new_name, last_names[-1])
             last_names[-1] = new_name
+            search.enter(new_name)
         elif isinstance(event, Symlink):
             report.rewrite(table, event.target, final=True)
+            search.text(event.target, "target")
+            report.symlinks += 1
+            search.leave()
         elif isinstance(event, Directory):
             last_names.append(b"")
+            report.directories += 1
         else:
             last_names.pop()
+            search.leave()
     window.pass_on()
     report.size = window.position
     return report

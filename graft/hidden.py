@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from graft.closure import Closure
 from graft.errors import InvalidPathError
 from graft.formats.store_path import StorePath
-from graft.references import WantedPaths, references_in
+from graft.reading import references_in
+from graft.references import WantedPaths
 from graft.store.api import Source
 from graft.workers import Workers
 
@@ -35,7 +36,7 @@ def deep_closure(
 
     Raises:
         InvalidPathError: a path is not valid.
-        TreeError: a file cannot be read.
+        TreeError, CacheError, CorruptCacheError: an object cannot be read.
     """
     paths = list(paths)
     everything = Closure.of(source, [*paths, *also])
@@ -44,7 +45,7 @@ def deep_closure(
     with Workers(jobs, on_bytes) as workers:
 
         def read(path: StorePath) -> tuple[StorePath, frozenset[StorePath]]:
-            return path, references_in(source.tree(path), wanted, workers.progress)
+            return path, references_in(source.store_object(path), wanted, workers.progress)
 
         waiting = everything.requisites(paths)
         while waiting:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from graft.closure import Closure
-from graft.errors import NoSpaceError, ProfileError, RootLinkError
-from graft.executor import Execution
+from graft.errors import NoSpaceError, ProfileError, RootLinkError, UsageError
+from graft.executor import Compression
+from graft.formats.signature import PublicKey, SecretKey
 from graft.formats.store_path import StorePath
 from graft.hidden import deep_closure, recorded_closure
-from graft.plan import Plan, PlanWarning, full_pairs, warnings_document
-from graft.proof import Problem, Proof, Residual, Scope, proof_document, prove
-from graft.store.api import Source, Target
+from graft.outcome import Outcome
+from graft.plan import Plan, PlanWarning
+from graft.proof import Problem, Scope, prove
+from graft.store.api import LocalTarget, PathInfo, Source, Store, Target
+from graft.store.objects import NarObject
+from graft.store.trust import check_signatures
 from graft.store.united import UnitedStore
 from graft.writer import writer
 
@@ -38,52 +41,13 @@ def no_progress(stage: str, total: int | None) -> AbstractContextManager[Callabl
     return nullcontext(lambda _size: None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What the whole job did.
-
-    Attributes:
-        plan: what was to be done.
-        execution: what was written.
-        proof: what reading it again has shown; None if that was not wanted.
-        problems: paths that are registered and not on disk, where no proof says so.
-        warnings: those of the plan and of the job.
-        seconds: of wall time.
-    """
-
-    plan: Plan
-    execution: Execution
-    proof: Proof | None
-    problems: tuple[Problem, ...]
-    warnings: tuple[PlanWarning, ...]
-    seconds: float
-
-    @property
-    def hidden_residual(self) -> tuple[Residual, ...]:
-        """The residual references nobody acknowledged that were not registered: what a deep plan
-        would move.
-        """
-        originals = {rewrite.new_path: rewrite.path for rewrite in self.plan.rewrites}
-        return tuple(
-            found
-            for found in (self.proof.residual if self.proof is not None else ())
-            if not found.acknowledged
-            and (original := originals.get(found.path, found.path)) in self.plan.closure
-            and found.reference not in self.plan.closure.references(original) | {original}
-        )
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether the result may be used: nothing of OLD is left, and nothing is broken."""
-        return not self.problems and (self.proof is None or self.proof.holds)
-
-
 def apply(
-    store: Target,
+    store: Source,
     roots: Iterable[StorePath],
     replacements: Mapping[StorePath, StorePath] | Iterable[tuple[StorePath, StorePath]],
     *,
     cutoffs: Iterable[StorePath] = (),
+    to: Target | None = None,
     source: Source | None = None,
     add_roots: Sequence[str] = (),
     profile: str | None = None,
@@ -93,6 +57,9 @@ def apply(
     allowed: Sequence[str] = (),
     check_inputs: bool = False,
     repair: bool = False,
+    trusted_public_keys: Collection[PublicKey] | None = None,
+    sign_keys: Collection[SecretKey] = (),
+    compression: Compression | None = None,
     deep: bool = False,
     hidden: Mapping[StorePath, Collection[StorePath]] | None = None,
     approve: Callable[[Plan], object] = lambda _: None,
@@ -101,10 +68,12 @@ def apply(
     """Replaces dependencies deep in the closures of `roots`, and proves it.
 
     Args:
-        store: where the result goes, and everything is that is valid there.
+        store: where everything is that is valid there, and where the result goes unless `to` is
+            given.
         roots: what is to be had without OLD.
         replacements: OLD to NEW.
         cutoffs: paths that are kept as they are.
+        to: another store, where the result goes: a cache, or a store on this machine.
         source: another store, where NEW or originals come from that are not valid in `store`.
         add_roots: links to be made to the new roots, as many as there are roots, or one that is
             numbered (`LINK`, `LINK-2`, ...), as nix-store does.
@@ -115,6 +84,10 @@ def apply(
         allowed: shell patterns of `BASENAME/FILE` in which residual references are accepted.
         check_inputs: compare each original's bytes with its registered NAR hash first.
         repair: make again the new paths that are valid, but broken.
+        trusted_public_keys: whoever must have signed what is read from a cache, unless its name
+            comes from its contents; None: that is believed without.
+        sign_keys: sign what is made and fetched.
+        compression: of NARs in a cache; None is zstd's default.
         deep: read the closure for references that are not registered, and move them as well.
         hidden: such references as a deep plan has found them before.
         approve: is shown the plan before anything is written, and may raise to stop.
@@ -127,26 +100,16 @@ def apply(
         GraftError: nothing was done, or what was registered so far stays and nothing else.
     """
     begin = time.monotonic()
-    store.check_writable()
+    target = to if to is not None else _as_target(store)
+    target.check_writable()
     roots = tuple(dict.fromkeys(roots))
-    links_to_make = _root_links(add_roots, roots)
-    for link in links_to_make:
-        store.check_root_link(link)
-    if profile is not None:
-        if len(roots) != 1:
-            raise ProfileError(
-                f"{len(roots)} roots were given for the profile '{profile}': a generation has one",
-                path=profile,
-            )
-        store.check_profile(profile)
-    kept = bool(links_to_make) or profile is not None
+    keeping = _Keeping(target, roots, add_roots, profile)
     pairs = list(replacements.items() if isinstance(replacements, Mapping) else replacements)
-    store.protect([*roots, *(path for pair in pairs for path in pair)])
-    known: Source = store
-    if source is not None:
-        source.protect([*roots, *(path for pair in pairs for path in pair)])
-        known = UnitedStore(store, source)
-    with writer(store) as execute:
+    known = store if source is None else UnitedStore(store, source)
+    known.protect([*roots, *(path for pair in pairs for path in pair)])
+    if to is not None:
+        UnitedStore(known, to)  # they must have one store directory
+    with writer(target) as execute:
         plan = make_plan(
             known,
             roots,
@@ -158,7 +121,9 @@ def apply(
             progress=progress,
         )
         approve(plan)
-        _check_space(plan, store, links=links)
+        if trusted_public_keys is not None:
+            check_inputs_signed(plan, known, trusted_public_keys)
+        _check_space(plan, target, links=links)
         with progress("graft", plan.bytes_at_most) as on_bytes:
             execution = execute(
                 plan,
@@ -167,6 +132,8 @@ def apply(
                 links=links,
                 check_inputs=check_inputs,
                 repair=repair,
+                sign_keys=sign_keys,
+                compression=compression,
                 on_bytes=on_bytes,
             )
     proof = None
@@ -174,7 +141,7 @@ def apply(
         with progress("prove", _bytes_read(plan, scope)) as on_bytes:
             proof = prove(
                 plan,
-                store,
+                target,
                 scope=scope,
                 allowed=allowed,
                 written=execution.rewritten,
@@ -185,15 +152,16 @@ def apply(
         plan=plan,
         execution=execution,
         proof=proof,
-        problems=_problems(execution, proof),
-        warnings=plan.warnings if kept else (*plan.warnings, *_no_root(plan)),
+        problems=proof.problems
+        if proof is not None
+        else tuple(Problem(kind="not-on-disk", path=path) for path in sorted(execution.lost)),
+        warnings=plan.warnings
+        if keeping or not isinstance(target, LocalTarget)
+        else (*plan.warnings, *_no_root(plan)),
         seconds=time.monotonic() - begin,
     )
     if outcome.succeeded:
-        for link, root in zip(links_to_make, roots, strict=False):
-            store.add_root(link, plan.new_roots[root])
-        if profile is not None:
-            store.switch_profile(profile, plan.new_roots[roots[0]])
+        keeping.keep(plan.new_roots)
     return outcome
 
 
@@ -228,6 +196,81 @@ def make_plan(
     return Plan.of(closure, pairs, roots=roots, cutoffs=cutoffs)
 
 
+def _as_target(store: Source) -> Target:
+    if not isinstance(store, Target):
+        raise UsageError(
+            f"nothing can be written into the store '{store.url}': say with --to where the result "
+            "is to go"
+        )
+    return store
+
+
+def check_inputs_signed(
+    plan: Plan, source: Source, trusted_public_keys: Collection[PublicKey]
+) -> None:
+    """Makes sure that somebody trusted has signed whatever of a plan comes from a cache.
+
+    Raises:
+        UntrustedPathError: nobody has.
+        BadFormatError: a signature is none.
+    """
+    read = plan.shared.union(rewrite.path for rewrite in plan.rewrites)
+    caches: dict[str, tuple[Store, list[PathInfo]]] = {}
+    for path in sorted(read):
+        item = source.store_object(path)
+        if isinstance(item, NarObject):
+            caches.setdefault(item.cache.url, (item.cache, []))[1].append(plan.closure.infos[path])
+    for cache, infos in caches.values():
+        check_signatures(cache, infos, trusted_public_keys)
+
+
+class _Keeping:
+    """Links and a profile that are to keep the new roots, checked before anything is done."""
+
+    def __init__(
+        self,
+        target: Target,
+        roots: Sequence[StorePath],
+        links: Sequence[str],
+        profile: str | None,
+    ) -> None:
+        self._roots = roots
+        self._links = _root_links(links, roots)
+        self._profile = profile
+        self._target: LocalTarget | None = None
+        if not self:
+            return
+        if not isinstance(target, LocalTarget):
+            raise UsageError(
+                f"the cache '{target.url}' has no roots and no profiles: leave out --add-root and "
+                "--profile, and make them where its paths are copied to"
+            )
+        self._target = target
+        for link in self._links:
+            target.check_root_link(link)
+        if profile is not None:
+            if len(roots) != 1:
+                raise ProfileError(
+                    f"{len(roots)} roots were given for the profile '{profile}': a generation has "
+                    "one",
+                    path=profile,
+                )
+            target.check_profile(profile)
+
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self._links) or self._profile is not None
+
+    def keep(self, new_roots: Mapping[StorePath, StorePath]) -> None:
+        """Makes the links, and the profile's generation."""
+        if self._target is None:
+            return
+        for link, root in zip(self._links, self._roots, strict=False):
+            self._target.add_root(link, new_roots[root])
+        if self._profile is not None:
+            self._target.switch_profile(self._profile, new_roots[self._roots[0]])
+
+
 def _root_links(links: Sequence[str], roots: Sequence[StorePath]) -> list[str]:
     if len(links) == 1:
         return [links[0], *(f"{links[0]}-{number}" for number in range(2, len(roots) + 1))]
@@ -240,18 +283,20 @@ def _root_links(links: Sequence[str], roots: Sequence[StorePath]) -> list[str]:
     return list(links)
 
 
-def _check_space(plan: Plan, store: Target, *, links: bool) -> None:
+def _check_space(plan: Plan, target: Target, *, links: bool) -> None:
     """Raises NoSpaceError where the work cannot end well; with links, nobody knows before."""
-    missing = plan.new_references.keys() - store.path_infos(plan.new_references)
+    free = target.free_bytes()
+    if free is None or not isinstance(target, LocalTarget):
+        return  # and how well NARs can be compressed, nobody knows either
+    missing = plan.new_references.keys() - target.path_infos(plan.new_references)
     needed = len(missing) * _LEAST_OBJECT_SIZE
     needed += sum(plan.closure.infos[path].nar_size for path in plan.shared & missing)
     if not links:
         needed += sum(rewrite.nar_size for rewrite in plan.rewrites if rewrite.new_path in missing)
-    free = store.free_bytes()
     if free < needed:
         raise NoSpaceError(
-            f"the file system of the store '{store.url}' has {free} bytes left and the graft needs "
-            f"{needed}: free some room first",
+            f"the file system of the store '{target.url}' has {free} bytes left and the graft "
+            f"needs {needed}: free some room first",
             needed=needed,
             free=free,
         )
@@ -262,12 +307,6 @@ def _bytes_read(plan: Plan, scope: Scope) -> int:
     return plan.bytes_at_most + sum(plan.closure.infos[path].nar_size for path in shared)
 
 
-def _problems(execution: Execution, proof: Proof | None) -> tuple[Problem, ...]:
-    if proof is not None:
-        return proof.problems
-    return tuple(Problem(kind="not-on-disk", path=path) for path in sorted(execution.lost))
-
-
 def _no_root(plan: Plan) -> Iterable[PlanWarning]:
     for root in sorted(set(plan.new_roots.values()) & plan.new_paths):
         yield PlanWarning(
@@ -276,29 +315,3 @@ def _no_root(plan: Plan) -> Iterable[PlanWarning]:
             message=f"nothing keeps '{plan.store_dir.path(root)}' from the garbage collector: give "
             "--add-root or --profile",
         )
-
-
-def outcome_document(outcome: Outcome) -> dict[str, Any]:
-    """The result of `graft apply` as docs/reference/json.md lays it down."""
-    plan, execution = outcome.plan, outcome.execution
-    full = plan.store_dir.path
-    return {
-        "version": 1,
-        "new_roots": {full(root): full(new) for root, new in plan.new_roots.items()},
-        "paths": full_pairs(plan.moved, plan.store_dir),
-        "rewritten_paths": len(execution.rewritten),
-        "resumed_paths": len(execution.resumed),
-        "fetched_paths": len(execution.fetched),
-        "references_rewritten": execution.references_rewritten,
-        "files": {
-            "patched": execution.files.patched,
-            "linked": execution.files.linked,
-            "reflinked": execution.files.reflinked,
-            "copied": execution.files.copied,
-        },
-        "bytes": {"written": execution.bytes_written, "shared": execution.bytes_shared},
-        "fixups": [],
-        "warnings": warnings_document(outcome.warnings, plan.store_dir),
-        "proof": proof_document(outcome.proof, full) if outcome.proof is not None else None,
-        "seconds": round(outcome.seconds, 6),
-    }

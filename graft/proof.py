@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal
 
+from graft.errors import CorruptCacheError
 from graft.formats.file_name import printable
 from graft.formats.store_path import StorePath
 from graft.graph import reachable
 from graft.plan import Plan
+from graft.reading import read_object
 from graft.references import Reference, WantedPaths
 from graft.store.api import PathInfo, Source
-from graft.tree import TreeReport, read_tree
+from graft.store.objects import StoreObject, TreeObject
+from graft.tree import TreeReport
 from graft.workers import Workers
 
 Scope = Literal["closure", "rewritten"]
@@ -108,13 +111,13 @@ def prove(
         on_bytes: called from any thread with the number of bytes read since the last call.
 
     Raises:
-        TreeError: a file of the result cannot be read.
+        TreeError, CacheError: an object of the result cannot be read.
     """
     # An OLD that no registered reference leads to may still stand in some bytes.
     replaced = {path for path, new in plan.replacements.items() if path != new}
     old = WantedPaths(sorted(replaced | plan.moved.keys()))
     infos = store.path_infos(plan.new_references)
-    on_disk = {path for path in infos if os.path.lexists(store.tree(path))}
+    on_disk = {path for path in infos if store.store_object(path).exists()}
     problems = [Problem(kind="not-valid", path=path) for path in plan.new_references.keys() - infos]
     problems += [Problem(kind="not-on-disk", path=path) for path in infos.keys() - on_disk]
     acknowledged = _Acknowledged(plan, allowed)
@@ -124,16 +127,20 @@ def prove(
     hashed = plan.new_paths if scope == "closure" else plan.new_paths.difference(written)
     with Workers(jobs, on_bytes) as workers:
 
-        def read_one(path: StorePath) -> tuple[StorePath, TreeReport, bytes | None]:
-            return path, *_read(store.tree(path), old, path in hashed, workers)
+        def read_one(path: StorePath) -> tuple[StorePath, TreeReport | None, bytes | None]:
+            try:
+                return path, *_read(store.store_object(path), old, path in hashed, workers)
+            except CorruptCacheError:
+                return path, None, None
 
         # The largest first: no thread is left alone with one at the end.
         order = sorted(read, key=lambda path: infos[path].nar_size, reverse=True)
         for path, report, digest in workers.map(read_one, order):
-            reports.append(report)
-            if digest is not None and digest != infos[path].nar_hash:
+            if report is None or (digest is not None and digest != infos[path].nar_hash):
                 problems.append(Problem(kind="nar-hash", path=path))
-            residual += [_residual(path, found, acknowledged) for found in old.places(report)]
+            if report is not None:
+                reports.append(report)
+                residual += [_residual(path, found, acknowledged) for found in old.places(report)]
     for path in infos.keys() - read:
         residual += _registered(infos[path], old, acknowledged)
     return Proof(
@@ -147,17 +154,18 @@ def prove(
 
 
 def _read(
-    tree: str, old: WantedPaths, with_hash: bool, workers: Workers
+    item: StoreObject, old: WantedPaths, with_hash: bool, workers: Workers
 ) -> tuple[TreeReport, bytes | None]:
-    """Reads one tree for old references; if it is wanted, gives its NAR hash as well."""
+    """Reads one object for old references; if it is wanted, gives its NAR hash as well."""
     digest = sha256()
+    with_hash = with_hash and isinstance(item, TreeObject)  # a cache's is checked as it is read
 
     def sink(chunk: memoryview) -> None:
         if with_hash:
             digest.update(chunk)
         workers.progress(len(chunk))
 
-    report = read_tree(tree, wanted=old.table, sink=sink, report=True)
+    report = read_object(item, wanted=old.table, sink=sink, places=True)
     return report, digest.digest() if with_hash else None
 
 

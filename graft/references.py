@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from graft.formats.store_path import HASH_PART_LENGTH, StoreDir, StorePath
 from graft.hashing import NIX32_ALPHABET
 from graft.kernel import Table
-from graft.tree import TreeReport, read_tree
+from graft.tree import TreeReport
 from graft.tree.report import Where
 
 if TYPE_CHECKING:
@@ -50,6 +50,9 @@ class WantedPaths:
         by_hash_part = {path.hash_part: path for path in paths}
         self.paths = tuple(by_hash_part.values())
         self.table = Table([(hash_part.encode(), None) for hash_part in by_hash_part])
+
+    def __reduce__(self) -> tuple[type[Self], tuple[tuple[StorePath, ...]]]:
+        return type(self), (self.paths,)
 
     def seen(self, report: TreeReport) -> frozenset[StorePath]:
         """The paths a walk that looked for them has seen."""
@@ -97,15 +100,3 @@ class StoreDirScanner:
             for match in pattern.finditer(data):
                 self.hash_parts.add(match[1][stride - 1 :: stride].decode())
         self._carry = data[-self._carry_size :]
-
-
-def references_in(
-    tree: str, wanted: WantedPaths, on_bytes: Callable[[int], object]
-) -> frozenset[StorePath]:
-    """Which of the wanted paths a tree refers to.
-
-    Args:
-        on_bytes: called with the number of NAR bytes read since the last call; may raise to stop.
-    """
-    report = read_tree(tree, wanted=wanted.table, sink=lambda chunk: on_bytes(len(chunk)))
-    return wanted.seen(report)

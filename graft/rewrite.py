@@ -5,14 +5,19 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 
-from graft.errors import CorruptOriginalError
+from graft.errors import CorruptOriginalError, NarOrderError
 from graft.formats.nar import symlink_archive
 from graft.formats.store_path import StoreDir, StorePath
 from graft.kernel import Table
+from graft.reading import as_tree, read_object
 from graft.references import WantedPaths
-from graft.tree import TreeReport, copy_tree, read_tree
+from graft.store.nar_files import NarFile, NarWriter
+from graft.store.objects import NarObject, StoreObject
+from graft.tree import FileCounts, TreeReport, copy_tree, remove_tree
+from graft.unpacking import unpack_archive
 
 _STORE_TIME = 1_000_000_000  # ns; every file in a store is from the second after the epoch
 
@@ -42,22 +47,24 @@ def rewrite_table(
     return Table([(old.encode(), new.encode()) for old, new in pairs])
 
 
-def rewrite_object(
-    source: str,
+def write_tree(
+    original: StoreObject,
     target: str,
     table: Table,
     *,
+    unpacked: str,
     wanted: WantedPaths,
     links: bool,
     owner: tuple[int, int],
     on_bytes: Callable[[int], object],
 ) -> RewrittenObject:
-    """Copies an object's tree with its references rewritten.
+    """Makes an object as a tree: a copy of another with its references rewritten.
 
     Args:
-        source: the original's tree.
         target: where the new tree is made; nothing is there.
         table: what is rewritten.
+        unpacked: where an original that is a NAR may lie meanwhile, best on the target's file
+            system; nothing is there, before and after.
         wanted: what is looked for in the new bytes.
         links: whether unchanged files may be hard links to the original's.
         owner: user and group of what is made.
@@ -65,7 +72,29 @@ def rewrite_object(
 
     Raises:
         TreeError: the tree cannot be read or made; nothing of it is left.
+        CorruptCacheError, CacheError, BadFormatError: the NAR cannot be read, or is another.
     """
+    if isinstance(original, NarObject):
+        with original.open() as nar:
+            unpack_archive(nar.readinto, unpacked, owner=owner)
+        try:
+            # Of what is new itself, links do no harm.
+            return _copy(unpacked, target, table, wanted, owner, on_bytes, links=True)
+        finally:
+            remove_tree(unpacked)
+    return _copy(original.tree, target, table, wanted, owner, on_bytes, links=links)
+
+
+def _copy(
+    source: str,
+    target: str,
+    table: Table,
+    wanted: WantedPaths,
+    owner: tuple[int, int],
+    on_bytes: Callable[[int], object],
+    *,
+    links: bool,
+) -> RewrittenObject:
     digest = hashlib.sha256()
 
     def sink(chunk: memoryview) -> None:
@@ -83,34 +112,77 @@ def rewrite_object(
     )
 
 
+def write_archive(
+    original: StoreObject,
+    new_archive: Callable[[], AbstractContextManager[NarWriter]],
+    table: Table,
+    *,
+    wanted: WantedPaths,
+    on_bytes: Callable[[int], object],
+) -> tuple[RewrittenObject, NarFile]:
+    """Makes an object as a NAR in a cache: a copy of another with its references rewritten.
+
+    Args:
+        new_archive: begins a new NAR, of which nothing is left unless it is finished.
+        table, wanted, on_bytes: as for `write_tree`.
+
+    Raises:
+        TreeError: the original cannot be read.
+        CorruptCacheError, CacheError, BadFormatError: its NAR cannot be read, or is another; or
+            the new one cannot be written.
+    """
+
+    def write(original: StoreObject) -> tuple[RewrittenObject, NarFile]:
+        with new_archive() as archive:
+
+            def sink(chunk: memoryview) -> None:
+                archive.write(chunk)
+                on_bytes(len(chunk))
+
+            report = read_object(original, table=table, wanted=wanted.table, sink=sink)
+            file = archive.finish()
+        patched = report.files.patched
+        made = RewrittenObject(
+            nar_hash=file.nar_hash,
+            nar_size=file.nar_size,
+            found=wanted.seen(report),
+            tree=replace(  # in a NAR every file is written
+                report,
+                files=FileCounts(patched=patched, copied=report.regular_files - patched),
+                bytes_written=report.bytes_read,
+            ),
+        )
+        return made, file
+
+    try:
+        return write(original)
+    except NarOrderError:
+        # Names that change would break the order of the entries: only a tree can be sorted.
+        with as_tree(original) as tree:
+            return write(tree)
+
+
+def alias_archive(leads_to: StorePath, store_dir: StoreDir) -> bytes:
+    """The NAR of an alias: a symlink to a store path."""
+    return symlink_archive(os.fsencode(store_dir.path(leads_to)))
+
+
 def make_alias(
     target: str, leads_to: StorePath, store_dir: StoreDir, *, owner: tuple[int, int]
 ) -> RewrittenObject:
-    """Makes the object of an alias: a symlink to a store path."""
+    """Makes the tree of an alias."""
     text = os.fsencode(store_dir.path(leads_to))
     os.symlink(text, target)
     if owner != (os.geteuid(), os.getegid()):
         os.chown(target, *owner, follow_symlinks=False)
     os.utime(target, ns=(_STORE_TIME, _STORE_TIME), follow_symlinks=False)
-    nar = symlink_archive(text)
+    nar = alias_archive(leads_to, store_dir)
     return RewrittenObject(
         nar_hash=hashlib.sha256(nar).digest(),
         nar_size=len(nar),
         found=frozenset(),
         tree=None,
     )
-
-
-def tree_hash(tree: str, on_bytes: Callable[[int], object]) -> bytes:
-    """SHA-256 of a tree's NAR, 32 bytes."""
-    digest = hashlib.sha256()
-
-    def sink(chunk: memoryview) -> None:
-        digest.update(chunk)
-        on_bytes(len(chunk))
-
-    read_tree(tree, sink=sink)
-    return digest.digest()
 
 
 def corrupt_original(path: StorePath, store_dir: StoreDir) -> CorruptOriginalError:

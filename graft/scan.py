@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from graft.formats.store_path import StoreDir, StorePath
 from graft.kernel import Table
+from graft.reading import read_object
 from graft.references import ENCODINGS, StoreDirScanner
-from graft.tree import read_tree
+from graft.store.objects import StoreObject
 from graft.tree.report import Where
 
 
@@ -33,38 +34,38 @@ class ScannedReference:
     path: StorePath | None
 
 
-def scan_tree(
-    tree: str,
+def scan_object(
+    item: StoreObject,
     *,
     known: Iterable[StorePath],
     hash_parts: Iterable[str] = (),
     store_dir: StoreDir | None = None,
     on_bytes: Callable[[int], object] = lambda _: None,
 ) -> Iterator[ScannedReference]:
-    """Finds references in a file, symlink or directory.
+    """Finds references in an object, or any file, symlink or directory.
 
     Args:
-        tree: its top.
+        item: where it is.
         known: paths whose hash parts are looked for.
         hash_parts: more of them, of unknown paths.
         store_dir: if given, hash parts that stand after it and a slash are found as well.
         on_bytes: called with the number of NAR bytes read since the last call.
 
     Raises:
-        TreeError: something cannot be read.
+        TreeError, CacheError, CorruptCacheError: something cannot be read.
     """
     paths = {path.hash_part: path for path in known}
     wanted = {*hash_parts, *paths}
     if store_dir is not None:
         scanner = StoreDirScanner(store_dir)
-        read_tree(tree, sink=scanner.feed)
+        read_object(item, sink=scanner.feed)
         wanted |= scanner.hash_parts
     looked_for = sorted(wanted)
-    report = read_tree(
-        tree,
+    report = read_object(
+        item,
         wanted=Table([(hash_part.encode(), None) for hash_part in looked_for]),
         sink=lambda chunk: on_bytes(len(chunk)),
-        report=True,
+        places=True,
     )
     for found in report.found:
         hash_part = looked_for[found.index]

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from graft.formats.store_path import StorePath
 from graft.plan import Plan, Rewrite
 from graft.proof import Problem, Proof, prove
+from graft.reading import object_hash
 from graft.rewrite import rewrite_table
 from graft.store.api import PathInfo, Source
-from graft.tree import read_tree
 from graft.workers import Workers
 
 
@@ -20,6 +18,7 @@ def verify(
     plan: Plan,
     store: Source,
     *,
+    target: Source | None = None,
     allowed: Sequence[str] = (),
     jobs: int | None = None,
     on_bytes: Callable[[int], object] | None = None,
@@ -31,15 +30,18 @@ def verify(
     plan gives it (problem `references`).
 
     Args:
+        store: where the originals are.
+        target: where the result is, if that is another.
         allowed: as for `prove`.
         jobs: threads; the number of usable processors if None.
         on_bytes: called from any thread with the number of bytes read since the last call.
 
     Raises:
-        TreeError: a file cannot be read.
+        TreeError, CacheError: an object cannot be read.
     """
-    proof = prove(plan, store, allowed=allowed, jobs=jobs, on_bytes=on_bytes)
-    infos = store.path_infos(plan.new_paths)
+    target = store if target is None else target
+    proof = prove(plan, target, allowed=allowed, jobs=jobs, on_bytes=on_bytes)
+    infos = target.path_infos(plan.new_paths)
     problems = list(proof.problems)
     problems += _wrong_references(plan, infos)
     with Workers(jobs, on_bytes) as workers:
@@ -70,15 +72,8 @@ def _is_rewrite(
     rewrite: Rewrite, infos: dict[StorePath, PathInfo], store: Source, workers: Workers
 ) -> bool:
     """Whether a path was registered with the hash its original has once it is rewritten."""
-    tree = store.tree(rewrite.path)
-    if not os.path.lexists(tree):
+    original = store.store_object(rewrite.path)
+    if not original.exists():
         return False
     table = rewrite_table(rewrite.path, rewrite.new_path, rewrite.references)
-    digest = hashlib.sha256()
-
-    def sink(chunk: memoryview) -> None:
-        digest.update(chunk)
-        workers.progress(len(chunk))
-
-    read_tree(tree, table=table, sink=sink)
-    return digest.digest() == infos[rewrite.new_path].nar_hash
+    return object_hash(original, workers.progress, table) == infos[rewrite.new_path].nar_hash

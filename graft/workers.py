@@ -28,10 +28,15 @@ class Workers:
     Args:
         jobs: how many; the number of usable processors if None.
         on_bytes: told of progress in bytes, from any thread.
+
+    Attributes:
+        jobs: how many threads there are at most.
+        pool: the threads.
     """
 
     def __init__(self, jobs: int | None, on_bytes: Callable[[int], object] | None = None) -> None:
-        self._pool = ThreadPoolExecutor(jobs or usable_processors(), thread_name_prefix="graft")
+        self.jobs = jobs or usable_processors()
+        self.pool = ThreadPoolExecutor(self.jobs, thread_name_prefix="graft")
         self._stop = threading.Event()
         self._on_bytes = on_bytes
 
@@ -46,7 +51,7 @@ class Workers:
     ) -> None:
         if kind is not None:
             self._stop.set()
-        self._pool.shutdown(cancel_futures=True)
+        self.pool.shutdown(cancel_futures=True)
 
     def progress(self, size: int) -> None:
         """Reports bytes done; the work calls it often, for it is also where a thread stops.
@@ -65,7 +70,7 @@ class Workers:
         When one fails, or the caller stops iterating by an exception, no thread is still at work
         on an item once this raises.
         """
-        futures = [self._pool.submit(work, item) for item in items]
+        futures = [self.pool.submit(work, item) for item in items]
         try:
             for future in as_completed(futures):
                 yield future.result()

@@ -21,9 +21,10 @@ from graft.errors import (
     UnsupportedFileError,
 )
 from graft.formats.store_path import StorePath
-from graft.job import apply, outcome_document
+from graft.job import apply
+from graft.outcome import outcome_document
 from graft.proof import Problem, prove
-from graft.rewrite import RewrittenObject, rewrite_object
+from graft.rewrite import RewrittenObject, write_tree
 from graft.store.api import PathInfo, path_info
 from graft.store.local import LocalStore
 from tests.graftable import Graftable
@@ -317,12 +318,12 @@ def test_the_largest_paths_are_written_first(
 ) -> None:
     sizes = []
 
-    def recorded(source: str, *arguments: Any, **options: Any) -> RewrittenObject:
-        made = rewrite_object(source, *arguments, **options)
+    def recorded(*arguments: Any, **options: Any) -> RewrittenObject:
+        made = write_tree(*arguments, **options)
         sizes.append(made.nar_size)
         return made
 
-    monkeypatch.setattr("graft.executor.rewrite_object", recorded)
+    monkeypatch.setattr("graft.executor.into_store.write_tree", recorded)
     small = add_object(it.store, "small-1", it.store.store_dir.path(it.old), [it.old])
     large = add_object(
         it.store,

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import graft
-from graft.job import Outcome
+from graft.outcome import Outcome
 from tests.derivations import Nix
 
 pytestmark = pytest.mark.nix

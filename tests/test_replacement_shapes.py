@@ -10,7 +10,7 @@ import pytest
 
 import graft
 from graft import StorePath
-from graft.job import Outcome
+from graft.outcome import Outcome
 from tests.derivations import Nix
 
 pytestmark = pytest.mark.nix

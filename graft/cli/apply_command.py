@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 
 import click
 
 from graft.cli.arguments import PlanArguments, plan_options, resolve_request
 from graft.cli.output import Bars, print_document, print_note, print_warnings
-from graft.cli.plan_command import show_plan
+from graft.cli.plan_command import free_bytes, show_plan
 from graft.cli.proof_table import print_problems, print_proof
 from graft.cli.settings import Settings, common_options
-from graft.job import Outcome, apply, outcome_document
+from graft.executor import Compression
+from graft.formats.compression import LEVELS
+from graft.formats.signature import PublicKey
+from graft.job import apply
+from graft.outcome import Outcome, outcome_document
 from graft.quantities import binary_size, counted
-from graft.store.api import Source
+from graft.store.api import Source, Target
+from graft.store.key_files import read_secret_key
+from graft.store.opening import open_store, open_target
 from graft.store.united import UnitedStore
 
 
@@ -35,10 +42,19 @@ from graft.store.united import UnitedStore
     "--profile", metavar="PROFILE", help="Make the new root the current generation of PROFILE."
 )
 @click.option(
-    "--from",
-    "source_url",
+    "--to",
+    "target_url",
     metavar="URL",
-    help="Another local store, where NEW or originals come from that are not valid here.",
+    help="Where the result goes: a store on this machine, or a cache that can be written. If not "
+    "given, it goes where everything else is.",
+)
+@click.option(
+    "--from",
+    "source_urls",
+    metavar="URL",
+    multiple=True,
+    help="Another store or cache, where NEW or originals come from that are not valid in the "
+    "first.",
 )
 @click.option(
     "--jobs",
@@ -76,6 +92,49 @@ from graft.store.united import UnitedStore
 @click.option(
     "--repair", is_flag=True, help="Make again new paths that are registered, but broken."
 )
+@click.option(
+    "--trusted-public-keys",
+    "trusted_public_keys",
+    metavar="KEY",
+    multiple=True,
+    help="Take from caches what is signed with this key, NAME:BASE64; several may be given, or "
+    "several in one, with spaces between them.",
+)
+@click.option(
+    "--no-check-sigs",
+    "check_sigs",
+    flag_value=False,
+    default=True,
+    help="Take from caches what nobody trusted has signed.",
+)
+@click.option(
+    "--sign-key",
+    "key_files",
+    metavar="FILE",
+    multiple=True,
+    help="Sign what is made with the secret key in FILE.",
+)
+@click.option(
+    "--compression",
+    type=click.Choice(list(LEVELS)),
+    default="zstd",
+    show_default=True,
+    help="How NARs are compressed that are written into a cache.",
+)
+@click.option(
+    "--compression-level",
+    type=int,
+    metavar="N",
+    help="The level of that; its own default if not given.",
+)
+@click.option(
+    "--compression-threads",
+    type=click.IntRange(min=1),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="Threads that compress one NAR with zstd, beside those of --jobs.",
+)
 @click.option("--dry-run", is_flag=True, help="Only show the plan, as `graft plan` does.")
 @common_options
 @click.pass_obj
@@ -84,13 +143,20 @@ def command(
     asked: PlanArguments,
     add_roots: tuple[str, ...],
     profile: str | None,
-    source_url: str | None,
+    target_url: str | None,
+    source_urls: tuple[str, ...],
     jobs: int | None,
     links: bool,
     scope: str,
     allowed: tuple[str, ...],
     check_inputs: bool,
     repair: bool,
+    trusted_public_keys: tuple[str, ...],
+    check_sigs: bool,
+    key_files: tuple[str, ...],
+    compression: str,
+    compression_level: int | None,
+    compression_threads: int,
     dry_run: bool,
 ) -> int:
     """Replace dependencies deep in the closures of ROOTs, register and prove the result.
@@ -102,15 +168,20 @@ def command(
     is made.
     """
     settings.start_log()
+    sign_keys = [read_secret_key(file) for file in key_files]
+    public_keys = [PublicKey.parse(key) for keys in trusted_public_keys for key in keys.split()]
     with ExitStack() as stack:
-        store = stack.enter_context(settings.open_store())
-        source = stack.enter_context(settings.open_store(source_url)) if source_url else None
-        if not dry_run:
-            store.check_writable()
-        known: Source = store if source is None else UnitedStore(store, source)
-        request = resolve_request(known, store.location, asked)
+        store: Source = stack.enter_context(settings.open_store())
+        sources: list[Source] = [
+            stack.enter_context(open_store(url, os.environ)) for url in source_urls
+        ]
+        known: Source = UnitedStore(store, *sources) if sources else store
+        request = resolve_request(known, asked)
+        target: Target | None = None
+        if target_url is not None and not dry_run:
+            target = stack.enter_context(open_target(target_url, os.environ, store.store_dir))
         if dry_run:
-            return show_plan(known, store.free_bytes(), request, settings)
+            return show_plan(known, free_bytes(store), request, settings)
         outcome = apply(
             store,
             request.roots,
@@ -118,13 +189,19 @@ def command(
             cutoffs=request.cutoffs,
             add_roots=add_roots,
             profile=profile,
-            source=source,
+            to=target,
+            source=UnitedStore(*sources) if sources else None,
             jobs=jobs,
             links=links,
             scope=None if scope == "none" else "rewritten" if scope == "rewritten" else "closure",
             allowed=allowed,
             check_inputs=check_inputs,
             repair=repair,
+            trusted_public_keys=public_keys if check_sigs else None,
+            sign_keys=sign_keys,
+            compression=Compression(
+                name=compression, level=compression_level, threads=compression_threads
+            ),
             deep=request.deep,
             hidden=request.hidden,
             approve=request.approve,

@@ -14,8 +14,7 @@ from graft.errors import BadStorePathError, InvalidPathError, UsageError
 from graft.formats.replacements import parse_replacements
 from graft.formats.store_path import StorePath
 from graft.plan import Plan, PlanFile
-from graft.store.api import Store, path_info
-from graft.store.location import Location
+from graft.store.api import Source, path_info
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,12 +111,11 @@ def plan_options(command: Callable[..., int]) -> Callable[..., int]:
     return wrapped
 
 
-def resolve_request(store: Store, location: Location, asked: PlanArguments) -> Request:
+def resolve_request(store: Source, asked: PlanArguments) -> Request:
     """What the options of `plan_options` ask for; one ROOT that is a file is a plan file.
 
     Args:
         store: in which the paths must be valid.
-        location: where path arguments lead to.
 
     Raises:
         UsageError: there is nothing to replace, or more is said than the plan file says.
@@ -127,7 +125,7 @@ def resolve_request(store: Store, location: Location, asked: PlanArguments) -> R
     if (
         len(asked.roots) == 1
         and os.path.isfile(asked.roots[0])
-        and _is_outside(location, asked.roots[0])
+        and _is_outside(store, asked.roots[0])
     ):
         if asked.replacements or asked.replacements_file is not None or asked.cutoffs or asked.deep:
             raise UsageError(
@@ -136,34 +134,34 @@ def resolve_request(store: Store, location: Location, asked: PlanArguments) -> R
             )
         file = PlanFile.parse(_read(asked.roots[0]), asked.roots[0])
         return Request(
-            roots=resolve_paths(store, location, file.roots),
-            replacements=resolve_pairs(store, location, file.replacements),
-            cutoffs=resolve_paths(store, location, file.cutoffs),
+            roots=resolve_paths(store, file.roots),
+            replacements=resolve_pairs(store, file.replacements),
+            cutoffs=resolve_paths(store, file.cutoffs),
             deep=False,
             hidden={
-                resolve_path(store, location, path): resolve_paths(store, location, found)
+                resolve_path(store, path): resolve_paths(store, found)
                 for path, found in file.hidden.items()
             },
             file=(asked.roots[0], file),
         )
-    pairs = resolve_replacements(store, location, asked.replacements)
+    pairs = resolve_replacements(store, asked.replacements)
     if asked.replacements_file is not None:
         text = _read(asked.replacements_file)
-        pairs += resolve_pairs(store, location, parse_replacements(text, asked.replacements_file))
+        pairs += resolve_pairs(store, parse_replacements(text, asked.replacements_file))
     if not pairs:
         raise UsageError("there is nothing to replace: give --replace OLD=NEW or --replacements")
     return Request(
-        roots=resolve_paths(store, location, asked.roots),
+        roots=resolve_paths(store, asked.roots),
         replacements=tuple(pairs),
-        cutoffs=resolve_paths(store, location, asked.cutoffs),
+        cutoffs=resolve_paths(store, asked.cutoffs),
         deep=asked.deep,
         hidden={},
     )
 
 
-def _is_outside(location: Location, argument: str) -> bool:
+def _is_outside(store: Source, argument: str) -> bool:
     try:
-        location.resolve(argument)
+        store.resolve(argument)
     except BadStorePathError:
         return True
     return False
@@ -175,17 +173,14 @@ def _read(file: str) -> str:
 
 
 def resolve_pairs(
-    store: Store, location: Location, pairs: Iterable[tuple[str, str]]
+    store: Source, pairs: Iterable[tuple[str, str]]
 ) -> tuple[tuple[StorePath, StorePath], ...]:
     """The valid paths that pairs of arguments mean."""
-    return tuple(
-        (resolve_path(store, location, old), resolve_path(store, location, new))
-        for old, new in pairs
-    )
+    return tuple((resolve_path(store, old), resolve_path(store, new)) for old, new in pairs)
 
 
 def resolve_replacements(
-    store: Store, location: Location, arguments: Iterable[str]
+    store: Source, arguments: Iterable[str]
 ) -> list[tuple[StorePath, StorePath]]:
     """The pairs that `OLD=NEW` arguments mean.
 
@@ -193,30 +188,26 @@ def resolve_replacements(
         UsageError: one of them cannot be split, or in more than one way.
         InvalidPathError: both sides are store paths, but one is not valid.
     """
-    return [_resolve_replacement(store, location, argument) for argument in arguments]
+    return [_resolve_replacement(store, argument) for argument in arguments]
 
 
-def resolve_path(store: Store, location: Location, argument: str) -> StorePath:
+def resolve_path(store: Source, argument: str) -> StorePath:
     """The valid path an argument means.
 
     Raises:
         BadStorePathError: it leads nowhere inside the store.
         InvalidPathError: the path is not valid.
     """
-    path = location.resolve(argument)
+    path = store.resolve(argument)
     return path_info(store, path).path
 
 
-def resolve_paths(
-    store: Store, location: Location, arguments: Iterable[str]
-) -> tuple[StorePath, ...]:
+def resolve_paths(store: Source, arguments: Iterable[str]) -> tuple[StorePath, ...]:
     """The valid paths that arguments mean, in their order."""
-    return tuple(resolve_path(store, location, argument) for argument in arguments)
+    return tuple(resolve_path(store, argument) for argument in arguments)
 
 
-def _resolve_replacement(
-    store: Store, location: Location, argument: str
-) -> tuple[StorePath, StorePath]:
+def _resolve_replacement(store: Source, argument: str) -> tuple[StorePath, StorePath]:
     """The pair that an `OLD=NEW` argument means.
 
     Store path names may hold `=`: the text is split where both sides are paths.
@@ -229,8 +220,8 @@ def _resolve_replacement(
     for place, character in enumerate(argument):
         if character == "=":
             try:
-                old = location.resolve(argument[:place])
-                new = location.resolve(argument[place + 1 :])
+                old = store.resolve(argument[:place])
+                new = store.resolve(argument[place + 1 :])
             except BadStorePathError:
                 continue
             splits.append((old, new))

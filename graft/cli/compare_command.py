@@ -80,8 +80,8 @@ def command(
     targets = parse_targets(pivots)
     if page is not None and not os.path.isdir(os.path.dirname(os.path.abspath(page))):
         raise UsageError(f"--html '{page}' is in no directory: make it first", path=page)
-    with settings.open_store() as store:
-        request = resolve_request(store, store.location, asked)
+    with settings.open_local_store() as store:
+        request = resolve_request(store, asked)
         store.protect([*request.roots, *(path for pair in request.replacements for path in pair)])
         bars = Bars(settings)
         plan = make_plan(
@@ -100,7 +100,7 @@ def command(
             plan,
             pivots=targets,
             probes=probes,
-            rebuilt=resolve_path(store, store.location, rebuilt) if rebuilt else None,
+            rebuilt=resolve_path(store, rebuilt) if rebuilt else None,
             log_dir=_log_dir(store.location.state_dir),
             jobs=jobs,
             progress=bars,

@@ -54,9 +54,12 @@ def command(
     collide.
     """
     settings.start_log()
-    with settings.open_store() as store, tempfile.TemporaryDirectory(prefix="graft-fhs-") as tree:
+    with (
+        settings.open_local_store() as store,
+        tempfile.TemporaryDirectory(prefix="graft-fhs-") as tree,
+    ):
         packages = [_package(store, root) for root in roots]
-        pairs = resolve_replacements(store, store.location, replacements)
+        pairs = resolve_replacements(store, replacements)
         paths = [package.path for package in packages]
         store.protect([*paths, *(each for pair in pairs for each in pair)])
         plan = make_plan(store, paths, pairs)
@@ -88,5 +91,5 @@ def _package(store: LocalStore, argument: str) -> Package:
     """The package that a `ROOT` or `ROOT:PRIORITY` argument means."""
     match = None if os.path.lexists(argument) else _WITH_PRIORITY.fullmatch(argument)
     if match is None:
-        return Package(resolve_path(store, store.location, argument), DEFAULT_PRIORITY)
-    return Package(resolve_path(store, store.location, match[1]), int(match[2]))
+        return Package(resolve_path(store, argument), DEFAULT_PRIORITY)
+    return Package(resolve_path(store, match[1]), int(match[2]))

@@ -40,9 +40,9 @@ def command(
     looked up in PATH.
     """
     settings.start_log()
-    with settings.open_store() as store:
-        path = resolve_path(store, store.location, root)
-        pairs = resolve_replacements(store, store.location, replacements)
+    with settings.open_local_store() as store:
+        path = resolve_path(store, root)
+        pairs = resolve_replacements(store, replacements)
         store.protect([path, *(each for pair in pairs for each in pair)])
         plan = make_plan(store, [path], pairs)
         mount = Mount.of(plan, store.location)

@@ -46,8 +46,8 @@ def list_points(settings: Settings, root: str) -> int:
     Status 1: there is neither.
     """
     settings.start_log()
-    with settings.open_store() as store:
-        start = resolve_path(store, store.location, root)
+    with settings.open_local_store() as store:
+        start = resolve_path(store, root)
         closure = Closure.of(store, [start])
         total = sum(info.nar_size for info in closure.infos.values())
         points = find_points(store, closure.infos)
@@ -152,12 +152,12 @@ def create(
     if output is not None and add_root is not None:
         raise UsageError("--add-root keeps a store object: leave it out, or leave out -o")
     targets = parse_targets(pivots)
-    with settings.open_store() as store:
+    with settings.open_local_store() as store:
         if output is None:
             store.check_writable()
             if add_root is not None:
                 store.check_root_link(add_root)
-        start = resolve_path(store, store.location, root)
+        start = resolve_path(store, root)
         store.protect([start])
         closure = Closure.of(store, [start])
         total = sum(info.nar_size for info in closure.infos.values())
@@ -231,8 +231,8 @@ def resolve(
     settings.start_log()
     if not is_type(type_):
         raise UsageError(f"'{type_}' is no type of pivots: it is the name of a marker file")
-    with settings.open_store() as store:
-        package = resolve_path(store, store.location, path)
+    with settings.open_local_store() as store:
+        package = resolve_path(store, path)
         full = store.store_dir.path(package)
         marked = type_ in pivot_types(store, package)
     steps: list[Step] = []
@@ -307,8 +307,8 @@ def execute(settings: Settings, root: str, directory: str, program: tuple[str, .
     Ends with CMD's own status.
     """
     settings.start_log()
-    with settings.open_store() as store:
-        start = resolve_path(store, store.location, root)
+    with settings.open_local_store() as store:
+        start = resolve_path(store, root)
         paths: set[StorePath] = set(Closure.of(store, [start]).infos)
         found = pivot_environment(os.path.abspath(directory), paths, os.environ)
         unlinked = _unlinked(store, paths, directory)

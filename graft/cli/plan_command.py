@@ -19,7 +19,7 @@ from graft.cli.settings import Settings, common_options
 from graft.job import Progress, make_plan
 from graft.plan import Plan, plan_document
 from graft.quantities import binary_size, counted
-from graft.store.api import Source
+from graft.store.api import Source, Target
 
 
 @click.command(
@@ -39,8 +39,13 @@ def command(
     """Show what `graft apply` would do with the closures of ROOTs. Changes nothing."""
     settings.start_log()
     with settings.open_store() as store:
-        request = resolve_request(store, store.location, asked)
-        return show_plan(store, store.free_bytes(), request, settings, output)
+        request = resolve_request(store, asked)
+        return show_plan(store, free_bytes(store), request, settings, output)
+
+
+def free_bytes(store: Source) -> int | None:
+    """The room left in a store that can be written, if anybody knows."""
+    return store.free_bytes() if isinstance(store, Target) else None
 
 
 def approved_plan(store: Source, request: Request, progress: Progress) -> Plan:
@@ -64,7 +69,7 @@ def approved_plan(store: Source, request: Request, progress: Progress) -> Plan:
 
 def show_plan(
     store: Source,
-    free_bytes: int,
+    free_bytes: int | None,
     request: Request,
     settings: Settings,
     output: str | None = None,
@@ -73,7 +78,7 @@ def show_plan(
 
     Args:
         store: where everything is.
-        free_bytes: room where the result would go.
+        free_bytes: room where the result would go, if that is known.
     """
     plan = approved_plan(store, request, Bars(settings))
     print_warnings(plan.warnings, settings)
@@ -88,7 +93,7 @@ def show_plan(
     return 0
 
 
-def _print_plan(plan: Plan, free_bytes: int, settings: Settings) -> None:
+def _print_plan(plan: Plan, free_bytes: int | None, settings: Settings) -> None:
     if plan.rewrites:
         print_table(
             ["path", "becomes", "NAR size", "references changed"],
@@ -109,7 +114,7 @@ def _print_plan(plan: Plan, free_bytes: int, settings: Settings) -> None:
         print(f"{plan.store_dir.path(root)} -> {plan.store_dir.path(new)}")
     print_note(
         f"{counted(len(plan.rewrites), 'path')} would be rewritten, {len(plan.shared):,} of "
-        f"{len(plan.new_references):,} shared; at most {binary_size(plan.bytes_at_most)} written, "
-        f"{binary_size(free_bytes)} free",
+        f"{len(plan.new_references):,} shared; at most {binary_size(plan.bytes_at_most)} written"
+        + (f", {binary_size(free_bytes)} free" if free_bytes is not None else ""),
         settings,
     )

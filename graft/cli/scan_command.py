@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 
 import click
@@ -14,8 +15,9 @@ from graft.errors import BadFormatError, BadStorePathError, TreeError
 from graft.formats.file_name import printable
 from graft.formats.store_path import HASH_PART_LENGTH, StoreDir, StorePath
 from graft.quantities import counted
-from graft.scan import ScannedReference, scan_tree
-from graft.store.local import LocalStore
+from graft.scan import ScannedReference, scan_object
+from graft.store.api import Source
+from graft.store.objects import StoreObject, TreeObject
 
 
 @click.command("scan", epilog="Example: graft scan ./result --for /nix/store/...-openssl-3.0.20")
@@ -39,10 +41,14 @@ def command(settings: Settings, paths: tuple[str, ...], wanted: tuple[str, ...])
     # Hash parts and store paths speak for themselves: then no store is needed.
     plain = [_plain(text) for text in wanted]
     with ExitStack() as stack:
-        store = None
-        if not wanted or None in plain:
-            store = stack.enter_context(settings.open_store())
-        found = list(_scan(settings, store, paths, wanted))
+
+        @functools.cache
+        def opened() -> Source:
+            store: Source = stack.enter_context(settings.open_store())
+            return store
+
+        store = opened() if not wanted or None in plain else None
+        found = list(_scan(settings, store, opened, paths, wanted))
     if settings.json:
         documents = [_document(name, reference, full) for name, reference, full in found]
         print_document({"version": 1, "references": documents})
@@ -67,7 +73,8 @@ def command(settings: Settings, paths: tuple[str, ...], wanted: tuple[str, ...])
 
 def _scan(
     settings: Settings,
-    store: LocalStore | None,
+    store: Source | None,
+    opened: Callable[[], Source],
     arguments: Iterable[str],
     wanted: Iterable[str],
 ) -> Iterator[tuple[str, ScannedReference, str | None]]:
@@ -78,7 +85,7 @@ def _scan(
     for text in wanted:
         path = _plain(text)
         if path is None and store is not None:
-            path = store.location.resolve(text)
+            path = store.resolve(text)
         if isinstance(path, StorePath):
             known.add(path)
         elif path is not None:
@@ -87,9 +94,9 @@ def _scan(
         known, store_dir = store.valid_paths(), store.store_dir
     with Bars(settings)("scan", None) as on_bytes:
         for argument in arguments:
-            name, tree = _place(argument, store, settings)
-            for reference in scan_tree(
-                tree,
+            name, item = _place(argument, opened)
+            for reference in scan_object(
+                item,
                 known=known,
                 hash_parts=hash_parts,
                 store_dir=store_dir,
@@ -110,19 +117,18 @@ def _plain(text: str) -> StorePath | str | None:
         return None
 
 
-def _place(argument: str, store: LocalStore | None, settings: Settings) -> tuple[str, str]:
-    """How an argument is called, and its tree: a link into the store is the path it leads to."""
+def _place(argument: str, opened: Callable[[], Source]) -> tuple[str, StoreObject]:
+    """How an argument is called, and where it is: a link into the store is the path it leads to."""
     if os.path.lexists(argument) and not os.path.islink(argument):
-        return argument, argument
-    with ExitStack() as stack:
-        opened = store or stack.enter_context(settings.open_store())
-        try:
-            path = opened.location.resolve(argument)
-        except BadStorePathError:
-            if os.path.lexists(argument):
-                return argument, argument
-            raise TreeError(f"there is no '{argument}'; check the path", path=argument) from None
-        return opened.store_dir.path(path), opened.tree(path)
+        return argument, TreeObject(argument)
+    store = opened()
+    try:
+        path = store.resolve(argument)
+    except BadStorePathError:
+        if os.path.lexists(argument):
+            return argument, TreeObject(argument)
+        raise TreeError(f"there is no '{argument}'; check the path", path=argument) from None
+    return store.store_dir.path(path), store.store_object(path)
 
 
 def _document(name: str, reference: ScannedReference, full: str | None) -> dict[str, object]:

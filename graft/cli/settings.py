@@ -13,6 +13,7 @@ import click
 
 if TYPE_CHECKING:
     from graft.store.local import LocalStore
+    from graft.store.opening import OpenSource
 
 # Exit status of the contract.
 TROUBLE = 2
@@ -38,16 +39,25 @@ class Settings:
     quiet: bool = False
     trouble: int = TROUBLE
 
-    def open_store(self, url: str | None = None) -> LocalStore:
-        """Opens the store, or that of another URL.
+    def open_store(self) -> OpenSource:
+        """Opens the store, to be read, and if it is on this machine to be written.
 
         Raises:
             BadStoreUrlError, StoreError: there is none that can be read.
         """
-        from graft.store.local import LocalStore  # noqa: PLC0415 - late: sqlite3
-        from graft.store.location import Location  # noqa: PLC0415
+        from graft.store.opening import open_store  # noqa: PLC0415 - late: sqlite3
 
-        return LocalStore(location=Location.parse(url or self.store_url, os.environ))
+        return open_store(self.store_url, os.environ)
+
+    def open_local_store(self) -> LocalStore:
+        """Opens the store, which must lie on this machine.
+
+        Raises:
+            BadStoreUrlError, StoreError: there is none that can be read.
+        """
+        from graft.store.opening import open_local_store  # noqa: PLC0415
+
+        return open_local_store(self.store_url, os.environ)
 
     def start_log(self) -> None:
         """Sends graft's log to stderr, from the level the options ask for."""
@@ -98,7 +108,8 @@ def common_options(command: _Command) -> _Command:
             metavar="URL",
             expose_value=False,
             callback=_remember,
-            help="The store: auto, a directory, local?root=DIR, local?store=DIR&state=DIR.",
+            help="The store: auto, a directory, local?root=DIR, local?store=DIR&state=DIR, or a "
+            "cache: file:///DIR, http://HOST, https://HOST, s3://BUCKET.",
         ),
     ):
         command = option(command)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import ExitStack
+
 import click
 
 from graft.cli.arguments import PlanArguments, plan_options, resolve_request
@@ -10,6 +13,8 @@ from graft.cli.plan_command import approved_plan
 from graft.cli.proof_table import print_problems, print_proof
 from graft.cli.settings import Settings, common_options
 from graft.proof import proof_document
+from graft.store.api import Source
+from graft.store.opening import open_store
 from graft.verification import verify
 
 
@@ -25,12 +30,19 @@ from graft.verification import verify
     multiple=True,
     help="Accept references to OLD in files that match BASENAME/FILE.",
 )
+@click.option(
+    "--to",
+    "target_url",
+    metavar="URL",
+    help="Where the result is, if it is not in the store that has the originals.",
+)
 @common_options
 @click.pass_obj
 def command(
     settings: Settings,
     asked: PlanArguments,
     allowed: tuple[str, ...],
+    target_url: str | None,
 ) -> int:
     """Plan again, and check what `graft apply` made of ROOTs, to the last byte.
 
@@ -38,12 +50,16 @@ def command(
     be its original but for the references, and lead nowhere to OLD. Status 1: something is not so.
     """
     settings.start_log()
-    with settings.open_store() as store:
-        request = resolve_request(store, store.location, asked)
+    with ExitStack() as stack:
+        store: Source = stack.enter_context(settings.open_store())
+        request = resolve_request(store, asked)
         bars = Bars(settings)
         plan = approved_plan(store, request, bars)
+        target: Source = store
+        if target_url is not None:
+            target = stack.enter_context(open_store(target_url, os.environ))
         with bars("verify", None) as on_bytes:
-            proof = verify(plan, store, allowed=allowed, on_bytes=on_bytes)
+            proof = verify(plan, store, target=target, allowed=allowed, on_bytes=on_bytes)
     print_warnings(plan.warnings, settings)
     print_proof(proof, plan.store_dir, settings)
     print_problems(proof.problems, plan.store_dir, settings)

@@ -20,7 +20,7 @@ def command(settings: Settings, root: str, path: str, every: bool) -> int:
     """Show the chain of references from ROOT to PATH. Status 1: there is none."""
     settings.start_log()
     with settings.open_store() as store:
-        start, end = (resolve_path(store, store.location, argument) for argument in (root, path))
+        start, end = (resolve_path(store, argument) for argument in (root, path))
         closure = Closure.of(store, [start])
         full = store.store_dir.path
         found = 0

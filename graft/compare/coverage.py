@@ -14,7 +14,7 @@ from graft.formats.store_path import StorePath
 from graft.graph import reachable, turned
 from graft.plan import Plan
 from graft.proof import Proof
-from graft.store.api import Source
+from graft.store.api import LocalSource
 
 _STATIC = "may be linked statically: built with its .a, does not refer to it"
 
@@ -34,7 +34,7 @@ def direct_and_indirect(plan: Plan) -> frozenset[StorePath]:
 
 
 def statically_linked(
-    store: Source, closure: Closure, olds: Collection[StorePath]
+    store: LocalSource, closure: Closure, olds: Collection[StorePath]
 ) -> set[StorePath]:
     """Paths that may hold the code of an OLD in themselves.
 
@@ -74,7 +74,7 @@ def _static_libraries(tree: str) -> Iterator[str]:
 class Dependents:
     """Who depends on an OLD, and how each way reaches them."""
 
-    def __init__(self, plan: Plan, store: Source) -> None:
+    def __init__(self, plan: Plan, store: LocalSource) -> None:
         self._plan = plan
         self._graph = plan.closure.graph
         self.olds = replaced_paths(plan)

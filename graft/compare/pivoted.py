@@ -18,7 +18,7 @@ from graft.pivot.environment import PivotEnvironment
 from graft.pivot.points import find_points
 from graft.pivot.reach import find_reaches, prepare_environment
 from graft.plan import Plan
-from graft.store.api import Source
+from graft.store.api import LocalSource
 from graft.workers import Workers
 
 WRAPPERS: Final = ("/run/wrappers/bin", "/run/setuid-programs", "/run/privileged/bin")
@@ -43,7 +43,7 @@ class Pivoted:
         secure: the wrapper of each path that runs with more rights than its caller.
     """
 
-    store: Source
+    store: LocalSource
     plan: Plan
     targets: Mapping[str, str]
     types: Mapping[StorePath, tuple[str, ...]]
@@ -57,7 +57,7 @@ class Pivoted:
     @classmethod
     def of(
         cls,
-        store: Source,
+        store: LocalSource,
         plan: Plan,
         targets: Mapping[str, str],
         on_bytes: Callable[[int], object] | None = None,
@@ -124,7 +124,7 @@ class Pivoted:
 
 
 def _asking(
-    store: Source,
+    store: LocalSource,
     paths: Collection[StorePath],
     variables: Collection[str],
     on_bytes: Callable[[int], object] | None,
@@ -141,7 +141,7 @@ def _asking(
 
 
 def _setting(
-    store: Source,
+    store: LocalSource,
     plan: Plan,
     paths: Collection[StorePath],
     held: Collection[StorePath],

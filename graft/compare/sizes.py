@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from graft.job import Outcome
-from graft.store.api import Source
+from graft.outcome import Outcome
+from graft.store.api import LocalSource
 
 
-def written_and_shared(outcome: Outcome, store: Source) -> tuple[int, int]:
+def written_and_shared(outcome: Outcome, store: LocalSource) -> tuple[int, int]:
     """Contents of the new paths' files that were written, and that are shared with the originals.
 
     Of paths that were there before it is told by what lies on disk: a file that is no hard link to

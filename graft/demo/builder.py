@@ -11,9 +11,10 @@ from graft.demo.programs import Compiled, Link, Recipe, Text, compile_c, filled
 from graft.formats.store_path import StoreDir, StorePath, make_store_path
 from graft.kernel import Table
 from graft.references import WantedPaths
-from graft.rewrite import rewrite_object
+from graft.rewrite import write_tree
 from graft.store.api import PathInfo
 from graft.store.local import LocalStore
+from graft.store.objects import TreeObject
 
 
 def output_paths(
@@ -68,10 +69,11 @@ def build_objects(
             path = paths[recipe.name]
             tree = Path(scratch, recipe.name)
             _build(recipe, tree, {**full, "out": full[recipe.name]}, compiler)
-            made = rewrite_object(
-                str(tree),
+            made = write_tree(
+                TreeObject(str(tree)),
                 making.staging(path),
                 Table([]),
+                unpacked=making.unpacked(path),
                 wanted=wanted,
                 links=False,
                 owner=store.owner,

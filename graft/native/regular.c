@@ -190,6 +190,8 @@ static int steps(walk *w, file *f, int may_have_twins)
     if (nar_regular_end(w, size))
         return -1;
     add_tally(w, &f->hits);
+    if (!f->to && f->hits.references)
+        w->report->patched++;
     return f->to && !twinned ? make_file(w, f) : 0;
 }
 

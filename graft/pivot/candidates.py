@@ -30,7 +30,7 @@ from graft.pivot.variables import (
     library_directories,
     nss_modules,
 )
-from graft.store.api import Source
+from graft.store.api import LocalSource
 from graft.tree import read_tree
 from graft.workers import Workers
 
@@ -62,7 +62,7 @@ class Candidate:
 
 
 def find_candidates(
-    store: Source,
+    store: LocalSource,
     paths: Iterable[StorePath],
     types: Collection[str] = tuple(VARIABLES),
     *,
@@ -99,7 +99,7 @@ def find_candidates(
     ]
 
 
-def _held(store: Source, path: StorePath) -> Iterator[Candidate]:
+def _held(store: LocalSource, path: StorePath) -> Iterator[Candidate]:
     """What a path is known for by its own files, not by those it links to."""
     top = store.tree(path)
 
@@ -132,7 +132,7 @@ def _held(store: Source, path: StorePath) -> Iterator[Candidate]:
 
 
 def _of_libraries(
-    store: Source, path: StorePath, candidate: Callable[..., Candidate]
+    store: LocalSource, path: StorePath, candidate: Callable[..., Candidate]
 ) -> Iterator[Candidate]:
     top = store.tree(path)
     for directory in library_directories(top):
@@ -160,7 +160,7 @@ def _locale_variables(libc: str) -> tuple[str, ...]:
     return tuple(name for name in names if name.encode() + b"\0" in data)
 
 
-def _first_own(store: Source, path: StorePath, names: Iterable[str]) -> str | None:
+def _first_own(store: LocalSource, path: StorePath, names: Iterable[str]) -> str | None:
     return next((place for name in names if (place := follow(store, path, name))), None)
 
 

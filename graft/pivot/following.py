@@ -7,12 +7,12 @@ import os
 
 from graft.errors import BadStorePathError
 from graft.formats.store_path import StoreDir, StorePath
-from graft.store.api import Source
+from graft.store.api import LocalSource
 
 _MOST_LINKS = 40  # as many as the kernel follows
 
 
-def follow(store: Source, path: StorePath, name: str, *, leave: bool = False) -> str | None:
+def follow(store: LocalSource, path: StorePath, name: str, *, leave: bool = False) -> str | None:
     """Where a name inside a valid path's object is on this machine, with links followed.
 
     Args:
@@ -29,7 +29,7 @@ def follow(store: Source, path: StorePath, name: str, *, leave: bool = False) ->
     return _real(store, found)
 
 
-def _resolve(store: Source, text: str) -> str | None:
+def _resolve(store: LocalSource, text: str) -> str | None:
     """An absolute path as texts in the store name it, without links; None if there is nothing."""
     at, waiting = _begin(text, store.store_dir)
     links = 0
@@ -72,12 +72,12 @@ def _begin(text: str, store_dir: StoreDir) -> tuple[str, list[str]]:
     return at, text[len(at) :].split("/")[::-1]
 
 
-def _is_directory(store: Source, at: str) -> bool:
+def _is_directory(store: LocalSource, at: str) -> bool:
     real = _real(store, at)
     return at in {"", store.store_dir} or (real is not None and os.path.isdir(real))
 
 
-def _real(store: Source, text: str) -> str | None:
+def _real(store: LocalSource, text: str) -> str | None:
     """Where on this machine something is that texts in the store name so."""
     if not text.startswith(f"{store.store_dir}/"):
         return text

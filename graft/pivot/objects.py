@@ -15,7 +15,7 @@ from graft.pivot.directory import fill_directory
 from graft.pivot.pivots import Pivots
 from graft.pivot.targets import in_store
 from graft.references import WantedPaths
-from graft.store.api import PathInfo, Target, path_info
+from graft.store.api import LocalTarget, PathInfo, path_info
 from graft.tree import copy_tree
 
 OBJECT_FORMAT: Final = "graft-pivots-1"
@@ -31,7 +31,7 @@ def object_name(pivots: Pivots) -> StorePath:
     return make_store_path("output:graft", digest, _NAME, pivots.store_dir)
 
 
-def register_object(store: Target, pivots: Pivots) -> StorePath:
+def register_object(store: LocalTarget, pivots: Pivots) -> StorePath:
     """Makes and registers a directory of pivots in the store, if it is not there.
 
     Links that lead into the store are followed, so that it refers to what it leads to. It refers
@@ -65,7 +65,7 @@ def register_object(store: Target, pivots: Pivots) -> StorePath:
     return path
 
 
-def _inside(store: Target, pivots: Pivots) -> tuple[Pivots, Mapping[str, StorePath]]:
+def _inside(store: LocalTarget, pivots: Pivots) -> tuple[Pivots, Mapping[str, StorePath]]:
     real = os.path.dirname(store.tree(pivots.root))
     found = {
         kind: in_store(target, pivots.store_dir, real) for kind, target in pivots.targets.items()
@@ -106,7 +106,7 @@ def _make(
     )
 
 
-def add_automatic_root(store: Target, state_dir: str, path: StorePath) -> str:
+def add_automatic_root(store: LocalTarget, state_dir: str, path: StorePath) -> str:
     """Makes a permanent root of an object, `gcroots/graft/<base name>`, and returns its place.
 
     Raises:

@@ -14,7 +14,7 @@ from graft.pivot.candidates import find_candidates
 from graft.pivot.points import PivotPoint, find_points
 from graft.pivot.targets import find_target, is_type
 from graft.pivot.variables import VARIABLES
-from graft.store.api import Source
+from graft.store.api import LocalSource
 
 RECORD: Final = "pivots.json"
 """The file in a directory of pivots that says what it was made from."""
@@ -40,7 +40,7 @@ class Pivots:
     @classmethod
     def of(
         cls,
-        store: Source,
+        store: LocalSource,
         closure: Closure,
         root: StorePath,
         targets: Mapping[str, str],

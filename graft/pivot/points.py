@@ -13,7 +13,7 @@ from typing import Final
 
 from graft.formats.store_path import StorePath
 from graft.pivot.following import follow
-from graft.store.api import Source
+from graft.store.api import LocalSource
 
 MARKERS: Final = "nix-support/pivots"
 
@@ -30,7 +30,7 @@ class PivotPoint:
     types: tuple[str, ...]
 
 
-def find_points(store: Source, paths: Iterable[StorePath]) -> list[PivotPoint]:
+def find_points(store: LocalSource, paths: Iterable[StorePath]) -> list[PivotPoint]:
     """The paths that are marked, sorted.
 
     An environment that links its packages' files has links to their markers, but nothing looks for
@@ -40,7 +40,7 @@ def find_points(store: Source, paths: Iterable[StorePath]) -> list[PivotPoint]:
     return [PivotPoint(path=path, types=types) for path, types in found if types]
 
 
-def pivot_types(store: Source, path: StorePath) -> tuple[str, ...]:
+def pivot_types(store: LocalSource, path: StorePath) -> tuple[str, ...]:
     """The types one path is marked with, sorted."""
     directory = follow(store, path, MARKERS)
     if directory is None or not os.path.isdir(directory):

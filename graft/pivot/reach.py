@@ -13,7 +13,7 @@ from graft.pivot.environment import PivotEnvironment, pivot_environment
 from graft.pivot.pivots import Pivots
 from graft.pivot.points import find_points
 from graft.pivot.variables import VARIABLES
-from graft.store.api import Source
+from graft.store.api import LocalSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class Reach:
 
 
 def find_reaches(
-    store: Source,
+    store: LocalSource,
     closure: Closure,
     root: StorePath,
     targets: Mapping[str, str],
@@ -63,7 +63,7 @@ def find_reaches(
 
 
 def prepare_environment(
-    store: Source,
+    store: LocalSource,
     closure: Closure,
     root: StorePath,
     targets: Mapping[str, str],

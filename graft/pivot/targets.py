@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from graft.errors import PivotError
 from graft.formats.store_path import StoreDir, StorePath
 from graft.pivot.following import follow
-from graft.store.api import Source, path_info
+from graft.store.api import LocalSource, path_info
 
 
 def parse_targets(arguments: Iterable[str]) -> dict[str, str]:
@@ -43,7 +43,7 @@ def is_type(text: str) -> bool:
     return text not in {"", ".", ".."} and "/" not in text and "\0" not in text
 
 
-def find_target(store: Source, kind: str, target: str) -> str:
+def find_target(store: LocalSource, kind: str, target: str) -> str:
     """Where a target is on this machine.
 
     Args:

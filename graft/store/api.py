@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from graft.errors import InvalidPathError
 from graft.formats.store_path import StoreDir, StorePath
+from graft.store.objects import StoreObject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +63,19 @@ class Store(Protocol):
 class Source(Store, Protocol):
     """A store whose objects can be read."""
 
-    def tree(self, path: StorePath) -> str:
-        """Where the object of a valid path lies on this machine's file system."""
+    def resolve(self, argument: str) -> StorePath:
+        """The store path a path argument means, be it valid or not.
+
+        Args:
+            argument: a full store path or anything inside one, a base name, or a path that leads
+                into the store through symlinks.
+
+        Raises:
+            BadStorePathError: it leads nowhere inside the store.
+        """
+
+    def store_object(self, path: StorePath) -> StoreObject:
+        """Where the object of a valid path is."""
 
     def protect(self, paths: Iterable[StorePath]) -> None:
         """Until the store is closed, no garbage collector deletes the paths or what they refer to.
@@ -71,6 +83,13 @@ class Source(Store, Protocol):
         They need not be valid yet; whether they are must be asked afterwards. Where this user may
         not write, nothing can be protected.
         """
+
+
+class LocalSource(Source, Protocol):
+    """A store whose objects lie as trees on this machine."""
+
+    def tree(self, path: StorePath) -> str:
+        """Where the object of a valid path lies on this machine's file system."""
 
 
 class Making(Protocol):
@@ -87,22 +106,31 @@ class Making(Protocol):
     def staging(self, path: StorePath) -> str:
         """Where the tree of a missing path is to be made; nothing is there."""
 
+    def unpacked(self, path: StorePath) -> str:
+        """Where an original that is no tree may lie while the missing path is made of it."""
+
     def finish(self, info: PathInfo) -> None:
         """Takes a finished tree: it gets its final name, and is registered at the end."""
 
 
+@runtime_checkable
 class Target(Source, Protocol):
-    """A store into which grafts are written."""
-
-    @property
-    def owner(self) -> tuple[int, int]:
-        """User and group of everything in the store."""
+    """A store that grafts are written to."""
 
     def check_writable(self) -> None:
         """Raises StorePermissionError unless this user may write; changes nothing."""
 
-    def free_bytes(self) -> int:
-        """The room left on the store's file system for this user, in bytes."""
+    def free_bytes(self) -> int | None:
+        """The room left for this user, in bytes; None where nobody knows."""
+
+
+@runtime_checkable
+class LocalTarget(LocalSource, Target, Protocol):
+    """A store on this machine that grafts are written to as trees."""
+
+    @property
+    def owner(self) -> tuple[int, int]:
+        """User and group of everything in the store."""
 
     def making(
         self, paths: Sequence[StorePath], *, repair: Collection[StorePath] = ()

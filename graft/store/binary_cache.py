@@ -32,7 +32,9 @@ from graft.formats.store_path import HASH_PART_LENGTH, StoreDir, StorePath
 from graft.store.api import PathInfo
 from graft.store.cache_directory import CacheDirectory
 from graft.store.cache_files import CacheFiles
+from graft.store.location import resolve_argument
 from graft.store.nar_files import NarReader
+from graft.store.objects import NarObject
 from graft.workers import Workers
 
 _NARINFO = ".narinfo"
@@ -159,6 +161,21 @@ class BinaryCache:
                     self._known[info.path] = info
                     found.add(info.path)
         return found
+
+    def resolve(self, argument: str) -> StorePath:
+        """The store path a path argument means; links may lead to where a store would be."""
+        return resolve_argument(argument, self.store_dir, self.store_dir)
+
+    def store_object(self, path: StorePath) -> NarObject:
+        """Where the object of a valid path is."""
+        return NarObject(self, path)
+
+    def has_nar(self, path: StorePath) -> bool:
+        """Whether the NAR of a valid path may be there, as far as that can be told at once."""
+        return path in self.narinfos([path])  # a server would have to be asked for each
+
+    def protect(self, paths: Iterable[StorePath]) -> None:
+        """Nothing is done: what is deleted from a cache, and when, is its owner's business."""
 
     @contextmanager
     def nar(

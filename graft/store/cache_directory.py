@@ -105,6 +105,19 @@ class CacheDirectory:
             raise self._error(error, name) from error
         return found.st_size if stat.S_ISREG(found.st_mode) else None
 
+    def check_writable(self) -> None:
+        """Raises StorePermissionError unless this user may write; changes nothing."""
+        if not os.access(self.path, os.W_OK | os.X_OK):
+            raise StorePermissionError(
+                f"the cache '{self.url}' may not be written by this user: name another directory",
+                store=self.url,
+            )
+
+    def free_bytes(self) -> int:
+        """The room left on the file system for this user, in bytes."""
+        status = os.statvfs(self.path)
+        return status.f_frsize * (status.f_bfree if os.geteuid() == 0 else status.f_bavail)
+
     def create(self) -> NewFile:
         """A file to be written, whose name is told when it is whole.
 

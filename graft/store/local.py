@@ -21,6 +21,7 @@ from graft.store.database import Database
 from graft.store.location import Location
 from graft.store.locks import path_locks, shared_lock
 from graft.store.making import LocalMaking, temporary_names
+from graft.store.objects import TreeObject
 from graft.store.profile import Profile
 from graft.store.schema import NIX, Schema, check_schema, create_database, read_schema
 from graft.store.temporary_roots import TemporaryRoots, shared_temporary_roots
@@ -167,6 +168,14 @@ class LocalStore:
         found = dict(roots.find_roots(self.store_dir, self.location.state_dir))
         valid = self.path_infos(set(found.values()))
         return {link: path for link, path in sorted(found.items()) if path in valid}
+
+    def resolve(self, argument: str) -> StorePath:
+        """The store path a path argument means; see `Location.resolve`."""
+        return self.location.resolve(argument)
+
+    def store_object(self, path: StorePath) -> TreeObject:
+        """Where the object of a valid path is."""
+        return TreeObject(self.tree(path))
 
     def tree(self, path: StorePath) -> str:
         """Where the object of a path lies on the file system."""

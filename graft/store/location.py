@@ -133,33 +133,42 @@ class Location:
         Raises:
             BadStorePathError: it leads nowhere inside the store.
         """
-        if "/" not in argument and not os.path.lexists(argument):
-            return StorePath(argument)
-        path = os.path.normpath(os.path.join(os.getcwd(), argument))
-        for _ in range(_MOST_LINKS):
-            found = self._inside(path)
-            if found is not None:
-                return self.store_dir.first_path(found)
-            followed = _follow_first_link(path)
-            if followed is None:
-                break
-            path = followed
-        if os.path.lexists(argument):
-            raise BadStorePathError(
-                f"'{argument}' does not lead into the store '{self.store_dir}'", path=argument
-            )
-        raise BadStorePathError(
-            f"'{argument}' is neither a path of the store '{self.store_dir}' nor a link into it",
-            path=argument,
-        )
+        return resolve_argument(argument, self.store_dir, self.real_store_dir)
 
-    def _inside(self, path: str) -> str | None:
-        """The logical spelling of a path inside the store, or None."""
-        if self.store_dir.contains(path):
-            return path
-        if path.startswith(f"{self.real_store_dir}/"):
-            return self.store_dir + path[len(self.real_store_dir) :]
-        return None
+
+def resolve_argument(argument: str, store_dir: StoreDir, real_store_dir: str) -> StorePath:
+    """The store path a path argument means, in a store that lies somewhere.
+
+    Arguments and errors are those of `Location.resolve`.
+    """
+    if "/" not in argument and not os.path.lexists(argument):
+        return StorePath(argument)
+    path = os.path.normpath(os.path.join(os.getcwd(), argument))
+    for _ in range(_MOST_LINKS):
+        found = _inside(path, store_dir, real_store_dir)
+        if found is not None:
+            return store_dir.first_path(found)
+        followed = _follow_first_link(path)
+        if followed is None:
+            break
+        path = followed
+    if os.path.lexists(argument):
+        raise BadStorePathError(
+            f"'{argument}' does not lead into the store '{store_dir}'", path=argument
+        )
+    raise BadStorePathError(
+        f"'{argument}' is neither a path of the store '{store_dir}' nor a link into it",
+        path=argument,
+    )
+
+
+def _inside(path: str, store_dir: StoreDir, real_store_dir: str) -> str | None:
+    """The logical spelling of a path inside the store, or None."""
+    if store_dir.contains(path):
+        return path
+    if path.startswith(f"{real_store_dir}/"):
+        return store_dir + path[len(real_store_dir) :]
+    return None
 
 
 def _follow_first_link(path: str) -> str | None:

@@ -55,6 +55,10 @@ class LocalMaking:
         """Where the tree that a repair replaces waits for its end."""
         return f"{self._directory}/{temporary_names(path)[1]}"
 
+    def unpacked(self, path: StorePath) -> str:
+        """Where an original that is no tree may lie while the missing path is made of it."""
+        return f"{self._directory}/{temporary_names(path)[2]}"
+
     def finish(self, info: PathInfo) -> None:
         """Gives a finished tree its final name; it is registered when the making ends."""
         final = self._final(info.path)
@@ -101,6 +105,10 @@ class LocalMaking:
             remove_tree(f"{self._directory}/{name}")
 
 
-def temporary_names(path: StorePath) -> tuple[str, str]:
-    """What the tree is called while it is made, and the one a repair replaces until its end."""
-    return f"{path.hash_part}-graft", f"{path.hash_part}-graft-old"
+def temporary_names(path: StorePath) -> tuple[str, str, str]:
+    """What the tree is called while it is made, the one a repair replaces until its end, and what
+    an original is unpacked as.
+    """
+    names = ("graft", "graft-old", "graft-original")
+    first, second, third = (f"{path.hash_part}-{name}" for name in names)
+    return first, second, third

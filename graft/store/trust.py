@@ -7,11 +7,27 @@ gets those contents, or an error.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 
 from graft.errors import UntrustedPathError
 from graft.formats.content_address import ContentAddress
-from graft.formats.signature import PublicKey, fingerprint, parse_signature
+from graft.formats.narinfo import NarInfo
+from graft.formats.signature import PublicKey, SecretKey, fingerprint, parse_signature
+from graft.formats.store_path import StoreDir
 from graft.store.api import PathInfo, Store
+
+
+def signed(info: PathInfo, keys: Iterable[SecretKey], store_dir: StoreDir) -> PathInfo:
+    """What is registered of a path, with a signature of each key beside those it has."""
+    text = fingerprint(info.path, info.nar_hash, info.nar_size, info.references, store_dir)
+    made = {key.sign(text) for key in keys}
+    return replace(info, signatures=tuple(sorted({*info.signatures, *made}))) if made else info
+
+
+def signed_narinfo(info: NarInfo, keys: Iterable[SecretKey], store_dir: StoreDir) -> NarInfo:
+    """What a cache says of a path, with a signature of each key beside those it has."""
+    text = fingerprint(info.path, info.nar_hash, info.nar_size, info.references, store_dir)
+    return replace(info, signatures=info.signatures | {key.sign(text) for key in keys})
 
 
 def check_signatures(

@@ -1,4 +1,4 @@
-"""Two stores seen as one source: what is not valid in the first comes from the second."""
+"""Several stores seen as one source: what is not valid in the first comes from the next."""
 
 from __future__ import annotations
 
@@ -7,62 +7,69 @@ from collections.abc import Iterable
 from graft.errors import StoreError
 from graft.formats.store_path import StoreDir, StorePath
 from graft.store.api import PathInfo, Source
+from graft.store.objects import StoreObject
 
 
 class UnitedStore:
-    """What either of two stores has.
+    """What any of some stores has.
 
     Args:
-        first: goes before.
-        second: has the same logical store directory; else its paths would mean something else.
+        first: goes before the others.
+        others: in their order; each has the logical store directory of the first, else its paths
+            would mean something else.
 
     Raises:
-        StoreError: it has another.
+        StoreError: one has another.
     """
 
-    def __init__(self, first: Source, second: Source) -> None:
-        if first.store_dir != second.store_dir:
-            raise StoreError(
-                f"the stores '{first.url}' and '{second.url}' have different store directories, "
-                f"'{first.store_dir}' and '{second.store_dir}': paths of one mean nothing in the "
-                "other",
-                stores=[first.url, second.url],
-            )
-        self._first = first
-        self._second = second
+    def __init__(self, first: Source, *others: Source) -> None:
+        for other in others:
+            if first.store_dir != other.store_dir:
+                raise StoreError(
+                    f"the stores '{first.url}' and '{other.url}' have different store directories, "
+                    f"'{first.store_dir}' and '{other.store_dir}': paths of one mean nothing in "
+                    "the other",
+                    stores=[first.url, other.url],
+                )
+        self._stores = (first, *others)
         self._homes: dict[StorePath, Source] = {}  # so that threads need not ask the databases
 
     @property
     def store_dir(self) -> StoreDir:
-        """The logical store directory of both."""
-        return self._first.store_dir
+        """The logical store directory of all."""
+        return self._stores[0].store_dir
 
     @property
     def url(self) -> str:
         """How messages name them."""
-        return f"{self._first.url}' and '{self._second.url}"
+        return "' and '".join(store.url for store in self._stores)
 
     def path_infos(self, paths: Iterable[StorePath]) -> dict[StorePath, PathInfo]:
-        """What is registered of those of `paths` that are valid in either store."""
+        """What is registered of those of `paths` that are valid in any of the stores."""
         wanted = set(paths)
-        found = self._first.path_infos(wanted)
-        others = self._second.path_infos(wanted - found.keys())
-        self._homes.update(dict.fromkeys(others, self._second))
-        self._homes.update(dict.fromkeys(found, self._first))
-        return {**others, **found}
+        found: dict[StorePath, PathInfo] = {}
+        for store in self._stores:
+            here = store.path_infos(wanted - found.keys())
+            self._homes.update(dict.fromkeys(here, store))
+            found.update(here)
+        return found
 
     def valid_paths(self) -> set[StorePath]:
-        """Every path that is valid in either store."""
-        return self._first.valid_paths() | self._second.valid_paths()
+        """Every path that is valid in any of the stores."""
+        return set().union(*(store.valid_paths() for store in self._stores))
+
+    def resolve(self, argument: str) -> StorePath:
+        """The store path a path argument means to the first store."""
+        return self._stores[0].resolve(argument)
 
     def protect(self, paths: Iterable[StorePath]) -> None:
-        """Keeps the paths from the collectors of both stores."""
+        """Keeps the paths from the collectors of all the stores."""
         paths = list(paths)
-        self._first.protect(paths)
-        self._second.protect(paths)
+        for store in self._stores:
+            store.protect(paths)
 
-    def tree(self, path: StorePath) -> str:
-        """Where the object of a valid path lies, in the first store if it is valid there."""
+    def store_object(self, path: StorePath) -> StoreObject:
+        """Where the object of a valid path is: in the first store in which it is valid."""
         if path not in self._homes:
             self.path_infos([path])
-        return self._homes.get(path, self._first).tree(path)
+        return self._homes.get(path, self._stores[0]).store_object(path)

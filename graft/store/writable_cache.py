@@ -72,6 +72,20 @@ class WritableCache(BinaryCache):
             opened.pop_all()
             return cls(files, info)
 
+    def has_nar(self, path: StorePath) -> bool:
+        """Whether the NAR of a valid path is there, with the size it should have."""
+        info = self.narinfo(path)
+        size = self._directory.size(info.url)
+        return size is not None and info.file_size in {None, size}
+
+    def check_writable(self) -> None:
+        """Raises StorePermissionError unless this user may write; changes nothing."""
+        self._directory.check_writable()
+
+    def free_bytes(self) -> int | None:
+        """The room left for this user, in bytes; None where nobody knows."""
+        return self._directory.free_bytes()
+
     @contextmanager
     def writing(
         self, *, compression: str = "zstd", level: int | None = None, threads: int = 1

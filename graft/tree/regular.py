@@ -13,10 +13,10 @@ from graft.tree.copying import (
     copy_bytes,
     is_canonical,
     reflink,
-    strip_default_acl,
     write_all,
 )
 from graft.tree.descent import DIRECTORY_FLAGS, Descent
+from graft.tree.made import make_file
 from graft.tree.state import IN_CONTENTS, Place, Tally, WalkState
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 # O_NONBLOCK: what was a file when it was listed may have become a pipe.
 FILE_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-CREATE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 PATH_MAX: Final = 4096  # include/uapi/linux/limits.h; the NUL at the end counts
 
@@ -97,7 +96,9 @@ class RegularFiles:
             self._stream(file, table)
         self._state.emit(nar.regular_tail(size))
         self._state.hits.add(file.hits)
-        if file.place is not None and not twinned:
+        if file.place is None:
+            self.patched += bool(file.hits.references)
+        elif not twinned:
             self._make_file(file, file.place)
 
     def _stream(self, file: _File, table: Table | None) -> None:
@@ -160,11 +161,7 @@ class RegularFiles:
         os.close(target)
 
     def _create(self, file: _File, place: Place) -> int:
-        self._state.on_target("openat")
-        file.target = os.open(place.name, CREATE_FLAGS, 0o600, dir_fd=place.directory)
-        if not self._state.begun:
-            self._state.begun = True
-            strip_default_acl(file.target)
+        file.target = make_file(self._state, place)
         return file.target
 
     def _link(self, file: _File, place: Place) -> bool:

@@ -53,7 +53,8 @@ class TreeReport:
     Attributes:
         nar_size: of the result's NAR, in bytes.
         regular_files: regular files seen.
-        files: the regular files that were made; all zero where nothing was written.
+        files: the regular files that were made; where nothing was written, those that would have
+            been patched.
         directories: directories seen, the top included.
         symlinks: symlinks seen.
         bytes_read: of contents.

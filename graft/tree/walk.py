@@ -13,10 +13,11 @@ import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from graft.formats import nar
-from graft.tree.copying import on_overlay, strip_default_acl
+from graft.tree.copying import on_overlay
 from graft.tree.descent import DIRECTORY_FLAGS, Descent, MovedDirectoryError
+from graft.tree.made import make_directory, make_symlink
 from graft.tree.regular import RegularFiles
-from graft.tree.state import IN_NAME, IN_TARGET, MTIME_1, Place, WalkError, WalkState
+from graft.tree.state import IN_NAME, IN_TARGET, Place, WalkError, WalkState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,30 +93,15 @@ class _Walk:
             raise self._state.error("system", errno.EINVAL)
         self._state.search(target, IN_TARGET)
         self._state.emit(nar.symlink_object(target))
-        if place is None:
-            return
-        directory, name = place
-        os.symlink(target, name, dir_fd=directory)
-        self._state.begun = True
-        if self._state.set_owner:
-            self._state.on_target("fchownat")
-            os.chown(name, *self._state.owner, dir_fd=directory, follow_symlinks=False)
-        self._state.on_target("utimensat")
-        os.utime(name, ns=MTIME_1, dir_fd=directory, follow_symlinks=False)
+        if place is not None:
+            make_symlink(self._state, place, target)
 
     def _enter(self, origin: Place, place: Place | None) -> None:
         self._state.on_source("openat")
         source = os.open(origin.name, DIRECTORY_FLAGS, dir_fd=origin.directory)
         self._sources.enter(source)
         if place is not None:
-            self._state.on_target("mkdirat")
-            os.mkdir(place.name, 0o755, dir_fd=place.directory)
-            first, self._state.begun = not self._state.begun, True
-            self._state.on_target("openat")
-            target = os.open(place.name, DIRECTORY_FLAGS, dir_fd=place.directory)
-            self._targets.enter(target)
-            if first:
-                strip_default_acl(target)
+            self._targets.enter(make_directory(self._state, place))
         self.directories += 1
         self._state.emit(nar.DIRECTORY_HEAD)
         entries = self._listing(source)

@@ -20,8 +20,9 @@ import pytest
 from graft.cli import run
 from graft.errors import StorePermissionError, UnsupportedFileError
 from graft.formats.store_path import StorePath
-from graft.job import Outcome, apply, make_plan
+from graft.job import apply, make_plan
 from graft.native import load
+from graft.outcome import Outcome
 from graft.store.local import LocalStore
 from tests.bind_mount import mounted_again
 from tests.graftable import Graftable

@@ -1,0 +1,95 @@
+"""Plans carried out: every path of them made by threads or other machines, and registered.
+
+The executor never decides what is done. The target store is its journal: what is valid there is
+not made again, so that the same command finishes what an interrupted one began.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from graft.executor.into_cache import CacheMaker, Compression, make_into_cache
+from graft.executor.into_store import make_into_store
+from graft.executor.work import Done, Execution, Work
+from graft.formats.signature import SecretKey
+from graft.plan import Plan
+from graft.store.api import LocalTarget, Source, Target
+from graft.store.writable_cache import WritableCache
+from graft.workers import Workers
+
+__all__ = [
+    "CacheMaker",
+    "Compression",
+    "Done",
+    "Execution",
+    "Work",
+    "execute",
+    "make_into_cache",
+    "make_into_store",
+]
+
+
+def execute(
+    plan: Plan,
+    *,
+    source: Source,
+    target: Target,
+    jobs: int | None = None,
+    links: bool = True,
+    check_inputs: bool = False,
+    repair: bool = False,
+    sign_keys: Collection[SecretKey] = (),
+    compression: Compression | None = None,
+    on_bytes: Callable[[int], object] | None = None,
+) -> Execution:
+    """Makes and registers every new path of a plan, and what else of the result is missing.
+
+    Until the target is closed the whole new closure is kept from collectors, and so are the plan's
+    roots and NEWs.
+
+    Args:
+        source: where the originals and the shared paths are read; a NAR from a cache is always
+            compared with what the cache says of it.
+        target: where the new closure is to be; of what is not valid there, the NAR hash is always
+            compared before it is used.
+        jobs: threads; the number of usable processors if None.
+        links: whether unchanged files may be hard links to the original's.
+        check_inputs: compare each original's bytes with its registered NAR hash first.
+        repair: read the new paths that are valid, and make again those whose bytes are wrong.
+        sign_keys: sign what is made and fetched, beside the signatures there are.
+        compression: of the NARs in a target that is a cache; None is zstd's default.
+        on_bytes: called from any thread with the number of NAR bytes done since the last call.
+
+    Raises:
+        CorruptOriginalError, CorruptCacheError: an original is not what was registered.
+        TreeError, StoreError, CacheError: a path cannot be read, written or registered. What was
+            registered before stays; nothing else is left.
+    """
+    work = Work.of([plan], source, target)
+    target.protect(work.protected)
+    with Workers(jobs, on_bytes) as workers:
+        if isinstance(target, WritableCache):
+            maker = CacheMaker(
+                source=source,
+                target=target,
+                wanted=work.wanted,
+                compression=compression or Compression(),
+                check_inputs=check_inputs,
+                progress=workers.progress,
+            )
+            done = make_into_cache(
+                work, maker, workers.pool.submit, workers.jobs, repair=repair, sign_keys=sign_keys
+            )
+        else:
+            assert isinstance(target, LocalTarget)
+            done = make_into_store(
+                work,
+                source,
+                target,
+                workers,
+                links=links,
+                check_inputs=check_inputs,
+                repair=repair,
+                sign_keys=sign_keys,
+            )
+    return Execution.of(plan, done)

@@ -1,0 +1,168 @@
+"""Work done into a store on this machine: trees under locks, registered in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+
+from graft.errors import GraftError
+from graft.executor.work import Done, Work
+from graft.formats.signature import SecretKey
+from graft.formats.store_path import StorePath
+from graft.kernel import Table
+from graft.plan import Alias
+from graft.reading import object_hash
+from graft.rewrite import RewrittenObject, corrupt_original, make_alias, rewrite_table, write_tree
+from graft.store.api import LocalTarget, Making, PathInfo, Source
+from graft.store.objects import TreeObject
+from graft.store.trust import signed
+from graft.workers import Workers
+
+# Paths locked, made and registered together. Each holds a descriptor for its lock; the limit of
+# open files is 1024 on many machines.
+_BATCH = 128
+
+
+def make_into_store(
+    work: Work,
+    source: Source,
+    target: LocalTarget,
+    workers: Workers,
+    *,
+    links: bool = True,
+    check_inputs: bool = False,
+    repair: bool = False,
+    sign_keys: Collection[SecretKey] = (),
+    keep_going: bool = False,
+) -> Done:
+    """Makes and registers what is not valid in the target, references before referrers.
+
+    Args:
+        workers: the threads that do it.
+        links, check_inputs, repair, sign_keys: as for `graft.executor.execute`.
+        keep_going: do without the paths that fail, and without those above them.
+
+    Raises:
+        GraftError: as `graft.executor.execute`; of the paths that cannot be made only if not
+            `keep_going`.
+    """
+    maker = _StoreMaker(work, source, target, workers, links=links, check_inputs=check_inputs)
+    broken = _broken(work, target, workers) if repair else frozenset[StorePath]()
+    valid = target.path_infos(work.items)
+    whole = valid.keys() - broken
+    done = Done(lost={path for path in whole if not target.store_object(path).exists()})
+    for batch in _batches(work.waiting(whole)):
+        with target.making(batch, repair=broken) as making:
+            done.lost.update(making.lost)
+            made: dict[StorePath, RewrittenObject | GraftError] = {}
+
+            def make(
+                path: StorePath, making: Making = making
+            ) -> tuple[StorePath, RewrittenObject | GraftError]:
+                try:
+                    return path, maker.make(path, making)
+                except GraftError as error:
+                    if keep_going:
+                        return path, error
+                    raise
+
+            # The largest first: no thread is left alone with one at the end.
+            made.update(workers.map(make, sorted(making.missing, key=work.nar_size, reverse=True)))
+            for path in (path for path in batch if path in made):
+                found = made[path]
+                below = [done.failed[of] for of in work.references[path] if of in done.failed]
+                if isinstance(found, GraftError) or below:
+                    done.failed[path] = found if isinstance(found, GraftError) else below[0]
+                    continue
+                info = signed(maker.info(path, found), sign_keys, target.store_dir)
+                making.finish(info)
+                done.made[path] = found.tree
+    return done
+
+
+def _broken(work: Work, target: LocalTarget, workers: Workers) -> frozenset[StorePath]:
+    """The new paths that are valid but whose trees are gone or have other bytes."""
+    made = [path for path, item in work.items.items() if not isinstance(item, PathInfo)]
+
+    def judge(info: PathInfo) -> tuple[StorePath, bool]:
+        item = target.store_object(info.path)
+        whole = item.exists() and object_hash(item, workers.progress) == info.nar_hash
+        return info.path, whole
+
+    infos = target.path_infos(made).values()
+    return frozenset(path for path, whole in workers.map(judge, infos) if not whole)
+
+
+class _StoreMaker:
+    """Makes one path after another in a store."""
+
+    def __init__(
+        self,
+        work: Work,
+        source: Source,
+        target: LocalTarget,
+        workers: Workers,
+        *,
+        links: bool,
+        check_inputs: bool,
+    ) -> None:
+        self._work = work
+        self._source = source
+        self._owner = target.owner
+        self._store_dir = target.store_dir
+        self._workers = workers
+        self._links = links
+        self._check_inputs = check_inputs
+
+    def make(self, path: StorePath, making: Making) -> RewrittenObject:
+        """Makes a path's tree where it waits to be registered."""
+        item = self._work.items[path]
+        if isinstance(item, Alias):
+            return make_alias(making.staging(path), item.target, self._store_dir, owner=self._owner)
+        links = self._links and item.path not in self._work.foreign
+        if isinstance(item, PathInfo):
+            made = self._write(path, Table([]), making, links=links)
+            if made.nar_hash != item.nar_hash:
+                raise corrupt_original(item.path, self._store_dir)
+            return made
+        info = self._work.originals[item.path]
+        original = self._source.store_object(item.path)
+        if (self._check_inputs or item.path in self._work.foreign) and (
+            isinstance(original, TreeObject)
+            and object_hash(original, self._workers.progress) != info.nar_hash
+        ):
+            raise corrupt_original(item.path, self._store_dir)
+        table = rewrite_table(item.path, path, item.references)
+        made = self._write(path, table, making, links=links)
+        # A rewrite never changes a length, so this much is known without a second reading.
+        if info.nar_size and made.nar_size != info.nar_size:
+            raise corrupt_original(item.path, self._store_dir)
+        return made
+
+    def _write(
+        self, path: StorePath, table: Table, making: Making, *, links: bool
+    ) -> RewrittenObject:
+        item = self._work.items[path]
+        assert not isinstance(item, Alias)
+        return write_tree(
+            self._source.store_object(item.path),
+            making.staging(path),
+            table,
+            unpacked=making.unpacked(path),
+            wanted=self._work.wanted,
+            links=links,
+            owner=self._owner,
+            on_bytes=self._workers.progress,
+        )
+
+    def info(self, path: StorePath, made: RewrittenObject) -> PathInfo:
+        """What is to be registered of a path that was made."""
+        item = self._work.items[path]
+        if isinstance(item, PathInfo):
+            return replace(item, ultimate=False)
+        return self._work.info(path, made.nar_hash, made.nar_size, made.found)
+
+
+def _batches(paths: list[StorePath]) -> Iterator[list[StorePath]]:
+    for start in range(0, len(paths), _BATCH):
+        yield paths[start : start + _BATCH]

@@ -1,0 +1,157 @@
+"""What is to be made in a target, for one plan or for several, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Self
+
+from graft.errors import GraftError
+from graft.formats.store_path import StorePath
+from graft.graph import references_first
+from graft.plan import Alias, Plan, Rewrite
+from graft.references import WantedPaths
+from graft.store.api import PathInfo, Source, Target
+from graft.tree import FileCounts, TreeReport
+
+Item = Rewrite | Alias | PathInfo
+"""What becomes a path: a rewrite or an alias; or, with what is registered, a copy of itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """All that some plans want in a target.
+
+    Attributes:
+        items: each path that is made or fetched, unless it is there.
+        references: of each of them, without itself.
+        originals: what is registered of every path of the plans' closures.
+        foreign: those of them that are not valid in the target.
+        wanted: all of them, to be looked for in what is made.
+        protected: what a garbage collector of the target may not delete meanwhile.
+    """
+
+    items: Mapping[StorePath, Item]
+    references: Mapping[StorePath, frozenset[StorePath]]
+    originals: Mapping[StorePath, PathInfo]
+    foreign: frozenset[StorePath]
+    wanted: WantedPaths
+    protected: Sequence[StorePath]
+
+    @classmethod
+    def of(cls, plans: Iterable[Plan], source: Source, target: Target) -> Self:
+        """The work of plans with one source and one target; what they share is done once."""
+        items: dict[StorePath, Item] = {}
+        references: dict[StorePath, frozenset[StorePath]] = {}
+        originals: dict[StorePath, PathInfo] = {}
+        shared: set[StorePath] = set()
+        protected: dict[StorePath, None] = {}
+        for plan in plans:
+            items.update((rewrite.new_path, rewrite) for rewrite in plan.rewrites)
+            items.update((alias.path, alias) for alias in plan.aliases)
+            references.update(plan.new_references)
+            originals.update(plan.closure.infos)
+            shared |= plan.shared
+            protected |= dict.fromkeys(plan.roots)
+            protected |= dict.fromkeys(plan.replacements.values())
+        protected |= dict.fromkeys(sorted(references))
+        foreign: frozenset[StorePath] = frozenset()
+        if source is not target:
+            foreign = frozenset(originals.keys() - target.path_infos(originals))
+            items.update((path, originals[path]) for path in shared & foreign)
+        return cls(
+            items=items,
+            references={path: references[path] for path in items},
+            originals=originals,
+            foreign=foreign,
+            wanted=WantedPaths(sorted(originals)),
+            protected=list(protected),
+        )
+
+    def waiting(self, done: Iterable[StorePath]) -> list[StorePath]:
+        """The paths that are to be made, references before referrers."""
+        paths = self.items.keys() - set(done)
+        return references_first({path: self.references[path] & paths for path in paths})
+
+    def nar_size(self, path: StorePath) -> int:
+        """Of the NAR a path is made from, in bytes; nothing for an alias."""
+        item = self.items[path]
+        return 0 if isinstance(item, Alias) else item.nar_size
+
+    def info(
+        self, path: StorePath, nar_hash: bytes, nar_size: int, found: frozenset[StorePath]
+    ) -> PathInfo:
+        """What is to be registered of a path that was made, and not fetched.
+
+        Args:
+            found: the old paths that are still found in its bytes.
+        """
+        item = self.items[path]
+        references = self.references[path] | found
+        if isinstance(item, Rewrite) and item.path in self.originals[item.path].references:
+            references |= {path}
+        return PathInfo(
+            path=path, nar_hash=nar_hash, nar_size=nar_size, references=references, ultimate=True
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class Done:
+    """What came of some work.
+
+    Attributes:
+        made: the paths made and registered, with what was done to their files if that is known.
+        lost: paths that are registered, but whose objects are gone.
+        failed: why a path could not be made; those above it were left out, and are here too.
+    """
+
+    made: dict[StorePath, TreeReport | None] = field(default_factory=dict)
+    lost: set[StorePath] = field(default_factory=set)
+    failed: dict[StorePath, GraftError] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """What carrying out a plan did.
+
+    Attributes:
+        rewritten: new paths made and registered now, aliases included.
+        resumed: new paths that were valid and on disk before.
+        fetched: shared paths that were not valid in the target, copied from the source.
+        lost: new paths that are registered, but whose objects are gone.
+        references_rewritten: hits in contents, targets and names.
+        files: regular files of the rewritten paths, by how they were made.
+        bytes_written: contents of patched and copied files.
+        bytes_shared: contents of linked and reflinked files.
+    """
+
+    rewritten: frozenset[StorePath]
+    resumed: frozenset[StorePath]
+    fetched: frozenset[StorePath]
+    lost: frozenset[StorePath]
+    references_rewritten: int
+    files: FileCounts
+    bytes_written: int
+    bytes_shared: int
+
+    @classmethod
+    def of(cls, plan: Plan, done: Done) -> Self:
+        """What work did for one of its plans."""
+        made = plan.new_references.keys() & done.made.keys()
+        reports = [report for path in made if (report := done.made[path]) is not None]
+        rewritten = plan.new_paths & made
+        return cls(
+            rewritten=rewritten,
+            resumed=plan.new_paths - made - done.lost - done.failed.keys(),
+            fetched=frozenset(made - rewritten),
+            lost=frozenset(done.lost & plan.new_references.keys()),
+            references_rewritten=sum(report.references for report in reports),
+            files=FileCounts(
+                patched=sum(report.files.patched for report in reports),
+                linked=sum(report.files.linked for report in reports),
+                reflinked=sum(report.files.reflinked for report in reports),
+                copied=sum(report.files.copied for report in reports),
+            ),
+            bytes_written=sum(report.bytes_written for report in reports),
+            bytes_shared=sum(report.bytes_shared for report in reports),
+        )

@@ -1,0 +1,85 @@
+"""Stores by their URLs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Protocol, Self
+
+from graft.errors import BadStoreUrlError
+from graft.formats.store_path import StoreDir
+from graft.store.api import Source, Target
+from graft.store.binary_cache import BinaryCache
+from graft.store.local import LocalStore
+from graft.store.location import Location
+from graft.store.writable_cache import WritableCache
+
+_CACHES = ("file:", "http:", "https:", "s3:")
+_WRITABLE_CACHES = ("file:", "s3:")
+
+
+class _Open(Protocol):
+    """What is closed when it is left."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+
+class OpenSource(Source, _Open, Protocol):
+    """A source that is closed when it is left."""
+
+
+class OpenTarget(Target, _Open, Protocol):
+    """A target that is closed when it is left."""
+
+
+def open_store(url: str, environment: Mapping[str, str]) -> OpenSource:
+    """Opens a store; a cache of a kind that can be written is opened so.
+
+    Args:
+        url: as for `--store`.
+        environment: what `auto` depends on.
+
+    Raises:
+        BadStoreUrlError: the URL has no form that is known.
+        StoreMissingError, StoreError, CacheError: there is none that can be read.
+    """
+    if url.startswith(_WRITABLE_CACHES):
+        return WritableCache.open(url)
+    if url.startswith(_CACHES):
+        return BinaryCache.open(url)
+    return LocalStore(location=Location.parse(url, environment))
+
+
+def open_local_store(url: str, environment: Mapping[str, str]) -> LocalStore:
+    """Opens a store on this machine.
+
+    Raises:
+        BadStoreUrlError: it is a cache, or nothing that is known. Else as `open_store`.
+    """
+    if url.startswith(_CACHES):
+        raise BadStoreUrlError(
+            f"'{url}' is a binary cache, and this needs a store on this machine: copy the paths "
+            "into one first, as 'nix copy --from' does",
+            url=url,
+        )
+    return LocalStore(location=Location.parse(url, environment))
+
+
+def open_target(url: str, environment: Mapping[str, str], store_dir: StoreDir) -> OpenTarget:
+    """Opens a store to be written; a cache is made if there is none.
+
+    Args:
+        store_dir: the logical store directory of what is written.
+
+    Raises: as `open_store`; BadStoreUrlError also for a cache that can only be read.
+    """
+    if url.startswith(_CACHES):
+        return WritableCache.create(url, store_dir)
+    return LocalStore(location=Location.parse(url, environment))
