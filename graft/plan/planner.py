@@ -18,7 +18,7 @@ from graft.plan.replacements import (
     resolve_chains,
     unite_replacements,
 )
-from graft.plan.values import Addressing, Alias, PlanWarning, Rewrite
+from graft.plan.values import Addressing, Alias, ContentName, PlanWarning, Rewrite
 from graft.plan.warnings import Situation, plan_warnings
 from graft.store.api import PathInfo
 
@@ -43,6 +43,7 @@ class Plan:
         self_references: the rule by which contents are hashed that hold their own name.
         placeholders: those of the new paths' names that stand for others: in content addressing
             all, until the bytes are known.
+        content_names: then, by the real names of the new paths, what they come from.
     """
 
     closure: Closure = field(repr=False)
@@ -58,6 +59,7 @@ class Plan:
     addressing: Addressing = "input"
     self_references: SelfReferences = "positions"
     placeholders: frozenset[StorePath] = frozenset()
+    content_names: Mapping[StorePath, ContentName] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(
@@ -153,7 +155,7 @@ class Plan:
             placeholders=placeholders,
         )
 
-    def realised(self, names: Mapping[StorePath, StorePath]) -> Self:
+    def realised(self, names: Mapping[StorePath, ContentName]) -> Self:
         """The plan with the names that its placeholders turned out to stand for.
 
         Two placeholders may stand for one path: then the same bytes came of both. Or for what was
@@ -164,7 +166,7 @@ class Plan:
         """
 
         def real(path: StorePath) -> StorePath:
-            return names.get(path, path)
+            return names[path].path if path in self.placeholders else path
 
         references: dict[StorePath, frozenset[StorePath]] = {}
         for path, found in self.new_references.items():
@@ -191,7 +193,10 @@ class Plan:
             moved=_moved(self.moved, real),
             new_roots={root: real(new) for root, new in self.new_roots.items()},
             new_references=references,
-            placeholders=self.placeholders.difference(names),
+            placeholders=frozenset(),
+            content_names={
+                names[placeholder].path: names[placeholder] for placeholder in self.placeholders
+            },
         )
 
     @property

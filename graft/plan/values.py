@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from graft.formats.content_address import ContentAddress
+from graft.formats.hash_modulo import SelfReferences
 from graft.formats.store_path import StorePath
 
 Addressing = Literal["input", "content"]
@@ -46,6 +48,28 @@ class Alias:
     path: StorePath
     target: StorePath
     replaces: StorePath
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContentName:
+    """What a placeholder stands for.
+
+    Attributes:
+        path: the real name.
+        digest: SHA-256 of the path's NAR modulo self-references, 32 bytes.
+        rule: by which it was computed.
+        holds_itself: whether there are self-references; else it is the NAR's own hash.
+    """
+
+    path: StorePath
+    digest: bytes
+    rule: SelfReferences
+    holds_itself: bool
+
+    @property
+    def address(self) -> ContentAddress:
+        """As it is registered."""
+        return ContentAddress(prefix="fixed:r:", algorithm="sha256", digest=self.digest)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)

@@ -9,7 +9,7 @@ from hypothesis import given
 
 from graft.errors import BadFormatError, ReferenceCycleError, StalePlanError
 from graft.formats.store_path import StorePath
-from graft.plan import Plan, PlanFile, plan_document
+from graft.plan import ContentName, Plan, PlanFile, plan_document
 from tests.golden import Golden
 from tests.plan.graphs import kinds, new, path, paths, plan_of, rewritten, table, warned
 from tests.plan.test_plan_properties import Case, few, sound_cases
@@ -18,8 +18,14 @@ GRAPH = {"root": "app data", "app": "lib-1.0 libc", "lib-1.0": "libc", "lib-1.1"
 PAIRS = {"lib-1.0": "lib-1.1"}
 
 
-def real_names(plan: Plan) -> dict[StorePath, StorePath]:
-    return {name: path(f"real-of-{name.hash_part}/{name.name}") for name in plan.placeholders}
+def named(real: StorePath) -> ContentName:
+    return ContentName(path=real, digest=bytes(32), rule="positions", holds_itself=False)
+
+
+def real_names(plan: Plan) -> dict[StorePath, ContentName]:
+    return {
+        name: named(path(f"real-of-{name.hash_part}/{name.name}")) for name in plan.placeholders
+    }
 
 
 def content(case: Case) -> Plan:
@@ -141,14 +147,18 @@ def test_a_realised_plan_holds_no_placeholder_and_keeps_its_shape(case: Case) ->
     plan = content(case)
     names = real_names(plan)
     real = plan.realised(names)
+
+    def after(name: StorePath) -> StorePath:
+        return names[name].path if name in names else name
+
     assert plan.placeholders == plan.new_paths
     assert not real.placeholders
     text = repr((real.rewrites, real.aliases, real.moved, real.new_roots, real.new_references))
     assert not [name for name in names if name in text]
-    assert real.new_paths == set(names.values())
+    assert real.new_paths == {name.path for name in names.values()}
     assert real.shared == plan.shared
     for name, references in plan.new_references.items():
-        assert real.new_references[names.get(name, name)] == {names.get(r, r) for r in references}
+        assert real.new_references[after(name)] == set(map(after, references))
 
 
 @few
@@ -169,13 +179,13 @@ def test_two_placeholders_may_stand_for_one_path() -> None:
     names = real_names(plan)
     one, two = (new(plan, label) for label in ("one/lib", "two/lib"))
     real = plan.realised(names | {two: names[one]})
-    assert real.new_references[names[plan.new_roots[path("root")]]] == {names[one]}
-    assert set(table(real, "root").values()) == {names[one]}
+    assert real.new_references[names[plan.new_roots[path("root")]].path] == {names[one].path}
+    assert set(table(real, "root").values()) == {names[one].path}
 
 
 def test_what_turns_out_to_be_the_old_path_does_not_move() -> None:
     plan = plan_of({"root": "old"}, {"old": "new/old"}, addressed="old", addressing="content")
-    names = real_names(plan) | {new(plan, "old"): path("old")}
+    names = real_names(plan) | {new(plan, "old"): named(path("old"))}
     real = plan.realised(names)
     assert path("old") not in real.moved
     assert table(real, "root") == {}
