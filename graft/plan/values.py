@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Literal
 
 from graft.formats.content_address import ContentAddress
-from graft.formats.hash_modulo import SelfReferences
+from graft.formats.hash_modulo import HashModulo, SelfReferences
 from graft.formats.store_path import StorePath
 
 Addressing = Literal["input", "content"]
@@ -70,6 +71,13 @@ class ContentName:
     def address(self) -> ContentAddress:
         """As it is registered."""
         return ContentAddress(prefix="fixed:r:", algorithm="sha256", digest=self.digest)
+
+    @property
+    def new_modulo(self) -> Callable[[], HashModulo] | None:
+        """What makes what hashes the path's NAR modulo self-references, if that is needed."""
+        if not self.holds_itself:
+            return None
+        return partial(HashModulo, self.path.hash_part, self.rule)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
