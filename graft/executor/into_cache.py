@@ -340,11 +340,14 @@ class _Loop:
     def register(self) -> None:
         """Registers the paths that are made, and whose references are."""
         infos: dict[StorePath, NarInfo] = {}
-        for path in list(self._unregistered):
-            if path in self._finished and not self._fails_below(path):
-                info, _ = self._finished[path]
-                if not (info.references - {path} - infos.keys()) & self._unregistered.keys():
-                    infos[path] = signed_narinfo(info, self._sign_keys, self._target.store_dir)
+        before = -1
+        while before < len(infos):  # what only the bytes lead to stands in no order
+            before = len(infos)
+            for path in self._unregistered:
+                if path in self._finished and path not in infos and not self._fails_below(path):
+                    info, _ = self._finished[path]
+                    if not (info.references - {path} - infos.keys()) & self._unregistered.keys():
+                        infos[path] = signed_narinfo(info, self._sign_keys, self._target.store_dir)
         self._target.register(infos.values())
         for path in infos:
             del self._unregistered[path]
