@@ -22,7 +22,7 @@ from graft.compare.document import comparison_document
 from graft.compare.prose import PROSE
 from graft.compare.values import Comparison, Probe, Way
 from graft.errors import UsageError
-from graft.job import make_plan
+from graft.job import make_plan, realised_plan
 from graft.pivot.targets import parse_targets
 from graft.quantities import binary_size
 
@@ -91,10 +91,13 @@ def command(
             cutoffs=request.cutoffs,
             deep=request.deep,
             hidden=request.hidden,
+            addressing=request.addressing,
+            self_references=request.self_references,
             jobs=jobs,
             progress=bars,
         )
         request.approve(plan)
+        plan = realised_plan(plan, store, jobs=jobs, progress=bars)
         comparison = compare(
             store,
             plan,
