@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from graft.closure import Closure
+    from graft.content_naming import realise
     from graft.errors import GraftError
     from graft.executor import Execution, execute
     from graft.formats.store_path import StoreDir, StorePath
@@ -38,6 +39,7 @@ _HOMES = {
     "apply": "graft.job",
     "execute": "graft.executor",
     "prove": "graft.proof",
+    "realise": "graft.content_naming",
 }
 
 __all__ = [
@@ -56,6 +58,7 @@ __all__ = [
     "apply",
     "execute",
     "prove",
+    "realise",
 ]
 
 __version__ = "0.1.0"

@@ -8,13 +8,15 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 from graft.closure import Closure
+from graft.content_naming import realise
 from graft.errors import NoSpaceError, ProfileError, RootLinkError, UsageError
 from graft.executor import Compression
+from graft.formats.hash_modulo import SelfReferences
 from graft.formats.signature import PublicKey, SecretKey
 from graft.formats.store_path import StorePath
 from graft.hidden import deep_closure, recorded_closure
 from graft.outcome import Outcome
-from graft.plan import Plan, PlanWarning
+from graft.plan import Addressing, Plan, PlanWarning
 from graft.proof import Problem, Scope, prove
 from graft.store.api import LocalTarget, PathInfo, Source, Store, Target
 from graft.store.objects import NarObject
@@ -62,6 +64,8 @@ def apply(
     compression: Compression | None = None,
     deep: bool = False,
     hidden: Mapping[StorePath, Collection[StorePath]] | None = None,
+    addressing: Addressing = "input",
+    self_references: SelfReferences = "positions",
     approve: Callable[[Plan], object] = lambda _: None,
     progress: Progress = no_progress,
 ) -> Outcome:
@@ -90,6 +94,8 @@ def apply(
         compression: of NARs in a cache; None is zstd's default.
         deep: read the closure for references that are not registered, and move them as well.
         hidden: such references as a deep plan has found them before.
+        addressing: what new paths are named after; `content`: their bytes.
+        self_references: then, the rule of the Nix that is to take them.
         approve: is shown the plan before anything is written, and may raise to stop.
         progress: shows how far the job is.
 
@@ -117,12 +123,15 @@ def apply(
             cutoffs=cutoffs,
             deep=deep,
             hidden=hidden,
+            addressing=addressing,
+            self_references=self_references,
             jobs=jobs,
             progress=progress,
         )
         approve(plan)
         if trusted_public_keys is not None:
             check_inputs_signed(plan, known, trusted_public_keys)
+        plan = realised_plan(plan, known, jobs=jobs, progress=progress)
         _check_space(plan, target, links=links)
         with progress("graft", plan.bytes_at_most) as on_bytes:
             execution = execute(
@@ -173,6 +182,8 @@ def make_plan(
     cutoffs: Iterable[StorePath] = (),
     deep: bool = False,
     hidden: Mapping[StorePath, Collection[StorePath]] | None = None,
+    addressing: Addressing = "input",
+    self_references: SelfReferences = "positions",
     jobs: int | None = None,
     progress: Progress = no_progress,
 ) -> Plan:
@@ -193,7 +204,28 @@ def make_plan(
     else:
         # OLD itself as well, though nothing may lead to it: warnings ask what it was built from.
         closure = Closure.of(store, [*paths, *olds])
-    return Plan.of(closure, pairs, roots=roots, cutoffs=cutoffs)
+    return Plan.of(
+        closure,
+        pairs,
+        roots=roots,
+        cutoffs=cutoffs,
+        addressing=addressing,
+        self_references=self_references,
+    )
+
+
+def realised_plan(
+    plan: Plan, source: Source, *, jobs: int | None = None, progress: Progress = no_progress
+) -> Plan:
+    """The plan with the names of its new paths: in content addressing it reads all of them.
+
+    Raises:
+        GraftError: an original cannot be read.
+    """
+    if not plan.placeholders:
+        return plan
+    with progress("name", plan.bytes_at_most) as on_bytes:
+        return realise(plan, source, jobs=jobs, on_bytes=on_bytes)
 
 
 def _as_target(store: Source) -> Target:

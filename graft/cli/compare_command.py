@@ -23,6 +23,7 @@ from graft.compare.document import comparison_document
 from graft.compare.prose import PROSE
 from graft.compare.values import Comparison, Probe, Way
 from graft.errors import UsageError
+from graft.job import realised_plan
 from graft.pivot.targets import parse_targets
 from graft.quantities import binary_size
 
@@ -85,6 +86,7 @@ def command(
         store.protect([*request.roots, *(path for pair in request.replacements for path in pair)])
         bars = Bars(settings)
         plan = approved_plan(store, request, bars, jobs)
+        plan = realised_plan(plan, store, jobs=jobs, progress=bars)
         comparison = compare(
             store,
             plan,

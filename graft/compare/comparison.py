@@ -170,6 +170,8 @@ class _Comparing:
                 pairs,
                 cutoffs=plan.cutoffs,
                 hidden=hidden,
+                addressing=plan.addressing,
+                self_references=plan.self_references,
                 jobs=jobs,
                 progress=progress,
             )
