@@ -169,6 +169,12 @@ class CorruptOriginalError(GraftError):
     kind = "corrupt-original"
 
 
+class ContentAddressError(GraftError):
+    """A path cannot be named after its contents."""
+
+    kind = "content-address"
+
+
 class StalePlanError(PlanError):
     """A plan file is not what planning again gives."""
 

@@ -8,13 +8,15 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 from graft.closure import Closure
+from graft.content_naming import realise
 from graft.errors import NoSpaceError, ProfileError, RootLinkError, UsageError
 from graft.executor import Compression, Done, Execution
+from graft.formats.hash_modulo import SelfReferences
 from graft.formats.signature import PublicKey, SecretKey
 from graft.formats.store_path import StorePath
 from graft.hidden import deep_closure, recorded_closure
 from graft.outcome import Outcome
-from graft.plan import Plan, PlanWarning
+from graft.plan import Addressing, Plan, PlanWarning
 from graft.proof import Problem, Scope, prove
 from graft.store.api import LocalTarget, PathInfo, Source, Store, Target
 from graft.store.objects import NarObject
@@ -62,6 +64,8 @@ def apply(
     compression: Compression | None = None,
     deep: bool = False,
     hidden: Mapping[StorePath, Collection[StorePath]] | None = None,
+    addressing: Addressing = "input",
+    self_references: SelfReferences = "positions",
     approve: Callable[[Plan], object] = lambda _: None,
     progress: Progress = no_progress,
 ) -> Outcome:
@@ -90,6 +94,8 @@ def apply(
         compression: of NARs in a cache; None is zstd's default.
         deep: read the closure for references that are not registered, and move them as well.
         hidden: such references as a deep plan has found them before.
+        addressing: what new paths are named after; `content`: their bytes.
+        self_references: then, the rule of the Nix that is to take them.
         approve: is shown the plan before anything is written, and may raise to stop.
         progress: shows how far the job is.
 
@@ -111,9 +117,13 @@ def apply(
         progress=progress,
     )
     with writer(job.target) as carry_out:
-        plan = job.plan(deep=deep, hidden=hidden)
+        plan = job.plan(
+            deep=deep, hidden=hidden, addressing=addressing, self_references=self_references
+        )
         approve(plan)
-        job.check(plan, trusted_public_keys=trusted_public_keys, links=links)
+        job.check_trusted(plan, trusted_public_keys)
+        plan = realised_plan(plan, job.source, jobs=jobs, progress=progress)
+        job.check_space(plan, links=links)
         with progress("graft", plan.bytes_at_most) as on_bytes:
             done = carry_out(
                 [plan],
@@ -132,8 +142,8 @@ def apply(
 class StagedJob:
     """One job in its stages; what is between them several jobs may have in common.
 
-    Making one checks what can be checked before anything is done. Then come `plan`, `check`,
-    whatever carries the plan out, and `conclude`.
+    Making one checks what can be checked before anything is done. Then come `plan`, the other
+    checks, whatever carries the plan out, and `conclude`.
 
     Args:
         source: where everything is that the job reads.
@@ -182,6 +192,8 @@ class StagedJob:
         *,
         deep: bool = False,
         hidden: Mapping[StorePath, Collection[StorePath]] | None = None,
+        addressing: Addressing = "input",
+        self_references: SelfReferences = "positions",
     ) -> Plan:
         """Plans; arguments and errors as of `make_plan`."""
         return make_plan(
@@ -191,20 +203,22 @@ class StagedJob:
             cutoffs=self._cutoffs,
             deep=deep,
             hidden=hidden,
+            addressing=addressing,
+            self_references=self_references,
             jobs=self._jobs,
             progress=self._progress,
         )
 
-    def check(
-        self, plan: Plan, *, trusted_public_keys: Collection[PublicKey] | None, links: bool
-    ) -> None:
-        """Makes sure that the plan may be carried out, and that there is room for it.
-
-        Raises:
-            UntrustedPathError, NoSpaceError: it may not, or there is none.
-        """
+    def check_trusted(self, plan: Plan, trusted_public_keys: Collection[PublicKey] | None) -> None:
+        """Raises UntrustedPathError if what the plan reads from caches may not be believed."""
         if trusted_public_keys is not None:
             check_inputs_signed(plan, self.source, trusted_public_keys)
+
+    def check_space(self, plan: Plan, *, links: bool) -> None:
+        """Raises NoSpaceError where a plan, whose names are known, cannot end well.
+
+        With links, nobody knows before.
+        """
         _check_space(plan, self.target, links=links)
 
     def conclude(
@@ -253,6 +267,8 @@ def make_plan(
     cutoffs: Iterable[StorePath] = (),
     deep: bool = False,
     hidden: Mapping[StorePath, Collection[StorePath]] | None = None,
+    addressing: Addressing = "input",
+    self_references: SelfReferences = "positions",
     jobs: int | None = None,
     progress: Progress = no_progress,
 ) -> Plan:
@@ -273,7 +289,28 @@ def make_plan(
     else:
         # OLD itself as well, though nothing may lead to it: warnings ask what it was built from.
         closure = Closure.of(store, [*paths, *olds])
-    return Plan.of(closure, pairs, roots=roots, cutoffs=cutoffs)
+    return Plan.of(
+        closure,
+        pairs,
+        roots=roots,
+        cutoffs=cutoffs,
+        addressing=addressing,
+        self_references=self_references,
+    )
+
+
+def realised_plan(
+    plan: Plan, source: Source, *, jobs: int | None = None, progress: Progress = no_progress
+) -> Plan:
+    """The plan with the names of its new paths: in content addressing it reads all of them.
+
+    Raises:
+        GraftError: an original cannot be read.
+    """
+    if not plan.placeholders:
+        return plan
+    with progress("name", plan.bytes_at_most) as on_bytes:
+        return realise(plan, source, jobs=jobs, on_bytes=on_bytes)
 
 
 def as_target(store: Source) -> Target:

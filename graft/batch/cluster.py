@@ -53,8 +53,8 @@ def cluster(scheduler: str | None, workers: int | None) -> Iterator[Cluster]:
             client = distributed.Client(scheduler, timeout=_CONNECT_SECONDS)
         except (OSError, ValueError) as error:
             raise ClusterError(
-                f"the scheduler '{scheduler}' does not answer: start one with 'dask scheduler', and "
-                "give the address it prints",
+                f"the scheduler '{scheduler}' does not answer: start one with 'dask scheduler', "
+                "and give the address it prints",
                 scheduler=scheduler,
             ) from error
         stack.enter_context(client)
@@ -84,8 +84,8 @@ def _check_versions(client: Any, scheduler: str) -> None:
         if found != __version__:
             has = f"graft {found}" if isinstance(found, str) else "no graft it can import"
             raise ClusterError(
-                f"the worker '{worker}' of the scheduler '{scheduler}' has {has}, and this is graft "
-                f"{__version__}: install the same one on all machines",
+                f"the worker '{worker}' of the scheduler '{scheduler}' has {has}, and this is "
+                f"graft {__version__}: install the same one on all machines",
                 scheduler=scheduler,
                 worker=worker,
             )
@@ -109,7 +109,8 @@ class Cluster:
     @property
     def slots(self) -> int:
         """Calls that can be at work at once."""
-        return max(1, sum(self._client.nthreads().values()))
+        threads: dict[str, int] = self._client.nthreads()
+        return max(1, sum(threads.values()))
 
     def submit(self, function: Callable[[Any], Any], argument: Any) -> Future[Any]:
         """Begins a call of a function that can be pickled, and goes to each worker once.

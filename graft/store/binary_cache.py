@@ -12,11 +12,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from types import TracebackType
 from typing import Self
-from urllib.parse import unquote, urlsplit
 
 from graft.errors import (
     BadFormatError,
-    BadStoreUrlError,
     CacheError,
     CorruptCacheError,
     InvalidPathError,
@@ -30,6 +28,7 @@ from graft.formats.cache_info import (
 from graft.formats.narinfo import NarInfo, parse_narinfo
 from graft.formats.store_path import HASH_PART_LENGTH, StoreDir, StorePath
 from graft.store.api import PathInfo
+from graft.store.cache_address import CacheAddress
 from graft.store.cache_directory import CacheDirectory
 from graft.store.cache_files import CacheFiles
 from graft.store.location import resolve_argument
@@ -44,11 +43,16 @@ class BinaryCache:
     """A cache that is there.
 
     Args:
+        address: where it is.
         files: of the cache; they are closed with it.
         info: what the cache says of itself.
+
+    A pickled one is its address only, passwords in it included: whoever unpickles it opens the
+    cache anew.
     """
 
-    def __init__(self, files: CacheFiles, info: CacheInfo) -> None:
+    def __init__(self, address: CacheAddress, files: CacheFiles, info: CacheInfo) -> None:
+        self._address = address
         self._files = files
         self.info = info
         self._known: dict[StorePath, NarInfo] = {}
@@ -58,16 +62,17 @@ class BinaryCache:
         """Opens a cache.
 
         Args:
-            url: `file:///DIR`, `http://...` or `https://...`.
+            url: `file:///DIR`, `http://...`, `https://...` or `s3://BUCKET`.
 
         Raises:
-            BadStoreUrlError: it has another form.
+            BadStoreUrlError: it has another form, or a parameter that is not known.
             StoreMissingError: there is no cache.
             CacheError: it cannot be read.
             BadFormatError: its nix-cache-info is none.
         """
+        address = CacheAddress.parse(url)
         with ExitStack() as opened:
-            files = opened.enter_context(closing(open_cache_files(url)))
+            files = opened.enter_context(closing(open_cache_files(address)))
             info = read_cache_info(files)
             if info is None:
                 raise StoreMissingError(
@@ -75,11 +80,12 @@ class BinaryCache:
                     f"'{CACHE_INFO_FILE}'",
                     store=files.url,
                 )
+            cache = cls(address, files, info)
             opened.pop_all()
-            return cls(files, info)
+            return cache
 
-    def __reduce__(self) -> tuple[type[Self], tuple[CacheFiles, CacheInfo]]:
-        return type(self), (self._files, self.info)
+    def __reduce__(self) -> tuple[Callable[[str], Self], tuple[str]]:
+        return type(self).open, (self._address.url,)
 
     def __enter__(self) -> Self:
         return self
@@ -105,6 +111,13 @@ class BinaryCache:
     def url(self) -> str:
         """How messages name the cache; without passwords."""
         return self._files.url
+
+    @property
+    def priority(self) -> int:
+        """Of several caches that of the lowest is asked first; its URL may say another than it."""
+        if self._address.priority is not None:
+            return self._address.priority
+        return self.info.priority or 0
 
     def path_infos(self, paths: Iterable[StorePath]) -> dict[StorePath, PathInfo]:
         """What the cache says of those of `paths` that are valid; the others are left out.
@@ -221,27 +234,17 @@ class BinaryCache:
         return info
 
 
-def open_cache_files(url: str) -> CacheFiles:
+def open_cache_files(address: CacheAddress) -> CacheFiles:
     """The files of a cache, whether it is there or not.
 
     Raises:
-        BadStoreUrlError: the URL has no form that is known.
+        BadStoreUrlError: the address names no place where files could be.
     """
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        parts = urlsplit("")
-    if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
-        if parts.query or parts.fragment:
-            raise BadStoreUrlError(f"store '{url}' has parameters: it takes none", url=url)
-        return CacheDirectory(unquote(parts.path).rstrip("/") or "/")
-    if parts.scheme in {"http", "https"}:
-        from graft.store.cache_server import CacheServer  # noqa: PLC0415 - for servers only
+    if address.scheme == "file":
+        return CacheDirectory(address.directory)
+    from graft.store.cache_server import CacheServer  # noqa: PLC0415 - for servers only
 
-        return CacheServer(url)
-    raise BadStoreUrlError(
-        f"'{url}' is no binary cache: say file:///DIR, http://HOST or https://HOST", url=url
-    )
+    return CacheServer(f"{address.scheme}://{address.place}{address.path}")
 
 
 def read_cache_info(files: CacheFiles) -> CacheInfo | None:

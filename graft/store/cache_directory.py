@@ -17,7 +17,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final, Self
+from typing import Final
 
 from graft.errors import CacheError, NoSpaceError, StorePermissionError
 from graft.native import load
@@ -39,9 +39,6 @@ class CacheDirectory:
         self.path = path
         self._lock = threading.Lock()
         self._staging: _Staging | None = None
-
-    def __reduce__(self) -> tuple[type[Self], tuple[str]]:
-        return type(self), (self.path,)
 
     @property
     def url(self) -> str:
@@ -111,16 +108,29 @@ class CacheDirectory:
 
     def check_writable(self) -> None:
         """Raises StorePermissionError unless this user may write; changes nothing."""
-        if not os.access(self.path, os.W_OK | os.X_OK):
+        place = self._nearest()
+        if not os.access(place, os.W_OK | os.X_OK):
             raise StorePermissionError(
-                f"the cache '{self.url}' may not be written by this user: name another directory",
+                f"the cache '{self.url}' may not be written by this user: '{place}' is not theirs; "
+                "name another directory",
                 store=self.url,
+                path=place,
             )
 
     def free_bytes(self) -> int:
         """The room left on the file system for this user, in bytes."""
-        status = os.statvfs(self.path)
+        try:
+            status = os.statvfs(self._nearest())
+        except OSError as error:
+            raise self._error(error, ".") from error
         return status.f_frsize * (status.f_bfree if os.geteuid() == 0 else status.f_bavail)
+
+    def _nearest(self) -> str:
+        """The directory, or what is there of those above it."""
+        place = self.path
+        while not os.path.lexists(place):
+            place = os.path.dirname(place)
+        return place
 
     def create(self) -> NewFile:
         """A file to be written, whose name is told when it is whole.

@@ -18,7 +18,9 @@ from graft.store.binary_cache import (
     open_cache_files,
     read_cache_info,
 )
+from graft.store.cache_address import CacheAddress
 from graft.store.cache_directory import CacheDirectory
+from graft.store.cache_files import CacheFiles
 from graft.store.nar_files import FileWriter, NarWriter
 from graft.window import SIZE
 
@@ -27,13 +29,17 @@ class WritableCache(BinaryCache):
     """A cache in a directory of this machine.
 
     Args:
-        directory: of the cache; what was begun there and not finished is removed when it is closed.
+        address: where it is.
+        files: of the cache; what was begun there and not finished is removed when it is closed.
         info: what the cache says of itself.
+
+    Raises:
+        BadStoreUrlError: files of this kind can only be read.
     """
 
-    def __init__(self, directory: CacheDirectory, info: CacheInfo) -> None:
-        super().__init__(directory, info)
-        self._directory = directory
+    def __init__(self, address: CacheAddress, files: CacheFiles, info: CacheInfo) -> None:
+        super().__init__(address, files, info)
+        self._directory = _writable(files)
 
     @classmethod
     def create(cls, url: str, store_dir: StoreDir) -> Self:
@@ -49,14 +55,9 @@ class WritableCache(BinaryCache):
             StoreError: it is a cache of paths in another store directory.
             BadFormatError: its nix-cache-info is none.
         """
+        address = CacheAddress.parse(url)
         with ExitStack() as opened:
-            files = opened.enter_context(closing(open_cache_files(url)))
-            if not isinstance(files, CacheDirectory):
-                raise BadStoreUrlError(
-                    f"the cache '{files.url}' can only be read: write to a file:///DIR, and serve "
-                    "that",
-                    url=files.url,
-                )
+            files = _writable(opened.enter_context(closing(open_cache_files(address))))
             info = read_cache_info(files)
             if info is None:
                 info = CacheInfo(store_dir=store_dir)
@@ -69,12 +70,16 @@ class WritableCache(BinaryCache):
                     f"'{store_dir}': name another directory",
                     store=files.url,
                 )
+            cache = cls(address, files, info)
             opened.pop_all()
-            return cls(files, info)
+            return cache
 
     def has_nar(self, path: StorePath) -> bool:
         """Whether the NAR of a valid path is there, with the size it should have."""
-        info = self.narinfo(path)
+        return self.is_whole(self.narinfo(path))
+
+    def is_whole(self, info: NarInfo) -> bool:
+        """Whether the NAR file of a narinfo is there, with the size it should have."""
         size = self._directory.size(info.url)
         return size is not None and info.file_size in {None, size}
 
@@ -131,8 +136,14 @@ class WritableCache(BinaryCache):
             url = writer.publish()
             return replace(info, url=url, file_hash=writer.digest, file_size=writer.size)
 
-    def register(self, infos: Collection[NarInfo]) -> None:
+    def register(
+        self, infos: Collection[NarInfo], *, elsewhere: Collection[StorePath] = ()
+    ) -> None:
         """Makes paths valid whose NARs were written, each after all it refers to.
+
+        Args:
+            elsewhere: paths that may lack here although others refer to them: those of whoever
+                will read this cache, if it is there to carry some paths to a store.
 
         The cache never names what is not there, not even if the power fails: the NARs are on the
         disk before the first narinfo gets its name.
@@ -144,10 +155,9 @@ class WritableCache(BinaryCache):
             StorePermissionError, NoSpaceError: a narinfo cannot be written.
         """
         new = {info.path: info for info in infos}
-        order = self._references_first(new)
+        order = self._references_first(new, set(elsewhere))
         for info in new.values():
-            size = self._directory.size(info.url)
-            if size is None or info.file_size not in {None, size}:
+            if not self.is_whole(info):
                 raise self._refused(info.path, f"its nar '{info.url}' is not there")
         files = []
         try:
@@ -165,9 +175,12 @@ class WritableCache(BinaryCache):
             file.publish(narinfo_name(path))
             self._known[path] = new[path]
 
-    def _references_first(self, new: dict[StorePath, NarInfo]) -> list[StorePath]:
+    def _references_first(
+        self, new: dict[StorePath, NarInfo], elsewhere: set[StorePath]
+    ) -> list[StorePath]:
         others = {reference for info in new.values() for reference in info.references}
-        valid = self.narinfos(others - new.keys()).keys() | new.keys()
+        here = new.keys() | elsewhere
+        valid = self.narinfos(others - here).keys() | here
         for path, info in sorted(new.items()):
             if lacking := sorted(info.references - valid):
                 raise self._refused(path, f"its reference '{lacking[0]}' is not valid there")
@@ -189,3 +202,12 @@ class WritableCache(BinaryCache):
         return CacheError(
             f"'{path}' cannot be added to the cache '{self.url}': {why}", store=self.url, path=path
         )
+
+
+def _writable(files: CacheFiles) -> CacheDirectory:
+    if isinstance(files, CacheDirectory):
+        return files
+    raise BadStoreUrlError(
+        f"the cache '{files.url}' can only be read: write to a file:///DIR, and serve that",
+        url=files.url,
+    )
