@@ -205,6 +205,12 @@ class KernelError(GraftError):
     kind = "kernel"
 
 
+class ClusterError(GraftError):
+    """Other machines cannot be given work, or died of it."""
+
+    kind = "cluster"
+
+
 class NamespaceError(GraftError):
     """No mount namespace can be made here."""
 
