@@ -88,7 +88,8 @@ class CacheDirectory:
         if self._staging is not None:
             self._staging.remove()
             self._staging = None
-            _remove_left_over(self.path)
+            with suppress(OSError):  # whoever writes next will try again
+                _remove_left_over(self.path)
 
     def names(self) -> list[str]:
         """The names of the files directly in the cache."""
