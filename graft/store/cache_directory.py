@@ -17,7 +17,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from typing import Final, Self
 
 from graft.errors import CacheError, NoSpaceError, StorePermissionError
 from graft.native import load
@@ -39,6 +39,9 @@ class CacheDirectory:
         self.path = path
         self._lock = threading.Lock()
         self._staging: _Staging | None = None
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str]]:
+        return type(self), (self.path,)
 
     @property
     def url(self) -> str:
@@ -81,10 +84,11 @@ class CacheDirectory:
             raise self._error(error, name) from error
 
     def close(self) -> None:
-        """Removes what was begun and not finished."""
+        """Removes what was begun and not finished, by others as well that have died since."""
         if self._staging is not None:
             self._staging.remove()
             self._staging = None
+            _remove_left_over(self.path)
 
     def names(self) -> list[str]:
         """The names of the files directly in the cache."""
