@@ -136,7 +136,7 @@ class CacheDirectory:
             place = os.path.dirname(place)
         return place
 
-    def create(self) -> NewFile:
+    def create(self) -> NewDirectoryFile:
         """A file to be written, whose name is told when it is whole.
 
         Raises:
@@ -150,7 +150,7 @@ class CacheDirectory:
                     self._staging = _Staging(self.path)
                 place = os.path.join(self._staging.path, str(next(self._staging.numbers)))
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            return NewFile(os.open(place, flags, 0o666), place, self.path, self._error)
+            return NewDirectoryFile(os.open(place, flags, 0o666), place, self.path, self._error)
         except OSError as error:
             raise self._error(error, ".") from error
 
@@ -198,7 +198,7 @@ class DirectoryStream:
         self._file.close()
 
 
-class NewFile:
+class NewDirectoryFile:
     """A file that is written, and is not in the cache until it has a name there."""
 
     def __init__(
