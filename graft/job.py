@@ -121,8 +121,9 @@ def apply(
             deep=deep, hidden=hidden, addressing=addressing, self_references=self_references
         )
         approve(plan)
-        job.check(plan, trusted_public_keys=trusted_public_keys, links=links)
+        job.check_trusted(plan, trusted_public_keys)
         plan = realised_plan(plan, job.source, jobs=jobs, progress=progress)
+        job.check_space(plan, links=links)
         with progress("graft", plan.bytes_at_most) as on_bytes:
             done = carry_out(
                 [plan],
@@ -141,8 +142,8 @@ def apply(
 class StagedJob:
     """One job in its stages; what is between them several jobs may have in common.
 
-    Making one checks what can be checked before anything is done. Then come `plan`, `check`,
-    whatever carries the plan out, and `conclude`.
+    Making one checks what can be checked before anything is done. Then come `plan`, the other
+    checks, whatever carries the plan out, and `conclude`.
 
     Args:
         source: where everything is that the job reads.
@@ -208,16 +209,16 @@ class StagedJob:
             progress=self._progress,
         )
 
-    def check(
-        self, plan: Plan, *, trusted_public_keys: Collection[PublicKey] | None, links: bool
-    ) -> None:
-        """Makes sure that the plan may be carried out, and that there is room for it.
-
-        Raises:
-            UntrustedPathError, NoSpaceError: it may not, or there is none.
-        """
+    def check_trusted(self, plan: Plan, trusted_public_keys: Collection[PublicKey] | None) -> None:
+        """Raises UntrustedPathError if what the plan reads from caches may not be believed."""
         if trusted_public_keys is not None:
             check_inputs_signed(plan, self.source, trusted_public_keys)
+
+    def check_space(self, plan: Plan, *, links: bool) -> None:
+        """Raises NoSpaceError where a plan, whose names are known, cannot end well.
+
+        With links, nobody knows before.
+        """
         _check_space(plan, self.target, links=links)
 
     def conclude(
