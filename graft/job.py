@@ -16,7 +16,8 @@ from graft.hidden import deep_closure, recorded_closure
 from graft.outcome import Outcome
 from graft.plan import Plan, PlanWarning
 from graft.proof import Problem, Scope, prove
-from graft.store.api import LocalTarget, PathInfo, Source, Store, Target
+from graft.store.api import LocalTarget, PathInfo, RootedTarget, Source, Store, Target
+from graft.store.daemon import DaemonStore
 from graft.store.objects import NarObject
 from graft.store.trust import check_signatures
 from graft.store.united import UnitedStore
@@ -106,9 +107,13 @@ def apply(
     keeping = _Keeping(target, roots, add_roots, profile)
     pairs = list(replacements.items() if isinstance(replacements, Mapping) else replacements)
     known = store if source is None else UnitedStore(store, source)
-    known.protect([*roots, *(path for pair in pairs for path in pair)])
+    if isinstance(target, DaemonStore):
+        target.check_accepted(sign_keys)
+    kept = [*roots, *(path for pair in pairs for path in pair)]
+    known.protect(kept)
     if to is not None:
         UnitedStore(known, to)  # they must have one store directory
+        to.protect(kept)
     with writer(target) as execute:
         plan = make_plan(
             known,
@@ -156,7 +161,7 @@ def apply(
         if proof is not None
         else tuple(Problem(kind="not-on-disk", path=path) for path in sorted(execution.lost)),
         warnings=plan.warnings
-        if keeping or not isinstance(target, LocalTarget)
+        if keeping or not isinstance(target, RootedTarget)
         else (*plan.warnings, *_no_root(plan)),
         seconds=time.monotonic() - begin,
     )
@@ -237,10 +242,10 @@ class _Keeping:
         self._roots = roots
         self._links = _root_links(links, roots)
         self._profile = profile
-        self._target: LocalTarget | None = None
+        self._target: RootedTarget | None = None
         if not self:
             return
-        if not isinstance(target, LocalTarget):
+        if not isinstance(target, RootedTarget):
             raise UsageError(
                 f"the cache '{target.url}' has no roots and no profiles: leave out --add-root and "
                 "--profile, and make them where its paths are copied to"
@@ -286,8 +291,9 @@ def _root_links(links: Sequence[str], roots: Sequence[StorePath]) -> list[str]:
 def _check_space(plan: Plan, target: Target, *, links: bool) -> None:
     """Raises NoSpaceError where the work cannot end well; with links, nobody knows before."""
     free = target.free_bytes()
-    if free is None or not isinstance(target, LocalTarget):
+    if free is None or not isinstance(target, RootedTarget):
         return  # and how well NARs can be compressed, nobody knows either
+    links = links and isinstance(target, LocalTarget)
     missing = plan.new_references.keys() - target.path_infos(plan.new_references)
     needed = len(missing) * _LEAST_OBJECT_SIZE
     needed += sum(plan.closure.infos[path].nar_size for path in plan.shared & missing)

@@ -19,8 +19,10 @@ from graft.job import apply
 from graft.outcome import Outcome, outcome_document
 from graft.quantities import binary_size, counted
 from graft.store.api import Source, Target
+from graft.store.daemon import DaemonStore
 from graft.store.key_files import read_secret_key
-from graft.store.opening import open_store, open_target
+from graft.store.local import LocalStore
+from graft.store.opening import daemon_of, open_store, open_target
 from graft.store.united import UnitedStore
 
 
@@ -180,6 +182,15 @@ def command(
         target: Target | None = None
         if target_url is not None and not dry_run:
             target = stack.enter_context(open_target(target_url, os.environ, store.store_dir))
+        elif isinstance(store, LocalStore) and not dry_run:
+            daemon = daemon_of(settings.store_url, store, os.environ)
+            target = stack.enter_context(daemon) if daemon is not None else None
+        if isinstance(target, DaemonStore):
+            print_note(
+                f"you may not write the store '{target.store_dir}': what is made goes into a "
+                "temporary cache, and from there through the Nix daemon, with 'nix copy'",
+                settings,
+            )
         if dry_run:
             return show_plan(known, free_bytes(store), request, settings)
         outcome = apply(

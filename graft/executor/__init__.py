@@ -14,6 +14,7 @@ from graft.executor.work import Done, Execution, Work
 from graft.formats.signature import SecretKey
 from graft.plan import Plan
 from graft.store.api import LocalTarget, Source, Target
+from graft.store.daemon import DaemonStore
 from graft.store.writable_cache import WritableCache
 from graft.workers import Workers
 
@@ -45,7 +46,7 @@ def execute(
     """Makes and registers every new path of a plan, and what else of the result is missing.
 
     Until the target is closed the whole new closure is kept from collectors, and so are the plan's
-    roots and NEWs.
+    roots and NEWs. What a daemon is to write goes to it at the end, all at once.
 
     Args:
         source: where the originals and the shared paths are read; a NAR from a cache is always
@@ -65,6 +66,20 @@ def execute(
         TreeError, StoreError, CacheError: a path cannot be read, written or registered. What was
             registered before stays; nothing else is left.
     """
+    if isinstance(target, DaemonStore):
+        with target.receiving(repair=repair) as cache:
+            execution = execute(
+                plan,
+                source=source,
+                target=cache,
+                jobs=jobs,
+                check_inputs=check_inputs,
+                sign_keys=sign_keys,
+                compression=compression,
+                on_bytes=on_bytes,
+            )
+        target.protect(plan.new_roots.values())
+        return execution
     work = Work.of([plan], source, target)
     target.protect(work.protected)
     with Workers(jobs, on_bytes) as workers:
