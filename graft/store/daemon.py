@@ -11,7 +11,6 @@ import itertools
 import logging
 import os
 import re
-import socket
 import subprocess
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -30,6 +29,7 @@ from graft.store.location import Location
 from graft.store.nix_settings import NixSettings
 from graft.store.objects import StoreObject
 from graft.store.profile import Profile
+from graft.store.sockets import connect_to
 from graft.store.writable_cache import WritableCache
 
 _log = logging.getLogger(__name__)
@@ -164,15 +164,14 @@ class DaemonStore:
         Raises:
             DaemonError: it does not.
         """
-        with socket.socket(socket.AF_UNIX) as connection:
-            try:
-                connection.connect(self._socket)
-            except OSError as error:
-                raise DaemonError(
-                    f"the Nix daemon does not answer at '{self._socket}' "
-                    f"({(error.strerror or str(error)).lower()}): start it, or run as root",
-                    socket=self._socket,
-                ) from error
+        try:
+            connect_to(self._socket).close()
+        except OSError as error:
+            raise DaemonError(
+                f"the Nix daemon does not answer at '{self._socket}' "
+                f"({(error.strerror or str(error)).lower()}): start it, or run as root",
+                socket=self._socket,
+            ) from error
 
     def check_accepted(
         self, sign_keys: Collection[SecretKey], *, content_addressed: bool = False
