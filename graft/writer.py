@@ -20,15 +20,16 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from types import FrameType
 from typing import Any
 
 from graft.errors import StoreError, StorePermissionError
 from graft.executor import Execution, execute
+from graft.formats.signature import SecretKey
 from graft.native import load
 from graft.plan import Plan
 from graft.store.api import Source, Target
@@ -63,11 +64,15 @@ def writer(target: Target) -> Iterator[Callable[..., Execution]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Request:
-    """What `execute` is to be called with; pickled stores are opened by whoever unpickles them."""
+    """What `execute` is to be called with; pickled stores are opened by whoever unpickles them.
+
+    The keys are exposed: they go to nobody but our own process.
+    """
 
     plan: Plan
     source: Source
     target: LocalStore
+    sign_keys: tuple[str, ...] = field(repr=False)
     options: dict[str, Any]
     log_level: int
 
@@ -158,6 +163,7 @@ class _WritingProcess:
         *,
         source: Source,
         target: LocalStore,
+        sign_keys: Collection[SecretKey] = (),
         on_bytes: Callable[[int], object] | None = None,
         **options: Any,
     ) -> Execution:
@@ -168,6 +174,7 @@ class _WritingProcess:
             plan=plan,
             source=source,
             target=target,
+            sign_keys=tuple(key.expose() for key in sign_keys),
             options=options,
             log_level=logging.getLogger("graft").getEffectiveLevel(),
         )
@@ -251,6 +258,7 @@ def _answer(channel: _Channel, store: str) -> Execution | None:
             request.plan,
             source=request.source,
             target=target,
+            sign_keys=[SecretKey.parse(key, "the key") for key in request.sign_keys],
             on_bytes=progress,
             **request.options,
         )

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Self
 
-from graft.errors import BadFormatError, StoreError
+from graft.errors import BadFormatError
 from graft.formats.nix_conf import list_setting, parse_nix_conf, switch_setting
 from graft.formats.signature import PublicKey
 
@@ -45,7 +45,7 @@ class NixSettings:
         """The settings of whoever has this environment.
 
         Raises:
-            BadFormatError: a file holds no settings, or a key is none.
+            BadFormatError: a file holds no settings or no text, or a key is none.
             StoreError: a file is no text.
         """
         file = _machine_file(environment)
@@ -131,7 +131,7 @@ def _read_text(file: str) -> str | None:
     except OSError:
         return ""
     except UnicodeDecodeError:
-        raise StoreError(f"Nix's configuration '{file}' is no text", file=file) from None
+        raise BadFormatError(f"Nix's configuration '{file}' is no text", file=file) from None
 
 
 def _user_name() -> str:
