@@ -181,6 +181,12 @@ class CorruptOriginalError(GraftError):
     kind = "corrupt-original"
 
 
+class ContentAddressError(GraftError):
+    """A path cannot be named after its contents."""
+
+    kind = "content-address"
+
+
 class StalePlanError(PlanError):
     """A plan file is not what planning again gives."""
 
@@ -209,6 +215,12 @@ class KernelError(GraftError):
     """The kernel demanded by GRAFT_KERNEL is not to be had."""
 
     kind = "kernel"
+
+
+class ClusterError(GraftError):
+    """Other machines cannot be given work, or died of it."""
+
+    kind = "cluster"
 
 
 class NamespaceError(GraftError):

@@ -8,13 +8,15 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 from graft.closure import Closure
+from graft.content_naming import realise
 from graft.errors import NoSpaceError, ProfileError, RootLinkError, UsageError
-from graft.executor import Compression
+from graft.executor import Compression, Done, Execution
+from graft.formats.hash_modulo import SelfReferences
 from graft.formats.signature import PublicKey, SecretKey
 from graft.formats.store_path import StorePath
 from graft.hidden import deep_closure, recorded_closure
 from graft.outcome import Outcome
-from graft.plan import Plan, PlanWarning
+from graft.plan import Addressing, Plan, PlanWarning
 from graft.proof import Problem, Scope, prove
 from graft.store.api import LocalTarget, PathInfo, RootedTarget, Source, Store, Target
 from graft.store.daemon import DaemonStore
@@ -63,6 +65,8 @@ def apply(
     compression: Compression | None = None,
     deep: bool = False,
     hidden: Mapping[StorePath, Collection[StorePath]] | None = None,
+    addressing: Addressing = "input",
+    self_references: SelfReferences = "positions",
     approve: Callable[[Plan], object] = lambda _: None,
     progress: Progress = no_progress,
 ) -> Outcome:
@@ -91,6 +95,8 @@ def apply(
         compression: of NARs in a cache; None is zstd's default.
         deep: read the closure for references that are not registered, and move them as well.
         hidden: such references as a deep plan has found them before.
+        addressing: what new paths are named after; `content`: their bytes.
+        self_references: then, the rule of the Nix that is to take them.
         approve: is shown the plan before anything is written, and may raise to stop.
         progress: shows how far the job is.
 
@@ -100,39 +106,28 @@ def apply(
     Raises:
         GraftError: nothing was done, or what was registered so far stays and nothing else.
     """
-    begin = time.monotonic()
-    target = to if to is not None else _as_target(store)
-    target.check_writable()
-    roots = tuple(dict.fromkeys(roots))
-    keeping = _Keeping(target, roots, add_roots, profile)
-    pairs = list(replacements.items() if isinstance(replacements, Mapping) else replacements)
-    known = store if source is None else UnitedStore(store, source)
-    if isinstance(target, DaemonStore):
-        target.check_accepted(sign_keys)
-    kept = [*roots, *(path for pair in pairs for path in pair)]
-    known.protect(kept)
-    if to is not None:
-        UnitedStore(known, to)  # they must have one store directory
-        to.protect(kept)
-    with writer(target) as execute:
-        plan = make_plan(
-            known,
-            roots,
-            pairs,
-            cutoffs=cutoffs,
-            deep=deep,
-            hidden=hidden,
-            jobs=jobs,
-            progress=progress,
+    job = StagedJob(
+        store if source is None else UnitedStore(store, source),
+        to if to is not None else as_target(store),
+        roots,
+        replacements,
+        cutoffs=cutoffs,
+        add_roots=add_roots,
+        profile=profile,
+        jobs=jobs,
+        progress=progress,
+    )
+    with writer(job.target) as carry_out:
+        plan = job.plan(
+            deep=deep, hidden=hidden, addressing=addressing, self_references=self_references
         )
         approve(plan)
-        if trusted_public_keys is not None:
-            check_inputs_signed(plan, known, trusted_public_keys)
-        _check_space(plan, target, links=links)
+        job.check(plan, trusted_public_keys=trusted_public_keys, sign_keys=sign_keys, links=links)
+        plan = realised_plan(plan, job.source, jobs=jobs, progress=progress)
         with progress("graft", plan.bytes_at_most) as on_bytes:
-            execution = execute(
-                plan,
-                source=known,
+            done = carry_out(
+                [plan],
+                source=job.source,
                 jobs=jobs,
                 links=links,
                 check_inputs=check_inputs,
@@ -141,33 +136,140 @@ def apply(
                 compression=compression,
                 on_bytes=on_bytes,
             )
-    proof = None
-    if scope is not None:
-        with progress("prove", _bytes_read(plan, scope)) as on_bytes:
-            proof = prove(
-                plan,
-                target,
-                scope=scope,
-                allowed=allowed,
-                written=execution.rewritten,
-                jobs=jobs,
-                on_bytes=on_bytes,
-            )
-    outcome = Outcome(
-        plan=plan,
-        execution=execution,
-        proof=proof,
-        problems=proof.problems
-        if proof is not None
-        else tuple(Problem(kind="not-on-disk", path=path) for path in sorted(execution.lost)),
-        warnings=plan.warnings
-        if keeping or not isinstance(target, RootedTarget)
-        else (*plan.warnings, *_no_root(plan)),
-        seconds=time.monotonic() - begin,
-    )
-    if outcome.succeeded:
-        keeping.keep(plan.new_roots)
-    return outcome
+    return job.conclude(plan, done, scope=scope, allowed=allowed)
+
+
+class StagedJob:
+    """One job in its stages; what is between them several jobs may have in common.
+
+    Making one checks what can be checked before anything is done. Then come `plan`, `check`,
+    whatever carries the plan out, and `conclude`.
+
+    Args:
+        source: where everything is that the job reads.
+        target: where the result goes, often the same store.
+        roots, replacements, cutoffs, add_roots, profile, jobs, progress: as for `apply`.
+
+    Attributes:
+        source: as given.
+        target: as given.
+
+    Raises:
+        GraftError: nothing can be written there, or the links or the profile cannot be made.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        target: Target,
+        roots: Iterable[StorePath],
+        replacements: Mapping[StorePath, StorePath] | Iterable[tuple[StorePath, StorePath]],
+        *,
+        cutoffs: Iterable[StorePath] = (),
+        add_roots: Sequence[str] = (),
+        profile: str | None = None,
+        jobs: int | None = None,
+        progress: Progress = no_progress,
+    ) -> None:
+        self.source = source
+        self.target = target
+        self._begin = time.monotonic()
+        target.check_writable()
+        self._roots = tuple(dict.fromkeys(roots))
+        self._keeping = _Keeping(target, self._roots, add_roots, profile)
+        self._pairs = list(
+            replacements.items() if isinstance(replacements, Mapping) else replacements
+        )
+        self._cutoffs = tuple(cutoffs)
+        self._jobs = jobs
+        self._progress = progress
+        kept = [*self._roots, *(path for pair in self._pairs for path in pair)]
+        source.protect(kept)
+        if source is not target:
+            UnitedStore(source, target)  # they must have one store directory
+            target.protect(kept)
+
+    def plan(
+        self,
+        *,
+        deep: bool = False,
+        hidden: Mapping[StorePath, Collection[StorePath]] | None = None,
+        addressing: Addressing = "input",
+        self_references: SelfReferences = "positions",
+    ) -> Plan:
+        """Plans; arguments and errors as of `make_plan`."""
+        return make_plan(
+            self.source,
+            self._roots,
+            self._pairs,
+            cutoffs=self._cutoffs,
+            deep=deep,
+            hidden=hidden,
+            addressing=addressing,
+            self_references=self_references,
+            jobs=self._jobs,
+            progress=self._progress,
+        )
+
+    def check(
+        self,
+        plan: Plan,
+        *,
+        trusted_public_keys: Collection[PublicKey] | None,
+        sign_keys: Collection[SecretKey],
+        links: bool,
+    ) -> None:
+        """Makes sure that the plan may be carried out, and that there is room for it.
+
+        Raises:
+            UntrustedPathError, UntrustedUserError, NoSpaceError: it may not, or there is none.
+        """
+        if isinstance(self.target, DaemonStore):
+            missing = plan.new_references.keys() - self.target.path_infos(plan.new_references)
+            if missing:
+                self.target.check_accepted(
+                    sign_keys, content_addressed=plan.addressing == "content"
+                )
+        if trusted_public_keys is not None:
+            check_inputs_signed(plan, self.source, trusted_public_keys)
+        _check_space(plan, self.target, links=links)
+
+    def conclude(
+        self, plan: Plan, done: Done, *, scope: Scope | None, allowed: Sequence[str]
+    ) -> Outcome:
+        """Proves the result, and if it holds makes links and profile.
+
+        Args:
+            done: what came of carrying out the plan, and maybe others with it.
+            scope, allowed: as for `apply`.
+        """
+        execution = Execution.of(plan, done)
+        proof = None
+        if scope is not None:
+            with self._progress("prove", _bytes_read(plan, scope)) as on_bytes:
+                proof = prove(
+                    plan,
+                    self.target,
+                    scope=scope,
+                    allowed=allowed,
+                    written=execution.rewritten,
+                    jobs=self._jobs,
+                    on_bytes=on_bytes,
+                )
+        kept = self._keeping or not isinstance(self.target, RootedTarget)
+        outcome = Outcome(
+            plan=plan,
+            execution=execution,
+            proof=proof,
+            problems=proof.problems
+            if proof is not None
+            else tuple(Problem(kind="not-on-disk", path=path) for path in sorted(execution.lost)),
+            warnings=plan.warnings if kept else (*plan.warnings, *_no_root(plan)),
+            seconds=time.monotonic() - self._begin,
+        )
+        if outcome.succeeded:
+            self._keeping.keep(plan.new_roots)
+        return outcome
 
 
 def make_plan(
@@ -178,6 +280,8 @@ def make_plan(
     cutoffs: Iterable[StorePath] = (),
     deep: bool = False,
     hidden: Mapping[StorePath, Collection[StorePath]] | None = None,
+    addressing: Addressing = "input",
+    self_references: SelfReferences = "positions",
     jobs: int | None = None,
     progress: Progress = no_progress,
 ) -> Plan:
@@ -198,10 +302,36 @@ def make_plan(
     else:
         # OLD itself as well, though nothing may lead to it: warnings ask what it was built from.
         closure = Closure.of(store, [*paths, *olds])
-    return Plan.of(closure, pairs, roots=roots, cutoffs=cutoffs)
+    return Plan.of(
+        closure,
+        pairs,
+        roots=roots,
+        cutoffs=cutoffs,
+        addressing=addressing,
+        self_references=self_references,
+    )
 
 
-def _as_target(store: Source) -> Target:
+def realised_plan(
+    plan: Plan, source: Source, *, jobs: int | None = None, progress: Progress = no_progress
+) -> Plan:
+    """The plan with the names of its new paths: in content addressing it reads all of them.
+
+    Raises:
+        GraftError: an original cannot be read.
+    """
+    if not plan.placeholders:
+        return plan
+    with progress("name", plan.bytes_at_most) as on_bytes:
+        return realise(plan, source, jobs=jobs, on_bytes=on_bytes)
+
+
+def as_target(store: Source) -> Target:
+    """The store, if it can be written.
+
+    Raises:
+        UsageError: it cannot.
+    """
     if not isinstance(store, Target):
         raise UsageError(
             f"nothing can be written into the store '{store.url}': say with --to where the result "

@@ -11,7 +11,9 @@ from graft.formats.narinfo import NarInfo, parse_narinfo, print_narinfo
 from graft.formats.store_path import StoreDir, StorePath
 from graft.store.api import PathInfo
 from graft.store.binary_cache import BinaryCache
+from graft.store.local import LocalStore
 from graft.store.writable_cache import WritableCache
+from graft.tree import read_tree
 from tests.archives import Node, archive_of
 from tests.objects import named_path
 
@@ -58,6 +60,19 @@ def written(
             references=frozenset(references),
         )
     )
+
+
+def cache_of(store: LocalStore, directory: Path) -> WritableCache:
+    """A cache of all that is valid in a store."""
+    cache = WritableCache.create(f"file://{directory}", store.store_dir)
+    infos = store.path_infos(store.valid_paths())
+    narinfos = []
+    for path, info in infos.items():
+        with cache.writing() as nar:
+            read_tree(store.tree(path), sink=nar.write)
+            narinfos.append(nar.finish().narinfo(info))
+    cache.register(narinfos)
+    return cache
 
 
 def read_nar(cache: BinaryCache, path: StorePath, size: int = 65_536) -> bytes:

@@ -221,6 +221,8 @@ def command(
             ),
             deep=request.deep,
             hidden=request.hidden,
+            addressing=request.addressing,
+            self_references=request.self_references,
             approve=request.approve,
             progress=Bars(settings),
         )

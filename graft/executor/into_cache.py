@@ -17,13 +17,14 @@ from heapq import heappop, heappush
 from typing import Any, Final
 
 from graft.errors import CacheError, CorruptCacheError, GraftError
+from graft.executor.content_check import check_content
 from graft.executor.work import Done, Item, Work
 from graft.formats.narinfo import NarInfo
 from graft.formats.signature import SecretKey
 from graft.formats.store_path import StorePath
 from graft.graph import reachable, references_first
 from graft.kernel import Table
-from graft.plan import Alias, Rewrite
+from graft.plan import Alias, ContentName, Rewrite
 from graft.reading import object_hash
 from graft.references import WantedPaths
 from graft.rewrite import (
@@ -69,11 +70,13 @@ class Task:
         path: the new one.
         item: what becomes it.
         original: what the source has registered of what a rewrite is made from.
+        content_name: what a rewrite's name comes from, if that is its contents.
     """
 
     path: StorePath
     item: Item
     original: PathInfo | None
+    content_name: ContentName | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,8 +148,14 @@ class CacheMaker:
             raise corrupt_original(item.path, self.target.store_dir)
         table = rewrite_table(item.path, task.path, item.references)
         made, file = write_archive(
-            original, self._new_archive, table, wanted=self.wanted, on_bytes=self.progress
+            original,
+            self._new_archive,
+            table,
+            wanted=self.wanted,
+            on_bytes=self.progress,
+            new_modulo=task.content_name.new_modulo if task.content_name is not None else None,
         )
+        check_content(task.content_name, made, original, item, self.target.store_dir)
         if task.original.nar_size and made.nar_size != task.original.nar_size:
             raise corrupt_original(item.path, self.target.store_dir)
         return Made(file=file, found=made.found, report=made.tree)
@@ -171,6 +180,11 @@ class CacheMaker:
         except (CacheError, CorruptCacheError):
             return False
         return True
+
+    def close(self) -> None:
+        """Closes the stores; for processes that have unpickled it."""
+        self.target.close()
+        self.source.close()
 
     def _new_archive(self) -> AbstractContextManager[NarWriter]:
         how = self.compression
@@ -201,7 +215,7 @@ def make_into_cache(
         on_end: called when a task has ended, well or not.
 
     Raises:
-        GraftError: as `graft.executor.execute`; of the paths that cannot be made only if not
+        GraftError: as `graft.executor.carry_out`; of the paths that cannot be made only if not
             `keep_going`.
     """
     target = maker.target
@@ -275,7 +289,8 @@ class _Loop:
             return None
         item = self._items[path]
         original = self._work.originals[item.path] if isinstance(item, Rewrite) else None
-        return Task(path=path, item=item, original=original)
+        content_name = self._work.content_names.get(path)
+        return Task(path=path, item=item, original=original, content_name=content_name)
 
     def take(self, path: StorePath, end: Made | GraftError) -> None:
         """Takes what came of a task.
@@ -330,11 +345,14 @@ class _Loop:
     def register(self) -> None:
         """Registers the paths that are made, and whose references are."""
         infos: dict[StorePath, NarInfo] = {}
-        for path in list(self._unregistered):
-            if path in self._finished and not self._fails_below(path):
-                info, _ = self._finished[path]
-                if not (info.references - {path} - infos.keys()) & self._unregistered.keys():
-                    infos[path] = signed_narinfo(info, self._sign_keys, self._target.store_dir)
+        before = -1
+        while before < len(infos):  # what only the bytes lead to stands in no order
+            before = len(infos)
+            for path in self._unregistered:
+                if path in self._finished and path not in infos and not self._fails_below(path):
+                    info, _ = self._finished[path]
+                    if not (info.references - {path} - infos.keys()) & self._unregistered.keys():
+                        infos[path] = signed_narinfo(info, self._sign_keys, self._target.store_dir)
         self._target.register(infos.values())
         for path in infos:
             del self._unregistered[path]

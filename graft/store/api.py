@@ -84,6 +84,9 @@ class Source(Store, Protocol):
         not write, nothing can be protected.
         """
 
+    def close(self) -> None:
+        """Gives back what the store has open: connections, locks, protection from collectors."""
+
 
 class LocalSource(Source, Protocol):
     """A store whose objects lie as trees on this machine."""

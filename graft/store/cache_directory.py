@@ -17,7 +17,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from typing import Final, Self
 
 from graft.errors import CacheError, NoSpaceError, StorePermissionError
 from graft.native import load
@@ -39,6 +39,9 @@ class CacheDirectory:
         self.path = path
         self._lock = threading.Lock()
         self._staging: _Staging | None = None
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str]]:
+        return type(self), (self.path,)
 
     @property
     def url(self) -> str:
@@ -81,10 +84,12 @@ class CacheDirectory:
             raise self._error(error, name) from error
 
     def close(self) -> None:
-        """Removes what was begun and not finished."""
+        """Removes what was begun and not finished, by others as well that have died since."""
         if self._staging is not None:
             self._staging.remove()
             self._staging = None
+            with suppress(OSError):  # whoever writes next will try again
+                _remove_left_over(self.path)
 
     def names(self) -> list[str]:
         """The names of the files directly in the cache."""
@@ -131,7 +136,7 @@ class CacheDirectory:
             place = os.path.dirname(place)
         return place
 
-    def create(self) -> NewFile:
+    def create(self) -> NewDirectoryFile:
         """A file to be written, whose name is told when it is whole.
 
         Raises:
@@ -145,7 +150,7 @@ class CacheDirectory:
                     self._staging = _Staging(self.path)
                 place = os.path.join(self._staging.path, str(next(self._staging.numbers)))
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            return NewFile(os.open(place, flags, 0o666), place, self.path, self._error)
+            return NewDirectoryFile(os.open(place, flags, 0o666), place, self.path, self._error)
         except OSError as error:
             raise self._error(error, ".") from error
 
@@ -193,7 +198,7 @@ class DirectoryStream:
         self._file.close()
 
 
-class NewFile:
+class NewDirectoryFile:
     """A file that is written, and is not in the cache until it has a name there."""
 
     def __init__(

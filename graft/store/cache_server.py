@@ -11,7 +11,8 @@ import os
 import re
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urljoin, urlsplit
 
@@ -64,6 +65,14 @@ class CacheServer:
                 "is one",
                 url=self._url,
             )
+        self._again = partial(
+            CacheServer,
+            url,
+            connections=connections,
+            attempts=attempts,
+            wait=wait,
+            timeout=timeout,
+        )
         self._connections = connections
         self._attempts = attempts
         self._wait = wait
@@ -107,6 +116,9 @@ class CacheServer:
         if proxy and not urllib.request.proxy_bypass(host):
             return urllib3.ProxyManager(proxy, **options)
         return urllib3.PoolManager(**options)
+
+    def __reduce__(self) -> tuple[Callable[[], CacheServer], tuple[()]]:
+        return self._again, ()
 
     @property
     def url(self) -> str:

@@ -203,7 +203,7 @@ class DaemonStore:
         raise UntrustedUserError(
             f"the Nix daemon takes no graft from you: {given}, and you are none of its trusted "
             f"users; give --sign-key with a key of trusted-public-keys in '{settings.file}' "
-            f"({names}), or run as root",
+            f"({names}) or --content-addressed, or run as root",
             store=self.url,
             file=settings.file,
             trusted_keys=[key.name for key in settings.trusted_public_keys],
