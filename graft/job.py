@@ -18,7 +18,8 @@ from graft.hidden import deep_closure, recorded_closure
 from graft.outcome import Outcome
 from graft.plan import Addressing, Plan, PlanWarning
 from graft.proof import Problem, Scope, prove
-from graft.store.api import LocalTarget, PathInfo, Source, Store, Target
+from graft.store.api import LocalTarget, PathInfo, RootedTarget, Source, Store, Target
+from graft.store.daemon import DaemonStore
 from graft.store.objects import NarObject
 from graft.store.trust import check_signatures
 from graft.store.united import UnitedStore
@@ -121,7 +122,7 @@ def apply(
             deep=deep, hidden=hidden, addressing=addressing, self_references=self_references
         )
         approve(plan)
-        job.check_trusted(plan, trusted_public_keys)
+        job.check_trust(plan, trusted_public_keys=trusted_public_keys, sign_keys=sign_keys)
         plan = realised_plan(plan, job.source, jobs=jobs, progress=progress)
         job.check_space(plan, links=links)
         with progress("graft", plan.bytes_at_most) as on_bytes:
@@ -183,9 +184,11 @@ class StagedJob:
         self._cutoffs = tuple(cutoffs)
         self._jobs = jobs
         self._progress = progress
-        source.protect([*self._roots, *(path for pair in self._pairs for path in pair)])
+        kept = [*self._roots, *(path for pair in self._pairs for path in pair)]
+        source.protect(kept)
         if source is not target:
             UnitedStore(source, target)  # they must have one store directory
+            target.protect(kept)
 
     def plan(
         self,
@@ -209,8 +212,23 @@ class StagedJob:
             progress=self._progress,
         )
 
-    def check_trusted(self, plan: Plan, trusted_public_keys: Collection[PublicKey] | None) -> None:
-        """Raises UntrustedPathError if what the plan reads from caches may not be believed."""
+    def check_trust(
+        self,
+        plan: Plan,
+        *,
+        trusted_public_keys: Collection[PublicKey] | None,
+        sign_keys: Collection[SecretKey],
+    ) -> None:
+        """Makes sure that what is read may be believed, and that what is written will be.
+
+        Raises:
+            UntrustedPathError: nobody trusted has signed what comes from a cache.
+            UntrustedUserError: a daemon will not take what is made.
+        """
+        if isinstance(self.target, DaemonStore) and (
+            plan.new_references.keys() - self.target.path_infos(plan.new_references)
+        ):
+            self.target.check_accepted(sign_keys, content_addressed=plan.addressing == "content")
         if trusted_public_keys is not None:
             check_inputs_signed(plan, self.source, trusted_public_keys)
 
@@ -243,7 +261,7 @@ class StagedJob:
                     jobs=self._jobs,
                     on_bytes=on_bytes,
                 )
-        kept = self._keeping or not isinstance(self.target, LocalTarget)
+        kept = self._keeping or not isinstance(self.target, RootedTarget)
         outcome = Outcome(
             plan=plan,
             execution=execution,
@@ -359,10 +377,10 @@ class _Keeping:
         self._roots = roots
         self._links = _root_links(links, roots)
         self._profile = profile
-        self._target: LocalTarget | None = None
+        self._target: RootedTarget | None = None
         if not self:
             return
-        if not isinstance(target, LocalTarget):
+        if not isinstance(target, RootedTarget):
             raise UsageError(
                 f"the cache '{target.url}' has no roots and no profiles: leave out --add-root and "
                 "--profile, and make them where its paths are copied to"
@@ -408,8 +426,9 @@ def _root_links(links: Sequence[str], roots: Sequence[StorePath]) -> list[str]:
 def _check_space(plan: Plan, target: Target, *, links: bool) -> None:
     """Raises NoSpaceError where the work cannot end well; with links, nobody knows before."""
     free = target.free_bytes()
-    if free is None or not isinstance(target, LocalTarget):
+    if free is None or not isinstance(target, RootedTarget):
         return  # and how well NARs can be compressed, nobody knows either
+    links = links and isinstance(target, LocalTarget)
     missing = plan.new_references.keys() - target.path_infos(plan.new_references)
     needed = len(missing) * _LEAST_OBJECT_SIZE
     needed += sum(plan.closure.infos[path].nar_size for path in plan.shared & missing)

@@ -116,7 +116,7 @@ def test_the_names_are_those_there_were_before(it: Graftable) -> None:
 def test_the_result_is_what_input_addressing_makes_but_for_the_names(it: Graftable) -> None:
     content = _graft(it).plan
     given = apply(it.store, [it.env], {it.old: it.new}).plan
-    named = given.moved | {it.new: it.new, it.data: it.data}
+    named = {**given.moved, it.new: it.new, it.data: it.data}
     for original, path in content.moved.items():
         if original == it.old:
             continue

@@ -348,7 +348,9 @@ class _Batch:
             addressing=job.transfer.addressing,
             self_references=job.transfer.self_references,
         )
-        staged.check_trusted(plan, stores.trusted_public_keys)
+        staged.check_trust(
+            plan, trusted_public_keys=stores.trusted_public_keys, sign_keys=stores.sign_keys
+        )
         self._on_event(
             {
                 "event": "planned",

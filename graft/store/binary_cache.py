@@ -33,7 +33,7 @@ from graft.store.cache_directory import CacheDirectory
 from graft.store.cache_files import CacheFiles, WritableFiles
 from graft.store.location import resolve_argument
 from graft.store.nar_files import NarReader
-from graft.store.objects import NarObject
+from graft.store.objects import NarObject, StoreObject
 from graft.workers import Workers
 
 _Item = TypeVar("_Item")
@@ -189,7 +189,7 @@ class BinaryCache:
         """The store path a path argument means; links may lead to where a store would be."""
         return resolve_argument(argument, self.store_dir, self.store_dir)
 
-    def store_object(self, path: StorePath) -> NarObject:
+    def store_object(self, path: StorePath) -> StoreObject:
         """Where the object of a valid path is."""
         return NarObject(self, path)
 
