@@ -16,9 +16,10 @@ from graft.formats.content_address import ContentAddress
 from graft.formats.hash_modulo import SELF_REFERENCES, SelfReferences
 from graft.formats.store_path import StorePath
 from graft.hashing import NIX32_ALPHABET, compress_hash, nix32_encode
-from graft.job import apply, make_plan
+from graft.job import apply
 from graft.outcome import Outcome
 from graft.plan import Plan
+from graft.planning import make_plan
 from graft.store.api import path_info
 from graft.store.local import LocalStore
 from graft.store.location import Location
