@@ -18,10 +18,13 @@ if TYPE_CHECKING:
     from graft.outcome import Outcome
     from graft.plan import Plan
     from graft.proof import Proof, prove
+    from graft.store.binary_cache import BinaryCache
     from graft.store.local import LocalStore
     from graft.store.memory import MemoryStore
+    from graft.store.writable_cache import WritableCache
 
 _HOMES = {
+    "BinaryCache": "graft.store.binary_cache",
     "Closure": "graft.closure",
     "Execution": "graft.executor",
     "GraftError": "graft.errors",
@@ -32,6 +35,7 @@ _HOMES = {
     "Proof": "graft.proof",
     "StoreDir": "graft.formats.store_path",
     "StorePath": "graft.formats.store_path",
+    "WritableCache": "graft.store.writable_cache",
     "apply": "graft.job",
     "execute": "graft.executor",
     "prove": "graft.proof",
@@ -39,6 +43,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "BinaryCache",
     "Closure",
     "Execution",
     "GraftError",
@@ -49,6 +54,7 @@ __all__ = [
     "Proof",
     "StoreDir",
     "StorePath",
+    "WritableCache",
     "apply",
     "execute",
     "prove",

@@ -10,7 +10,7 @@ from typing import Protocol
 from graft.closure import Closure
 from graft.content_naming import realise
 from graft.errors import NoSpaceError, ProfileError, RootLinkError, UsageError
-from graft.executor import Compression
+from graft.executor import Compression, Done, Execution
 from graft.formats.hash_modulo import SelfReferences
 from graft.formats.signature import PublicKey, SecretKey
 from graft.formats.store_path import StorePath
@@ -18,7 +18,8 @@ from graft.hidden import deep_closure, recorded_closure
 from graft.outcome import Outcome
 from graft.plan import Addressing, Plan, PlanWarning
 from graft.proof import Problem, Scope, prove
-from graft.store.api import LocalTarget, PathInfo, Source, Store, Target
+from graft.store.api import LocalTarget, PathInfo, RootedTarget, Source, Store, Target
+from graft.store.daemon import DaemonStore
 from graft.store.objects import NarObject
 from graft.store.trust import check_signatures
 from graft.store.united import UnitedStore
@@ -105,38 +106,29 @@ def apply(
     Raises:
         GraftError: nothing was done, or what was registered so far stays and nothing else.
     """
-    begin = time.monotonic()
-    target = to if to is not None else _as_target(store)
-    target.check_writable()
-    roots = tuple(dict.fromkeys(roots))
-    keeping = _Keeping(target, roots, add_roots, profile)
-    pairs = list(replacements.items() if isinstance(replacements, Mapping) else replacements)
-    known = store if source is None else UnitedStore(store, source)
-    known.protect([*roots, *(path for pair in pairs for path in pair)])
-    if to is not None:
-        UnitedStore(known, to)  # they must have one store directory
-    with writer(target) as execute:
-        plan = make_plan(
-            known,
-            roots,
-            pairs,
-            cutoffs=cutoffs,
-            deep=deep,
-            hidden=hidden,
-            addressing=addressing,
-            self_references=self_references,
-            jobs=jobs,
-            progress=progress,
+    job = StagedJob(
+        store if source is None else UnitedStore(store, source),
+        to if to is not None else as_target(store),
+        roots,
+        replacements,
+        cutoffs=cutoffs,
+        add_roots=add_roots,
+        profile=profile,
+        jobs=jobs,
+        progress=progress,
+    )
+    with writer(job.target) as carry_out:
+        plan = job.plan(
+            deep=deep, hidden=hidden, addressing=addressing, self_references=self_references
         )
         approve(plan)
-        if trusted_public_keys is not None:
-            check_inputs_signed(plan, known, trusted_public_keys)
-        plan = realised_plan(plan, known, jobs=jobs, progress=progress)
-        _check_space(plan, target, links=links)
+        job.check_trust(plan, trusted_public_keys=trusted_public_keys, sign_keys=sign_keys)
+        plan = realised_plan(plan, job.source, jobs=jobs, progress=progress)
+        job.check_space(plan, links=links)
         with progress("graft", plan.bytes_at_most) as on_bytes:
-            execution = execute(
-                plan,
-                source=known,
+            done = carry_out(
+                [plan],
+                source=job.source,
                 jobs=jobs,
                 links=links,
                 check_inputs=check_inputs,
@@ -145,33 +137,144 @@ def apply(
                 compression=compression,
                 on_bytes=on_bytes,
             )
-    proof = None
-    if scope is not None:
-        with progress("prove", _bytes_read(plan, scope)) as on_bytes:
-            proof = prove(
-                plan,
-                target,
-                scope=scope,
-                allowed=allowed,
-                written=execution.rewritten,
-                jobs=jobs,
-                on_bytes=on_bytes,
-            )
-    outcome = Outcome(
-        plan=plan,
-        execution=execution,
-        proof=proof,
-        problems=proof.problems
-        if proof is not None
-        else tuple(Problem(kind="not-on-disk", path=path) for path in sorted(execution.lost)),
-        warnings=plan.warnings
-        if keeping or not isinstance(target, LocalTarget)
-        else (*plan.warnings, *_no_root(plan)),
-        seconds=time.monotonic() - begin,
-    )
-    if outcome.succeeded:
-        keeping.keep(plan.new_roots)
-    return outcome
+    return job.conclude(plan, done, scope=scope, allowed=allowed)
+
+
+class StagedJob:
+    """One job in its stages; what is between them several jobs may have in common.
+
+    Making one checks what can be checked before anything is done. Then come `plan`, the other
+    checks, whatever carries the plan out, and `conclude`.
+
+    Args:
+        source: where everything is that the job reads.
+        target: where the result goes, often the same store.
+        roots, replacements, cutoffs, add_roots, profile, jobs, progress: as for `apply`.
+
+    Attributes:
+        source: as given.
+        target: as given.
+
+    Raises:
+        GraftError: nothing can be written there, or the links or the profile cannot be made.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        target: Target,
+        roots: Iterable[StorePath],
+        replacements: Mapping[StorePath, StorePath] | Iterable[tuple[StorePath, StorePath]],
+        *,
+        cutoffs: Iterable[StorePath] = (),
+        add_roots: Sequence[str] = (),
+        profile: str | None = None,
+        jobs: int | None = None,
+        progress: Progress = no_progress,
+    ) -> None:
+        self.source = source
+        self.target = target
+        self._begin = time.monotonic()
+        target.check_writable()
+        self._roots = tuple(dict.fromkeys(roots))
+        self._keeping = _Keeping(target, self._roots, add_roots, profile)
+        self._pairs = list(
+            replacements.items() if isinstance(replacements, Mapping) else replacements
+        )
+        self._cutoffs = tuple(cutoffs)
+        self._jobs = jobs
+        self._progress = progress
+        kept = [*self._roots, *(path for pair in self._pairs for path in pair)]
+        source.protect(kept)
+        if source is not target:
+            UnitedStore(source, target)  # they must have one store directory
+            target.protect(kept)
+
+    def plan(
+        self,
+        *,
+        deep: bool = False,
+        hidden: Mapping[StorePath, Collection[StorePath]] | None = None,
+        addressing: Addressing = "input",
+        self_references: SelfReferences = "positions",
+    ) -> Plan:
+        """Plans; arguments and errors as of `make_plan`."""
+        return make_plan(
+            self.source,
+            self._roots,
+            self._pairs,
+            cutoffs=self._cutoffs,
+            deep=deep,
+            hidden=hidden,
+            addressing=addressing,
+            self_references=self_references,
+            jobs=self._jobs,
+            progress=self._progress,
+        )
+
+    def check_trust(
+        self,
+        plan: Plan,
+        *,
+        trusted_public_keys: Collection[PublicKey] | None,
+        sign_keys: Collection[SecretKey],
+    ) -> None:
+        """Makes sure that what is read may be believed, and that what is written will be.
+
+        Raises:
+            UntrustedPathError: nobody trusted has signed what comes from a cache.
+            UntrustedUserError: a daemon will not take what is made.
+        """
+        if isinstance(self.target, DaemonStore) and (
+            plan.new_references.keys() - self.target.path_infos(plan.new_references)
+        ):
+            self.target.check_accepted(sign_keys, content_addressed=plan.addressing == "content")
+        if trusted_public_keys is not None:
+            check_inputs_signed(plan, self.source, trusted_public_keys)
+
+    def check_space(self, plan: Plan, *, links: bool) -> None:
+        """Raises NoSpaceError where a plan, whose names are known, cannot end well.
+
+        With links, nobody knows before.
+        """
+        _check_space(plan, self.target, links=links)
+
+    def conclude(
+        self, plan: Plan, done: Done, *, scope: Scope | None, allowed: Sequence[str]
+    ) -> Outcome:
+        """Proves the result, and if it holds makes links and profile.
+
+        Args:
+            done: what came of carrying out the plan, and maybe others with it.
+            scope, allowed: as for `apply`.
+        """
+        execution = Execution.of(plan, done)
+        proof = None
+        if scope is not None:
+            with self._progress("prove", _bytes_read(plan, scope)) as on_bytes:
+                proof = prove(
+                    plan,
+                    self.target,
+                    scope=scope,
+                    allowed=allowed,
+                    written=execution.rewritten,
+                    jobs=self._jobs,
+                    on_bytes=on_bytes,
+                )
+        kept = self._keeping or not isinstance(self.target, RootedTarget)
+        outcome = Outcome(
+            plan=plan,
+            execution=execution,
+            proof=proof,
+            problems=proof.problems
+            if proof is not None
+            else tuple(Problem(kind="not-on-disk", path=path) for path in sorted(execution.lost)),
+            warnings=plan.warnings if kept else (*plan.warnings, *_no_root(plan)),
+            seconds=time.monotonic() - self._begin,
+        )
+        if outcome.succeeded:
+            self._keeping.keep(plan.new_roots)
+        return outcome
 
 
 def make_plan(
@@ -228,7 +331,12 @@ def realised_plan(
         return realise(plan, source, jobs=jobs, on_bytes=on_bytes)
 
 
-def _as_target(store: Source) -> Target:
+def as_target(store: Source) -> Target:
+    """The store, if it can be written.
+
+    Raises:
+        UsageError: it cannot.
+    """
     if not isinstance(store, Target):
         raise UsageError(
             f"nothing can be written into the store '{store.url}': say with --to where the result "
@@ -269,10 +377,10 @@ class _Keeping:
         self._roots = roots
         self._links = _root_links(links, roots)
         self._profile = profile
-        self._target: LocalTarget | None = None
+        self._target: RootedTarget | None = None
         if not self:
             return
-        if not isinstance(target, LocalTarget):
+        if not isinstance(target, RootedTarget):
             raise UsageError(
                 f"the cache '{target.url}' has no roots and no profiles: leave out --add-root and "
                 "--profile, and make them where its paths are copied to"
@@ -318,8 +426,9 @@ def _root_links(links: Sequence[str], roots: Sequence[StorePath]) -> list[str]:
 def _check_space(plan: Plan, target: Target, *, links: bool) -> None:
     """Raises NoSpaceError where the work cannot end well; with links, nobody knows before."""
     free = target.free_bytes()
-    if free is None or not isinstance(target, LocalTarget):
+    if free is None or not isinstance(target, RootedTarget):
         return  # and how well NARs can be compressed, nobody knows either
+    links = links and isinstance(target, LocalTarget)
     missing = plan.new_references.keys() - target.path_infos(plan.new_references)
     needed = len(missing) * _LEAST_OBJECT_SIZE
     needed += sum(plan.closure.infos[path].nar_size for path in plan.shared & missing)

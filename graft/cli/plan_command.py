@@ -49,8 +49,13 @@ def free_bytes(store: Source) -> int | None:
     return store.free_bytes() if isinstance(store, Target) else None
 
 
-def approved_plan(store: Source, request: Request, progress: Progress) -> Plan:
+def approved_plan(
+    store: Source, request: Request, progress: Progress, jobs: int | None = None
+) -> Plan:
     """Plans what is asked for, and holds it against the plan file if there is one.
+
+    Args:
+        jobs: threads; the number of usable processors if None.
 
     Raises:
         StalePlanError: the plan file says something else.
@@ -64,6 +69,7 @@ def approved_plan(store: Source, request: Request, progress: Progress) -> Plan:
         hidden=request.hidden,
         addressing=request.addressing,
         self_references=request.self_references,
+        jobs=jobs,
         progress=progress,
     )
     request.approve(plan)

@@ -181,6 +181,11 @@ class CacheMaker:
             return False
         return True
 
+    def close(self) -> None:
+        """Closes the stores; for processes that have unpickled it."""
+        self.target.close()
+        self.source.close()
+
     def _new_archive(self) -> AbstractContextManager[NarWriter]:
         how = self.compression
         return self.target.writing(compression=how.name, level=how.level, threads=how.threads)
@@ -210,7 +215,7 @@ def make_into_cache(
         on_end: called when a task has ended, well or not.
 
     Raises:
-        GraftError: as `graft.executor.execute`; of the paths that cannot be made only if not
+        GraftError: as `graft.executor.carry_out`; of the paths that cannot be made only if not
             `keep_going`.
     """
     target = maker.target
