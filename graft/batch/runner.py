@@ -368,7 +368,9 @@ class _Batch:
         if failed:
             # Of several the lowest, whose error is its own; else it would be left to chance.
             lowest = min(path for path in failed if not plan.new_references[path] & failed)
-            self._fail(job, done.failed[lowest])
+            originals = {rewrite.new_path: rewrite.path for rewrite in plan.rewrites}
+            original = plan.store_dir.path(originals.get(lowest, lowest))
+            self._end(JobResult(job=job, error=done.failed[lowest], original=original))
             return
         try:
             outcome = staged.conclude(plan, done, scope=job.scope, allowed=job.allowed)
