@@ -109,6 +109,18 @@ class UntrustedPathError(StoreError):
     kind = "untrusted-path"
 
 
+class DaemonError(StoreError):
+    """Nix's daemon cannot be reached, or does not do what it was asked for."""
+
+    kind = "daemon"
+
+
+class UntrustedUserError(StorePermissionError):
+    """Nix's daemon would not take from this user what is to be made."""
+
+    kind = "untrusted-user"
+
+
 class TreeError(GraftError):
     """A directory tree cannot be read or written."""
 

@@ -20,15 +20,16 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from types import FrameType
 from typing import Any
 
 from graft.errors import StoreError, StorePermissionError
 from graft.executor import Done, Work, carry_out
+from graft.formats.signature import SecretKey
 from graft.native import load
 from graft.plan import Plan
 from graft.store.api import Source, Target
@@ -63,11 +64,15 @@ def writer(target: Target) -> Iterator[Callable[..., Done]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Request:
-    """What `carry_out` is called with; pickled stores are opened by whoever unpickles them."""
+    """What `carry_out` is called with; pickled stores are opened by whoever unpickles them.
+
+    The keys are exposed: they go to nobody but our own process.
+    """
 
     plans: Sequence[Plan]
     source: Source
     target: LocalStore
+    sign_keys: tuple[str, ...] = field(repr=False)
     options: dict[str, Any]
     log_level: int
 
@@ -158,6 +163,7 @@ class _WritingProcess:
         *,
         source: Source,
         target: LocalStore,
+        sign_keys: Collection[SecretKey] = (),
         on_bytes: Callable[[int], object] | None = None,
         **options: Any,
     ) -> Done:
@@ -168,6 +174,7 @@ class _WritingProcess:
             plans=plans,
             source=source,
             target=target,
+            sign_keys=tuple(key.expose() for key in sign_keys),
             options=options,
             log_level=logging.getLogger("graft").getEffectiveLevel(),
         )
@@ -251,6 +258,7 @@ def _answer(channel: _Channel, store: str) -> Done | None:
             request.plans,
             source=request.source,
             target=target,
+            sign_keys=[SecretKey.parse(key, "the key") for key in request.sign_keys],
             on_bytes=progress,
             **request.options,
         )

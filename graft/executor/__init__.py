@@ -15,6 +15,7 @@ from graft.executor.work import Done, Execution, Work
 from graft.formats.signature import SecretKey
 from graft.plan import Plan
 from graft.store.api import LocalTarget, Source, Target
+from graft.store.daemon import DaemonStore
 from graft.store.writable_cache import WritableCache
 from graft.workers import Workers
 
@@ -56,7 +57,7 @@ def carry_out(
     """Makes and registers what some plans want, each path once, and what else is missing of it.
 
     Until the target is closed the new closures are kept from collectors, and so are the plans'
-    roots and NEWs.
+    roots and NEWs. What a daemon is to write goes to it at the end, all at once.
 
     Args:
         source: where the originals and the shared paths are read; a NAR from a cache is always
@@ -78,6 +79,21 @@ def carry_out(
             registered before stays; nothing else is left. If it is about a single path, only if
             not `keep_going`.
     """
+    if isinstance(target, DaemonStore):
+        with target.receiving(repair=repair) as cache:
+            done = carry_out(
+                plans,
+                source=source,
+                target=cache,
+                jobs=jobs,
+                check_inputs=check_inputs,
+                sign_keys=sign_keys,
+                compression=compression,
+                keep_going=keep_going,
+                on_bytes=on_bytes,
+            )
+        target.protect(root for plan in plans for root in plan.new_roots.values())
+        return done
     work = Work.of(plans, source, target)
     target.protect(work.protected)
     with Workers(jobs, on_bytes) as workers:

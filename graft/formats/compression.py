@@ -10,7 +10,9 @@ from __future__ import annotations
 import bz2
 import lzma
 import zlib
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Final, Protocol
@@ -125,8 +127,8 @@ class CompressingWriter:
         write: takes the compressed bytes.
         compression: one of `LEVELS`.
         level: one of the compression's; None is what its own program uses.
-        threads: of zstd's own; from two on the bytes are others than with one, whatever their
-            number, and some tens of MiB more of memory are used for each.
+        threads: of zstd's, beside that which writes; the bytes do not depend on them, but each uses
+            two frames' memory, which at the default level are 32 MiB.
 
     Raises:
         UsageError: there is no such compression or level, or threads are not for it.
@@ -245,9 +247,85 @@ def _compressor(compression: str, level: int | None, threads: int) -> Any:
         return bz2.BZ2Compressor(level)
     if compression == "gzip":
         return zlib.compressobj(level, wbits=_GZIP)
-    zstd = _zstd()
-    parameter = zstd.CompressionParameter
-    workers = threads if threads > 1 else 0
-    return zstd.ZstdCompressor(
-        options={parameter.compression_level: level, parameter.nb_workers: workers}
-    )
+    return _ZstdFrames(level) if threads == 1 else _ZstdThreads(level, threads)
+
+
+def _frame_size(level: int) -> int:
+    """Bytes of the stream in one frame: some of zstd's windows, that little is lost by cutting.
+
+    zstd's own threads are not used because with them the bytes are others than without.
+    """
+    return 1 << (24 if level < 16 else 26 if level < 20 else 28)
+
+
+def _zstd_compressor(level: int) -> Any:
+    return _zstd().ZstdCompressor(level=level)
+
+
+class _ZstdFrames:
+    """zstd, in frames of one size."""
+
+    def __init__(self, level: int) -> None:
+        self._stream = _zstd_compressor(level)
+        self._size = _frame_size(level)
+        self._left = self._size
+
+    def compress(self, data: bytes | memoryview) -> bytes:
+        out = []
+        rest = memoryview(data)
+        while rest:
+            if not self._left:
+                out.append(self.flush())
+                self._left = self._size
+            piece, rest = rest[: self._left], rest[self._left :]
+            self._left -= len(piece)
+            out.append(self._stream.compress(piece))
+        return b"".join(out)
+
+    def flush(self) -> bytes:
+        end: bytes = self._stream.flush()
+        return end
+
+
+class _ZstdThreads:
+    """The same frames, several at once."""
+
+    def __init__(self, level: int, threads: int) -> None:
+        self._level = level
+        self._size = _frame_size(level)
+        self._most = threads
+        self._pool = ThreadPoolExecutor(threads)
+        self._frame = bytearray()
+        self._running: deque[Future[bytes]] = deque()
+
+    def compress(self, data: bytes | memoryview) -> bytes:
+        out = []
+        rest = memoryview(data)
+        while rest:
+            if len(self._frame) == self._size:
+                out.append(self._submit())
+            left = self._size - len(self._frame)
+            self._frame += rest[:left]
+            rest = rest[left:]
+        return b"".join(out)
+
+    def _submit(self) -> bytes:
+        """Begins a frame, and gives one that is ready if otherwise too many would be held."""
+        ready = b"" if len(self._running) < self._most else self._running.popleft().result()
+        self._running.append(self._pool.submit(_zstd_frame, self._level, self._frame))
+        self._frame = bytearray()
+        return ready
+
+    def flush(self) -> bytes:
+        out = [self._submit()]
+        out += [future.result() for future in self._running]
+        self._running.clear()
+        self._pool.shutdown()
+        return b"".join(out)
+
+
+def _zstd_frame(level: int, data: bytearray) -> bytes:
+    # Not at once: zstd compresses otherwise when it knows how much it will be.
+    stream = _zstd_compressor(level)
+    out: bytes = (stream.compress(data) if data else b"") + stream.flush()
+    return out

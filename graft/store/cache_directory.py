@@ -85,7 +85,8 @@ class CacheDirectory:
         if self._staging is not None:
             self._staging.remove()
             self._staging = None
-            _remove_left_over(self.path)
+            with suppress(OSError):  # whoever writes next will try again
+                _remove_left_over(self.path)
 
     def names(self) -> list[str]:
         """The names of the files directly in the cache."""
@@ -132,7 +133,7 @@ class CacheDirectory:
             place = os.path.dirname(place)
         return place
 
-    def create(self) -> NewFile:
+    def create(self) -> NewDirectoryFile:
         """A file to be written, whose name is told when it is whole.
 
         Raises:
@@ -146,7 +147,7 @@ class CacheDirectory:
                     self._staging = _Staging(self.path)
                 place = os.path.join(self._staging.path, str(next(self._staging.numbers)))
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            return NewFile(os.open(place, flags, 0o666), place, self.path, self._error)
+            return NewDirectoryFile(os.open(place, flags, 0o666), place, self.path, self._error)
         except OSError as error:
             raise self._error(error, ".") from error
 
@@ -194,7 +195,7 @@ class DirectoryStream:
         self._file.close()
 
 
-class NewFile:
+class NewDirectoryFile:
     """A file that is written, and is not in the cache until it has a name there."""
 
     def __init__(

@@ -10,6 +10,7 @@ from graft.errors import BadStoreUrlError
 from graft.formats.store_path import StoreDir
 from graft.store.api import Source, Target
 from graft.store.binary_cache import BinaryCache
+from graft.store.daemon import DaemonStore, is_for_daemon
 from graft.store.local import LocalStore
 from graft.store.location import Location
 from graft.store.writable_cache import WritableCache
@@ -82,4 +83,16 @@ def open_target(url: str, environment: Mapping[str, str], store_dir: StoreDir) -
     """
     if url.startswith(_CACHES):
         return WritableCache.create(url, store_dir)
-    return LocalStore(location=Location.parse(url, environment))
+    store = LocalStore(location=Location.parse(url, environment))
+    return daemon_of(url, store, environment) or store
+
+
+def daemon_of(url: str, store: LocalStore, environment: Mapping[str, str]) -> DaemonStore | None:
+    """What writes into a store this user may not write, if there is a daemon that does.
+
+    Args:
+        url: by which the store was opened: the environment says something of `auto` only.
+    """
+    if url != "auto" or not is_for_daemon(store, environment):
+        return None
+    return DaemonStore(store.location, environment)
