@@ -76,21 +76,29 @@ def test_a_worker_killed_in_the_middle_costs_only_its_task(
 
 
 def test_a_batch_killed_in_the_middle_goes_on_where_it_was(
-    fleet: Fleet, expected: dict[str, bytes], cluster: DaskCluster
+    fleet: Fleet, cluster: DaskCluster
 ) -> None:
-    out = fleet.directory / "interrupted"
-    process = fleet.start(out, f"--scheduler={cluster.address}")
-    wait_until(lambda: len(list(out.glob("*.narinfo"))) >= 4)
-    kill(process)
-    process.communicate()
-    before = len(list(out.glob("*.narinfo")))
-    assert before < len([name for name in expected if name.endswith(".narinfo")])
-    stdout, _ = finish(fleet.start(out, f"--scheduler={cluster.address}", "--json"))
-    document = json.loads(stdout.splitlines()[-1])
-    assert 0 < document["resumed_paths"] < 1 + _PARTS + len(TOPS)
+    first = '[[job]]\nname = "first"\nroots = ["*-part-0"]\ncompression = "zstd"\n'
+    text = Path(fleet.jobs_file).read_text()
+    head, rest = text.split("[[job]]", 1)
+    try:
+        # Its paths are registered before the others, which take longer, are begun.
+        Path(fleet.jobs_file).write_text(f"{head}{first}[[job]]{rest}")
+        out = fleet.directory / "interrupted"
+        process = fleet.start(out, f"--scheduler={cluster.address}")
+        wait_until(lambda: len(list(out.glob("*.narinfo"))) >= 4)
+        kill(process)
+        process.communicate()
+        before = len(list(out.glob("*.narinfo")))
+        stdout, _ = finish(fleet.start(out, f"--scheduler={cluster.address}", "--json"))
+        finish(fleet.start(fleet.directory / "never-interrupted"))
+    finally:
+        Path(fleet.jobs_file).write_text(text)
+    assert before == 4  # NEW, data, the application and the part
+    assert json.loads(stdout.splitlines()[-1])["resumed_paths"] == 2
     # What workers had in hand when nobody wanted it any more is gone with the stores they close.
     wait_until(lambda: not list(out.glob(".graft-*")))
-    assert files_of(out) == expected
+    assert files_of(out) == files_of(fleet.directory / "never-interrupted")
 
 
 def test_a_path_that_fails_on_a_worker_fails_its_jobs_only(
