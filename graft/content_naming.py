@@ -122,6 +122,10 @@ class Namer:
             holds_itself=modulo.count > 0,
         )
 
+    def close(self) -> None:
+        """Closes the source; for processes that have unpickled it."""
+        self.source.close()
+
     def _hashed(
         self, original: StoreObject, item: Rewrite, rule: SelfReferences
     ) -> tuple[HashModulo, frozenset[StorePath]]:

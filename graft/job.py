@@ -122,8 +122,10 @@ def apply(
             deep=deep, hidden=hidden, addressing=addressing, self_references=self_references
         )
         approve(plan)
-        job.check(plan, trusted_public_keys=trusted_public_keys, sign_keys=sign_keys, links=links)
+        job.check_trusted(plan, trusted_public_keys)
+        job.check_accepted(plan, sign_keys)
         plan = realised_plan(plan, job.source, jobs=jobs, progress=progress)
+        job.check_space(plan, links=links)
         with progress("graft", plan.bytes_at_most) as on_bytes:
             done = carry_out(
                 [plan],
@@ -142,8 +144,8 @@ def apply(
 class StagedJob:
     """One job in its stages; what is between them several jobs may have in common.
 
-    Making one checks what can be checked before anything is done. Then come `plan`, `check`,
-    whatever carries the plan out, and `conclude`.
+    Making one checks what can be checked before anything is done. Then come `plan`, the other
+    checks, whatever carries the plan out, and `conclude`.
 
     Args:
         source: where everything is that the job reads.
@@ -211,18 +213,11 @@ class StagedJob:
             progress=self._progress,
         )
 
-    def check(
-        self,
-        plan: Plan,
-        *,
-        trusted_public_keys: Collection[PublicKey] | None,
-        sign_keys: Collection[SecretKey],
-        links: bool,
-    ) -> None:
-        """Makes sure that the plan may be carried out, and that there is room for it.
+    def check_accepted(self, plan: Plan, sign_keys: Collection[SecretKey]) -> None:
+        """Raises UntrustedUserError if a daemon writes the target, and would not take the result.
 
-        Raises:
-            UntrustedPathError, UntrustedUserError, NoSpaceError: it may not, or there is none.
+        Args:
+            sign_keys: what is made will be signed with.
         """
         if isinstance(self.target, DaemonStore):
             missing = plan.new_references.keys() - self.target.path_infos(plan.new_references)
@@ -230,8 +225,17 @@ class StagedJob:
                 self.target.check_accepted(
                     sign_keys, content_addressed=plan.addressing == "content"
                 )
+
+    def check_trusted(self, plan: Plan, trusted_public_keys: Collection[PublicKey] | None) -> None:
+        """Raises UntrustedPathError if what the plan reads from caches may not be believed."""
         if trusted_public_keys is not None:
             check_inputs_signed(plan, self.source, trusted_public_keys)
+
+    def check_space(self, plan: Plan, *, links: bool) -> None:
+        """Raises NoSpaceError where a plan, whose names are known, cannot end well.
+
+        With links, nobody knows before.
+        """
         _check_space(plan, self.target, links=links)
 
     def conclude(

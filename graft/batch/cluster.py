@@ -7,13 +7,14 @@ at work on them. A worker that dies costs what it was about: the scheduler gives
 
 from __future__ import annotations
 
+import logging
 import pickle
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from graft import __version__
@@ -46,15 +47,21 @@ def cluster(scheduler: str | None, workers: int | None) -> Iterator[Cluster]:
                 n_workers=workers,
                 threads_per_worker=1,
                 host="127.0.0.1",
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",
+                security=True,  # other users of this machine have no business with it
+                silence_logs=logging.WARNING,
             )
-            scheduler = stack.enter_context(local).scheduler_address
+            stack.enter_context(local)
+            scheduler = local.scheduler_address
+            address: Any = local
+        else:
+            address = scheduler
         try:
-            client = distributed.Client(scheduler, timeout=_CONNECT_SECONDS)
+            client = distributed.Client(address, timeout=_CONNECT_SECONDS)
         except (OSError, ValueError) as error:
             raise ClusterError(
-                f"the scheduler '{scheduler}' does not answer: start one with 'dask scheduler', and "
-                "give the address it prints",
+                f"the scheduler '{scheduler}' does not answer: start one with 'dask scheduler', "
+                "and give the address it prints",
                 scheduler=scheduler,
             ) from error
         stack.enter_context(client)
@@ -76,6 +83,8 @@ def _distributed() -> Any:
         raise ClusterError(
             "dask.distributed is not installed: install graft with its extra 'distributed'"
         ) from error
+    # It sets its own level when it is imported, and says much.
+    logging.getLogger("distributed").setLevel(max(logging.WARNING, logging.getLogger().level))
     return distributed
 
 
@@ -84,8 +93,8 @@ def _check_versions(client: Any, scheduler: str) -> None:
         if found != __version__:
             has = f"graft {found}" if isinstance(found, str) else "no graft it can import"
             raise ClusterError(
-                f"the worker '{worker}' of the scheduler '{scheduler}' has {has}, and this is graft "
-                f"{__version__}: install the same one on all machines",
+                f"the worker '{worker}' of the scheduler '{scheduler}' has {has}, and this is "
+                f"graft {__version__}: install the same one on all machines",
                 scheduler=scheduler,
                 worker=worker,
             )
@@ -103,13 +112,13 @@ class Cluster:
         self._client = client
         self._address = address
         self._executor = client.get_executor(pure=False, retries=_RETRIES)
-        self._functions: list[tuple[Callable[[Any], Any], Any]] = []
-        self._token = uuid.uuid4().hex
+        self._functions: list[tuple[Callable[[Any], Any], str, Any]] = []
 
     @property
     def slots(self) -> int:
         """Calls that can be at work at once."""
-        return max(1, sum(self._client.nthreads().values()))
+        threads: dict[str, int] = self._client.nthreads()
+        return max(1, sum(threads.values()))
 
     def submit(self, function: Callable[[Any], Any], argument: Any) -> Future[Any]:
         """Begins a call of a function that can be pickled, and goes to each worker once.
@@ -132,22 +141,20 @@ class Cluster:
         It is the result of a task and was not scattered: so it can be made again when all that had
         it are dead.
         """
-        for known, future in self._functions:
+        for known, _, future in self._functions:
             if known == function:
                 return future
-        token = f"{self._token}-{len(self._functions)}"
+        token = uuid.uuid4().hex
         data = pickle.dumps(function)
         future = self._client.submit(_Packed, token, data, pure=False, key=f"graft-{token}")
-        self._functions.append((function, future))
+        self._functions.append((function, token, future))
         return future
 
     def forget(self) -> None:
         """Lets the workers close what the functions had open."""
-        for number in range(len(self._functions)):
-            with suppress(OSError):
-                self._client.run(_close, f"{self._token}-{number}", on_error="ignore")
+        with suppress(OSError):
+            self._client.run(_close, [token for _, token, _ in self._functions], on_error="ignore")
         self._functions.clear()
-        self._token = uuid.uuid4().hex
 
 
 def _settle(outer: Future[Any], inner: Future[Any], scheduler: str, argument: Any) -> None:
@@ -173,16 +180,42 @@ def _settle(outer: Future[Any], inner: Future[Any], scheduler: str, argument: An
         outer.set_result(result)
 
 
-@dataclass(frozen=True, slots=True)
 class _Packed:
-    """A function on its way: it is unpacked by the thread that calls it, once in a process."""
+    """A function on its way to a worker, which unpacks it when it is first called.
 
-    token: str
-    data: bytes = field(repr=False)
+    What it has open is closed when the worker needs it no more, also if that is because whoever
+    has sent it is dead.
+    """
+
+    def __init__(self, token: str, data: bytes) -> None:
+        self.token = token
+        self._data = data
+        self._function: Any = None
+        self._lock = threading.Lock()
+        _packed.add(self)
+
+    def __reduce__(self) -> tuple[type[_Packed], tuple[str, bytes]]:
+        return _Packed, (self.token, self._data)
+
+    def function(self) -> Callable[[Any], Any]:
+        """The function, the same one each time."""
+        with self._lock:
+            if self._function is None:
+                self._function = pickle.loads(self._data)  # noqa: S301 - of our own
+                owner = getattr(self._function, "__self__", self._function)
+                self._finalizer = weakref.finalize(self, owner.close)
+            found: Callable[[Any], Any] = self._function
+            return found
+
+    def close(self) -> None:
+        """Closes what the function has open."""
+        with self._lock:
+            if self._function is not None:
+                self._function = None
+                self._finalizer()
 
 
-_lock = threading.Lock()
-_unpacked: dict[str, Any] = {}
+_packed: weakref.WeakSet[_Packed] = weakref.WeakSet()
 
 
 def _call(packed: _Packed, argument: Any) -> Any:
@@ -190,21 +223,15 @@ def _call(packed: _Packed, argument: Any) -> Any:
     it.
     """
     try:
-        with _lock:
-            if packed.token not in _unpacked:
-                _unpacked[packed.token] = pickle.loads(packed.data)  # noqa: S301 - of our own
-            function = _unpacked[packed.token]
-        return function(argument)
+        return packed.function()(argument)
     except GraftError as error:
         return error
 
 
-def _close(token: str) -> None:
-    with _lock:
-        function = _unpacked.pop(token, None)
-    maker = getattr(function, "__self__", function)
-    if maker is not None:
-        maker.close()
+def _close(tokens: Sequence[str]) -> None:
+    for packed in list(_packed):
+        if packed.token in tokens:
+            packed.close()
 
 
 def _version() -> str:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final, get_args
+from typing import Any, Final
 
-from graft.batch.values import Addressing, Job, SelfReferences, Transfer
+from graft.batch.values import Job, Transfer
 from graft.batch.variables import Variables
 from graft.errors import BadFormatError
 from graft.formats.compression import LEVELS
+from graft.formats.hash_modulo import SELF_REFERENCES, SelfReferences
 from graft.formats.replacements import parse_replacements
 from graft.formats.signature import PublicKey
+from graft.plan import ADDRESSINGS, Addressing
 
 KEYS: Final = frozenset(
     {
@@ -87,7 +89,8 @@ class JobTable:
         if not roots:
             raise self._error("roots", "there are no roots: give 'roots' or 'roots-file'")
         replacements = (*self._pairs(), *self._listed_pairs())
-        if not replacements:
+        transfer = self._transfer()
+        if not replacements and transfer.addressing == "input":
             raise self._error(
                 "replacements",
                 "there is nothing to replace: give 'replacements' or 'replacements-file'",
@@ -99,7 +102,7 @@ class JobTable:
             replacements=replacements,
             cutoffs=self._paths("cutoffs"),
             deep=self._flag("deep", default=False),
-            transfer=self._transfer(),
+            transfer=transfer,
             scope={"none": None, "rewritten": "rewritten"}.get(scope, "closure"),
             allowed=self._texts("allow-residual"),
             add_roots=self._links(),
@@ -108,8 +111,8 @@ class JobTable:
         )
 
     def _transfer(self) -> Transfer:
-        addressing: Addressing = self._choice("addressing", get_args(Addressing)) or "input"
-        rule = self._choice("self-references", get_args(SelfReferences))
+        addressing: Addressing = self._choice("addressing", ADDRESSINGS) or ADDRESSINGS[0]
+        rule: SelfReferences | None = self._choice("self-references", SELF_REFERENCES)
         if rule is not None and addressing != "content":
             raise self._error("self-references", "'self-references' needs addressing = \"content\"")
         compression = self._choice("compression", tuple(LEVELS))
@@ -118,7 +121,7 @@ class JobTable:
             sources=self._one_or_more("from", hide=True),
             target=self._text("to", hide=True),
             addressing=addressing,
-            self_references=rule,
+            self_references=rule or SELF_REFERENCES[0],
             compression=compression,
             level=self._level(compression or "zstd"),
             sign_keys=tuple(map(self._near, self._texts("sign-keys", hide=True))),

@@ -27,7 +27,7 @@ class JobResult:
 
     job: Job
     outcome: Outcome | None = None
-    error: GraftError | None = None
+    error: GraftError | OSError | None = None
 
     @property
     def status(self) -> Status:
@@ -40,7 +40,9 @@ class JobResult:
 
     @property
     def kind(self) -> str | None:
-        """A word for why it failed: the error's, or `not-proven`."""
+        """A word for why it failed: the error's, `system`, or `not-proven`."""
+        if isinstance(self.error, OSError):
+            return "system"
         if self.error is not None:
             return self.error.kind
         return "not-proven" if self.status == "failed" else None
@@ -48,6 +50,9 @@ class JobResult:
     @property
     def message(self) -> str | None:
         """Why it failed, in one sentence."""
+        if isinstance(self.error, OSError):
+            place = f"'{self.error.filename}': " if self.error.filename is not None else ""
+            return f"{place}{(self.error.strerror or str(self.error)).lower()}"
         if self.error is not None:
             return self.error.message
         if self.outcome is None or self.outcome.succeeded:
@@ -139,7 +144,7 @@ def error_document(result: JobResult, variables: Variables) -> dict[str, Any] | 
     """Why a job failed, as JSON; None if it has not."""
     if result.status != "failed":
         return None
-    fields = result.error.fields if result.error is not None else {}
+    fields = result.error.fields if isinstance(result.error, GraftError) else {}
     error = {"kind": result.kind, "message": result.message, **fields}
     return {name: _printable(value) for name, value in variables.hide_in(error).items()}
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +14,14 @@ from graft.batch.cluster import Cluster
 from graft.batch.jobs_file import JobsFile
 from graft.batch.results import BatchResult, JobResult, error_document
 from graft.batch.values import Job, Transfer
+from graft.content_naming import Namer, content_names
 from graft.errors import GraftError
-from graft.executor import CacheMaker, Compression, Done, Work, make_into_cache
+from graft.executor import CacheMaker, Compression, Done, Execution, Work, make_into_cache
 from graft.formats.signature import PublicKey, SecretKey
 from graft.formats.store_path import StorePath
 from graft.job import Progress, StagedJob, as_target, no_progress
-from graft.plan import Plan
+from graft.plan import ContentName, Plan
+from graft.references import WantedPaths
 from graft.store.api import Source, Target
 from graft.store.key_files import read_secret_key
 from graft.store.opening import open_store, open_target
@@ -76,6 +79,23 @@ def _groups(jobs: Sequence[Job], *, together: bool) -> Iterator[list[Job]]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Crew:
+    """Who does the tasks.
+
+    Attributes:
+        submit: begins the call of a function with one argument.
+        slots: calls that can be at work at once.
+        progress: for the tasks to call, where they are in this process.
+        ended: to be called with the size of each that has ended.
+    """
+
+    submit: Callable[..., Future[Any]]
+    slots: int
+    progress: Callable[[int], object]
+    ended: Callable[[int], object]
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Stores:
     """What the jobs of a group have open."""
 
@@ -83,6 +103,10 @@ class _Stores:
     target: Target
     sign_keys: Sequence[SecretKey]
     trusted_public_keys: Sequence[PublicKey] | None
+
+
+def _nothing(_size: int) -> None:
+    pass
 
 
 class _Batch:
@@ -139,7 +163,7 @@ class _Batch:
                 for job in group:
                     self._fail(job, error)
                 return
-            planned = list(self._planned(group, stores))
+            planned = list(self._named(list(self._planned(group, stores)), stores))
             if not planned:
                 return
             try:
@@ -148,6 +172,11 @@ class _Batch:
                 for job, _, _ in planned:
                     self._fail(job, error)
                 return
+            for _, _, plan in planned:
+                execution = Execution.of(plan, done)
+                self._rewritten |= execution.rewritten
+                self._fetched |= execution.fetched
+                self._resumed |= execution.resumed
             for job, staged, plan in planned:
                 self._conclude(job, staged, plan, done)
 
@@ -197,6 +226,29 @@ class _Batch:
 
         return into_store
 
+    @contextmanager
+    def _crew(self, stage: str, total: int) -> Iterator[_Crew]:
+        """The cluster if there is one, else threads."""
+        with self._progress(stage, total) as on_bytes:
+            if self._cluster is None:
+                with Workers(self._threads, on_bytes) as workers:
+                    yield _Crew(
+                        submit=workers.pool.submit,
+                        slots=workers.jobs,
+                        progress=workers.progress,
+                        ended=_nothing,
+                    )
+                return
+            try:
+                yield _Crew(
+                    submit=self._cluster.submit,
+                    slots=self._cluster.slots,
+                    progress=_nothing,
+                    ended=on_bytes,
+                )
+            finally:
+                self._cluster.forget()
+
     def _into_cache(
         self,
         plans: list[Plan],
@@ -208,34 +260,25 @@ class _Batch:
     ) -> Done:
         work = Work.of(plans, stores.source, target)
         sizes = {path: work.nar_size(path) for path in work.items}
-        with ExitStack() as stack:
-            on_bytes = stack.enter_context(self._progress("graft", sum(sizes.values())))
-            cluster = self._cluster
-            if cluster is None:
-                workers = stack.enter_context(Workers(self._threads, on_bytes))
-                submit, slots, during = workers.pool.submit, workers.jobs, workers.progress
-            else:
-                stack.callback(cluster.forget)
-                submit, slots, during = cluster.submit, cluster.slots, on_bytes
+        with self._crew("graft", sum(sizes.values())) as crew:
             maker = CacheMaker(
                 source=stores.source,
                 target=target,
                 wanted=work.wanted,
                 compression=Compression(name=transfer.compression or "zstd", level=transfer.level),
                 check_inputs=transfer.check_inputs,
-                progress=during,
+                progress=crew.progress,
             )
 
             def on_end(path: StorePath, end: object) -> None:
                 self._tell_of_path(path, end, target)
-                if cluster is not None:
-                    on_bytes(sizes.get(path, 0))
+                crew.ended(sizes.get(path, 0))
 
             return make_into_cache(
                 work,
                 maker,
-                submit,
-                slots,
+                crew.submit,
+                crew.slots,
                 repair=transfer.repair,
                 sign_keys=stores.sign_keys,
                 keep_going=keep_going,
@@ -251,6 +294,38 @@ class _Batch:
                 yield job, *self._plan(job, stores)
             except (GraftError, OSError) as error:
                 self._fail(job, error)
+
+    def _named(
+        self, planned: Sequence[tuple[Job, StagedJob, Plan]], stores: _Stores
+    ) -> Iterator[tuple[Job, StagedJob, Plan]]:
+        """The plans with real names: what several have in common is read once.
+
+        If something cannot be read it is done plan by plan, to learn whose it is.
+        """
+        try:
+            names = self._names([plan for _, _, plan in planned], stores)
+        except (GraftError, OSError):
+            names = None
+        for job, staged, plan in planned:
+            try:
+                found = self._names([plan], stores) if names is None else names
+                real = plan.realised(found) if plan.placeholders else plan
+                staged.check_space(real, links=job.transfer.links)
+            except (GraftError, OSError) as error:
+                self._fail(job, error)
+            else:
+                yield job, staged, real
+
+    def _names(self, plans: Sequence[Plan], stores: _Stores) -> dict[StorePath, ContentName]:
+        plans = [plan for plan in plans if plan.placeholders]
+        if not plans:
+            return {}
+        wanted = {path for plan in plans for path in plan.closure.infos}
+        with self._crew("name", sum(plan.bytes_at_most for plan in plans)) as crew:
+            namer = Namer(
+                source=stores.source, wanted=WantedPaths(sorted(wanted)), progress=crew.progress
+            )
+            return content_names(plans, namer, crew.submit, crew.slots)
 
     def _plan(self, job: Job, stores: _Stores) -> tuple[StagedJob, Plan]:
         source = stores.source
@@ -268,18 +343,18 @@ class _Batch:
             jobs=self._threads,
             progress=self._progress,
         )
-        plan = staged.plan(deep=job.deep)
-        staged.check(
-            plan,
-            trusted_public_keys=stores.trusted_public_keys,
-            sign_keys=stores.sign_keys,
-            links=job.transfer.links,
+        plan = staged.plan(
+            deep=job.deep,
+            addressing=job.transfer.addressing,
+            self_references=job.transfer.self_references,
         )
+        staged.check_trusted(plan, stores.trusted_public_keys)
+        staged.check_accepted(plan, stores.sign_keys)
         self._on_event(
             {
                 "event": "planned",
                 "job": job.name,
-                "rewrites": len(plan.new_paths),
+                "rewrites": len(plan.rewrites),
                 "closure_paths": len(plan.new_references),
             }
         )
@@ -297,15 +372,9 @@ class _Batch:
         except (GraftError, OSError) as error:
             self._fail(job, error)
             return
-        self._rewritten |= outcome.execution.rewritten
-        self._fetched |= outcome.execution.fetched
-        self._resumed |= outcome.execution.resumed
         self._end(JobResult(job=job, outcome=outcome))
 
     def _fail(self, job: Job, error: GraftError | OSError) -> None:
-        if isinstance(error, OSError):
-            place = f"'{error.filename}': " if error.filename is not None else ""
-            error = GraftError(f"{place}{(error.strerror or str(error)).lower()}")
         self._end(JobResult(job=job, error=error))
 
     def _end(self, result: JobResult) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Addressing = Literal["input", "content"]
-SelfReferences = Literal["positions", "zeroed"]
+from graft.formats.hash_modulo import SelfReferences
+from graft.plan import Addressing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +18,7 @@ class Transfer:
         sources: URLs of stores where the rest comes from.
         target: URL of the store where the result goes; None: into `store`.
         addressing: how new names are found.
-        self_references: of content addressing; None is its default.
+        self_references: of content addressing, the rule of the Nix that is to take the paths.
         compression: of NARs written to a cache; None is the default.
         level: of the compression; None is its own default.
         sign_keys: files of secret keys.
@@ -33,7 +33,7 @@ class Transfer:
     sources: tuple[str, ...]
     target: str | None
     addressing: Addressing
-    self_references: SelfReferences | None
+    self_references: SelfReferences
     compression: str | None
     level: int | None
     sign_keys: tuple[str, ...]

@@ -21,6 +21,7 @@ INTERRUPTED = 130
 
 _COMMANDS = {
     "apply": "graft.cli.apply_command",
+    "batch": "graft.cli.batch_command",
     "compare": "graft.cli.compare_command",
     "demo": "graft.cli.demo_command",
     "fhs": "graft.cli.fhs_command",

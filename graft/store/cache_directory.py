@@ -17,7 +17,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final, Self
+from typing import Final
 
 from graft.errors import CacheError, NoSpaceError, StorePermissionError
 from graft.native import load
@@ -39,9 +39,6 @@ class CacheDirectory:
         self.path = path
         self._lock = threading.Lock()
         self._staging: _Staging | None = None
-
-    def __reduce__(self) -> tuple[type[Self], tuple[str]]:
-        return type(self), (self.path,)
 
     @property
     def url(self) -> str:

@@ -11,8 +11,7 @@ import os
 import re
 import time
 import urllib.request
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urljoin, urlsplit
 
@@ -65,14 +64,6 @@ class CacheServer:
                 "is one",
                 url=self._url,
             )
-        self._again = partial(
-            CacheServer,
-            url,
-            connections=connections,
-            attempts=attempts,
-            wait=wait,
-            timeout=timeout,
-        )
         self._connections = connections
         self._attempts = attempts
         self._wait = wait
@@ -116,9 +107,6 @@ class CacheServer:
         if proxy and not urllib.request.proxy_bypass(host):
             return urllib3.ProxyManager(proxy, **options)
         return urllib3.PoolManager(**options)
-
-    def __reduce__(self) -> tuple[Callable[[], CacheServer], tuple[()]]:
-        return self._again, ()
 
     @property
     def url(self) -> str:

@@ -50,7 +50,7 @@ def test_the_least_that_can_be_said_is_a_job() -> None:
         sources=(),
         target=None,
         addressing="input",
-        self_references=None,
+        self_references="positions",
         compression=None,
         level=None,
         sign_keys=(),
