@@ -20,9 +20,10 @@ from graft.formats.content_address import ContentAddress
 from graft.formats.hash_modulo import SELF_REFERENCES, SelfReferences
 from graft.formats.store_path import StorePath
 from graft.hashing import NIX32_ALPHABET, compress_hash, nix32_encode
-from graft.job import apply, make_plan
+from graft.job import apply
 from graft.outcome import Outcome
 from graft.plan import ContentName, Plan, Rewrite
+from graft.planning import make_plan
 from graft.proof import Problem
 from graft.references import WantedPaths
 from graft.store.api import path_info
