@@ -15,7 +15,7 @@ import pytest
 
 from graft.content_naming import Namer, NamingTask, content_names, realise
 from graft.errors import ContentAddressError, PlanError
-from graft.executor import execute
+from graft.executor import Work, execute
 from graft.formats.content_address import ContentAddress
 from graft.formats.hash_modulo import SELF_REFERENCES, SelfReferences
 from graft.formats.store_path import StorePath
@@ -150,6 +150,24 @@ def test_what_is_content_addressed_stays_as_it_is(it: Graftable) -> None:
     plan = make_plan(it.store, [root], [], addressing="content")
     assert plan.rewrites == ()
     assert plan.new_roots == {root: root}
+
+
+def test_what_is_found_in_the_bytes_is_part_of_the_name(it: Graftable) -> None:
+    store = it.store
+    hidden = add_object(store, "hidden-1", {"file": store.store_dir.path(it.old).encode()})
+    links = {"app": store.store_dir.path(it.app), "hidden": store.store_dir.path(hidden)}
+    root = add_object(store, "root-1", links, [it.app, hidden])
+    outcome = apply(store, [root], {it.old: it.new}, addressing="content")
+    assert [found.path.name for found in outcome.proof.residual] == ["hidden-1"]  # type: ignore[union-attr]
+    path = outcome.plan.moved[hidden]
+    info = path_info(store, path)
+    assert info.references == {it.old}
+    assert path.hash_part == _name(_nar(store, path), path, [it.old], "positions")
+    # Where less is looked for what is registered is still what the name says.
+    plan = outcome.plan
+    work = Work.of([plan], store, store)
+    made = work.info(path, info.nar_hash, info.nar_size, frozenset())
+    assert made.references == info.references
 
 
 def test_an_address_that_got_lost_is_a_problem(it: Graftable) -> None:
