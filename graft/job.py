@@ -2,46 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol
 
-from graft.closure import Closure
-from graft.content_naming import realise
-from graft.errors import NoSpaceError, ProfileError, RootLinkError, UsageError
-from graft.executor import Compression, Done, Execution
+from graft.errors import UsageError
+from graft.executor import Compression
 from graft.formats.hash_modulo import SelfReferences
 from graft.formats.signature import PublicKey, SecretKey
 from graft.formats.store_path import StorePath
-from graft.hidden import deep_closure, recorded_closure
 from graft.outcome import Outcome
-from graft.plan import Addressing, Plan, PlanWarning
-from graft.proof import Problem, Scope, prove
-from graft.store.api import LocalTarget, PathInfo, RootedTarget, Source, Store, Target
-from graft.store.daemon import DaemonStore
-from graft.store.objects import NarObject
-from graft.store.trust import check_signatures
+from graft.plan import Addressing, Plan
+from graft.planning import realised_plan
+from graft.progress import Progress, no_progress
+from graft.proof import Scope
+from graft.stages import StagedJob
+from graft.store.api import Source, Target
 from graft.store.united import UnitedStore
 from graft.writer import writer
-
-# What an object takes on disk if all its files are links: a directory, or the block of a file.
-_LEAST_OBJECT_SIZE = 4096
-
-
-class Progress(Protocol):
-    """Shows how far a stage of the job is."""
-
-    def __call__(
-        self, stage: str, total: int | None
-    ) -> AbstractContextManager[Callable[[int], object]]:
-        """Begins a stage of `total` bytes; what is entered is told of the bytes done."""
-
-
-def no_progress(stage: str, total: int | None) -> AbstractContextManager[Callable[[int], object]]:
-    """Progress for callers who do not look."""
-    del stage, total
-    return nullcontext(lambda _size: None)
 
 
 def apply(
@@ -122,8 +98,7 @@ def apply(
             deep=deep, hidden=hidden, addressing=addressing, self_references=self_references
         )
         approve(plan)
-        job.check_trusted(plan, trusted_public_keys)
-        job.check_accepted(plan, sign_keys)
+        job.check_trust(plan, trusted_public_keys=trusted_public_keys, sign_keys=sign_keys)
         plan = realised_plan(plan, job.source, jobs=jobs, progress=progress)
         job.check_space(plan, links=links)
         with progress("graft", plan.bytes_at_most) as on_bytes:
@@ -141,195 +116,6 @@ def apply(
     return job.conclude(plan, done, scope=scope, allowed=allowed)
 
 
-class StagedJob:
-    """One job in its stages; what is between them several jobs may have in common.
-
-    Making one checks what can be checked before anything is done. Then come `plan`, the other
-    checks, whatever carries the plan out, and `conclude`.
-
-    Args:
-        source: where everything is that the job reads.
-        target: where the result goes, often the same store.
-        roots, replacements, cutoffs, add_roots, profile, jobs, progress: as for `apply`.
-
-    Attributes:
-        source: as given.
-        target: as given.
-
-    Raises:
-        GraftError: nothing can be written there, or the links or the profile cannot be made.
-    """
-
-    def __init__(
-        self,
-        source: Source,
-        target: Target,
-        roots: Iterable[StorePath],
-        replacements: Mapping[StorePath, StorePath] | Iterable[tuple[StorePath, StorePath]],
-        *,
-        cutoffs: Iterable[StorePath] = (),
-        add_roots: Sequence[str] = (),
-        profile: str | None = None,
-        jobs: int | None = None,
-        progress: Progress = no_progress,
-    ) -> None:
-        self.source = source
-        self.target = target
-        self._begin = time.monotonic()
-        target.check_writable()
-        self._roots = tuple(dict.fromkeys(roots))
-        self._keeping = _Keeping(target, self._roots, add_roots, profile)
-        self._pairs = list(
-            replacements.items() if isinstance(replacements, Mapping) else replacements
-        )
-        self._cutoffs = tuple(cutoffs)
-        self._jobs = jobs
-        self._progress = progress
-        kept = [*self._roots, *(path for pair in self._pairs for path in pair)]
-        source.protect(kept)
-        if source is not target:
-            UnitedStore(source, target)  # they must have one store directory
-            target.protect(kept)
-
-    def plan(
-        self,
-        *,
-        deep: bool = False,
-        hidden: Mapping[StorePath, Collection[StorePath]] | None = None,
-        addressing: Addressing = "input",
-        self_references: SelfReferences = "positions",
-    ) -> Plan:
-        """Plans; arguments and errors as of `make_plan`."""
-        return make_plan(
-            self.source,
-            self._roots,
-            self._pairs,
-            cutoffs=self._cutoffs,
-            deep=deep,
-            hidden=hidden,
-            addressing=addressing,
-            self_references=self_references,
-            jobs=self._jobs,
-            progress=self._progress,
-        )
-
-    def check_accepted(self, plan: Plan, sign_keys: Collection[SecretKey]) -> None:
-        """Raises UntrustedUserError if a daemon writes the target, and would not take the result.
-
-        Args:
-            sign_keys: what is made will be signed with.
-        """
-        if isinstance(self.target, DaemonStore):
-            missing = plan.new_references.keys() - self.target.path_infos(plan.new_references)
-            if missing:
-                self.target.check_accepted(
-                    sign_keys, content_addressed=plan.addressing == "content"
-                )
-
-    def check_trusted(self, plan: Plan, trusted_public_keys: Collection[PublicKey] | None) -> None:
-        """Raises UntrustedPathError if what the plan reads from caches may not be believed."""
-        if trusted_public_keys is not None:
-            check_inputs_signed(plan, self.source, trusted_public_keys)
-
-    def check_space(self, plan: Plan, *, links: bool) -> None:
-        """Raises NoSpaceError where a plan, whose names are known, cannot end well.
-
-        With links, nobody knows before.
-        """
-        _check_space(plan, self.target, links=links)
-
-    def conclude(
-        self, plan: Plan, done: Done, *, scope: Scope | None, allowed: Sequence[str]
-    ) -> Outcome:
-        """Proves the result, and if it holds makes links and profile.
-
-        Args:
-            done: what came of carrying out the plan, and maybe others with it.
-            scope, allowed: as for `apply`.
-        """
-        execution = Execution.of(plan, done)
-        proof = None
-        if scope is not None:
-            with self._progress("prove", _bytes_read(plan, scope)) as on_bytes:
-                proof = prove(
-                    plan,
-                    self.target,
-                    scope=scope,
-                    allowed=allowed,
-                    written=execution.rewritten,
-                    jobs=self._jobs,
-                    on_bytes=on_bytes,
-                )
-        kept = self._keeping or not isinstance(self.target, RootedTarget)
-        outcome = Outcome(
-            plan=plan,
-            execution=execution,
-            proof=proof,
-            problems=proof.problems
-            if proof is not None
-            else tuple(Problem(kind="not-on-disk", path=path) for path in sorted(execution.lost)),
-            warnings=plan.warnings if kept else (*plan.warnings, *_no_root(plan)),
-            seconds=time.monotonic() - self._begin,
-        )
-        if outcome.succeeded:
-            self._keeping.keep(plan.new_roots)
-        return outcome
-
-
-def make_plan(
-    store: Source,
-    roots: Iterable[StorePath],
-    replacements: Iterable[tuple[StorePath, StorePath]],
-    *,
-    cutoffs: Iterable[StorePath] = (),
-    deep: bool = False,
-    hidden: Mapping[StorePath, Collection[StorePath]] | None = None,
-    addressing: Addressing = "input",
-    self_references: SelfReferences = "positions",
-    jobs: int | None = None,
-    progress: Progress = no_progress,
-) -> Plan:
-    """Walks the closure, and plans; arguments as for `apply`.
-
-    Raises:
-        InvalidPathError: a path is not valid in the store.
-        PlanError: the replacements make no plan.
-    """
-    roots, pairs = list(roots), list(replacements)
-    paths = [*roots, *(new for _, new in pairs)]
-    olds = store.path_infos(old for old, _ in pairs).keys()
-    if deep:
-        with progress("read", None) as on_bytes:
-            closure = deep_closure(store, paths, olds, jobs=jobs, on_bytes=on_bytes)
-    elif hidden:
-        closure = recorded_closure(Closure.of(store, [*paths, *olds]), paths, hidden)
-    else:
-        # OLD itself as well, though nothing may lead to it: warnings ask what it was built from.
-        closure = Closure.of(store, [*paths, *olds])
-    return Plan.of(
-        closure,
-        pairs,
-        roots=roots,
-        cutoffs=cutoffs,
-        addressing=addressing,
-        self_references=self_references,
-    )
-
-
-def realised_plan(
-    plan: Plan, source: Source, *, jobs: int | None = None, progress: Progress = no_progress
-) -> Plan:
-    """The plan with the names of its new paths: in content addressing it reads all of them.
-
-    Raises:
-        GraftError: an original cannot be read.
-    """
-    if not plan.placeholders:
-        return plan
-    with progress("name", plan.bytes_at_most) as on_bytes:
-        return realise(plan, source, jobs=jobs, on_bytes=on_bytes)
-
-
 def as_target(store: Source) -> Target:
     """The store, if it can be written.
 
@@ -342,116 +128,3 @@ def as_target(store: Source) -> Target:
             "is to go"
         )
     return store
-
-
-def check_inputs_signed(
-    plan: Plan, source: Source, trusted_public_keys: Collection[PublicKey]
-) -> None:
-    """Makes sure that somebody trusted has signed whatever of a plan comes from a cache.
-
-    Raises:
-        UntrustedPathError: nobody has.
-        BadFormatError: a signature is none.
-    """
-    read = plan.shared.union(rewrite.path for rewrite in plan.rewrites)
-    caches: dict[str, tuple[Store, list[PathInfo]]] = {}
-    for path in sorted(read):
-        item = source.store_object(path)
-        if isinstance(item, NarObject):
-            caches.setdefault(item.cache.url, (item.cache, []))[1].append(plan.closure.infos[path])
-    for cache, infos in caches.values():
-        check_signatures(cache, infos, trusted_public_keys)
-
-
-class _Keeping:
-    """Links and a profile that are to keep the new roots, checked before anything is done."""
-
-    def __init__(
-        self,
-        target: Target,
-        roots: Sequence[StorePath],
-        links: Sequence[str],
-        profile: str | None,
-    ) -> None:
-        self._roots = roots
-        self._links = _root_links(links, roots)
-        self._profile = profile
-        self._target: RootedTarget | None = None
-        if not self:
-            return
-        if not isinstance(target, RootedTarget):
-            raise UsageError(
-                f"the cache '{target.url}' has no roots and no profiles: leave out --add-root and "
-                "--profile, and make them where its paths are copied to"
-            )
-        self._target = target
-        for link in self._links:
-            target.check_root_link(link)
-        if profile is not None:
-            if len(roots) != 1:
-                raise ProfileError(
-                    f"{len(roots)} roots were given for the profile '{profile}': a generation has "
-                    "one",
-                    path=profile,
-                )
-            target.check_profile(profile)
-
-    def __bool__(self) -> bool:
-        """Whether there are any."""
-        return bool(self._links) or self._profile is not None
-
-    def keep(self, new_roots: Mapping[StorePath, StorePath]) -> None:
-        """Makes the links, and the profile's generation."""
-        if self._target is None:
-            return
-        for link, root in zip(self._links, self._roots, strict=False):
-            self._target.add_root(link, new_roots[root])
-        if self._profile is not None:
-            self._target.switch_profile(self._profile, new_roots[self._roots[0]])
-
-
-def _root_links(links: Sequence[str], roots: Sequence[StorePath]) -> list[str]:
-    if len(links) == 1:
-        return [links[0], *(f"{links[0]}-{number}" for number in range(2, len(roots) + 1))]
-    if links and len(links) != len(roots):
-        raise RootLinkError(
-            f"{len(links)} root links were given for {len(roots)} roots: give one for each, or one "
-            "that is numbered",
-            links=list(links),
-        )
-    return list(links)
-
-
-def _check_space(plan: Plan, target: Target, *, links: bool) -> None:
-    """Raises NoSpaceError where the work cannot end well; with links, nobody knows before."""
-    free = target.free_bytes()
-    if free is None or not isinstance(target, RootedTarget):
-        return  # and how well NARs can be compressed, nobody knows either
-    links = links and isinstance(target, LocalTarget)
-    missing = plan.new_references.keys() - target.path_infos(plan.new_references)
-    needed = len(missing) * _LEAST_OBJECT_SIZE
-    needed += sum(plan.closure.infos[path].nar_size for path in plan.shared & missing)
-    if not links:
-        needed += sum(rewrite.nar_size for rewrite in plan.rewrites if rewrite.new_path in missing)
-    if free < needed:
-        raise NoSpaceError(
-            f"the file system of the store '{target.url}' has {free} bytes left and the graft "
-            f"needs {needed}: free some room first",
-            needed=needed,
-            free=free,
-        )
-
-
-def _bytes_read(plan: Plan, scope: Scope) -> int:
-    shared = plan.shared if scope == "closure" else ()
-    return plan.bytes_at_most + sum(plan.closure.infos[path].nar_size for path in shared)
-
-
-def _no_root(plan: Plan) -> Iterable[PlanWarning]:
-    for root in sorted(set(plan.new_roots.values()) & plan.new_paths):
-        yield PlanWarning(
-            kind="no-root",
-            path=root,
-            message=f"nothing keeps '{plan.store_dir.path(root)}' from the garbage collector: give "
-            "--add-root or --profile",
-        )

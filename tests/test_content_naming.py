@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,9 +17,10 @@ from graft.formats.content_address import ContentAddress
 from graft.formats.hash_modulo import SELF_REFERENCES, SelfReferences
 from graft.formats.store_path import StorePath
 from graft.hashing import NIX32_ALPHABET, compress_hash, nix32_encode
-from graft.job import apply, make_plan
+from graft.job import apply
 from graft.outcome import Outcome
 from graft.plan import Plan
+from graft.planning import make_plan
 from graft.store.api import path_info
 from graft.store.local import LocalStore
 from graft.store.location import Location
@@ -28,6 +30,7 @@ from graft.verification import verify
 from tests.caches import cache_of, read_nar
 from tests.graftable import Graftable
 from tests.objects import Contents, add_object, named_path, new_store
+from tests.real_nix import RealNix
 
 rules = pytest.mark.parametrize("rule", SELF_REFERENCES)
 
@@ -116,7 +119,7 @@ def test_the_names_are_those_there_were_before(it: Graftable) -> None:
 def test_the_result_is_what_input_addressing_makes_but_for_the_names(it: Graftable) -> None:
     content = _graft(it).plan
     given = apply(it.store, [it.env], {it.old: it.new}).plan
-    named = given.moved | {it.new: it.new, it.data: it.data}
+    named = {**given.moved, it.new: it.new, it.data: it.data}
     for original, path in content.moved.items():
         if original == it.old:
             continue
@@ -142,6 +145,40 @@ def test_what_is_content_addressed_stays_as_it_is(it: Graftable) -> None:
     plan = make_plan(it.store, [root], [], addressing="content")
     assert plan.rewrites == ()
     assert plan.new_roots == {root: root}
+
+
+@pytest.mark.nix
+def test_nix_names_an_odd_closure_alike(it: Graftable, tmp_path: Path) -> None:
+    """Self-references side by side, over pieces of what is read at once, in names and targets."""
+    store = it.store
+    own = named_path("odd-1", store.store_dir)
+    text = store.store_dir.path(own).encode()
+    add_object(
+        store,
+        "odd-1",
+        {
+            "beside": text + text + own.hash_part.encode() * 2 + own.hash_part[:31].encode(),
+            "large": (bytes(65_531) + text) * 5 + store.store_dir.path(it.app).encode(),
+            "link": "{self}/large",
+            f"z{own}": b"",
+            "run": b"#!{self}/run\n",
+        },
+        [it.app],
+    )
+    bare = named_path("bare-1", store.store_dir)  # so not registered as referring to itself
+    assert bare == add_object(store, "bare-1", bare.hash_part.encode())
+    assert path_info(store, bare).references == frozenset()
+    links = {"odd": store.store_dir.path(own), "bare": store.store_dir.path(bare)}
+    user = add_object(store, "user-1", links, [own, bare, it.env])
+    plan = realise(make_plan(store, [user], [], addressing="content"), store)
+    nix = RealNix(store.location, tmp_path)
+    full = store.store_dir.path
+    given = [full(path) for path in sorted(plan.moved)]
+    made = nix.run("nix", "store", "make-content-addressed", "--json", *given)
+    assert {full(old): full(new) for old, new in plan.moved.items()} == json.loads(made)["rewrites"]
+    outcome = apply(store, [user], [], addressing="content")
+    assert outcome.succeeded
+    assert outcome.execution.resumed == outcome.plan.new_paths
 
 
 def test_a_plan_without_names_is_not_carried_out(it: Graftable) -> None:

@@ -19,9 +19,11 @@ from graft.errors import GraftError
 from graft.executor import CacheMaker, Compression, Done, Execution, Work, make_into_cache
 from graft.formats.signature import PublicKey, SecretKey
 from graft.formats.store_path import StorePath
-from graft.job import Progress, StagedJob, as_target, no_progress
+from graft.job import as_target
 from graft.plan import ContentName, Plan
+from graft.progress import Progress, no_progress
 from graft.references import WantedPaths
+from graft.stages import StagedJob
 from graft.store.api import Source, Target
 from graft.store.key_files import read_secret_key
 from graft.store.opening import open_store, open_target
@@ -348,8 +350,9 @@ class _Batch:
             addressing=job.transfer.addressing,
             self_references=job.transfer.self_references,
         )
-        staged.check_trusted(plan, stores.trusted_public_keys)
-        staged.check_accepted(plan, stores.sign_keys)
+        staged.check_trust(
+            plan, trusted_public_keys=stores.trusted_public_keys, sign_keys=stores.sign_keys
+        )
         self._on_event(
             {
                 "event": "planned",
@@ -365,7 +368,9 @@ class _Batch:
         if failed:
             # Of several the lowest, whose error is its own; else it would be left to chance.
             lowest = min(path for path in failed if not plan.new_references[path] & failed)
-            self._fail(job, done.failed[lowest])
+            originals = {rewrite.new_path: rewrite.path for rewrite in plan.rewrites}
+            original = plan.store_dir.path(originals.get(lowest, lowest))
+            self._end(JobResult(job=job, error=done.failed[lowest], original=original))
             return
         try:
             outcome = staged.conclude(plan, done, scope=job.scope, allowed=job.allowed)

@@ -16,7 +16,7 @@ import re
 import tempfile
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import IO, Any, Final
 from urllib.parse import unquote
 
@@ -39,7 +39,8 @@ _CODE: Final = re.compile(r"[A-Za-z0-9.]{1,64}")
 _ABSENT: Final = frozenset({"NoSuchKey", "404"})
 # What is said of absent files to those who may not list names; to Nix too they are not there then.
 _MAYBE_ABSENT: Final = frozenset({"AccessDenied", "403"})
-_CHANGED: Final = frozenset({"PreconditionFailed", "412", "InvalidRange", "416"})
+_EMPTY: Final = frozenset({"InvalidRange", "416"})  # of the first byte
+_CHANGED: Final = frozenset({"PreconditionFailed", "412"}) | _EMPTY
 _BLOCK: Final = 4 << 20  # bytes asked for at once
 _PART: Final = 8 << 20  # bytes of a file sent at once, if it is sent in parts
 _MOST_PARTS: Final = 9000  # the protocol allows 10,000
@@ -80,8 +81,9 @@ class CacheBucket:
         self._bucket = address.place
         prefix = unquote(address.path).strip("/")
         if not _BUCKET.fullmatch(self._bucket) or not prefix.isprintable():
+            bare = f"s3://{self._bucket.rpartition('@')[2]}"
             raise BadStoreUrlError(
-                "this is no name of a bucket: say s3://BUCKET or s3://BUCKET/DIR"
+                f"store '{bare}' is no bucket: say s3://BUCKET or s3://BUCKET/DIR", url=bare
             )
         self._prefix = f"{prefix}/" if prefix else ""
         self._connections = connections
@@ -112,6 +114,8 @@ class CacheBucket:
         self._sync: Callable[..., Any] = partial(sync, get_loop())
         session = AioSession(profile=given.get("profile"))
         try:
+            loader = _loader(session.get_config_variable("data_path"))
+            session.register_component("data_loader", loader)
             known = self._sync(session.get_credentials)
         except BotoCoreError as error:
             raise StoreError(
@@ -231,14 +235,22 @@ class CacheBucket:
         """A piece of a file, its length in bytes, and a tag of its version.
 
         Args:
-            position: where the piece begins, which is not the file's end.
+            position: where the piece begins; it is the file's end only of an empty file.
             tag: the version it must be of.
 
         Raises:
             CacheError: it cannot be read, or is of another version.
         """
-        found: tuple[bytes, int, str] = self._again(name, partial(self._block, name, position, tag))
-        return found
+        found: tuple[bytes, int, str] | None = self._again(
+            name,
+            partial(self._block, name, position, tag),
+            absent=_EMPTY if tag is None else _ABSENT,
+        )
+        if found is not None:
+            return found
+        if tag is not None:
+            raise self._unread(name, _WHILE_READ)
+        return b"", 0, ""
 
     async def _text(self, name: str) -> bytes:
         answer = await self._system._call_s3(  # noqa: SLF001 - its loop is where bodies are read
@@ -411,6 +423,14 @@ class NewObject:
         self._data = bytearray()
         if self._spool is not None:
             self._spool.close()
+
+
+@lru_cache
+def _loader(path: str | None) -> Any:
+    """Descriptions of Amazon's services: some MB of JSON, read once for all buckets."""
+    from botocore.loaders import create_loader  # noqa: PLC0415
+
+    return create_loader(path)
 
 
 _WHILE_READ: Final = "it was changed or removed while it was read"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 import time
@@ -318,3 +319,39 @@ def test_an_interrupted_job_leaves_nothing(tmp_path: Path, multi: Multi) -> None
         environment={"PATH": f"{programs}:{os.environ['PATH']}"},
     )
     assert multi.valid_paths() == before
+
+
+@trusting
+@as_ordinary_user
+def test_no_collector_takes_what_is_needed_or_what_was_made(tmp_path: Path, multi: Multi) -> None:
+    # Nothing of the closure has a root. The collector comes before the copy, and right after it.
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    collected = tmp_path / "collected"
+    real = shutil.which("nix")
+    (programs / "nix").write_text(
+        "#!/bin/sh\n"
+        f"nix-store --gc >>{collected} 2>&1 || exit 1\n"
+        f'{real} "$@" || exit 1\n'
+        f"nix-store --gc >>{collected} 2>&1\n"
+    )
+    (programs / "nix").chmod(0o755)
+    link = tmp_path / "link"
+    before = multi.valid_paths()
+    multi.apply(
+        f"--sign-key={multi.key_file(TRUSTED)}",
+        f"--add-root={link}",
+        environment={"PATH": f"{programs}:{os.environ['PATH']}"},
+    )
+    assert collected.read_text().count("deleting unused links") == 2
+    assert multi.valid_paths() > before
+    # What the temporary directory has kept, nothing keeps now.
+    subprocess.run(
+        ["nix-store", "--gc"],
+        env={**os.environ, "NIX_REMOTE": "daemon"},
+        check=True,
+        capture_output=True,
+    )
+    it = multi.it
+    assert multi.valid_paths().isdisjoint({it.env, it.app, it.old})
+    assert os.path.exists(f"{link}/bin/run")
