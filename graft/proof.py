@@ -53,7 +53,8 @@ class Problem:
     """A path of the result that is not what it should be.
 
     Attributes:
-        kind: `not-valid`, `not-on-disk`, `nar-hash`, `references` or `not-the-rewrite`.
+        kind: `not-valid`, `not-on-disk`, `nar-hash`, `references`, `content-address` or
+            `not-the-rewrite`.
         path: the store path.
     """
 
