@@ -25,6 +25,7 @@ from graft.store.key_files import write_secret_key
 from graft.store.local import LocalStore
 from graft.store.location import Location
 from tests.caches import cache_of
+from tests.collecting import run_collector
 from tests.graftable import Graftable
 from tests.objects import add_object, new_store
 from tests.ordinary_user import as_ordinary_user
@@ -139,6 +140,12 @@ def multi(
     nix.check()
 
 
+def _collect() -> None:
+    """Collects, as the user, through the daemon."""
+    done = run_collector(["nix-store", "--gc"], {**os.environ, "NIX_REMOTE": "daemon"})
+    assert done.returncode == 0, done.stderr
+
+
 trusting = pytest.mark.parametrize(
     "multi", [(f"trusted-public-keys = {TRUSTED.public_key}",)], indirect=True
 )
@@ -172,9 +179,7 @@ def test_what_a_trusted_key_has_signed_goes_through_the_daemon(
     again, _ = multi.apply("--sign-key", f"{tmp_path}/trusted-1.secret", "--json")
     assert json.loads(again)["resumed_paths"] == 2
     # The root keeps it.
-    nix = ["nix-store", "--gc"]
-    environment = {**os.environ, "NIX_REMOTE": "daemon"}
-    subprocess.run(nix, env=environment, check=True, capture_output=True)
+    _collect()
     assert os.path.exists(f"{new_root}/bin/run")
 
 
@@ -331,9 +336,9 @@ def test_no_collector_takes_what_is_needed_or_what_was_made(tmp_path: Path, mult
     real = shutil.which("nix")
     (programs / "nix").write_text(
         "#!/bin/sh\n"
-        f"nix-store --gc >>{collected} 2>&1 || exit 1\n"
-        f'{real} "$@" || exit 1\n'
-        f"nix-store --gc >>{collected} 2>&1\n"
+        # As tests/collecting.py: another test may have a directory open that is too deep for it.
+        f"collect() {{ until nix-store --gc 2>>{collected}; do sleep 0.5; done; }}\n"
+        f'collect && {real} "$@" && collect\n'
     )
     (programs / "nix").chmod(0o755)
     link = tmp_path / "link"
@@ -343,15 +348,10 @@ def test_no_collector_takes_what_is_needed_or_what_was_made(tmp_path: Path, mult
         f"--add-root={link}",
         environment={"PATH": f"{programs}:{os.environ['PATH']}"},
     )
-    assert collected.read_text().count("deleting unused links") == 2
+    assert collected.read_text().count("deleting unused links") >= 2
     assert multi.valid_paths() > before
     # What the temporary directory has kept, nothing keeps now.
-    subprocess.run(
-        ["nix-store", "--gc"],
-        env={**os.environ, "NIX_REMOTE": "daemon"},
-        check=True,
-        capture_output=True,
-    )
+    _collect()
     it = multi.it
     assert multi.valid_paths().isdisjoint({it.env, it.app, it.old})
     assert os.path.exists(f"{link}/bin/run")
