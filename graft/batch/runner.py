@@ -26,7 +26,7 @@ from graft.references import WantedPaths
 from graft.stages import StagedJob
 from graft.store.api import Source, Target
 from graft.store.key_files import read_secret_key
-from graft.store.opening import open_store, open_target
+from graft.store.opening import daemon_of, open_store, open_target, trusted_keys
 from graft.store.united import UnitedStore
 from graft.store.writable_cache import WritableCache
 from graft.workers import Workers
@@ -184,19 +184,24 @@ class _Batch:
 
     def _open(self, transfer: Transfer, stack: ExitStack) -> _Stores:
         environment = self._environment
-        store = stack.enter_context(open_store(transfer.store or self._store_url, environment))
+        url = transfer.store or self._store_url
+        store = stack.enter_context(open_store(url, environment))
         others = [stack.enter_context(open_store(url, environment)) for url in transfer.sources]
         source: Source = UnitedStore(store, *others) if others else store
-        target = (
-            as_target(store)
-            if transfer.target is None
-            else stack.enter_context(open_target(transfer.target, environment, store.store_dir))
-        )
+        target: Target
+        if transfer.target is not None:
+            target = stack.enter_context(open_target(transfer.target, environment, store.store_dir))
+        elif (daemon := daemon_of(url, store, environment)) is not None:
+            target = stack.enter_context(daemon)
+        else:
+            target = as_target(store)
         return _Stores(
             source=source,
             target=target,
             sign_keys=[read_secret_key(file) for file in transfer.sign_keys],
-            trusted_public_keys=list(map(PublicKey.parse, transfer.trusted_public_keys))
+            trusted_public_keys=trusted_keys(
+                transfer.trusted_public_keys, [store, *others], environment
+            )
             if transfer.check_sigs
             else None,
         )

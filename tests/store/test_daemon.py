@@ -47,6 +47,7 @@ for _module in [
     "compression.zstd" if find_spec("compression") else "backports.zstd",
     "cryptography.hazmat.primitives.asymmetric.ed25519",
     "graft.cli.apply_command",
+    "graft.cli.batch_command",
 ]:
     importlib.import_module(_module)
 
@@ -87,18 +88,28 @@ class Multi:
         environment: Mapping[str, str] = MappingProxyType({}),
     ) -> tuple[str, str]:
         """`graft apply` of the graft, in this process; what it prints."""
+        replacement = f"{self.full(self.it.old)}={self.full(new or self.it.new)}"
+        return self.run(
+            "apply",
+            self.full(self.it.env),
+            f"--replace={replacement}",
+            *arguments,
+            status=status,
+            environment=environment,
+        )
+
+    def run(
+        self,
+        *arguments: str,
+        status: int = 0,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> tuple[str, str]:
+        """A command line, in this process; what it prints."""
         temporary = self.tmp_path / "temporary"
         temporary.mkdir(exist_ok=True)
         os.environ.update({**self.environment, "TMPDIR": str(temporary), **environment})
         tempfile.tempdir = None
-        returned = run(
-            [
-                "apply",
-                self.full(self.it.env),
-                f"--replace={self.full(self.it.old)}={self.full(new or self.it.new)}",
-                *arguments,
-            ]
-        )
+        returned = run(arguments)
         out, err = self.capsys.readouterr()
         assert returned == status, err
         assert os.listdir(temporary) == []
@@ -355,3 +366,22 @@ def test_no_collector_takes_what_is_needed_or_what_was_made(tmp_path: Path, mult
     it = multi.it
     assert multi.valid_paths().isdisjoint({it.env, it.app, it.old})
     assert os.path.exists(f"{link}/bin/run")
+
+
+@trusting
+@as_ordinary_user
+def test_a_batch_goes_through_the_daemon_if_it_is_trusted(tmp_path: Path, multi: Multi) -> None:
+    it, jobs = multi.it, tmp_path / "jobs.toml"
+    text = "".join(
+        f'[[job]]\nname = "{root.name}"\nroots = ["{multi.full(root)}"]\n'
+        f'replacements = {{"{multi.full(it.old)}" = "{multi.full(it.new)}"}}\n'
+        for root in (it.env, it.app)
+    )
+    jobs.write_text(text)
+    before = multi.valid_paths()
+    out, _ = multi.run("batch", str(jobs), "--json", status=1)
+    assert json.loads(out.splitlines()[-1])["jobs"][0]["error"]["kind"] == "untrusted-user"
+    assert multi.valid_paths() == before
+    jobs.write_text(f'sign-keys = ["{multi.key_file(TRUSTED)}"]\n{text}')
+    multi.run("batch", str(jobs), "--json")
+    assert len(multi.valid_paths() - before) == 2
