@@ -16,6 +16,7 @@ from graft.plan import Addressing, Plan, PlanWarning
 from graft.planning import make_plan
 from graft.progress import Progress, no_progress
 from graft.proof import Problem, Scope, prove
+from graft.reading import ObjectSearch
 from graft.store.api import LocalTarget, PathInfo, RootedTarget, Source, Store, Target
 from graft.store.daemon import DaemonStore
 from graft.store.objects import NarObject
@@ -126,13 +127,20 @@ class StagedJob:
         _check_space(plan, self.target, links=links)
 
     def conclude(
-        self, plan: Plan, done: Done, *, scope: Scope | None, allowed: Sequence[str]
+        self,
+        plan: Plan,
+        done: Done,
+        *,
+        scope: Scope | None,
+        allowed: Sequence[str],
+        search: ObjectSearch | None = None,
     ) -> Outcome:
         """Proves the result, and if it holds makes links and profile.
 
         Args:
             done: what came of carrying out the plan, and maybe others with it.
             scope, allowed: as for `apply`.
+            search: as for `graft.proof.prove`.
         """
         execution = Execution.of(plan, done)
         proof = None
@@ -144,6 +152,7 @@ class StagedJob:
                     scope=scope,
                     allowed=allowed,
                     written=execution.rewritten,
+                    search=search,
                     jobs=self._jobs,
                     on_bytes=on_bytes,
                 )

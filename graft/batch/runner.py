@@ -22,11 +22,16 @@ from graft.formats.store_path import StorePath
 from graft.job import as_target
 from graft.plan import ContentName, Plan
 from graft.progress import Progress, no_progress
+from graft.proof import replaced_paths
+from graft.reading import ObjectSearch
 from graft.references import WantedPaths
 from graft.stages import StagedJob
 from graft.store.api import Source, Target
+from graft.store.binary_cache import BinaryCache
 from graft.store.key_files import read_secret_key
-from graft.store.opening import open_store, open_target
+from graft.store.local import LocalStore
+from graft.store.nix_settings import NixSettings
+from graft.store.opening import daemon_of, open_store, open_target
 from graft.store.united import UnitedStore
 from graft.store.writable_cache import WritableCache
 from graft.workers import Workers
@@ -179,27 +184,37 @@ class _Batch:
                 self._rewritten |= execution.rewritten
                 self._fetched |= execution.fetched
                 self._resumed |= execution.resumed
+            replaced = {path for _, _, plan in planned for path in replaced_paths(plan)}
+            search = ObjectSearch(stores.target, WantedPaths(sorted(replaced)))
             for job, staged, plan in planned:
-                self._conclude(job, staged, plan, done)
+                self._conclude(job, staged, plan, done, search)
 
     def _open(self, transfer: Transfer, stack: ExitStack) -> _Stores:
         environment = self._environment
-        store = stack.enter_context(open_store(transfer.store or self._store_url, environment))
-        others = [stack.enter_context(open_store(url, environment)) for url in transfer.sources]
-        source: Source = UnitedStore(store, *others) if others else store
-        target = (
-            as_target(store)
-            if transfer.target is None
-            else stack.enter_context(open_target(transfer.target, environment, store.store_dir))
-        )
+        url = transfer.store or self._store_url
+        store = stack.enter_context(open_store(url, environment))
+        others = [stack.enter_context(open_store(other, environment)) for other in transfer.sources]
+        target: Target
+        if transfer.target is not None:
+            target = stack.enter_context(open_target(transfer.target, environment, store.store_dir))
+        elif isinstance(store, LocalStore) and (daemon := daemon_of(url, store, environment)):
+            target = stack.enter_context(daemon)
+        else:
+            target = as_target(store)
         return _Stores(
-            source=source,
+            source=UnitedStore(store, *others) if others else store,
             target=target,
             sign_keys=[read_secret_key(file) for file in transfer.sign_keys],
-            trusted_public_keys=list(map(PublicKey.parse, transfer.trusted_public_keys))
-            if transfer.check_sigs
-            else None,
+            trusted_public_keys=self._trusted(transfer, [store, *others]),
         )
+
+    def _trusted(self, transfer: Transfer, sources: Sequence[Source]) -> Sequence[PublicKey] | None:
+        """Whose signatures are believed; as Nix is configured, if the job does not say."""
+        if not transfer.check_sigs:
+            return None
+        if not transfer.trusted_public_keys and any(isinstance(it, BinaryCache) for it in sources):
+            return NixSettings.of_user(self._environment).trusted_public_keys
+        return list(map(PublicKey.parse, transfer.trusted_public_keys))
 
     def _carrier(
         self, transfer: Transfer, stores: _Stores, stack: ExitStack, *, keep_going: bool
@@ -363,7 +378,9 @@ class _Batch:
         )
         return staged, plan
 
-    def _conclude(self, job: Job, staged: StagedJob, plan: Plan, done: Done) -> None:
+    def _conclude(
+        self, job: Job, staged: StagedJob, plan: Plan, done: Done, search: ObjectSearch
+    ) -> None:
         failed = plan.new_references.keys() & done.failed.keys()
         if failed:
             # Of several the lowest, whose error is its own; else it would be left to chance.
@@ -373,7 +390,9 @@ class _Batch:
             self._end(JobResult(job=job, error=done.failed[lowest], original=original))
             return
         try:
-            outcome = staged.conclude(plan, done, scope=job.scope, allowed=job.allowed)
+            outcome = staged.conclude(
+                plan, done, scope=job.scope, allowed=job.allowed, search=search
+            )
         except (GraftError, OSError) as error:
             self._fail(job, error)
             return

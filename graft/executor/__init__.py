@@ -80,8 +80,9 @@ def carry_out(
             not `keep_going`.
     """
     if isinstance(target, DaemonStore):
+        target.protect(root for plan in plans for root in plan.new_roots.values())
         with target.receiving(repair=repair) as cache:
-            done = carry_out(
+            return carry_out(
                 plans,
                 source=source,
                 target=cache,
@@ -92,8 +93,6 @@ def carry_out(
                 keep_going=keep_going,
                 on_bytes=on_bytes,
             )
-        target.protect(root for plan in plans for root in plan.new_roots.values())
-        return done
     work = Work.of(plans, source, target)
     target.protect(work.protected)
     with Workers(jobs, on_bytes) as workers:

@@ -107,6 +107,7 @@ class DaemonStore:
             tempfile.TemporaryDirectory(prefix="graft-roots-")
         )
         self._numbers = itertools.count()
+        self._valid: StorePath | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -210,14 +211,25 @@ class DaemonStore:
         )
 
     def protect(self, paths: Iterable[StorePath]) -> None:
-        """Until the store is closed, no collector deletes those of `paths` that are valid.
+        """Until the store is closed, no collector deletes the paths or what they refer to.
 
-        The daemon keeps links in a temporary directory as roots.
+        The daemon keeps links in a temporary directory as roots. It makes none to a path that is
+        not valid yet; but a link that is a root already may be turned by whoever owns it. Before
+        any path was given that is valid, the others are not protected.
         """
+        paths = set(paths)
         valid = sorted(self.path_infos(paths))
         for batch in _batches(valid):
-            link = os.path.join(self._temporary, f"root-{next(self._numbers)}")
-            self._add_root(link, batch)
+            self._add_root(self._new_link(), batch)
+            self._valid = batch[0]
+        if self._valid is not None:
+            for path in sorted(paths.difference(valid)):
+                link = self._new_link()
+                self._add_root(link, [self._valid])
+                roots.replace_symlink(link, self.store_dir.path(path))
+
+    def _new_link(self) -> str:
+        return os.path.join(self._temporary, f"root-{next(self._numbers)}")
 
     @contextmanager
     def receiving(self, *, repair: bool = False) -> Iterator[IncomingCache]:

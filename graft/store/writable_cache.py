@@ -127,10 +127,10 @@ class WritableCache(BinaryCache):
         info = source.narinfo(path)
         buffer = memoryview(bytearray(SIZE))
         with (
-            closing(FileWriter(self._writable, info.compression)) as writer,
+            closing(FileWriter(self._writable, info.compression, digest=info.file_hash)) as writer,
             source.nar(path, on_file=writer.write) as reader,
         ):
-            while reader.readinto(buffer):
+            while reader.readinto(buffer):  # to the end, where it compares the hashes
                 pass
             url = writer.publish()
             return replace(info, url=url, file_hash=writer.digest, file_size=writer.size)

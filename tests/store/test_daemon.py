@@ -5,24 +5,28 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
 from graft.cli import run
 from graft.formats.signature import SecretKey
-from graft.formats.store_path import StorePath
+from graft.formats.store_path import StoreDir, StorePath
 from graft.store.key_files import write_secret_key
 from graft.store.local import LocalStore
+from graft.store.location import Location
+from tests.caches import cache_of
 from tests.graftable import Graftable
-from tests.objects import new_store
+from tests.objects import add_object, new_store
 from tests.ordinary_user import as_ordinary_user
 from tests.real_nix import RealNix
 
@@ -74,7 +78,13 @@ class Multi:
     tmp_path: Path
     capsys: pytest.CaptureFixture[str]
 
-    def apply(self, *arguments: str, status: int = 0, **environment: str) -> tuple[str, str]:
+    def apply(
+        self,
+        *arguments: str,
+        status: int = 0,
+        new: StorePath | None = None,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> tuple[str, str]:
         """`graft apply` of the graft, in this process; what it prints."""
         temporary = self.tmp_path / "temporary"
         temporary.mkdir(exist_ok=True)
@@ -84,7 +94,7 @@ class Multi:
             [
                 "apply",
                 self.full(self.it.env),
-                f"--replace={self.full(self.it.old)}={self.full(self.it.new)}",
+                f"--replace={self.full(self.it.old)}={self.full(new or self.it.new)}",
                 *arguments,
             ]
         )
@@ -168,6 +178,55 @@ def test_what_a_trusted_key_has_signed_goes_through_the_daemon(
     assert os.path.exists(f"{new_root}/bin/run")
 
 
+@as_ordinary_user
+def test_names_from_contents_need_no_trust(tmp_path: Path, multi: Multi) -> None:
+    out, _ = multi.apply("--content-addressed", "--add-root", str(tmp_path / "link"))
+    done = subprocess.run([f"{out.strip()}/bin/run"], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[0] == "new"
+    info = subprocess.run(
+        ["nix", "path-info", "--json", out.strip()],
+        env={**os.environ, "NIX_REMOTE": "daemon"},
+        capture_output=True,
+        check=True,
+    )
+    assert json.loads(info.stdout)[0]["ca"].startswith("fixed:r:sha256:")
+
+
+@pytest.fixture
+def news(tmp_path: Path) -> StorePath:
+    """NEW in a cache, signed by a key the daemon does not know."""
+    directory = tmp_path / "elsewhere"
+    directory.mkdir()
+    location = Location(
+        store_dir=StoreDir(str(tmp_path / "store")),
+        real_store_dir=str(directory / "store"),
+        state_dir=str(directory / "state"),
+    )
+    LocalStore.create(location)
+    with LocalStore(location=location) as store:
+        new = add_object(store, "lib-1.2", {"lib": b"newer\n"})
+        cache_of(store, tmp_path / "news").close()
+    return new
+
+
+@trusting
+@as_ordinary_user
+def test_new_from_a_cache_goes_through_the_daemon_too(
+    tmp_path: Path, multi: Multi, news: StorePath
+) -> None:
+    out, _ = multi.apply(
+        f"--from=file://{tmp_path}/news",
+        "--no-check-sigs",
+        f"--sign-key={multi.key_file(TRUSTED)}",
+        "--json",
+        new=news,
+    )
+    new_root = json.loads(out)["new_roots"][multi.full(multi.it.env)]
+    done = subprocess.run([f"{new_root}/bin/run"], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[0] == "newer"
+    assert news in multi.valid_paths()
+
+
 @trusting
 @as_ordinary_user
 def test_without_trust_nothing_is_begun(tmp_path: Path, multi: Multi) -> None:
@@ -214,7 +273,7 @@ def test_what_the_daemon_refuses_after_all_is_an_error_in_its_words(
     conf.mkdir()
     (conf / "nix.conf").write_text("trusted-users = *\nsubstituters =\n")
     before = multi.valid_paths()
-    out, err = multi.apply(status=2, NIX_CONF_DIR=str(conf))
+    out, err = multi.apply(status=2, environment={"NIX_CONF_DIR": str(conf)})
     assert out == ""
     assert "'nix copy' failed with status 1" in err
     assert "lacks" in err
@@ -236,7 +295,7 @@ def test_the_daemon_is_for_those_who_want_it(tmp_path: Path, multi: Multi) -> No
         ([], {"PATH": str(tmp_path)}, "cannot run 'nix-store'"),
     ]:
         kept = dict(os.environ)
-        out, err = multi.apply(*arguments, *key, status=2, **environment)
+        out, err = multi.apply(*arguments, *key, status=2, environment=environment)
         assert out == ""
         assert said in err.splitlines()[-1]
         os.environ.clear()
@@ -257,6 +316,42 @@ def test_an_interrupted_job_leaves_nothing(tmp_path: Path, multi: Multi) -> None
         "--sign-key",
         multi.key_file(TRUSTED),
         status=130,
-        PATH=f"{programs}:{os.environ['PATH']}",
+        environment={"PATH": f"{programs}:{os.environ['PATH']}"},
     )
     assert multi.valid_paths() == before
+
+
+@trusting
+@as_ordinary_user
+def test_no_collector_takes_what_is_needed_or_what_was_made(tmp_path: Path, multi: Multi) -> None:
+    # Nothing of the closure has a root. The collector comes before the copy, and right after it.
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    collected = tmp_path / "collected"
+    real = shutil.which("nix")
+    (programs / "nix").write_text(
+        "#!/bin/sh\n"
+        f"nix-store --gc >>{collected} 2>&1 || exit 1\n"
+        f'{real} "$@" || exit 1\n'
+        f"nix-store --gc >>{collected} 2>&1\n"
+    )
+    (programs / "nix").chmod(0o755)
+    link = tmp_path / "link"
+    before = multi.valid_paths()
+    multi.apply(
+        f"--sign-key={multi.key_file(TRUSTED)}",
+        f"--add-root={link}",
+        environment={"PATH": f"{programs}:{os.environ['PATH']}"},
+    )
+    assert collected.read_text().count("deleting unused links") == 2
+    assert multi.valid_paths() > before
+    # What the temporary directory has kept, nothing keeps now.
+    subprocess.run(
+        ["nix-store", "--gc"],
+        env={**os.environ, "NIX_REMOTE": "daemon"},
+        check=True,
+        capture_output=True,
+    )
+    it = multi.it
+    assert multi.valid_paths().isdisjoint({it.env, it.app, it.old})
+    assert os.path.exists(f"{link}/bin/run")
