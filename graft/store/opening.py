@@ -134,7 +134,8 @@ def trusted_keys(
     Raises:
         BadFormatError: a key is none, or a file is no configuration.
     """
-    keys = [PublicKey.parse(key) for text in given for key in text.split()]
-    if keys or not any(isinstance(source, BinaryCache) for source in sources):
+    texts = list(given)
+    keys = [PublicKey.parse(key) for text in texts for key in text.split()]
+    if texts or not any(isinstance(source, BinaryCache) for source in sources):
         return keys
     return list(NixSettings.of_user(environment).trusted_public_keys)
