@@ -10,11 +10,8 @@ from graft.batch.values import Transfer
 from graft.formats.signature import PublicKey, SecretKey
 from graft.job import as_target
 from graft.store.api import Source, Target
-from graft.store.binary_cache import BinaryCache
 from graft.store.key_files import read_secret_key
-from graft.store.local import LocalStore
-from graft.store.nix_settings import NixSettings
-from graft.store.opening import daemon_of, open_store, open_target
+from graft.store.opening import daemon_of, open_sources, open_store, open_target, trusted_keys
 from graft.store.united import UnitedStore
 
 
@@ -50,11 +47,11 @@ def open_stores(
     """
     url = transfer.store or store_url
     store = stack.enter_context(open_store(url, environment))
-    others = [stack.enter_context(open_store(other, environment)) for other in transfer.sources]
+    others = open_sources(transfer.sources, environment, stack)
     target: Target
     if transfer.target is not None:
         target = stack.enter_context(open_target(transfer.target, environment, store.store_dir))
-    elif isinstance(store, LocalStore) and (daemon := daemon_of(url, store, environment)):
+    elif (daemon := daemon_of(url, store, environment)) is not None:
         target = stack.enter_context(daemon)
     else:
         target = as_target(store)
@@ -62,16 +59,9 @@ def open_stores(
         source=UnitedStore(store, *others) if others else store,
         target=target,
         sign_keys=[read_secret_key(file) for file in transfer.sign_keys],
-        trusted_public_keys=_trusted(transfer, [store, *others], environment),
+        trusted_public_keys=trusted_keys(
+            transfer.trusted_public_keys, [store, *others], environment
+        )
+        if transfer.check_sigs
+        else None,
     )
-
-
-def _trusted(
-    transfer: Transfer, sources: Sequence[Source], environment: Mapping[str, str]
-) -> Sequence[PublicKey] | None:
-    """Whose signatures are believed; as Nix is configured, if the job does not say."""
-    if not transfer.check_sigs:
-        return None
-    if not transfer.trusted_public_keys and any(isinstance(it, BinaryCache) for it in sources):
-        return NixSettings.of_user(environment).trusted_public_keys
-    return list(map(PublicKey.parse, transfer.trusted_public_keys))
