@@ -15,7 +15,9 @@ from graft.outcome import Outcome
 from graft.plan import Addressing, Plan, PlanWarning
 from graft.planning import make_plan
 from graft.progress import Progress, no_progress
-from graft.proof import Problem, Scope, prove
+from graft.proof import Problem, Scope, prove, replaced_paths
+from graft.reading import ObjectSearch
+from graft.references import WantedPaths
 from graft.store.api import LocalTarget, PathInfo, RootedTarget, Source, Store, Target
 from graft.store.daemon import DaemonStore
 from graft.store.objects import NarObject
@@ -126,17 +128,29 @@ class StagedJob:
         _check_space(plan, self.target, links=links)
 
     def conclude(
-        self, plan: Plan, done: Done, *, scope: Scope | None, allowed: Sequence[str]
+        self,
+        plan: Plan,
+        done: Done,
+        *,
+        scope: Scope | None,
+        allowed: Sequence[str],
+        search: ObjectSearch | None = None,
     ) -> Outcome:
         """Proves the result, and if it holds makes links and profile.
 
         Args:
             done: what came of carrying out the plan, and maybe others with it.
             scope, allowed: as for `apply`.
+            search: as for `graft.proof.prove`.
         """
         execution = Execution.of(plan, done)
         proof = None
         if scope is not None:
+            if search is None:
+                search = ObjectSearch(self.target, WantedPaths(sorted(replaced_paths(plan))))
+            for path, seen in done.seen.items():  # searched on its way from one cache to another
+                if (report := done.made[path]) is not None:
+                    search.know(path, report, seen)
             with self._progress("prove", _bytes_read(plan, scope)) as on_bytes:
                 proof = prove(
                     plan,
@@ -144,6 +158,7 @@ class StagedJob:
                     scope=scope,
                     allowed=allowed,
                     written=execution.rewritten,
+                    search=search,
                     jobs=self._jobs,
                     on_bytes=on_bytes,
                 )

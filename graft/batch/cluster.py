@@ -20,7 +20,7 @@ from typing import Any, Final
 from graft import __version__
 from graft.errors import ClusterError, GraftError
 
-_CONNECT_SECONDS: Final = 10
+_CONNECT_SECONDS: Final = 5
 _WORKERS_SECONDS: Final = 60
 
 # How often a call that raised what it should not is tried again. For workers that died in the

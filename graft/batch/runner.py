@@ -22,6 +22,8 @@ from graft.formats.store_path import StorePath
 from graft.job import as_target
 from graft.plan import ContentName, Plan
 from graft.progress import Progress, no_progress
+from graft.proof import replaced_paths
+from graft.reading import ObjectSearch
 from graft.references import WantedPaths
 from graft.stages import StagedJob
 from graft.store.api import Source, Target
@@ -179,15 +181,16 @@ class _Batch:
                 self._rewritten |= execution.rewritten
                 self._fetched |= execution.fetched
                 self._resumed |= execution.resumed
+            replaced = {path for _, _, plan in planned for path in replaced_paths(plan)}
+            search = ObjectSearch(stores.target, WantedPaths(sorted(replaced)))
             for job, staged, plan in planned:
-                self._conclude(job, staged, plan, done)
+                self._conclude(job, staged, plan, done, search)
 
     def _open(self, transfer: Transfer, stack: ExitStack) -> _Stores:
         environment = self._environment
         url = transfer.store or self._store_url
         store = stack.enter_context(open_store(url, environment))
-        others = [stack.enter_context(open_store(url, environment)) for url in transfer.sources]
-        source: Source = UnitedStore(store, *others) if others else store
+        others = [stack.enter_context(open_store(other, environment)) for other in transfer.sources]
         target: Target
         if transfer.target is not None:
             target = stack.enter_context(open_target(transfer.target, environment, store.store_dir))
@@ -196,7 +199,7 @@ class _Batch:
         else:
             target = as_target(store)
         return _Stores(
-            source=source,
+            source=UnitedStore(store, *others) if others else store,
             target=target,
             sign_keys=[read_secret_key(file) for file in transfer.sign_keys],
             trusted_public_keys=trusted_keys(
@@ -368,7 +371,9 @@ class _Batch:
         )
         return staged, plan
 
-    def _conclude(self, job: Job, staged: StagedJob, plan: Plan, done: Done) -> None:
+    def _conclude(
+        self, job: Job, staged: StagedJob, plan: Plan, done: Done, search: ObjectSearch
+    ) -> None:
         failed = plan.new_references.keys() & done.failed.keys()
         if failed:
             # Of several the lowest, whose error is its own; else it would be left to chance.
@@ -378,7 +383,9 @@ class _Batch:
             self._end(JobResult(job=job, error=done.failed[lowest], original=original))
             return
         try:
-            outcome = staged.conclude(plan, done, scope=job.scope, allowed=job.allowed)
+            outcome = staged.conclude(
+                plan, done, scope=job.scope, allowed=job.allowed, search=search
+            )
         except (GraftError, OSError) as error:
             self._fail(job, error)
             return

@@ -170,6 +170,7 @@ def command(
     """
     settings.start_log()
     sign_keys = [read_secret_key(file) for file in key_files]
+    how = Compression(name=compression, level=compression_level, threads=compression_threads)
     with ExitStack() as stack:
         store: Source = stack.enter_context(settings.open_store())
         sources: list[Source] = [
@@ -210,9 +211,7 @@ def command(
             repair=repair,
             trusted_public_keys=public_keys,
             sign_keys=sign_keys,
-            compression=Compression(
-                name=compression, level=compression_level, threads=compression_threads
-            ),
+            compression=how,
             deep=request.deep,
             hidden=request.hidden,
             addressing=request.addressing,

@@ -120,6 +120,31 @@ class DecompressingReader:
         return BadFormatError(f"{self._compression} stream: {what}", compression=self._compression)
 
 
+def check_compression(compression: str, level: int | None, threads: int) -> None:
+    """Makes sure that a stream can be compressed so; arguments as of `CompressingWriter`.
+
+    Raises:
+        UsageError: there is no such compression or level, or threads are not for it.
+    """
+    levels = LEVELS.get(compression)
+    if levels is None:
+        raise UsageError(
+            f"compression '{compression}' is none of {', '.join(LEVELS)}",
+            compression=compression,
+        )
+    if level is not None and level not in levels:
+        wanted = f"from {levels[0]} to {levels[-1]}" if levels else "none at all"
+        raise UsageError(
+            f"level {level} is none of {compression}'s: give one {wanted}",
+            compression=compression,
+        )
+    if threads > 1 and compression != "zstd":
+        raise UsageError(
+            f"{compression} has no threads of its own: only zstd has",
+            compression=compression,
+        )
+
+
 class CompressingWriter:
     """A stream, written compressed. The same bytes compress to the same, however they are cut.
 
@@ -142,23 +167,7 @@ class CompressingWriter:
         level: int | None = None,
         threads: int = 1,
     ) -> None:
-        levels = LEVELS.get(compression)
-        if levels is None:
-            raise UsageError(
-                f"compression '{compression}' is none of {', '.join(LEVELS)}",
-                compression=compression,
-            )
-        if level is not None and level not in levels:
-            wanted = f"from {levels[0]} to {levels[-1]}" if levels else "none at all"
-            raise UsageError(
-                f"level {level} is none of {compression}'s: give one {wanted}",
-                compression=compression,
-            )
-        if threads > 1 and compression != "zstd":
-            raise UsageError(
-                f"{compression} has no threads of its own: only zstd has",
-                compression=compression,
-            )
+        check_compression(compression, level, threads)
         self._write = write
         self._stream = _compressor(compression, level, threads)
 

@@ -11,6 +11,7 @@ from graft.formats.signature import PublicKey
 from graft.formats.store_path import StoreDir
 from graft.store.api import Source, Target
 from graft.store.binary_cache import BinaryCache
+from graft.store.cache_address import without_secrets
 from graft.store.daemon import DaemonStore, is_for_daemon
 from graft.store.local import LocalStore
 from graft.store.location import Location
@@ -67,10 +68,11 @@ def open_local_store(url: str, environment: Mapping[str, str]) -> LocalStore:
         BadStoreUrlError: it is a cache, or nothing that is known. Else as `open_store`.
     """
     if url.startswith(_CACHES):
+        shown = without_secrets(url)
         raise BadStoreUrlError(
-            f"'{url}' is a binary cache, and this needs a store on this machine: copy the paths "
+            f"'{shown}' is a binary cache, and this needs a store on this machine: copy the paths "
             "into one first, as 'nix copy --from' does",
-            url=url,
+            url=shown,
         )
     return LocalStore(location=Location.parse(url, environment))
 

@@ -16,6 +16,7 @@ from tests.caches import cache_of
 from tests.graftable import Graftable
 from tests.objects import add_object
 
+GRAFT_BATCH = [sys.executable, "-m", "graft", "batch"]
 TOPS = ("web", "db", "mail")
 
 
@@ -85,7 +86,7 @@ class Fleet:
     def start(self, out: Path, *options: str) -> subprocess.Popen[str]:
         """Begins `graft batch` in a process of its own, into a cache."""
         return subprocess.Popen(
-            [sys.executable, "-m", "graft", "batch", self.jobs_file, *options],
+            [*GRAFT_BATCH, self.jobs_file, *options],
             env={**os.environ, "OUT": str(out)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,8 @@ from graft.store.local import LocalStore
 from graft.store.location import Location
 from graft.store.writable_cache import WritableCache
 from tests.batch.fleet import TOPS, Fleet, files_of
+from tests.caches import cache_of
+from tests.objects import add_object
 
 _STORE = StoreDir("/nix/store")
 
@@ -228,6 +233,41 @@ def test_no_secret_is_in_any_report(fleet: Fleet) -> None:
     shown = json.dumps([result.document(), *events])
     assert "${SECRET}" in shown
     assert "hunter22" not in shown
+
+
+def test_what_results_share_is_read_once_to_prove_them(fleet: Fleet) -> None:
+    read: Counter[str] = Counter()
+
+    @contextmanager
+    def progress(stage: str, _total: int | None) -> Iterator[Callable[[int], object]]:
+        yield lambda size: read.update({stage: size})
+
+    result = batch(fleet, progress=progress)
+    with (
+        BinaryCache.open(f"file://{fleet.directory}/source") as source,
+        BinaryCache.open(f"file://{fleet.directory}/out") as out,
+    ):
+        new = out.path_infos(out.valid_paths() - source.valid_paths())
+    # The others were searched when they were copied.
+    assert read["prove"] == sum(info.nar_size for info in new.values()) > 0
+    proofs = [job.outcome.proof for job in result.jobs if job.outcome and job.outcome.proof]
+    assert [proof.paths for proof in proofs] == [10, 9, 8]
+
+
+def test_a_job_that_is_not_proven_fails_alone(fleet: Fleet) -> None:
+    with LocalStore(location=Location.at_root(str(fleet.directory / "local"))) as store:
+        hidden = f"{_STORE.path(fleet.it.old)}\n".encode()
+        odd = add_object(store, "odd-1", {"unregistered": hidden})
+        add_object(store, "bad-1", {"odd": _STORE.path(odd)}, [odd, fleet.tops["mail"]])
+        cache_of(store, fleet.directory / "source")
+    fleet.write_jobs(extra='[[job]]\nname = "bad"\nroots = ["*-bad-1"]')
+    events = Events()
+    result = batch(fleet, events=events)
+    assert statuses(result) == {**dict.fromkeys(TOPS, "succeeded"), "bad": "failed"}
+    bad = result.jobs[-1]
+    assert bad.kind == "not-proven"
+    assert f"'{_STORE.path(odd)}'" in str(bad.message)
+    assert events.of("job", "error")[-1]["kind"] == "not-proven"
 
 
 def test_patterns_are_held_against_full_paths_and_links(fleet: Fleet) -> None:
