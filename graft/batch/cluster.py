@@ -29,7 +29,7 @@ _RETRIES: Final = 2
 
 
 @contextmanager
-def cluster(scheduler: str | None, workers: int | None) -> Iterator[Cluster]:
+def open_cluster(scheduler: str | None, workers: int | None) -> Iterator[Cluster]:
     """A cluster whose workers are at hand as long as the block runs.
 
     Args:

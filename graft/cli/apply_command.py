@@ -20,7 +20,7 @@ from graft.quantities import binary_size, counted
 from graft.store.api import Source, Target
 from graft.store.daemon import DaemonStore
 from graft.store.key_files import read_secret_key
-from graft.store.opening import daemon_of, open_store, open_target, trusted_keys
+from graft.store.opening import daemon_of, open_sources, open_target, trusted_keys
 from graft.store.united import UnitedStore
 
 
@@ -173,9 +173,7 @@ def command(
     how = Compression(name=compression, level=compression_level, threads=compression_threads)
     with ExitStack() as stack:
         store: Source = stack.enter_context(settings.open_store())
-        sources: list[Source] = [
-            stack.enter_context(open_store(url, os.environ)) for url in source_urls
-        ]
+        sources = open_sources(source_urls, os.environ, stack)
         known: Source = UnitedStore(store, *sources) if sources else store
         public_keys = (
             trusted_keys(trusted_public_keys, [store, *sources], os.environ) if check_sigs else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -59,6 +60,24 @@ def open_store(url: str, environment: Mapping[str, str]) -> OpenSource:
     if url.startswith(_CACHES):
         return BinaryCache.open(url)
     return LocalStore(location=Location.parse(url, environment))
+
+
+def open_sources(
+    urls: Iterable[str], environment: Mapping[str, str], opened: ExitStack
+) -> list[OpenSource]:
+    """Opens stores to be read beside another, in the order in which they are to be asked.
+
+    Stores on this machine go first, then caches, those of a lower priority before the others.
+
+    Args:
+        opened: closes them.
+
+    Raises: as `open_store`.
+    """
+    stores = [opened.enter_context(open_store(url, environment)) for url in urls]
+    return sorted(
+        stores, key=lambda store: store.priority if isinstance(store, BinaryCache) else -1
+    )
 
 
 def open_local_store(url: str, environment: Mapping[str, str]) -> LocalStore:
