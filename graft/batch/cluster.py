@@ -49,7 +49,7 @@ def open_cluster(scheduler: str | None, workers: int | None) -> Iterator[Cluster
                 host="127.0.0.1",
                 dashboard_address="127.0.0.1:0",
                 security=True,  # other users of this machine have no business with it
-                silence_logs=logging.WARNING,
+                silence_logs=logging.ERROR,
             )
             stack.enter_context(local)
             scheduler = local.scheduler_address
