@@ -13,6 +13,7 @@ import os
 import re
 import subprocess
 import tempfile
+import urllib.parse
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
@@ -37,6 +38,8 @@ _MOST_PATHS: Final = 4000  # of one command: the kernel's limit is two megabytes
 
 _NEW_COMMANDS: Final = ("--extra-experimental-features", "nix-command")
 
+_PLAIN: Final = re.compile(r"[\w/.-]+", re.ASCII)
+
 _ESCAPES: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -53,7 +56,7 @@ class IncomingCache(WritableCache):
         Raises:
             StoreError: it cannot be made.
         """
-        cache = cls.create(f"file://{directory}", store.store_dir)
+        cache = cls.create(f"file://{urllib.parse.quote(directory)}", store.store_dir)
         cache.store = store
         cache.new_paths = {}
         return cache
@@ -251,11 +254,13 @@ class DaemonStore:
 
     def _copy(self, directory: str, paths: list[StorePath]) -> None:
         command = ["nix", "copy", *_NEW_COMMANDS]
-        command += ["--from", f"file://{directory}", "--no-recursive"]
+        # Nix knows no way to spell most characters there.
+        place = directory if _PLAIN.fullmatch(directory) else "/proc/self/cwd"
+        command += ["--from", f"file://{place}", "--no-recursive"]
         if NixSettings.of_daemon(self._environment).trusts_this_user():
             command.append("--no-check-sigs")
         for batch in _batches(paths):
-            self._run([*command, *map(self.store_dir.path, batch)])
+            self._run([*command, *map(self.store_dir.path, batch)], directory)
 
     def check_root_link(self, link: str) -> None:
         """Raises RootLinkError unless `add_root` could make this link; changes nothing."""
@@ -286,11 +291,12 @@ class DaemonStore:
         full = map(self.store_dir.path, paths)
         self._run(["nix-store", "--realise", *full, "--add-root", link, "--indirect"])
 
-    def _run(self, command: list[str]) -> None:
+    def _run(self, command: list[str], directory: str | None = None) -> None:
         name = command[0] if command[0] != "nix" else f"nix {command[1]}"
         try:
             done = subprocess.run(
                 command,
+                cwd=directory,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

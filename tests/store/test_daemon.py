@@ -307,6 +307,7 @@ def test_the_daemon_is_for_those_who_want_it(tmp_path: Path, multi: Multi) -> No
         ([], {"NIX_REMOTE": "ssh://host"}, "you may not write"),
         ([], {"NIX_DAEMON_SOCKET_PATH": f"{tmp_path}/none"}, "you may not write"),
         ([], {"NIX_REMOTE": f"unix://{tmp_path}/none"}, "cannot connect to socket"),
+        (["--add-root=/none/link"], {}, "no directory '/none'"),
         (["--repair"], {"NIX_REMOTE": "daemon"}, "repairs no grafted paths"),
         ([], {"PATH": str(tmp_path)}, "cannot run 'nix store'"),
     ]:
@@ -317,7 +318,10 @@ def test_the_daemon_is_for_those_who_want_it(tmp_path: Path, multi: Multi) -> No
         os.environ.clear()
         os.environ.update(kept)
     assert multi.valid_paths() == before
-    multi.apply("--to=auto", *key)
+    temporary = tmp_path / "a b%20?#"
+    temporary.mkdir()
+    multi.apply("--to=auto", *key, environment={"TMPDIR": str(temporary)})
+    assert os.listdir(temporary) == []
 
 
 @trusting
