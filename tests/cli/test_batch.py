@@ -60,7 +60,7 @@ def test_json_is_lines_while_it_runs_and_a_document_at_the_end(
     assert isinstance(error, str)
     assert next(iter(document)) == "version"
     assert [job["status"] for job in document["jobs"]] == ["failed", "succeeded", "succeeded"]
-    assert document["jobs"][0]["error"]["kind"] == "bad-format"
+    assert document["jobs"][0]["error"]["kind"] == "corrupt-cache"
     assert document["jobs"][1]["outcome"]["proof"]["residual"] == []
     assert (document["succeeded"], document["failed"], document["not_run"]) == (2, 1, 0)
 
