@@ -79,7 +79,7 @@ def test_every_page_is_in_the_index() -> None:
 def test_options_spoken_of_exist(page: Path) -> None:
     # Those of other programs, in the how-to's commands.
     others = {"--check", "--set", "--rollback", "--mount", "--gc", "--verify"}
-    others |= {"--no-recursive", "--realise", "--optimise"}
+    others |= {"--no-recursive", "--realise", "--optimise", "--import"}
     others |= {"--verify-path", "--repair-path", "--dump", "--restore", "--help", "--version"}
     others |= {
         "--generate-binary-cache-key",
