@@ -13,22 +13,20 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 from graft.errors import NarOrderError
 from graft.formats.hash_modulo import HashModulo, SelfReferences
 from graft.formats.store_path import StorePath, make_fixed_output_path
 from graft.graph import references_first, turned
 from graft.plan import Alias, ContentName, Plan, Rewrite
+from graft.progress import untold
 from graft.reading import as_tree, read_object
 from graft.references import WantedPaths
 from graft.rewrite import alias_archive, rewrite_table
 from graft.store.api import Source
 from graft.store.objects import StoreObject
-from graft.workers import Workers
-
-_AHEAD: Final = 4
-"""Tasks given out for each that can be at work: nobody waits for the next one."""
+from graft.workers import AHEAD, Workers
 
 
 def realise(
@@ -76,10 +74,6 @@ class NamingTask:
     rule: SelfReferences
 
 
-def _no_progress(_size: int) -> None:
-    pass
-
-
 @dataclass(frozen=True, kw_only=True)
 class Namer:
     """What is common to all tasks, and does them; may be pickled for other processes.
@@ -93,10 +87,10 @@ class Namer:
 
     source: Source
     wanted: WantedPaths
-    progress: Callable[[int], object] = _no_progress
+    progress: Callable[[int], object] = untold
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "progress": _no_progress}
+        return {**self.__dict__, "progress": untold}
 
     def __call__(self, task: NamingTask) -> ContentName:
         """Does a task.
@@ -190,7 +184,7 @@ def content_names(
     ready.reverse()
     running: dict[Future[ContentName], StorePath] = {}
     while ready or running:
-        while ready and len(running) < slots * _AHEAD:
+        while ready and len(running) < slots * AHEAD:
             placeholder = ready.pop()
             task = _task(*items[placeholder], names)
             running[submit(namer, task)] = placeholder

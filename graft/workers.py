@@ -7,7 +7,10 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Final, Self, TypeVar
+
+AHEAD: Final = 4
+"""Tasks given out for each that can be at work: nobody waits for the next one."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from graft.batch.cluster import Cluster
+from graft.progress import untold
 from graft.workers import Workers
 
 
@@ -45,14 +46,10 @@ def open_crew(
                 submit=workers.pool.submit,
                 slots=workers.jobs,
                 progress=workers.progress,
-                ended=_nothing,
+                ended=untold,
             )
         return
     try:
-        yield Crew(submit=cluster.submit, slots=cluster.slots, progress=_nothing, ended=on_bytes)
+        yield Crew(submit=cluster.submit, slots=cluster.slots, progress=untold, ended=on_bytes)
     finally:
         cluster.forget()
-
-
-def _nothing(_size: int) -> None:
-    pass

@@ -63,8 +63,8 @@ def carry_out(
     Args:
         source: where the originals and the shared paths are read; a NAR from a cache is always
             compared with what the cache says of it.
-        target: where the new closure is to be; of what is not valid there, the NAR hash is always
-            compared before it is used.
+        target: where the new closure is to be; if it is on this machine, the NAR hash of what is
+            not valid there is always compared before it is used.
         jobs: threads; the number of usable processors if None.
         links: whether unchanged files may be hard links to the original's.
         check_inputs: compare each original's bytes with its registered NAR hash first.

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from graft.archive import rewrite_archive
-from graft.errors import CacheError, CorruptCacheError
+from graft.errors import CacheError
 from graft.executor.content_check import check_content
 from graft.executor.work import Item
 from graft.formats.compression import check_compression
@@ -15,6 +15,7 @@ from graft.formats.narinfo import NarInfo
 from graft.formats.store_path import StorePath
 from graft.kernel import Table
 from graft.plan import Alias, ContentName
+from graft.progress import untold
 from graft.reading import object_hash
 from graft.references import WantedPaths
 from graft.rewrite import (
@@ -86,10 +87,6 @@ class Made:
     report: TreeReport | None = None
 
 
-def _no_progress(_size: int) -> None:
-    pass
-
-
 @dataclass(frozen=True, kw_only=True)
 class CacheMaker:
     """What is common to all tasks, and does them; may be pickled for other processes.
@@ -109,10 +106,10 @@ class CacheMaker:
     wanted: WantedPaths
     compression: Compression
     check_inputs: bool = False
-    progress: Callable[[int], object] = _no_progress
+    progress: Callable[[int], object] = untold
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "progress": _no_progress}
+        return {**self.__dict__, "progress": untold}
 
     def __call__(self, task: Task) -> Made:
         """Does a task.
@@ -174,7 +171,7 @@ class CacheMaker:
         """Whether a path of the target can be read as what it is registered as."""
         try:
             object_hash(self.target.store_object(path), self.progress)
-        except (CacheError, CorruptCacheError):
+        except CacheError:
             return False
         return True
 

@@ -16,15 +16,16 @@ from typing import Any, Final
 
 from graft.errors import GraftError
 from graft.executor.cache_maker import CacheMaker, Made, Task
-from graft.executor.work import Done, Work
+from graft.executor.work import Done, Work, nar_size
 from graft.formats.narinfo import NarInfo
 from graft.formats.signature import SecretKey
 from graft.formats.store_path import StorePath
 from graft.graph import reachable, references_first
-from graft.plan import Alias, Rewrite
+from graft.plan import Rewrite
 from graft.store.api import PathInfo
 from graft.store.trust import signed_narinfo
 from graft.store.writable_cache import WritableCache
+from graft.workers import AHEAD
 
 _REGISTER_SECONDS: Final = 2.0
 """How long finished paths may wait for their narinfos: each time the disk is waited for."""
@@ -32,9 +33,6 @@ _REGISTER_SECONDS: Final = 2.0
 _TOGETHER: Final = 512
 """Paths of which the largest is made first, so that no worker is left alone with one at the end.
 More of them, and less would be registered of a run that dies: what they refer to might lack."""
-
-_AHEAD: Final = 4
-"""Tasks given out for each that can be at work: nobody waits for the next one."""
 
 
 def make_into_cache(
@@ -80,7 +78,7 @@ def make_into_cache(
     running: dict[Future[Made], StorePath] = {}
     try:
         while loop.ready or running:
-            while loop.ready and len(running) < slots * _AHEAD:
+            while loop.ready and len(running) < slots * AHEAD:
                 task = loop.next_task()
                 if task is not None:
                     running[submit(maker, task)] = task.path
@@ -125,9 +123,7 @@ class _Loop:
     def add(self, order: Sequence[StorePath]) -> None:
         """Takes paths that are to be made, references before referrers."""
         for position, path in enumerate(order):
-            item = self._items[path]
-            size = 0 if isinstance(item, Alias) else item.nar_size
-            heappush(self.ready, (position // _TOGETHER, -size, path))
+            heappush(self.ready, (position // _TOGETHER, -nar_size(self._items[path]), path))
             self._unregistered[path] = None
 
     def next_task(self) -> Task | None:

@@ -18,6 +18,11 @@ Item = Rewrite | Alias | PathInfo
 """What becomes a path: a rewrite or an alias; or, with what is registered, a copy of itself."""
 
 
+def nar_size(item: Item) -> int:
+    """Of the NAR that something is made from, in bytes; nothing for an alias."""
+    return 0 if isinstance(item, Alias) else item.nar_size
+
+
 @dataclass(frozen=True, kw_only=True)
 class Work:
     """All that some plans want in a target.
@@ -88,8 +93,7 @@ class Work:
 
     def nar_size(self, path: StorePath) -> int:
         """Of the NAR a path is made from, in bytes; nothing for an alias."""
-        item = self.items[path]
-        return 0 if isinstance(item, Alias) else item.nar_size
+        return nar_size(self.items[path])
 
     def info(
         self, path: StorePath, nar_hash: bytes, nar_size: int, found: frozenset[StorePath]

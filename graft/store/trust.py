@@ -19,15 +19,20 @@ from graft.store.api import PathInfo, Store
 
 def signed(info: PathInfo, keys: Iterable[SecretKey], store_dir: StoreDir) -> PathInfo:
     """What is registered of a path, with a signature of each key beside those it has."""
-    text = fingerprint(info.path, info.nar_hash, info.nar_size, info.references, store_dir)
-    made = {key.sign(text) for key in keys}
+    made = _signatures(info, keys, store_dir)
     return replace(info, signatures=tuple(sorted({*info.signatures, *made}))) if made else info
 
 
 def signed_narinfo(info: NarInfo, keys: Iterable[SecretKey], store_dir: StoreDir) -> NarInfo:
     """What a cache says of a path, with a signature of each key beside those it has."""
+    return replace(info, signatures=info.signatures | _signatures(info, keys, store_dir))
+
+
+def _signatures(
+    info: PathInfo | NarInfo, keys: Iterable[SecretKey], store_dir: StoreDir
+) -> set[str]:
     text = fingerprint(info.path, info.nar_hash, info.nar_size, info.references, store_dir)
-    return replace(info, signatures=info.signatures | {key.sign(text) for key in keys})
+    return {key.sign(text) for key in keys}
 
 
 def check_signatures(
