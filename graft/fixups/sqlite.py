@@ -39,12 +39,14 @@ class Sqlite(Fixup):
                 stream.write(new)
             try:
                 with contextlib.closing(sqlite3.connect(file)) as database:
+                    if _has_other_orders(database):
+                        raise LeftAloneError("it has tables whose order SQLite cannot make anew")
                     if _in_order(database):
                         return new
                     database.execute("REINDEX")
                     database.commit()
                     if not _in_order(database):
-                        raise LeftAloneError("its tables would be out of order")
+                        raise LeftAloneError("its indexes would be out of order")
             except sqlite3.Error as error:
                 raise LeftAloneError(f"SQLite cannot put it in order: {error}") from None
             with open(file, "rb") as stream:
@@ -55,3 +57,13 @@ class Sqlite(Fixup):
 
 def _in_order(database: sqlite3.Connection) -> bool:
     return bool(database.execute("PRAGMA integrity_check(1)").fetchall() == [("ok",)])
+
+
+def _has_other_orders(database: sqlite3.Connection) -> bool:
+    """Tables without row ids are in their keys' order, and virtual ones in any."""
+    statements = database.execute("SELECT upper(sql) FROM sqlite_master WHERE type = 'table'")
+    return any(
+        "VIRTUAL TABLE" in " ".join(sql.split()) or "WITHOUT ROWID" in " ".join(sql.split())
+        for (sql,) in statements
+        if sql
+    )

@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 
 from backports import zstd
+from lz4.block import compress as lz4_block
 from lz4.frame import LZ4FrameDecompressor
 from lz4.frame import compress as lz4_compress
 
@@ -76,9 +77,7 @@ def cpio(files: Files, *, sums: bool = False) -> bytes:
 
 
 def lz4_legacy(data: bytes) -> bytes:
-    from lz4.block import compress
-
-    block = compress(data, store_size=False)
+    block = bytes(lz4_block(data, store_size=False))
     return b"\x02\x21\x4c\x18" + struct.pack("<I", len(block)) + block
 
 
@@ -111,7 +110,10 @@ def unpacked(data: bytes) -> object:
     if data[257:262] == b"ustar":
         with tarfile.open(fileobj=io.BytesIO(data)) as archive:
             return [
-                (member.name, unpacked(file.read()) if (file := archive.extractfile(member)) else b"")
+                (
+                    member.name,
+                    unpacked(file.read()) if (file := archive.extractfile(member)) else b"",
+                )
                 for member in archive
             ]
     if data.startswith(b"PK\3\4"):
@@ -129,7 +131,7 @@ def _lz4_frames(data: bytes) -> bytes:
     pieces = []
     while data:
         frame = LZ4FrameDecompressor()
-        pieces.append(frame.decompress(data))
+        pieces.append(bytes(frame.decompress(data)))
         data = frame.unused_data or b""
     return b"".join(pieces)
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import io
 import lzma
 import tarfile
 import zipfile
+from struct import pack
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lz4.block import decompress
 
 from graft.fixups import registered
 from tests.fixups.samples import (
@@ -191,8 +194,6 @@ def test_a_member_without_references_keeps_its_bytes() -> None:
 
 
 def test_the_legacy_frames_of_lz4_are_rewritten() -> None:
-    from lz4.block import decompress
-
     for contents in (text(), OLD, OLD[:32], text() * 7000):
         data = lz4_legacy(contents[: 8 << 20])
         new, outcomes = EVERYTHING.rewrite(data, b"a.lz4", TABLE)
@@ -269,13 +270,11 @@ def test_a_left_alone_member_leaves_the_others_rewritten() -> None:
 
 
 def test_stored_members_of_an_aligned_zip_stay_aligned() -> None:
-    from struct import pack
-
     files = [(f"lib{n}.so", bytes([65 + n]) * 100 + OLD * (n % 2)) for n in range(5)]
     names = [("z.gz", COMPRESSORS["zstd"][1](text())), *files]
     plain = zipped(names, method=zipfile.ZIP_STORED)
     made, moved, at = bytearray(), [], 0
-    with zipfile.ZipFile(__import__("io").BytesIO(plain)) as archive:
+    with zipfile.ZipFile(io.BytesIO(plain)) as archive:
         infos = archive.infolist()
         start = archive.start_dir
     for info, following in zip(infos, [*[i.header_offset for i in infos[1:]], start], strict=True):
@@ -293,7 +292,7 @@ def test_stored_members_of_an_aligned_zip_stay_aligned() -> None:
     data = bytes(made + directory)
     new, _ = EVERYTHING.rewrite(data, b"a.apk", TABLE)
     assert unpacked(new) == reached(unpacked(data))
-    with zipfile.ZipFile(__import__("io").BytesIO(new)) as archive:
+    with zipfile.ZipFile(io.BytesIO(new)) as archive:
         for info in archive.infolist():
             extra = int.from_bytes(new[info.header_offset + 28 :][:2], "little")
             assert (info.header_offset + 30 + len(info.filename) + extra) % 4 == 0
@@ -302,7 +301,8 @@ def test_stored_members_of_an_aligned_zip_stay_aligned() -> None:
 def test_an_ar_archive_with_symbols_is_left_alone_if_a_member_changes_its_length() -> None:
     inner = COMPRESSORS["zstd"][1](text())
     new, _ = EVERYTHING.rewrite(ar([("a.zst/", inner)]), b"a.deb", TABLE)
-    assert unpacked(new) == reached(unpacked(ar([("a.zst/", inner)])))[:0] or OLD not in new
+    assert isinstance(members := unpacked(new), list)
+    assert [contents for _, contents in members] == [grafted(text())]
     data = ar([("/", b"\0\0\0\0"), ("a.zst/", inner)])
     new, outcomes = EVERYTHING.rewrite(data, b"a.a", TABLE)
     assert new is data

@@ -10,7 +10,7 @@ import pytest
 
 import graft.fixups
 from graft.errors import UsageError
-from graft.fixups import Fixup, Limits, registered
+from graft.fixups import Fixup, Limits, deflated, registered
 from graft.fixups.api import Inside, LeftAloneError
 from tests.fixups.samples import OLD, TABLE, grafted, tar, text, zipped
 
@@ -99,8 +99,6 @@ def test_a_damaged_file_is_reported_and_what_stands_in_it_is_found() -> None:
 
 
 def test_a_zlib_that_compresses_otherwise_rewrites_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    from graft.fixups import deflated
-
     data = gzip.compress(text(), 9)
     monkeypatch.setitem(deflated._DIGESTS, (9, 9), "another")
     monkeypatch.setitem(deflated._DIGESTS, (9, 8), "another")
@@ -119,6 +117,7 @@ class Shouting(Fixup):
     suffixes = (b".shout",)
 
     def apply(self, data: bytes, name: bytes, inside: Inside) -> bytes:
+        assert name.endswith(self.suffixes)
         if data.startswith(b"!"):
             raise ZeroDivisionError("an accident")
         if data.startswith(b"?"):
@@ -128,7 +127,7 @@ class Shouting(Fixup):
 
 def entry_points_are(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
     points = [EntryPoint(name, value, "graft.fixups") for name, value in values.items()]
-    monkeypatch.setattr(graft.fixups, "entry_points", lambda group: points)
+    monkeypatch.setattr(graft.fixups, "entry_points", lambda **_: points)
 
 
 def test_users_add_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
