@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from graft.errors import UsageError
 from graft.fixups.api import HEAD, Fixup, LeftAloneError, Limits, Outcome, Place
 from graft.fixups.nesting import Descent, Members, Search, Siblings
+from graft.tree.marks import Marks
 
 if TYPE_CHECKING:
     from graft.kernel import Table
@@ -26,6 +27,7 @@ __all__ = [
     "Outcome",
     "Place",
     "Registry",
+    "Siblings",
     "registered",
 ]
 
@@ -53,23 +55,31 @@ class Registry:
     limits: Limits = NO_BOMBS
 
     @property
-    def magics(self) -> tuple[tuple[int, bytes], ...]:
-        """All magics, for a walk that reports the files that may be recognised."""
-        return tuple(dict.fromkeys(magic for fixup in self.fixups for magic in fixup.magics))
-
-    @property
-    def suffixes(self) -> tuple[bytes, ...]:
-        """The ends of names, of those that are told by names alone."""
-        return tuple(
-            dict.fromkeys(s for fixup in self.fixups if not fixup.magics for s in fixup.suffixes)
+    def marks(self) -> Marks:
+        """What files must have so that one of the fix-ups may recognise them: for a walk."""
+        by_magic = [fixup for fixup in self.fixups if fixup.magics and fixup.everywhere]
+        by_name = [fixup for fixup in self.fixups if fixup not in by_magic]
+        return Marks(
+            magics=tuple(dict.fromkeys(m for fixup in by_magic for m in fixup.magics)),
+            suffixes=tuple(dict.fromkeys(s for fixup in by_name for s in fixup.suffixes)),
+            names=tuple(dict.fromkeys(n for fixup in by_name for n in fixup.names)),
         )
 
-    @property
-    def names(self) -> tuple[bytes, ...]:
-        """Whole names, of those that are told by names alone."""
-        return tuple(
-            dict.fromkeys(n for fixup in self.fixups if not fixup.magics for n in fixup.names)
-        )
+    def more_marks(self, marked: Iterable[bytes]) -> Marks | None:
+        """What else a tree is to be walked for where these files were found; None: nothing.
+
+        Args:
+            marked: paths of files that have the `marks`.
+        """
+        bases = {path.rpartition(b"/")[2] for path in marked}
+        magics = [
+            magic
+            for fixup in self.fixups
+            if not fixup.everywhere
+            and any(base in fixup.names or base.endswith(fixup.suffixes) for base in bases)
+            for magic in fixup.magics
+        ]
+        return Marks(magics=tuple(magics)) if magics else None
 
     @property
     def switches(self) -> tuple[str, ...]:

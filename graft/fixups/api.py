@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-HEAD = 2048
-"""Bytes of a file by which it may be recognised."""
+from graft.tree.marks import HEAD
+
+__all__ = ["HEAD", "Fixup", "Inside", "LeftAloneError", "Limits", "Outcome", "Place", "Where"]
 
 Where = Literal["contents", "target", "name"]
 
@@ -66,6 +67,10 @@ class Inside(Protocol):
         """The same, as it is going to be."""
         ...
 
+    def unchanged(self, path: bytes) -> bool:
+        """Whether that file is known to be the same, without a look at its bytes."""
+        ...
+
     def detached(self, name: bytes) -> list[tuple[bytes, bytes]]:
         """Files of that name that hold what was detached from others: (old, new) of each."""
         ...
@@ -85,6 +90,8 @@ class Fixup:
         version: raised whenever its bytes change.
         by_default: whether it rewrites without being asked to. What is switched off is looked into
             all the same, and reported.
+        everywhere: whether all files of the type are gone through; else they are where a tree has
+            a file of one of the suffixes or names, or the caller says so.
         opens: whether there are files inside; else references are in the file as it stands.
         magics: (offset, bytes) within the first `HEAD` bytes.
         suffixes: what names end with.
@@ -94,6 +101,7 @@ class Fixup:
     name: str
     version: int = 1
     by_default: bool = True
+    everywhere: bool = True
     opens: bool = True
     magics: tuple[tuple[int, bytes], ...] = ()
     suffixes: tuple[bytes, ...] = ()

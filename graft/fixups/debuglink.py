@@ -18,7 +18,9 @@ class Debuglink(Fixup):
 
     name = "debuglink"
     opens = False
+    everywhere = False  # nearly every program has such a link, and next to none its file
     magics = ((0, b"\x7fELF"),)
+    suffixes = (b".debug",)
 
     def apply(self, data: bytes, name: bytes, inside: Inside) -> bytes:
         """The file with the CRC of what the detached one is now."""

@@ -33,6 +33,10 @@ class Siblings(Protocol):
         """The same as it is now."""
         ...
 
+    def unchanged(self, path: bytes) -> bool:
+        """Whether the two are known to be the same, without a look at their bytes."""
+        ...
+
     def detached(self, name: bytes) -> list[tuple[bytes, bytes]]:
         """The files of a name, old and new, wherever they are."""
         ...
@@ -69,6 +73,10 @@ class Members:
         """A member as it is now; as it was, if it is the one that asks."""
         index = self._indices.get(path)
         return None if index is None else self._at(index)
+
+    def unchanged(self, path: bytes) -> bool:
+        """Whether a member's bytes are the very same."""
+        return self.new(path) is self.old(path)
 
     def detached(self, name: bytes) -> list[tuple[bytes, bytes]]:
         """The members of a name."""
@@ -259,6 +267,10 @@ class Descent:
     def new(self, path: bytes) -> bytes | None:
         """A file beside the one in hand, as it is now."""
         return self._siblings.new(self._beside(path))
+
+    def unchanged(self, path: bytes) -> bool:
+        """Whether a file beside the one in hand is known to be as it was."""
+        return self._siblings.unchanged(self._beside(path))
 
     def detached(self, name: bytes) -> list[tuple[bytes, bytes]]:
         """Files of a name, wherever they are."""

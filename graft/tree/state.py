@@ -83,10 +83,10 @@ class WalkState:
         table: Table | None,
         wanted: Table | None,
         sink: Callable[[memoryview], object] | None,
-        marks: Marks | None,
         report: bool,
         owner: tuple[int, int],
         window: int,
+        marks: Marks | None = None,
     ) -> None:
         self.table = table or None
         self.wanted = wanted or None

@@ -134,7 +134,7 @@ def test_users_add_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     entry_points_are(monkeypatch, shouting="tests.fixups.test_registry:Shouting")
     registry = registered()
     assert registry.fixups[0].name == "shouting"
-    assert b".shout" in registry.suffixes
+    assert b".shout" in registry.marks.suffixes
     new, [outcome] = registry.rewrite(text(), b"a.shout", TABLE)
     assert new == grafted(text())
     assert outcome.fixup == "shouting"
