@@ -6,6 +6,8 @@ from typing import NamedTuple, Protocol
 
 from graft.fixups.api import Fixup, Inside, LeftAloneError
 
+_CHUNK = 1 << 16
+
 
 class Stream(NamedTuple):
     """One stream of a compressed file.
@@ -144,21 +146,22 @@ def expanded_stream(
     errors: tuple[type[Exception], ...],
 ) -> Stream:
     """A stream by one of the libraries' decompressors, which all work in the same way."""
-    left = memoryview(data)[start:]
+    at = start  # of what was not given to it yet; at once, it would be copied again and again
 
     def read(most: int) -> bytes:
-        nonlocal left
+        nonlocal at
         while not stream.eof:
-            piece = stream.decompress(left if stream.needs_input else b"", most)
-            if stream.needs_input and not piece and not stream.eof:
-                raise LeftAloneError("it is cut")
-            left = left[:0]
+            given = data[at : at + _CHUNK] if stream.needs_input else b""
+            at += len(given)
+            piece = stream.decompress(given, most)
             if piece:
                 return piece
+            if not given and stream.needs_input and not stream.eof:
+                raise LeftAloneError("it is cut")
         return b""
 
     try:
         contents = inside.expanded(read, len(data) - start)
     except errors as error:
         raise LeftAloneError(f"it is damaged: {str(error).lower()}") from None
-    return Stream(start, len(data) - len(stream.unused_data or b""), contents)
+    return Stream(start, at - len(stream.unused_data or b""), contents)

@@ -15,6 +15,7 @@ from graft.fixups.api import Inside, LeftAloneError
 from graft.fixups.sample import sample_text
 
 _RAW = -15  # no header, a window of 32 KiB
+_CHUNK = 1 << 16
 _STEP = 1 << 18
 
 # Most files were made by gzip (which is as zlib with memory level 9) at its highest level or its
@@ -57,28 +58,27 @@ def inflated(data: bytes, start: int, inside: Inside) -> tuple[bytes, int]:
         LeftAloneError: it is damaged or cut, or larger than the limits allow.
     """
     stream = zlib.decompressobj(_RAW)
-    left = memoryview(data)[start:]
+    at = start  # of what was not given to it yet; at once, its rest would be copied each time
 
     def read(most: int) -> bytes:
-        nonlocal left
-        if stream.eof:
-            return b""
-        piece = stream.decompress(left, most)
-        left = memoryview(stream.unconsumed_tail)
-        if not piece and not stream.eof:
-            raise LeftAloneError("its deflated data is cut")
-        return piece
+        nonlocal at
+        while not stream.eof:
+            given = stream.unconsumed_tail
+            if not given:
+                given = data[at : at + _CHUNK]
+                at += len(given)
+            piece = stream.decompress(given, most)
+            if piece:
+                return piece
+            if not given and not stream.eof:
+                raise LeftAloneError("its deflated data is cut")
+        return b""
 
     try:
         contents = inside.expanded(read, len(data) - start)
-        # A stream can end behind the last byte it expands to.
-        while not stream.eof:
-            if stream.decompress(left, 1) or not stream.unconsumed_tail:
-                raise LeftAloneError("its deflated data is cut")
-            left = memoryview(stream.unconsumed_tail)
     except zlib.error as error:
         raise LeftAloneError(f"its deflated data is damaged: {error}") from None
-    return contents, len(data) - len(stream.unused_data)
+    return contents, at - len(stream.unused_data)
 
 
 def deflated_again(new: bytes, old: bytes, old_deflated: bytes, *, level: int = 6) -> bytes:

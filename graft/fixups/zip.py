@@ -174,8 +174,8 @@ def _contents(data: bytes, member: _Member, inside: Inside) -> bytes | None:
     if member.method == _STORED:
         contents = data[member.start : member.end]
     else:
-        contents, end = inflated(data[: member.end], member.start, inside)
-        if end != member.end:
+        contents, end = inflated(data[member.start : member.end], 0, inside)
+        if end != member.end - member.start:
             raise LeftAloneError("a member is not as long as it says")
     if zlib.crc32(contents) != member.crc or len(contents) != member.size:
         raise LeftAloneError("a member's checksum is not that of its contents")
