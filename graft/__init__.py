@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from graft.closure import Closure
+    from graft.content_naming import realise
     from graft.errors import GraftError
     from graft.executor import Execution, execute
     from graft.formats.store_path import StoreDir, StorePath
@@ -17,10 +18,13 @@ if TYPE_CHECKING:
     from graft.outcome import Outcome
     from graft.plan import Plan
     from graft.proof import Proof, prove
+    from graft.store.binary_cache import BinaryCache
     from graft.store.local import LocalStore
     from graft.store.memory import MemoryStore
+    from graft.store.writable_cache import WritableCache
 
 _HOMES = {
+    "BinaryCache": "graft.store.binary_cache",
     "Closure": "graft.closure",
     "Execution": "graft.executor",
     "GraftError": "graft.errors",
@@ -31,12 +35,15 @@ _HOMES = {
     "Proof": "graft.proof",
     "StoreDir": "graft.formats.store_path",
     "StorePath": "graft.formats.store_path",
+    "WritableCache": "graft.store.writable_cache",
     "apply": "graft.job",
     "execute": "graft.executor",
     "prove": "graft.proof",
+    "realise": "graft.content_naming",
 }
 
 __all__ = [
+    "BinaryCache",
     "Closure",
     "Execution",
     "GraftError",
@@ -47,9 +54,11 @@ __all__ = [
     "Proof",
     "StoreDir",
     "StorePath",
+    "WritableCache",
     "apply",
     "execute",
     "prove",
+    "realise",
 ]
 
 __version__ = "0.1.0"

@@ -109,6 +109,18 @@ class UntrustedPathError(StoreError):
     kind = "untrusted-path"
 
 
+class DaemonError(StoreError):
+    """Nix's daemon cannot be reached, or does not do what it was asked for."""
+
+    kind = "daemon"
+
+
+class UntrustedUserError(StorePermissionError):
+    """Nix's daemon would not take from this user what is to be made."""
+
+    kind = "untrusted-user"
+
+
 class TreeError(GraftError):
     """A directory tree cannot be read or written."""
 
@@ -169,6 +181,12 @@ class CorruptOriginalError(GraftError):
     kind = "corrupt-original"
 
 
+class ContentAddressError(GraftError):
+    """A path cannot be named after its contents."""
+
+    kind = "content-address"
+
+
 class StalePlanError(PlanError):
     """A plan file is not what planning again gives."""
 
@@ -197,6 +215,12 @@ class KernelError(GraftError):
     """The kernel demanded by GRAFT_KERNEL is not to be had."""
 
     kind = "kernel"
+
+
+class ClusterError(GraftError):
+    """Other machines cannot be given work, or died of it."""
+
+    kind = "cluster"
 
 
 class NamespaceError(GraftError):

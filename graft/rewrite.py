@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 from graft.errors import CorruptOriginalError, NarOrderError
+from graft.formats.hash_modulo import HashModulo
 from graft.formats.nar import symlink_archive
 from graft.formats.store_path import StoreDir, StorePath
 from graft.kernel import Table
@@ -28,12 +29,14 @@ class RewrittenObject:
 
     Attributes:
         nar_hash: SHA-256 of the new object's NAR, 32 bytes.
+        content_hash: that hash, or, if it was asked for, the one modulo self-references.
         nar_size: its length in bytes.
         found: the wanted paths whose hash parts are in the new object's bytes.
         tree: what was done to its files; None for an alias.
     """
 
     nar_hash: bytes
+    content_hash: bytes
     nar_size: int
     found: frozenset[StorePath]
     tree: TreeReport | None
@@ -57,6 +60,7 @@ def write_tree(
     links: bool,
     owner: tuple[int, int],
     on_bytes: Callable[[int], object],
+    new_modulo: Callable[[], HashModulo] | None = None,
 ) -> RewrittenObject:
     """Makes an object as a tree: a copy of another with its references rewritten.
 
@@ -69,6 +73,7 @@ def write_tree(
         links: whether unchanged files may be hard links to the original's.
         owner: user and group of what is made.
         on_bytes: called with the number of NAR bytes done since the last call; may raise to stop.
+        new_modulo: makes what hashes the new NAR modulo self-references; None: nothing does.
 
     Raises:
         TreeError: the tree cannot be read or made; nothing of it is left.
@@ -79,10 +84,10 @@ def write_tree(
             unpack_archive(nar.readinto, unpacked, owner=owner)
         try:
             # Of what is new itself, links do no harm.
-            return _copy(unpacked, target, table, wanted, owner, on_bytes, links=True)
+            return _copy(unpacked, target, table, wanted, owner, on_bytes, new_modulo, links=True)
         finally:
             remove_tree(unpacked)
-    return _copy(original.tree, target, table, wanted, owner, on_bytes, links=links)
+    return _copy(original.tree, target, table, wanted, owner, on_bytes, new_modulo, links=links)
 
 
 def _copy(
@@ -92,13 +97,17 @@ def _copy(
     wanted: WantedPaths,
     owner: tuple[int, int],
     on_bytes: Callable[[int], object],
+    new_modulo: Callable[[], HashModulo] | None,
     *,
     links: bool,
 ) -> RewrittenObject:
     digest = hashlib.sha256()
+    modulo = None if new_modulo is None else new_modulo()
 
     def sink(chunk: memoryview) -> None:
         digest.update(chunk)
+        if modulo is not None:
+            modulo.update(chunk)
         on_bytes(len(chunk))
 
     report = copy_tree(
@@ -106,6 +115,7 @@ def _copy(
     )
     return RewrittenObject(
         nar_hash=digest.digest(),
+        content_hash=(modulo or digest).digest(),
         nar_size=report.nar_size,
         found=wanted.seen(report),
         tree=report,
@@ -119,12 +129,13 @@ def write_archive(
     *,
     wanted: WantedPaths,
     on_bytes: Callable[[int], object],
+    new_modulo: Callable[[], HashModulo] | None = None,
 ) -> tuple[RewrittenObject, NarFile]:
     """Makes an object as a NAR in a cache: a copy of another with its references rewritten.
 
     Args:
         new_archive: begins a new NAR, of which nothing is left unless it is finished.
-        table, wanted, on_bytes: as for `write_tree`.
+        table, wanted, on_bytes, new_modulo: as for `write_tree`.
 
     Raises:
         TreeError: the original cannot be read.
@@ -133,10 +144,13 @@ def write_archive(
     """
 
     def write(original: StoreObject) -> tuple[RewrittenObject, NarFile]:
+        modulo = None if new_modulo is None else new_modulo()
         with new_archive() as archive:
 
             def sink(chunk: memoryview) -> None:
                 archive.write(chunk)
+                if modulo is not None:
+                    modulo.update(chunk)
                 on_bytes(len(chunk))
 
             report = read_object(original, table=table, wanted=wanted.table, sink=sink)
@@ -144,6 +158,7 @@ def write_archive(
         patched = report.files.patched
         made = RewrittenObject(
             nar_hash=file.nar_hash,
+            content_hash=file.nar_hash if modulo is None else modulo.digest(),
             nar_size=file.nar_size,
             found=wanted.seen(report),
             tree=replace(  # in a NAR every file is written
@@ -177,8 +192,10 @@ def make_alias(
         os.chown(target, *owner, follow_symlinks=False)
     os.utime(target, ns=(_STORE_TIME, _STORE_TIME), follow_symlinks=False)
     nar = alias_archive(leads_to, store_dir)
+    digest = hashlib.sha256(nar).digest()
     return RewrittenObject(
-        nar_hash=hashlib.sha256(nar).digest(),
+        nar_hash=digest,
+        content_hash=digest,
         nar_size=len(nar),
         found=frozenset(),
         tree=None,

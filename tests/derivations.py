@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,7 @@ from typing import Any
 from graft.formats.store_path import StoreDir, StorePath
 from graft.plan import Plan
 from graft.store.local import LocalStore
-
-_TRIES = 20
+from tests.collecting import run_collector
 
 _CONFIGURATION = """\
 build-users-group =
@@ -140,18 +138,9 @@ class Nix:
         return found
 
     def collect(self) -> None:
-        """Runs the garbage collector.
-
-        It looks at what all processes of the machine have open, and gives up when one of them, such
-        as another test, holds a directory deeper than a path can say: then it is called again.
-        """
-        for _ in range(_TRIES - 1):
-            command = ["nix-store", "--gc"]
-            run = subprocess.run(command, env=self.env, check=False, capture_output=True, text=True)
-            if "reading symlink: File name too long" not in run.stderr:
-                break
-            time.sleep(0.5)
-        self.run("nix-store", "--gc")
+        """Runs the garbage collector."""
+        done = run_collector(["nix-store", "--gc"], self.env)
+        assert done.returncode == 0, done.stderr
 
     def check(self, plan: Plan) -> None:
         """Holds what is registered against the plan, and has Nix verify its whole store."""

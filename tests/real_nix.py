@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 from graft.store.location import Location
+from tests.collecting import run_collector
 
 
 class RealNix:
@@ -46,6 +47,12 @@ class RealNix:
         )
         assert result.returncode == status, result.stderr
         return result.stdout
+
+    def collect(self, *arguments: str) -> None:
+        """Runs `nix-store --gc`, or another operation that collects."""
+        command = ["nix-store", *self._store, *(arguments or ["--gc"])]
+        done = run_collector(command, self.environment)
+        assert done.returncode == 0, done.stderr
 
     def check(self) -> None:
         """Lets Nix verify everything it believes of the store, contents too.

@@ -21,9 +21,11 @@ INTERRUPTED = 130
 
 _COMMANDS = {
     "apply": "graft.cli.apply_command",
+    "batch": "graft.cli.batch_command",
     "compare": "graft.cli.compare_command",
     "demo": "graft.cli.demo_command",
     "fhs": "graft.cli.fhs_command",
+    "key": "graft.cli.key_command",
     "mount": "graft.cli.mount_command",
     "pivot": "graft.cli.pivot_command",
     "plan": "graft.cli.plan_command",
@@ -151,11 +153,11 @@ def _fail(
             return list(map(shown, value))
         return value
 
-    print(f"graft: error: {shown(message)}", file=sys.stderr)
+    error = {"kind": kind, "message": message, **fields}
+    error = {name: shown(value) for name, value in error.items()}
+    print(f"graft: error: {error['message']}", file=sys.stderr)
     # A usage error may stop click before it has read --json; after "--" it is not for graft.
     own = arguments[: arguments.index("--")] if "--" in arguments else arguments
     if settings.json or "--json" in own:
-        error = {"kind": kind, "message": message, **fields}
-        error = {name: shown(value) for name, value in error.items()}
         print(json.dumps({"version": 1, "error": error}, indent=2))
     return settings.trouble

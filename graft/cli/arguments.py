@@ -11,9 +11,10 @@ from typing import Any
 import click
 
 from graft.errors import BadStorePathError, InvalidPathError, UsageError
+from graft.formats.hash_modulo import SELF_REFERENCES, SelfReferences
 from graft.formats.replacements import parse_replacements
 from graft.formats.store_path import StorePath
-from graft.plan import Plan, PlanFile
+from graft.plan import Addressing, Plan, PlanFile
 from graft.store.api import Source, path_info
 
 
@@ -24,6 +25,8 @@ class Request:
     Attributes:
         deep: read the closure for hidden references.
         hidden: those that the plan file has recorded.
+        addressing: what new paths are named after.
+        self_references: the rule for them in content addressing.
         file: the plan file it was read from, and that planning must agree with.
     """
 
@@ -32,6 +35,8 @@ class Request:
     cutoffs: tuple[StorePath, ...]
     deep: bool
     hidden: Mapping[StorePath, tuple[StorePath, ...]]
+    addressing: Addressing
+    self_references: SelfReferences
     file: tuple[str, PlanFile] | None = None
 
     def approve(self, plan: Plan) -> None:
@@ -50,10 +55,12 @@ class PlanArguments:
     """What a command line says of a plan, as it was typed."""
 
     roots: tuple[str, ...]
-    replacements: tuple[str, ...]
-    replacements_file: str | None
-    cutoffs: tuple[str, ...]
-    deep: bool
+    replacements: tuple[str, ...] = ()
+    replacements_file: str | None = None
+    cutoffs: tuple[str, ...] = ()
+    deep: bool = False
+    content_addressed: bool = False
+    self_references: SelfReferences | None = None
 
 
 def plan_options(command: Callable[..., int]) -> Callable[..., int]:
@@ -67,6 +74,8 @@ def plan_options(command: Callable[..., int]) -> Callable[..., int]:
         replacements_file: str | None,
         cutoffs: tuple[str, ...],
         deep: bool,
+        content_addressed: bool,
+        self_references: SelfReferences | None,
         **options: Any,
     ) -> int:
         asked = PlanArguments(
@@ -75,11 +84,25 @@ def plan_options(command: Callable[..., int]) -> Callable[..., int]:
             replacements_file=replacements_file,
             cutoffs=cutoffs,
             deep=deep,
+            content_addressed=content_addressed,
+            self_references=self_references,
         )
         return command(*arguments, asked=asked, **options)
 
     wrapped: Callable[..., int] = with_arguments
     for option in (
+        click.option(
+            "--self-references",
+            type=click.Choice(SELF_REFERENCES),
+            help="With --content-addressed: how the Nix that is to take the result hashes paths "
+            "that hold their own names, 'zeroed' from 2.17 to 2.34, else 'positions', the default.",
+        ),
+        click.option(
+            "--content-addressed",
+            is_flag=True,
+            help="Name new paths after their contents, and convert what nobody has signed: other "
+            "stores take such paths without a signature.",
+        ),
         click.option(
             "--deep",
             is_flag=True,
@@ -127,10 +150,11 @@ def resolve_request(store: Source, asked: PlanArguments) -> Request:
         and os.path.isfile(asked.roots[0])
         and _is_outside(store, asked.roots[0])
     ):
-        if asked.replacements or asked.replacements_file is not None or asked.cutoffs or asked.deep:
+        if asked != PlanArguments(roots=asked.roots):
             raise UsageError(
                 f"'{asked.roots[0]}' is a plan file, which says all that is to be planned: leave "
-                "out --replace, --replacements, --cutoff and --deep"
+                "out --replace, --replacements, --cutoff, --deep, --content-addressed and "
+                "--self-references"
             )
         file = PlanFile.parse(_read(asked.roots[0]), asked.roots[0])
         return Request(
@@ -142,13 +166,17 @@ def resolve_request(store: Source, asked: PlanArguments) -> Request:
                 resolve_path(store, path): resolve_paths(store, found)
                 for path, found in file.hidden.items()
             },
+            addressing=file.addressing,
+            self_references=file.self_references,
             file=(asked.roots[0], file),
         )
     pairs = resolve_replacements(store, asked.replacements)
     if asked.replacements_file is not None:
         text = _read(asked.replacements_file)
         pairs += resolve_pairs(store, parse_replacements(text, asked.replacements_file))
-    if not pairs:
+    if asked.self_references is not None and not asked.content_addressed:
+        raise UsageError("--self-references says nothing without --content-addressed")
+    if not pairs and not asked.content_addressed:
         raise UsageError("there is nothing to replace: give --replace OLD=NEW or --replacements")
     return Request(
         roots=resolve_paths(store, asked.roots),
@@ -156,6 +184,8 @@ def resolve_request(store: Source, asked: PlanArguments) -> Request:
         cutoffs=resolve_paths(store, asked.cutoffs),
         deep=asked.deep,
         hidden={},
+        addressing="content" if asked.content_addressed else "input",
+        self_references=asked.self_references or SELF_REFERENCES[0],
     )
 
 

@@ -16,14 +16,15 @@ from graft.cli.output import (
     print_warnings,
     write_whole,
 )
+from graft.cli.plan_command import approved_plan
 from graft.cli.settings import Settings, common_options
 from graft.compare.comparison import compare
 from graft.compare.document import comparison_document
 from graft.compare.prose import PROSE
 from graft.compare.values import Comparison, Probe, Way
 from graft.errors import UsageError
-from graft.job import make_plan
 from graft.pivot.targets import parse_targets
+from graft.planning import realised_plan
 from graft.quantities import binary_size
 
 # Dependents that do not see NEW, of each way, before the rest is only counted.
@@ -84,17 +85,8 @@ def command(
         request = resolve_request(store, asked)
         store.protect([*request.roots, *(path for pair in request.replacements for path in pair)])
         bars = Bars(settings)
-        plan = make_plan(
-            store,
-            request.roots,
-            request.replacements,
-            cutoffs=request.cutoffs,
-            deep=request.deep,
-            hidden=request.hidden,
-            jobs=jobs,
-            progress=bars,
-        )
-        request.approve(plan)
+        plan = approved_plan(store, request, bars, jobs)
+        plan = realised_plan(plan, store, jobs=jobs, progress=bars)
         comparison = compare(
             store,
             plan,

@@ -16,8 +16,10 @@ from graft.cli.output import (
     write_whole,
 )
 from graft.cli.settings import Settings, common_options
-from graft.job import Progress, make_plan
+from graft.formats.store_path import StorePath
 from graft.plan import Plan, plan_document
+from graft.planning import make_plan
+from graft.progress import Progress
 from graft.quantities import binary_size, counted
 from graft.store.api import Source, Target
 
@@ -48,8 +50,13 @@ def free_bytes(store: Source) -> int | None:
     return store.free_bytes() if isinstance(store, Target) else None
 
 
-def approved_plan(store: Source, request: Request, progress: Progress) -> Plan:
+def approved_plan(
+    store: Source, request: Request, progress: Progress, jobs: int | None = None
+) -> Plan:
     """Plans what is asked for, and holds it against the plan file if there is one.
+
+    Args:
+        jobs: threads; the number of usable processors if None.
 
     Raises:
         StalePlanError: the plan file says something else.
@@ -61,6 +68,9 @@ def approved_plan(store: Source, request: Request, progress: Progress) -> Plan:
         cutoffs=request.cutoffs,
         deep=request.deep,
         hidden=request.hidden,
+        addressing=request.addressing,
+        self_references=request.self_references,
+        jobs=jobs,
         progress=progress,
     )
     request.approve(plan)
@@ -100,7 +110,7 @@ def _print_plan(plan: Plan, free_bytes: int | None, settings: Settings) -> None:
             [
                 [
                     str(rewrite.path),
-                    f"{rewrite.new_path.hash_part}-…",
+                    f"{rewrite.new_path.hash_part}-…" if not plan.placeholders else "…",
                     binary_size(rewrite.nar_size),
                     str(len(rewrite.references)),
                 ]
@@ -108,10 +118,14 @@ def _print_plan(plan: Plan, free_bytes: int | None, settings: Settings) -> None:
             ],
             right=["NAR size", "references changed"],
         )
+
+    def shown(path: StorePath) -> str:
+        return plan.store_dir.path(path) if path not in plan.placeholders else f"…-{path.name}"
+
     for alias in plan.aliases:
-        print(f"alias {plan.store_dir.path(alias.path)} -> {plan.store_dir.path(alias.target)}")
+        print(f"alias {shown(alias.path)} -> {shown(alias.target)}")
     for root, new in plan.new_roots.items():
-        print(f"{plan.store_dir.path(root)} -> {plan.store_dir.path(new)}")
+        print(f"{plan.store_dir.path(root)} -> {shown(new)}")
     print_note(
         f"{counted(len(plan.rewrites), 'path')} would be rewritten, {len(plan.shared):,} of "
         f"{len(plan.new_references):,} shared; at most {binary_size(plan.bytes_at_most)} written"

@@ -16,10 +16,9 @@ import click
 
 from graft.cli.settings import Settings
 from graft.errors import UsageError
+from graft.shell_status import CANNOT_START, NOT_FOUND
 
 OWN_TROUBLE = 125
-CANNOT_START = 126
-NOT_FOUND = 127
 
 
 class RunningCommand(click.Command):

@@ -12,6 +12,7 @@ from graft.cli.output import Bars, print_document, print_warnings
 from graft.cli.plan_command import approved_plan
 from graft.cli.proof_table import print_problems, print_proof
 from graft.cli.settings import Settings, common_options
+from graft.planning import realised_plan
 from graft.proof import proof_document
 from graft.store.api import Source
 from graft.store.opening import open_store
@@ -54,7 +55,7 @@ def command(
         store: Source = stack.enter_context(settings.open_store())
         request = resolve_request(store, asked)
         bars = Bars(settings)
-        plan = approved_plan(store, request, bars)
+        plan = realised_plan(approved_plan(store, request, bars), store, progress=bars)
         target: Source = store
         if target_url is not None:
             target = stack.enter_context(open_store(target_url, os.environ))

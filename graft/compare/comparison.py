@@ -5,21 +5,22 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from statistics import median
 
 from graft.compare.coverage import Dependents
 from graft.compare.pivoted import Pivoted
 from graft.compare.probes import Observation, Stage, check_probe, difference, observe
-from graft.compare.rebuild import Rebuild, rebuild_of
+from graft.compare.rebuild import Rebuild, Rebuilt, rebuild_of
 from graft.compare.sizes import written_and_shared
 from graft.compare.values import Comparison, Probe, Way
 from graft.errors import MountError, NamespaceError, PlanError, StorePermissionError
 from graft.formats.store_path import StorePath
-from graft.job import Progress, apply, no_progress
+from graft.job import apply
 from graft.namespace import Mount, command_line, why_unavailable
 from graft.plan import Plan, PlanWarning
+from graft.progress import Progress, no_progress
 from graft.store.local import LocalStore
 
 # A namespace is made that often to say how long it takes.
@@ -105,8 +106,8 @@ class _Comparing:
         plain = Mount(location=store.location, over={})
         self._view = plain.view
         # Programs of a store with another root find their paths only where they say they are.
-        self._elsewhere = store.location.real_store_dir != store.store_dir
-        self._prefix = tuple(command_line(plain.options(), ())) if self._elsewhere else ()
+        elsewhere = store.location.real_store_dir != store.store_dir
+        self._prefix = tuple(command_line(plain.options(), ())) if elsewhere else ()
         self.original = {
             probe: observe(probe, self._stage(self.root), plan.store_dir) for probe in probes
         }
@@ -170,6 +171,8 @@ class _Comparing:
                 pairs,
                 cutoffs=plan.cutoffs,
                 hidden=hidden,
+                addressing=plan.addressing,
+                self_references=plan.self_references,
                 jobs=jobs,
                 progress=progress,
             )
@@ -223,7 +226,7 @@ class _Comparing:
             ]
             stage = self._stage(self.root, environment=environment.variables)
             for probe in self._probes(stage):
-                found = any(map(pivoted.leads_to, probe.observation.files))
+                found = pivoted.leads_to_any(probe.observation.files)
                 probes.append(replace(probe, opened_new=probe.opened_new or found))
         return Way(
             name="pivot",
@@ -278,20 +281,16 @@ class _Comparing:
         plan, store = self._plan, self._store
         found = rebuild_of(store, plan.closure, self.root, self.dependents.olds, log_dir)
         known = found if isinstance(found, Rebuild) else None
-        infos = plan.closure.infos
-        changed, size, left = None, None, None
+        made = None
+        changed = None
         probes: tuple[Probe, ...] = ()
         if rebuilt is not None:
-            closure = type(plan.closure).of(store, [rebuilt])
-            made = closure.infos.keys() - infos.keys()
-            changed = len(made)
-            size = sum(closure.infos[path].nar_size for path in made)
-            left = sum(len(closure.graph[path] & self.dependents.olds) for path in closure.infos)
-            names = dict(_paired(made, infos.keys() - closure.infos.keys()))
-            probes = tuple(self._probes(self._stage(rebuilt, names=names)))
+            made = Rebuilt.of(store, plan.closure, rebuilt, self.dependents.olds)
+            changed = len(made.paths)
+            probes = tuple(self._probes(self._stage(rebuilt, names=made.names)))
         elif known is not None:
             changed = sum(
-                infos[path].deriver in known.derivations
+                plan.closure.infos[path].deriver in known.derivations
                 for path in plan.closure.requisites([self.root])
             )
         if known is not None and known.seconds is not None:
@@ -306,26 +305,14 @@ class _Comparing:
             )
         return Way(
             name="rebuild",
-            reason=None if rebuilt is not None or known is not None else str(found),
+            reason=None if made is not None or known is not None else str(found),
             paths_changed=changed,
-            bytes_written=size,
-            bytes_shared=None if size is None else 0,
+            bytes_written=made.nar_size if made is not None else None,
+            bytes_shared=0 if made is not None else None,
             seconds=known.seconds if known is not None else None,
             coverage=self.dependents.coverage(),
-            old_references_left=left,
+            old_references_left=made.old_references if made is not None else None,
             derivations=len(known.derivations) if known is not None else None,
             levels=known.levels if known is not None else None,
             probes=probes,
         )
-
-
-def _paired(
-    made: Iterable[StorePath], originals: Iterable[StorePath]
-) -> Iterator[tuple[StorePath, StorePath]]:
-    """What a rebuild made, and what that replaces: the only original of the same name."""
-    by_name: dict[str, list[StorePath]] = {}
-    for original in originals:
-        by_name.setdefault(original.name, []).append(original)
-    for path in made:
-        if len(found := by_name.get(path.name, [])) == 1:
-            yield path, found[0]

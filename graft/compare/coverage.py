@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from graft.closure import Closure
 from graft.compare.pivoted import Pivoted
@@ -17,20 +17,6 @@ from graft.proof import Proof
 from graft.store.api import LocalSource
 
 _STATIC = "may be linked statically: built with its .a, does not refer to it"
-
-
-def replaced_paths(plan: Plan) -> frozenset[StorePath]:
-    """The OLDs that the roots lead to, and that are replaced by something else."""
-    before = plan.closure.requisites(plan.roots)
-    return frozenset(o for o, n in plan.replacements.items() if o != n and o in before)
-
-
-def direct_and_indirect(plan: Plan) -> frozenset[StorePath]:
-    """Every path of the roots' closure that leads to an OLD, and is none."""
-    closure, olds = plan.closure, replaced_paths(plan)
-    return frozenset(
-        (reachable(turned(closure.graph), olds) & closure.requisites(plan.roots)) - olds
-    )
 
 
 def statically_linked(
@@ -46,9 +32,7 @@ def statically_linked(
     derivers = {path: info.deriver for path, info in infos.items() if info.deriver is not None}
     suspects = {derivers[old] for old in olds if old in derivers}
     outputs = {path for path, deriver in derivers.items() if deriver in suspects}
-    static = {
-        derivers[path] for path in outputs if any(True for _ in _static_libraries(store.tree(path)))
-    }
+    static = {derivers[path] for path in outputs if _has_static_libraries(store.tree(path))}
     if not static:
         return set()
     inputs = store.path_infos(set(derivers.values()))
@@ -62,24 +46,32 @@ def statically_linked(
     }
 
 
-def _static_libraries(tree: str) -> Iterator[str]:
+def _has_static_libraries(tree: str) -> bool:
     for directory, _, names in os.walk(tree):
         # Debian's and glibc's stubs for what is part of libc today are empty archives of 8 bytes.
         for name in fnmatch.filter(names, "lib*.a"):
             file = os.path.join(directory, name)
             if os.path.isfile(file) and os.path.getsize(file) > 8:
-                yield file
+                return True
+    return False
 
 
 class Dependents:
-    """Who depends on an OLD, and how each way reaches them."""
+    """Who depends on an OLD, and how each way reaches them.
+
+    Attributes:
+        olds: those that the roots lead to, and that are replaced by something else.
+        all: every path of the roots' closure that leads to an OLD, or may be linked statically
+            with one, and is none.
+    """
 
     def __init__(self, plan: Plan, store: LocalSource) -> None:
         self._plan = plan
         self._graph = plan.closure.graph
-        self.olds = replaced_paths(plan)
-        linked = direct_and_indirect(plan)
         within = plan.closure.requisites(plan.roots)
+        pairs = plan.replacements.items()
+        self.olds = frozenset(old for old, new in pairs if old != new and old in within)
+        linked = (reachable(turned(self._graph), self.olds) & within) - self.olds
         self._static = (statically_linked(store, plan.closure, self.olds) & within) - linked
         self.all = frozenset(linked | self._static)
 

@@ -7,7 +7,7 @@ import re
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Self
@@ -116,11 +116,10 @@ class Pivoted:
             )
             yield environment, time.monotonic() - begin
 
-    def leads_to(self, file: bytes) -> bool:
-        """Whether a file that was opened, by its real path, is one of a target's."""
-        name = os.fsdecode(file)
-        tops = map(os.path.realpath, self.targets.values())
-        return any(name == top or name.startswith(f"{top}/") for top in tops)
+    def leads_to_any(self, files: Iterable[bytes]) -> bool:
+        """Whether one of the files that were opened, by their real paths, is a target's."""
+        tops = tuple(f"{os.path.realpath(target)}/" for target in self.targets.values())
+        return any(f"{os.fsdecode(file)}/".startswith(tops) for file in files)
 
 
 def _asking(

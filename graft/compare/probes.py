@@ -17,8 +17,8 @@ from graft.compare.traces import STRACE, opened_files
 from graft.errors import BadStorePathError, UsageError
 from graft.formats.store_path import StoreDir, StorePath
 from graft.namespace import View
+from graft.shell_status import CANNOT_START, NOT_FOUND, status_of
 
-_NOT_FOUND, _NOT_EXECUTABLE = 127, 126
 # Lines of a difference that are shown.
 _MOST_LINES = 40
 # How often the memory maps of a command that is not traced are read, in seconds.
@@ -106,9 +106,9 @@ def observe(command: str, stage: Stage, store_dir: StoreDir) -> Observation:
     if stage.view.exists(inside):
         words[0] = inside
         if not os.access(stage.view.outside(inside), os.X_OK):
-            return _without_run(command, f"{inside}: permission denied\n", _NOT_EXECUTABLE)
+            return _without_run(command, f"{inside}: permission denied\n", CANNOT_START)
     if not stage.view.has_program(words[0], environment.get("PATH", os.defpath)):
-        return _without_run(command, f"{words[0]}: command not found\n", _NOT_FOUND)
+        return _without_run(command, f"{words[0]}: command not found\n", NOT_FOUND)
     traced = shutil.which(STRACE[0]) is not None
     with tempfile.TemporaryDirectory(prefix="graft-probe-") as directory:
         trace = os.path.join(directory, "trace")
@@ -125,7 +125,7 @@ def observe(command: str, stage: Stage, store_dir: StoreDir) -> Observation:
                 )
             except OSError as error:
                 message = f"{words[0]}: {(error.strerror or '').lower()}\n"
-                return _without_run(command, message, _NOT_EXECUTABLE)
+                return _without_run(command, message, CANNOT_START)
             with process:
                 files = set() if traced else _mapped_files(process)
             output.seek(0)
@@ -135,7 +135,7 @@ def observe(command: str, stage: Stage, store_dir: StoreDir) -> Observation:
                 files = set(opened_files(stream.read(), os.getcwd()))
         return Observation(
             command=command,
-            exit=process.returncode if process.returncode >= 0 else 128 - process.returncode,
+            exit=status_of(process.returncode),
             output=printed,
             files=frozenset(files),
             opened=frozenset(_store_paths(files, store_dir)),

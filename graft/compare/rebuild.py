@@ -1,12 +1,13 @@
-"""What a rebuild would build: the derivations between a root's and OLD's."""
+"""What a rebuild builds again: the derivations between a root and OLD; and what one has made."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Self
 
 from graft.closure import Closure
 from graft.errors import InvalidPathError
@@ -30,6 +31,50 @@ class Rebuild:
     levels: int
     seconds: float | None
     logged: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rebuilt:
+    """What a rebuild has made.
+
+    Attributes:
+        paths: of its closure, those that the original's has not.
+        nar_size: theirs together, in bytes.
+        old_references: references to an OLD in the whole closure.
+        names: what of the original each path stands for, where that is certain.
+    """
+
+    paths: frozenset[StorePath]
+    nar_size: int
+    old_references: int
+    names: Mapping[StorePath, StorePath]
+
+    @classmethod
+    def of(
+        cls, store: Store, original: Closure, root: StorePath, olds: Collection[StorePath]
+    ) -> Self:
+        """Holds the closure of a rebuilt root against the original's."""
+        closure = Closure.of(store, [root])
+        infos = closure.infos
+        made = infos.keys() - original.infos.keys()
+        return cls(
+            paths=frozenset(made),
+            nar_size=sum(infos[path].nar_size for path in made),
+            old_references=sum(len(closure.graph[path].intersection(olds)) for path in infos),
+            names=dict(_paired(made, original.infos.keys() - infos.keys())),
+        )
+
+
+def _paired(
+    made: Iterable[StorePath], originals: Iterable[StorePath]
+) -> Iterator[tuple[StorePath, StorePath]]:
+    """What a rebuild made, and what that replaces: the only original of the same name."""
+    by_name: dict[str, list[StorePath]] = {}
+    for original in originals:
+        by_name.setdefault(original.name, []).append(original)
+    for path in made:
+        if len(found := by_name.get(path.name, [])) == 1:
+            yield path, found[0]
 
 
 def rebuild_of(

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 from graft.errors import GraftError
+from graft.executor.content_check import check_content
 from graft.executor.work import Done, Work
 from graft.formats.signature import SecretKey
 from graft.formats.store_path import StorePath
@@ -39,11 +40,11 @@ def make_into_store(
 
     Args:
         workers: the threads that do it.
-        links, check_inputs, repair, sign_keys: as for `graft.executor.execute`.
+        links, check_inputs, repair, sign_keys: as for `graft.executor.carry_out`.
         keep_going: do without the paths that fail, and without those above them.
 
     Raises:
-        GraftError: as `graft.executor.execute`; of the paths that cannot be made only if not
+        GraftError: as `graft.executor.carry_out`; of the paths that cannot be made only if not
             `keep_going`.
     """
     maker = _StoreMaker(work, source, target, workers, links=links, check_inputs=check_inputs)
@@ -134,6 +135,7 @@ class _StoreMaker:
             raise corrupt_original(item.path, self._store_dir)
         table = rewrite_table(item.path, path, item.references)
         made = self._write(path, table, making, links=links)
+        check_content(self._work.content_names.get(path), made, original, item, self._store_dir)
         # A rewrite never changes a length, so this much is known without a second reading.
         if info.nar_size and made.nar_size != info.nar_size:
             raise corrupt_original(item.path, self._store_dir)
@@ -144,6 +146,7 @@ class _StoreMaker:
     ) -> RewrittenObject:
         item = self._work.items[path]
         assert not isinstance(item, Alias)
+        content_name = self._work.content_names.get(path)
         return write_tree(
             self._source.store_object(item.path),
             making.staging(path),
@@ -153,6 +156,7 @@ class _StoreMaker:
             links=links,
             owner=self._owner,
             on_bytes=self._workers.progress,
+            new_modulo=content_name.new_modulo if content_name is not None else None,
         )
 
     def info(self, path: StorePath, made: RewrittenObject) -> PathInfo:

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
-from graft.errors import GraftError
+from graft.errors import GraftError, PlanError
 from graft.formats.store_path import StorePath
 from graft.graph import references_first
-from graft.plan import Alias, Plan, Rewrite
+from graft.plan import Alias, ContentName, Plan, Rewrite
 from graft.references import WantedPaths
 from graft.store.api import PathInfo, Source, Target
 from graft.tree import FileCounts, TreeReport
@@ -25,14 +25,16 @@ class Work:
     Attributes:
         items: each path that is made or fetched, unless it is there.
         references: of each of them, without itself.
+        content_names: what the names come from that were made from contents.
         originals: what is registered of every path of the plans' closures.
         foreign: those of them that are not valid in the target.
-        wanted: all of them, to be looked for in what is made.
+        wanted: all of them, and what is replaced, to be looked for in what is made.
         protected: what a garbage collector of the target may not delete meanwhile.
     """
 
     items: Mapping[StorePath, Item]
     references: Mapping[StorePath, frozenset[StorePath]]
+    content_names: Mapping[StorePath, ContentName]
     originals: Mapping[StorePath, PathInfo]
     foreign: frozenset[StorePath]
     wanted: WantedPaths
@@ -40,18 +42,28 @@ class Work:
 
     @classmethod
     def of(cls, plans: Iterable[Plan], source: Source, target: Target) -> Self:
-        """The work of plans with one source and one target; what they share is done once."""
+        """The work of plans with one source and one target; what they share is done once.
+
+        Raises:
+            PlanError: a plan's names are not known yet: see `graft.content_naming`.
+        """
         items: dict[StorePath, Item] = {}
         references: dict[StorePath, frozenset[StorePath]] = {}
+        content_names: dict[StorePath, ContentName] = {}
         originals: dict[StorePath, PathInfo] = {}
         shared: set[StorePath] = set()
+        replaced: set[StorePath] = set()
         protected: dict[StorePath, None] = {}
         for plan in plans:
+            if plan.placeholders:
+                raise PlanError("the plan's new names are not known yet: realise it first")
+            content_names.update(plan.content_names)
             items.update((rewrite.new_path, rewrite) for rewrite in plan.rewrites)
             items.update((alias.path, alias) for alias in plan.aliases)
             references.update(plan.new_references)
             originals.update(plan.closure.infos)
             shared |= plan.shared
+            replaced |= plan.replacements.keys()
             protected |= dict.fromkeys(plan.roots)
             protected |= dict.fromkeys(plan.replacements.values())
         protected |= dict.fromkeys(sorted(references))
@@ -62,9 +74,10 @@ class Work:
         return cls(
             items=items,
             references={path: references[path] for path in items},
+            content_names=content_names,
             originals=originals,
             foreign=foreign,
-            wanted=WantedPaths(sorted(originals)),
+            wanted=WantedPaths(sorted(replaced.union(originals))),
             protected=list(protected),
         )
 
@@ -86,12 +99,21 @@ class Work:
         Args:
             found: the old paths that are still found in its bytes.
         """
+        content_name = self.content_names.get(path)
         item = self.items[path]
+        # What a name from contents says is the same whatever else is looked for here.
+        found = found & self.originals.keys() if content_name is None else content_name.found
         references = self.references[path] | found
         if isinstance(item, Rewrite) and item.path in self.originals[item.path].references:
             references |= {path}
         return PathInfo(
-            path=path, nar_hash=nar_hash, nar_size=nar_size, references=references, ultimate=True
+            path=path,
+            nar_hash=nar_hash,
+            nar_size=nar_size,
+            references=references,
+            # Whoever trusts no signature either can check a name that comes from contents.
+            ultimate=content_name is None,
+            content_address=None if content_name is None else str(content_name.address),
         )
 
 
@@ -101,11 +123,14 @@ class Done:
 
     Attributes:
         made: the paths made and registered, with what was done to their files if that is known.
+        seen: of a path whose NAR was taken over as it is, those of the work's `wanted` that are in
+            its bytes: all of them were searched as they passed.
         lost: paths that are registered, but whose objects are gone.
         failed: why a path could not be made; those above it were left out, and are here too.
     """
 
     made: dict[StorePath, TreeReport | None] = field(default_factory=dict)
+    seen: dict[StorePath, frozenset[StorePath]] = field(default_factory=dict)
     lost: set[StorePath] = field(default_factory=set)
     failed: dict[StorePath, GraftError] = field(default_factory=dict)
 

@@ -7,12 +7,10 @@ are the contents as they are: larger, and the same for ever.
 from __future__ import annotations
 
 import struct
-from importlib import import_module
-from importlib.util import find_spec
-from typing import Any
 
 from graft.fixups.api import Inside, LeftAloneError
 from graft.fixups.compressed import Compressed, Stream, expanded_stream
+from graft.formats.zstd_frames import zstd_module
 
 _MAGIC = b"\x28\xb5\x2f\xfd"
 _WINDOW_LOG = 27  # what zstd itself takes without being told
@@ -34,7 +32,7 @@ class Zstd(Compressed):
             if end > len(data):
                 raise LeftAloneError("it is cut")
             return Stream(start, end, b"")
-        zstd = _library()
+        zstd = zstd_module()
         options = {zstd.DecompressionParameter.window_log_max: _WINDOW_LOG}
         decompressor = zstd.ZstdDecompressor(options=options)
         return expanded_stream(decompressor, data, start, inside, (zstd.ZstdError,))
@@ -58,7 +56,7 @@ class Zstd(Compressed):
             pieces += [(len(block) << 3 | last).to_bytes(3, "little"), block]
         if checksum:
             # The library's own way to XXH64, which is the same in every release.
-            zstd = _library()
+            zstd = zstd_module()
             options = {zstd.CompressionParameter.checksum_flag: 1}
             pieces.append(zstd.compress(contents, options=options)[-4:])
         return b"".join(pieces)
@@ -67,8 +65,3 @@ class Zstd(Compressed):
 def _window_size(descriptor: int) -> int:
     base: int = 1 << (10 + (descriptor >> 3))
     return base + base // 8 * (descriptor & 7)
-
-
-def _library() -> Any:
-    # Python has it from 3.14 on.
-    return import_module("compression.zstd" if find_spec("compression") else "backports.zstd")

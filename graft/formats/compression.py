@@ -11,11 +11,10 @@ import bz2
 import lzma
 import zlib
 from collections.abc import Callable
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any, Final, Protocol
 
 from graft.errors import BadFormatError, UsageError
+from graft.formats.zstd_frames import ZstdFrames, ZstdThreads, zstd_module
 
 LEVELS: Final = {
     "none": range(0),
@@ -118,6 +117,31 @@ class DecompressingReader:
         return BadFormatError(f"{self._compression} stream: {what}", compression=self._compression)
 
 
+def check_compression(compression: str, level: int | None, threads: int) -> None:
+    """Makes sure that a stream can be compressed so; arguments as of `CompressingWriter`.
+
+    Raises:
+        UsageError: there is no such compression or level, or threads are not for it.
+    """
+    levels = LEVELS.get(compression)
+    if levels is None:
+        raise UsageError(
+            f"compression '{compression}' is none of {', '.join(LEVELS)}",
+            compression=compression,
+        )
+    if level is not None and level not in levels:
+        wanted = f"from {levels[0]} to {levels[-1]}" if levels else "none at all"
+        raise UsageError(
+            f"level {level} is none of {compression}'s: give one {wanted}",
+            compression=compression,
+        )
+    if threads > 1 and compression != "zstd":
+        raise UsageError(
+            f"{compression} has no threads of its own: only zstd has",
+            compression=compression,
+        )
+
+
 class CompressingWriter:
     """A stream, written compressed. The same bytes compress to the same, however they are cut.
 
@@ -125,8 +149,8 @@ class CompressingWriter:
         write: takes the compressed bytes.
         compression: one of `LEVELS`.
         level: one of the compression's; None is what its own program uses.
-        threads: of zstd's own; from two on the bytes are others than with one, whatever their
-            number, and some tens of MiB more of memory are used for each.
+        threads: of zstd's, beside that which writes; the bytes do not depend on them, but each uses
+            two frames' memory, which at the default level are 32 MiB.
 
     Raises:
         UsageError: there is no such compression or level, or threads are not for it.
@@ -140,23 +164,7 @@ class CompressingWriter:
         level: int | None = None,
         threads: int = 1,
     ) -> None:
-        levels = LEVELS.get(compression)
-        if levels is None:
-            raise UsageError(
-                f"compression '{compression}' is none of {', '.join(LEVELS)}",
-                compression=compression,
-            )
-        if level is not None and level not in levels:
-            wanted = f"from {levels[0]} to {levels[-1]}" if levels else "none at all"
-            raise UsageError(
-                f"level {level} is none of {compression}'s: give one {wanted}",
-                compression=compression,
-            )
-        if threads > 1 and compression != "zstd":
-            raise UsageError(
-                f"{compression} has no threads of its own: only zstd has",
-                compression=compression,
-            )
+        check_compression(compression, level, threads)
         self._write = write
         self._stream = _compressor(compression, level, threads)
 
@@ -181,15 +189,9 @@ def unreadable(compression: str) -> BadFormatError:
     )
 
 
-def _zstd() -> Any:
-    # Python has it from 3.14 on.
-    name = "compression.zstd" if find_spec("compression") else "backports.zstd"
-    return import_module(name)
-
-
 def _errors() -> tuple[type[Exception], ...]:
     """What the libraries raise when a stream is damaged."""
-    return (lzma.LZMAError, OSError, zlib.error, EOFError, _zstd().ZstdError)
+    return (lzma.LZMAError, OSError, zlib.error, EOFError, zstd_module().ZstdError)
 
 
 def _decompressor(compression: str) -> _Decompressor | None:
@@ -203,7 +205,7 @@ def _begun(compression: str) -> _Decompressor:
         return bz2.BZ2Decompressor()
     if compression == "gzip":
         return _GzipDecompressor()
-    zstd = _zstd()
+    zstd = zstd_module()
     options = {zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG}
     stream: _Decompressor = zstd.ZstdDecompressor(options=options)
     return stream
@@ -245,9 +247,4 @@ def _compressor(compression: str, level: int | None, threads: int) -> Any:
         return bz2.BZ2Compressor(level)
     if compression == "gzip":
         return zlib.compressobj(level, wbits=_GZIP)
-    zstd = _zstd()
-    parameter = zstd.CompressionParameter
-    workers = threads if threads > 1 else 0
-    return zstd.ZstdCompressor(
-        options={parameter.compression_level: level, parameter.nb_workers: workers}
-    )
+    return ZstdFrames(level) if threads == 1 else ZstdThreads(level, threads)

@@ -17,10 +17,7 @@ from contextlib import contextmanager, suppress
 
 from graft.errors import NamespaceError
 from graft.namespace.view import View
-
-# What shells end with where there was nothing to run.
-_CANNOT_START = 126
-_NOT_FOUND = 127
+from graft.shell_status import CANNOT_START, NOT_FOUND, status_of
 
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
@@ -153,7 +150,7 @@ def run_program(
     if (reason := why_unavailable(options)) is not None:
         raise NamespaceError(reason)
     found = view.has_program(program[0], environment.get("PATH", os.defpath))
-    return _CANNOT_START if found else _NOT_FOUND
+    return CANNOT_START if found else NOT_FOUND
 
 
 def _wait(monitor: int, reading: int) -> int | None:
@@ -187,9 +184,9 @@ def _wait(monitor: int, reading: int) -> int | None:
         if child is None:
             for left in _children():
                 _kill(left, signal.SIGKILL)
-            return 128 - ended[monitor]
+            return status_of(ended[monitor])
         if child in ended:
-            return ended[child] if ended[child] >= 0 else 128 - ended[child]
+            return status_of(ended[child])
 
 
 def _read(descriptor: int) -> bytes:

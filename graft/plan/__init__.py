@@ -6,10 +6,13 @@ Pure: no byte of any path is read. The rules are in docs/explanation/semantics.m
 from graft.plan.document import full_pairs, plan_document, warnings_document
 from graft.plan.planner import Plan
 from graft.plan.request import PlanFile
-from graft.plan.values import Alias, PlanWarning, Rewrite
+from graft.plan.values import ADDRESSINGS, Addressing, Alias, ContentName, PlanWarning, Rewrite
 
 __all__ = [
+    "ADDRESSINGS",
+    "Addressing",
     "Alias",
+    "ContentName",
     "Plan",
     "PlanFile",
     "PlanWarning",

@@ -12,13 +12,19 @@ from graft.plan.values import PlanWarning
 
 
 def plan_document(plan: Plan) -> dict[str, Any]:
-    """The JSON document of a plan, with full paths."""
+    """The JSON document of a plan, with full paths; null for what nobody knows yet."""
     full = plan.store_dir.path
     hidden = plan.closure.hidden
+
+    def known(path: StorePath) -> str | None:
+        return None if path in plan.placeholders else full(path)
+
+    contents = {"self_references": plan.self_references} if plan.addressing == "content" else {}
     return {
         "version": DOCUMENT_VERSION,
         "store_dir": str(plan.store_dir),
-        "addressing": "input",
+        "addressing": plan.addressing,
+        **contents,
         "roots": [full(root) for root in plan.roots],
         "replacements": full_pairs(plan.replacements, plan.store_dir),
         "cutoffs": [full(path) for path in sorted(plan.cutoffs)],
@@ -26,21 +32,23 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "rewrites": [
             {
                 "path": full(rewrite.path),
-                "new_path": full(rewrite.new_path),
-                "references": full_pairs(rewrite.references, plan.store_dir),
+                "new_path": known(rewrite.new_path),
+                "references": {
+                    full(old): known(new) for old, new in sorted(rewrite.references.items())
+                },
                 "nar_size": rewrite.nar_size,
             }
             for rewrite in plan.rewrites
         ],
         "aliases": [
             {
-                "path": full(alias.path),
-                "target": full(alias.target),
+                "path": known(alias.path),
+                "target": known(alias.target),
                 "replaces": full(alias.replaces),
             }
             for alias in plan.aliases
         ],
-        "new_roots": {full(root): full(new) for root, new in plan.new_roots.items()},
+        "new_roots": {full(root): known(new) for root, new in plan.new_roots.items()},
         "closure_paths": len(plan.new_references),
         "shared_paths": len(plan.shared),
         "bytes_at_most": plan.bytes_at_most,

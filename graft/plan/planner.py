@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from graft.closure import Closure
-from graft.errors import PlanError, ReferenceCycleError
+from graft.errors import PlanError
+from graft.formats.hash_modulo import SelfReferences
 from graft.formats.store_path import StoreDir, StorePath
-from graft.graph import networkx_graph, reachable, references_first, turned
-from graft.plan.naming import alias_name, rewrite_name
+from graft.graph import references_first
+from graft.plan.ends import Ends, order_of_leading, references_after
 from graft.plan.replacements import (
     circular_replacements,
     movement_graph,
     resolve_chains,
     unite_replacements,
 )
-from graft.plan.values import Alias, PlanWarning, Rewrite
+from graft.plan.values import Addressing, Alias, ContentName, PlanWarning, Rewrite
 from graft.plan.warnings import Situation, plan_warnings
+from graft.store.api import PathInfo
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +39,11 @@ class Plan:
         new_roots: where each root ends up; never an alias.
         new_references: the new closure: for each path its references there, without itself.
         warnings: in the order of kind and path.
+        addressing: what new paths are named after.
+        self_references: the rule by which contents are hashed that hold their own name.
+        placeholders: those of the new paths' names that stand for others: in content addressing
+            all, until the bytes are known.
+        content_names: then, by the real names of the new paths, what they come from.
     """
 
     closure: Closure = field(repr=False)
@@ -49,6 +56,10 @@ class Plan:
     new_roots: Mapping[StorePath, StorePath]
     new_references: Mapping[StorePath, frozenset[StorePath]] = field(repr=False)
     warnings: tuple[PlanWarning, ...]
+    addressing: Addressing = "input"
+    self_references: SelfReferences = "positions"
+    placeholders: frozenset[StorePath] = frozenset()
+    content_names: Mapping[StorePath, ContentName] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(
@@ -58,6 +69,8 @@ class Plan:
         *,
         roots: Iterable[StorePath],
         cutoffs: Iterable[StorePath] = (),
+        addressing: Addressing = "input",
+        self_references: SelfReferences = "positions",
     ) -> Self:
         """Plans a graft.
 
@@ -66,11 +79,16 @@ class Plan:
             replacements: OLD to NEW; pairs may repeat, but not contradict, each other.
             roots: what is to be had without OLD.
             cutoffs: paths that are kept as they are, and nothing below them is looked at.
+            addressing: in content addressing the new names are placeholders, those of input
+                addressing; and what nobody has signed and is named after its inputs is converted:
+                rewritten even if nothing changes below it.
+            self_references: only for content addressing.
 
         Raises:
             ConflictingReplacementsError: one OLD has two NEW.
             ReplacementCycleError: following the replacements leads in a circle.
-            ReferenceCycleError: hidden references make a circle of paths that lead to an OLD.
+            ReferenceCycleError: hidden references make a circle of paths that lead to an OLD, or
+                to a path that is converted.
             PlanError: a root or a NEW is not in the closure.
         """
         store_dir = closure.store_dir
@@ -86,6 +104,9 @@ class Plan:
         def stays(path: StorePath) -> bool:
             return path in cutoffs or path.is_derivation
 
+        unsigned: frozenset[StorePath] = frozenset()
+        if addressing == "content":
+            unsigned = frozenset(path for path, info in closure.infos.items() if _unsigned(info))
         graph = movement_graph(roots, last, closure.references, stays)
         order = references_first(graph)
         circular: set[StorePath] = set()
@@ -94,11 +115,16 @@ class Plan:
             graph = movement_graph(
                 roots, last, closure.references, lambda path: stays(path) or path in circular
             )
-            order = _order_of_leading(graph, last, store_dir)
-        ends = _Ends.of(order, graph, last, closure)
+            moving = unsigned.difference(cutoffs, circular).union(last)
+            order = order_of_leading(graph, moving, store_dir)
+        converted = {path for path in unsigned if not stays(path) and path not in circular}
+        ends = Ends.of(order, graph, last, closure, converted)
         aliases = {alias.path: alias for alias in ends.aliases.values()}
         new_roots = {root: ends.at(root) for root in roots}
-        new_references = _new_references(closure, ends, aliases, new_roots.values())
+        new_references = references_after(closure, ends, aliases, new_roots.values())
+        placeholders: frozenset[StorePath] = frozenset()
+        if addressing == "content":
+            placeholders = frozenset(aliases).union(made.new_path for made in ends.rewrites)
         return cls(
             closure=closure,
             roots=roots,
@@ -120,8 +146,57 @@ class Plan:
                     walked=frozenset(graph),
                     aliases=tuple(aliases.values()),
                     new_closure=frozenset(new_references),
+                    unsigned=unsigned,
+                    placeholders=placeholders,
                 )
             ),
+            addressing=addressing,
+            self_references=self_references,
+            placeholders=placeholders,
+        )
+
+    def realised(self, names: Mapping[StorePath, ContentName]) -> Self:
+        """The plan with the names that its placeholders turned out to stand for.
+
+        Two placeholders may stand for one path: then the same bytes came of both. Or for what was
+        there before: then that does not move.
+
+        Args:
+            names: of every placeholder.
+        """
+
+        def real(path: StorePath) -> StorePath:
+            return names[path].path if path in self.placeholders else path
+
+        references: dict[StorePath, frozenset[StorePath]] = {}
+        for path, found in self.new_references.items():
+            references[real(path)] = frozenset(map(real, found))
+        return replace(
+            self,
+            rewrites=tuple(
+                replace(
+                    rewrite,
+                    new_path=real(rewrite.new_path),
+                    references=_moved(rewrite.references, real),
+                )
+                for rewrite in self.rewrites
+            ),
+            aliases=tuple(
+                sorted(
+                    (
+                        replace(alias, path=real(alias.path), target=real(alias.target))
+                        for alias in self.aliases
+                    ),
+                    key=lambda alias: alias.path,
+                )
+            ),
+            moved=_moved(self.moved, real),
+            new_roots={root: real(new) for root, new in self.new_roots.items()},
+            new_references=references,
+            placeholders=frozenset(),
+            content_names={
+                names[placeholder].path: names[placeholder] for placeholder in self.placeholders
+            },
         )
 
     @property
@@ -146,107 +221,12 @@ class Plan:
         return frozenset(self.new_references) - self.new_paths
 
 
-class _Ends:
-    """Where the paths of a movement graph end up."""
-
-    def __init__(self, last: Mapping[StorePath, StorePath], store_dir: StoreDir) -> None:
-        self._last = last
-        self._store_dir = store_dir
-        self.moved: dict[StorePath, StorePath] = {}
-        self.rewrites: list[Rewrite] = []
-        self.aliases: dict[StorePath, Alias] = {}
-
-    @classmethod
-    def of(
-        cls,
-        order: Iterable[StorePath],
-        graph: Mapping[StorePath, Iterable[StorePath]],
-        last: Mapping[StorePath, StorePath],
-        closure: Closure,
-    ) -> _Ends:
-        ends = cls(last, closure.store_dir)
-        for path in order:
-            if path in last:
-                ends._replace(path)
-            else:
-                ends._rewrite(path, graph[path], closure.infos[path].nar_size)
-        used = {new for rewrite in ends.rewrites for new in rewrite.references.values()}
-        for old, alias in list(ends.aliases.items()):
-            if alias.path not in used:
-                del ends.aliases[old]
-                ends.moved[old] = alias.target
-        return ends
-
-    def at(self, path: StorePath) -> StorePath:
-        """ρ(p) itself, past the alias that referrers may see."""
-        if path in self._last:
-            return self.at(self._last[path])
-        return self.moved.get(path, path)
-
-    def _replace(self, path: StorePath) -> None:
-        target = self.at(path)
-        if len(target) != len(path):
-            name = alias_name(path, target, self._store_dir)
-            self.aliases[path] = Alias(path=name, target=target, replaces=path)
-            target = name
-        self.moved[path] = target
-
-    def _rewrite(self, path: StorePath, references: Iterable[StorePath], nar_size: int) -> None:
-        moved = {found: self.moved[found] for found in references if found in self.moved}
-        if not moved:
-            return
-        name = rewrite_name(path, moved, self._store_dir)
-        self.moved[path] = name
-        self.rewrites.append(Rewrite(path=path, new_path=name, references=moved, nar_size=nar_size))
+def _moved(
+    pairs: Mapping[StorePath, StorePath], real: Callable[[StorePath], StorePath]
+) -> dict[StorePath, StorePath]:
+    return {old: real(new) for old, new in pairs.items() if real(new) != old}
 
 
-def _order_of_leading(
-    graph: Mapping[StorePath, Collection[StorePath]],
-    last: Mapping[StorePath, StorePath],
-    store_dir: StoreDir,
-) -> list[StorePath]:
-    """The paths that lead to replaced ones, references first; the others stay, circles and all.
-
-    Raises:
-        ReferenceCycleError: some of them lead back to themselves.
-    """
-    found = reachable(turned(graph), [old for old in last if old in graph])
-    leading = {path: [other for other in graph[path] if other in found] for path in found}
-    order = references_first(leading)
-    if len(order) == len(leading):
-        return order
-    import networkx as nx  # noqa: PLC0415 - late: slow to import, and circles are rare
-
-    # Sorted, and begun at the least path, the same circle is named the same way on every run.
-    ordered = {path: sorted(leading[path]) for path in sorted(leading)}
-    circle = [edge[0] for edge in nx.find_cycle(networkx_graph(ordered))]
-    begin = circle.index(min(circle))
-    cycle = [store_dir.path(path) for path in circle[begin:] + circle[:begin]]
-    raise ReferenceCycleError(
-        f"these paths refer to each other in a circle: {', '.join(cycle)}; cut one of them off",
-        cycle=cycle,
-    )
-
-
-def _new_references(
-    closure: Closure,
-    ends: _Ends,
-    aliases: Mapping[StorePath, Alias],
-    new_roots: Iterable[StorePath],
-) -> dict[StorePath, frozenset[StorePath]]:
-    rewrites = {rewrite.new_path: rewrite for rewrite in ends.rewrites}
-    found: dict[StorePath, frozenset[StorePath]] = {}
-    waiting = list(new_roots)
-    while waiting:
-        path = waiting.pop()
-        if path in found:
-            continue
-        if (rewrite := rewrites.get(path)) is not None:
-            moved = rewrite.references
-            found[path] = closure.references(rewrite.path).difference(moved).union(moved.values())
-        elif (alias := aliases.get(path)) is not None:
-            found[path] = frozenset({alias.target})
-        else:
-            found[path] = closure.references(path)
-        waiting.extend(found[path])
-    return found
+def _unsigned(info: PathInfo) -> bool:
+    """Whether another store has no reason to believe what is registered of a path."""
+    return info.content_address is None and not info.signatures

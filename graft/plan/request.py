@@ -9,18 +9,23 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from graft.errors import BadFormatError, StalePlanError
+from graft.formats.hash_modulo import SELF_REFERENCES, SelfReferences
 from graft.formats.replacements import json_document, replacement_pairs
 from graft.plan.document import plan_document
 from graft.plan.planner import Plan
+from graft.plan.values import ADDRESSINGS, Addressing
+
+Word = TypeVar("Word", bound=str)
 
 # What of a plan file is compared with the plan made again. Sizes and warnings are not: they say
 # nothing of what will be done.
 _COMPARED = (
     "store_dir",
     "addressing",
+    "self_references",
     "roots",
     "replacements",
     "cutoffs",
@@ -40,6 +45,8 @@ class PlanFile:
         replacements: pairs of path arguments.
         cutoffs: path arguments.
         hidden: the references a deep plan found, by the path they are in; path arguments.
+        addressing: what new paths are to be named after.
+        self_references: in content addressing, the rule for them.
         document: all of it.
     """
 
@@ -47,6 +54,8 @@ class PlanFile:
     replacements: tuple[tuple[str, str], ...]
     cutoffs: tuple[str, ...]
     hidden: Mapping[str, tuple[str, ...]]
+    addressing: Addressing
+    self_references: SelfReferences
     document: Mapping[str, Any]
 
     @classmethod
@@ -60,13 +69,17 @@ class PlanFile:
             BadFormatError: it is no such document.
         """
         document = json_document(text, name)
-        if document.get("addressing") != "input":
-            raise BadFormatError(f"'{name}' is no plan file: it has no known addressing", file=name)
+        addressing = _one_of(ADDRESSINGS, document, "addressing", name)
+        self_references = SELF_REFERENCES[0]
+        if addressing == "content":
+            self_references = _one_of(SELF_REFERENCES, document, "self_references", name)
         return cls(
             roots=_texts(document, "roots", name),
             replacements=replacement_pairs(document, name),
             cutoffs=_texts(document, "cutoffs", name),
             hidden=_hidden(document, name),
+            addressing=addressing,
+            self_references=self_references,
             document=document,
         )
 
@@ -78,12 +91,21 @@ class PlanFile:
         """
         now = plan_document(plan)
         for key in _COMPARED:
-            if (difference := _difference(key, self.document.get(key), now[key])) is not None:
+            if (difference := _difference(key, self.document.get(key), now.get(key))) is not None:
                 raise StalePlanError(
                     f"the plan in '{name}' is out of date: {difference}; plan again",
                     file=name,
                     difference=difference,
                 )
+
+
+def _one_of(known: tuple[Word, ...], document: Mapping[str, Any], key: str, name: str) -> Word:
+    for word in known:
+        if document.get(key) == word:
+            return word
+    raise BadFormatError(
+        f"'{name}' is no plan file: its '{key}' is not one of {', '.join(known)}", file=name
+    )
 
 
 def _texts(document: Mapping[str, Any], key: str, name: str) -> tuple[str, ...]:

@@ -22,6 +22,9 @@ class Situation:
         circular: NEWs kept because rewriting them would never end.
         walked: every path the plan had to look at to know where the roots end up.
         new_closure: the paths of the result.
+        unsigned: paths that are named after their inputs and signed by nobody; none where that
+            does not matter.
+        placeholders: names of new paths that stand for others.
     """
 
     closure: Closure
@@ -33,6 +36,14 @@ class Situation:
     walked: frozenset[StorePath]
     aliases: tuple[Alias, ...]
     new_closure: frozenset[StorePath]
+    unsigned: frozenset[StorePath] = frozenset()
+    placeholders: frozenset[StorePath] = frozenset()
+
+    def shown(self, path: StorePath) -> str:
+        """How a message names a path of the result."""
+        if path in self.placeholders:
+            return f"the new '{path.name}'"
+        return f"'{self.closure.store_dir.path(path)}'"
 
 
 def plan_warnings(situation: Situation) -> tuple[PlanWarning, ...]:
@@ -51,20 +62,21 @@ def plan_warnings(situation: Situation) -> tuple[PlanWarning, ...]:
                 *_missing_outputs(situation, before),
                 *_two_variants(situation, before, package_names),
                 *_aliases(situation),
+                *_unsigned(situation),
             ]
         )
     )
 
 
 def _above_replaced(situation: Situation) -> set[StorePath]:
-    """The replaced paths, and everything above them, cut off or not.
+    """The replaced and the converted paths, and everything above them, cut off or not.
 
     Empty where nothing is cut off: then nobody asks, and the whole graph is turned round to know.
     """
     if not situation.cutoffs and not any(path.is_derivation for path in situation.walked):
         return set()
     olds = [old for old in situation.last if old in situation.closure]
-    return reachable(turned(situation.closure.graph), olds)
+    return reachable(turned(situation.closure.graph), [*olds, *situation.unsigned])
 
 
 def _self_replacements(situation: Situation) -> Iterator[PlanWarning]:
@@ -175,7 +187,6 @@ def _missing_outputs(situation: Situation, before: set[StorePath]) -> Iterator[P
 def _two_variants(
     situation: Situation, before: set[StorePath], package_names: Mapping[StorePath, str]
 ) -> Iterator[PlanWarning]:
-    full = situation.closure.store_dir.path
     aliases = {alias.path for alias in situation.aliases}
     after = [path for path in situation.new_closure - aliases if not path.is_derivation]
     counts_before = Counter(map(package_names.__getitem__, before))
@@ -188,11 +199,12 @@ def _two_variants(
             variants[package_names[path]].append(path)
     for name, paths in variants.items():
         paths.sort()
+        known = [path for path in paths if path not in situation.placeholders]
         yield PlanWarning(
             kind="two-variants",
-            path=paths[0],
+            path=known[0] if known else None,
             message=f"after the graft there are {len(paths)} of '{name}' where there was one: "
-            + ", ".join(f"'{full(path)}'" for path in paths),
+            + ", ".join(map(situation.shown, paths)),
         )
 
 
@@ -202,7 +214,20 @@ def _aliases(situation: Situation) -> Iterator[PlanWarning]:
         yield PlanWarning(
             kind="alias",
             path=alias.replaces,
-            message=f"the names of '{full(alias.replaces)}' and '{full(alias.target)}' differ in "
-            f"length: '{full(alias.path)}', a symlink, stands between them; rules by path "
-            "(AppArmor) and scanners that read version strings will still see the old name",
+            message=f"the names of '{full(alias.replaces)}' and {situation.shown(alias.target)} "
+            f"differ in length: {situation.shown(alias.path)}, a symlink, stands between them; "
+            "rules by path (AppArmor) and scanners that read version strings will still see the "
+            "old name",
+        )
+
+
+def _unsigned(situation: Situation) -> Iterator[PlanWarning]:
+    full = situation.closure.store_dir.path
+    for path in situation.new_closure & situation.unsigned:
+        yield PlanWarning(
+            kind="unsigned",
+            path=path,
+            message=f"'{full(path)}' is kept as it is, named after its inputs and signed by "
+            "nobody: another store will not take it, nor what refers to it; sign it, or do not "
+            "cut it off",
         )

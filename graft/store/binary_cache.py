@@ -11,12 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from types import TracebackType
-from typing import Self
-from urllib.parse import unquote, urlsplit
+from typing import Self, TypeVar
 
 from graft.errors import (
     BadFormatError,
-    BadStoreUrlError,
     CacheError,
     CorruptCacheError,
     InvalidPathError,
@@ -30,12 +28,16 @@ from graft.formats.cache_info import (
 from graft.formats.narinfo import NarInfo, parse_narinfo
 from graft.formats.store_path import HASH_PART_LENGTH, StoreDir, StorePath
 from graft.store.api import PathInfo
+from graft.store.cache_address import CacheAddress
 from graft.store.cache_directory import CacheDirectory
-from graft.store.cache_files import CacheFiles
+from graft.store.cache_files import CacheFiles, WritableFiles
 from graft.store.location import resolve_argument
 from graft.store.nar_files import NarReader
-from graft.store.objects import NarObject
+from graft.store.objects import NarObject, StoreObject
 from graft.workers import Workers
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 _NARINFO = ".narinfo"
 
@@ -44,11 +46,16 @@ class BinaryCache:
     """A cache that is there.
 
     Args:
+        address: where it is.
         files: of the cache; they are closed with it.
         info: what the cache says of itself.
+
+    A pickled one is its address only, passwords in it included: whoever unpickles it opens the
+    cache anew.
     """
 
-    def __init__(self, files: CacheFiles, info: CacheInfo) -> None:
+    def __init__(self, address: CacheAddress, files: CacheFiles, info: CacheInfo) -> None:
+        self._address = address
         self._files = files
         self.info = info
         self._known: dict[StorePath, NarInfo] = {}
@@ -58,16 +65,17 @@ class BinaryCache:
         """Opens a cache.
 
         Args:
-            url: `file:///DIR`, `http://...` or `https://...`.
+            url: `file:///DIR`, `http://...`, `https://...` or `s3://BUCKET`.
 
         Raises:
-            BadStoreUrlError: it has another form.
+            BadStoreUrlError: it has another form, or a parameter that is not known.
             StoreMissingError: there is no cache.
             CacheError: it cannot be read.
             BadFormatError: its nix-cache-info is none.
         """
+        address = CacheAddress.parse(url)
         with ExitStack() as opened:
-            files = opened.enter_context(closing(open_cache_files(url)))
+            files = opened.enter_context(closing(open_cache_files(address)))
             info = read_cache_info(files)
             if info is None:
                 raise StoreMissingError(
@@ -75,8 +83,12 @@ class BinaryCache:
                     f"'{CACHE_INFO_FILE}'",
                     store=files.url,
                 )
+            cache = cls(address, files, info)
             opened.pop_all()
-            return cls(files, info)
+            return cache
+
+    def __reduce__(self) -> tuple[Callable[[str], Self], tuple[str]]:
+        return type(self).open, (self._address.url,)
 
     def __enter__(self) -> Self:
         return self
@@ -103,6 +115,13 @@ class BinaryCache:
         """How messages name the cache; without passwords."""
         return self._files.url
 
+    @property
+    def priority(self) -> int:
+        """Of several caches that of the lowest is asked first; its URL may say another than it."""
+        if self._address.priority is not None:
+            return self._address.priority
+        return self.info.priority or 0
+
     def path_infos(self, paths: Iterable[StorePath]) -> dict[StorePath, PathInfo]:
         """What the cache says of those of `paths` that are valid; the others are left out.
 
@@ -121,13 +140,17 @@ class BinaryCache:
         """
         paths = list(paths)
         unknown = [path for path in dict.fromkeys(paths) if path not in self._known]
-        if min(self._files.connections, len(unknown)) > 1:
-            with Workers(min(self._files.connections, len(unknown))) as workers:
-                found = list(workers.map(self._read_narinfo, unknown))
-        else:
-            found = [self._read_narinfo(path) for path in unknown]
+        found = self._at_once(self._read_narinfo, unknown)
         self._known.update({info.path: info for info in found if info is not None})
         return {path: self._known[path] for path in paths if path in self._known}
+
+    def _at_once(self, work: Callable[[_Item], _Result], items: list[_Item]) -> list[_Result]:
+        """What comes of the items, in any order; as many at once as the files are good for."""
+        jobs = min(self._files.connections, len(items))
+        if jobs < 2:
+            return [work(item) for item in items]
+        with Workers(jobs) as workers:
+            return list(workers.map(work, items))
 
     def narinfo(self, path: StorePath) -> NarInfo:
         """The narinfo of a path.
@@ -149,7 +172,7 @@ class BinaryCache:
         Raises:
             CacheError: the cache is behind a server, where files cannot be listed.
         """
-        if not isinstance(self._files, CacheDirectory):
+        if not isinstance(self._files, WritableFiles):
             raise CacheError(
                 f"the cache '{self.url}' cannot say what it has: name the paths", store=self.url
             )
@@ -166,7 +189,7 @@ class BinaryCache:
         """The store path a path argument means; links may lead to where a store would be."""
         return resolve_argument(argument, self.store_dir, self.store_dir)
 
-    def store_object(self, path: StorePath) -> NarObject:
+    def store_object(self, path: StorePath) -> StoreObject:
         """Where the object of a valid path is."""
         return NarObject(self, path)
 
@@ -193,7 +216,16 @@ class BinaryCache:
         """
         info = self.narinfo(path)
         with closing(self._files.open(info.url)) as stream:
-            yield NarReader(stream, info, self.url, on_file)
+            reader = NarReader(stream, info, self.url, on_file)
+            try:
+                yield reader
+            except BadFormatError as error:  # whoever reads it knows neither path nor cache
+                raise CorruptCacheError(
+                    f"the cache '{self.url}' has no archive of '{path}' at '{info.url}': "
+                    f"{error.message}",
+                    store=self.url,
+                    path=path,
+                ) from error
 
     def _read_narinfo(self, path: StorePath) -> NarInfo | None:
         info = self._parse_narinfo(narinfo_name(path))
@@ -218,27 +250,21 @@ class BinaryCache:
         return info
 
 
-def open_cache_files(url: str) -> CacheFiles:
+def open_cache_files(address: CacheAddress) -> CacheFiles:
     """The files of a cache, whether it is there or not.
 
     Raises:
-        BadStoreUrlError: the URL has no form that is known.
+        BadStoreUrlError: the address names no place where files could be.
     """
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        parts = urlsplit("")
-    if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
-        if parts.query or parts.fragment:
-            raise BadStoreUrlError(f"store '{url}' has parameters: it takes none", url=url)
-        return CacheDirectory(unquote(parts.path).rstrip("/") or "/")
-    if parts.scheme in {"http", "https"}:
-        from graft.store.cache_server import CacheServer  # noqa: PLC0415 - for servers only
+    if address.scheme == "file":
+        return CacheDirectory(address.directory)
+    if address.scheme == "s3":
+        from graft.store.cache_bucket import CacheBucket  # noqa: PLC0415 - for buckets only
 
-        return CacheServer(url)
-    raise BadStoreUrlError(
-        f"'{url}' is no binary cache: say file:///DIR, http://HOST or https://HOST", url=url
-    )
+        return CacheBucket(address)
+    from graft.store.cache_server import CacheServer  # noqa: PLC0415 - for servers only
+
+    return CacheServer(f"{address.scheme}://{address.place}{address.path}")
 
 
 def read_cache_info(files: CacheFiles) -> CacheInfo | None:

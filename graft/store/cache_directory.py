@@ -81,10 +81,12 @@ class CacheDirectory:
             raise self._error(error, name) from error
 
     def close(self) -> None:
-        """Removes what was begun and not finished."""
+        """Removes what was begun and not finished, by others as well that have died since."""
         if self._staging is not None:
             self._staging.remove()
             self._staging = None
+            with suppress(OSError):  # whoever writes next will try again
+                _remove_left_over(self.path)
 
     def names(self) -> list[str]:
         """The names of the files directly in the cache."""
@@ -107,18 +109,31 @@ class CacheDirectory:
 
     def check_writable(self) -> None:
         """Raises StorePermissionError unless this user may write; changes nothing."""
-        if not os.access(self.path, os.W_OK | os.X_OK):
+        place = self._nearest()
+        if not os.access(place, os.W_OK | os.X_OK):
             raise StorePermissionError(
-                f"the cache '{self.url}' may not be written by this user: name another directory",
+                f"the cache '{self.url}' may not be written by this user: '{place}' is not theirs; "
+                "name another directory",
                 store=self.url,
+                path=place,
             )
 
     def free_bytes(self) -> int:
         """The room left on the file system for this user, in bytes."""
-        status = os.statvfs(self.path)
+        try:
+            status = os.statvfs(self._nearest())
+        except OSError as error:
+            raise self._error(error, ".") from error
         return status.f_frsize * (status.f_bfree if os.geteuid() == 0 else status.f_bavail)
 
-    def create(self) -> NewFile:
+    def _nearest(self) -> str:
+        """The directory, or what is there of those above it."""
+        place = self.path
+        while not os.path.lexists(place):
+            place = os.path.dirname(place)
+        return place
+
+    def create(self) -> NewDirectoryFile:
         """A file to be written, whose name is told when it is whole.
 
         Raises:
@@ -132,7 +147,7 @@ class CacheDirectory:
                     self._staging = _Staging(self.path)
                 place = os.path.join(self._staging.path, str(next(self._staging.numbers)))
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            return NewFile(os.open(place, flags, 0o666), place, self.path, self._error)
+            return NewDirectoryFile(os.open(place, flags, 0o666), place, self.path, self._error)
         except OSError as error:
             raise self._error(error, ".") from error
 
@@ -180,7 +195,7 @@ class DirectoryStream:
         self._file.close()
 
 
-class NewFile:
+class NewDirectoryFile:
     """A file that is written, and is not in the cache until it has a name there."""
 
     def __init__(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from typing import Self
@@ -18,29 +18,34 @@ from graft.store.binary_cache import (
     open_cache_files,
     read_cache_info,
 )
-from graft.store.cache_directory import CacheDirectory
+from graft.store.cache_address import CacheAddress
+from graft.store.cache_files import CacheFiles, NewFile, WritableFiles
 from graft.store.nar_files import FileWriter, NarWriter
 from graft.window import SIZE
 
 
 class WritableCache(BinaryCache):
-    """A cache in a directory of this machine.
+    """A cache in a directory of this machine, or in a bucket.
 
     Args:
-        directory: of the cache; what was begun there and not finished is removed when it is closed.
+        address: where it is.
+        files: of the cache; what was begun there and not finished is removed when it is closed.
         info: what the cache says of itself.
+
+    Raises:
+        BadStoreUrlError: files of this kind can only be read.
     """
 
-    def __init__(self, directory: CacheDirectory, info: CacheInfo) -> None:
-        super().__init__(directory, info)
-        self._directory = directory
+    def __init__(self, address: CacheAddress, files: CacheFiles, info: CacheInfo) -> None:
+        super().__init__(address, files, info)
+        self._writable = _writable(files)
 
     @classmethod
     def create(cls, url: str, store_dir: StoreDir) -> Self:
-        """Opens a cache in a directory, which is made one if it is none.
+        """Opens a cache in a directory or a bucket, which is made one if it is none.
 
         Args:
-            url: `file:///DIR`.
+            url: `file:///DIR` or `s3://BUCKET`; a bucket must be there.
             store_dir: the logical store directory of every path in it.
 
         Raises:
@@ -49,14 +54,9 @@ class WritableCache(BinaryCache):
             StoreError: it is a cache of paths in another store directory.
             BadFormatError: its nix-cache-info is none.
         """
+        address = CacheAddress.parse(url)
         with ExitStack() as opened:
-            files = opened.enter_context(closing(open_cache_files(url)))
-            if not isinstance(files, CacheDirectory):
-                raise BadStoreUrlError(
-                    f"the cache '{files.url}' can only be read: write to a file:///DIR, and serve "
-                    "that",
-                    url=files.url,
-                )
+            files = _writable(opened.enter_context(closing(open_cache_files(address))))
             info = read_cache_info(files)
             if info is None:
                 info = CacheInfo(store_dir=store_dir)
@@ -69,22 +69,26 @@ class WritableCache(BinaryCache):
                     f"'{store_dir}': name another directory",
                     store=files.url,
                 )
+            cache = cls(address, files, info)
             opened.pop_all()
-            return cls(files, info)
+            return cache
 
     def has_nar(self, path: StorePath) -> bool:
         """Whether the NAR of a valid path is there, with the size it should have."""
-        info = self.narinfo(path)
-        size = self._directory.size(info.url)
+        return self.is_whole(self.narinfo(path))
+
+    def is_whole(self, info: NarInfo) -> bool:
+        """Whether the NAR file of a narinfo is there, with the size it should have."""
+        size = self._writable.size(info.url)
         return size is not None and info.file_size in {None, size}
 
     def check_writable(self) -> None:
         """Raises StorePermissionError unless this user may write; changes nothing."""
-        self._directory.check_writable()
+        self._writable.check_writable()
 
     def free_bytes(self) -> int | None:
         """The room left for this user, in bytes; None where nobody knows."""
-        return self._directory.free_bytes()
+        return self._writable.free_bytes()
 
     @contextmanager
     def writing(
@@ -97,19 +101,29 @@ class WritableCache(BinaryCache):
         Args:
             compression: one of `graft.formats.compression.LEVELS`.
             level: of the compression; None is its own default.
-            threads: of zstd's own.
+            threads: of zstd's.
 
         Raises:
             UsageError: there is no such compression or level.
             CacheError, StorePermissionError, NoSpaceError: nothing can be written.
         """
         with closing(
-            NarWriter(self._directory, compression, level=level, threads=threads)
+            NarWriter(self._writable, compression, level=level, threads=threads)
         ) as writer:
             yield writer
 
-    def copy_nar(self, source: BinaryCache, path: StorePath) -> NarInfo:
+    def copy_nar(
+        self,
+        source: BinaryCache,
+        path: StorePath,
+        *,
+        read_nar: Callable[[Callable[[memoryview], int]], object] | None = None,
+    ) -> NarInfo:
         """Takes over the NAR file of a path from another cache, checked, and compressed as it is.
+
+        Args:
+            read_nar: looks at the NAR as it passes: is given what reads it, as `NarReader.readinto`
+                does, and uses that until it returns 0.
 
         Returns:
             What is to be registered of the path: what the other cache says, signatures too.
@@ -121,18 +135,22 @@ class WritableCache(BinaryCache):
             CacheError, StorePermissionError, NoSpaceError: it cannot be read or written.
         """
         info = source.narinfo(path)
-        buffer = memoryview(bytearray(SIZE))
         with (
-            closing(FileWriter(self._directory, info.compression)) as writer,
+            closing(FileWriter(self._writable, info.compression, digest=info.file_hash)) as writer,
             source.nar(path, on_file=writer.write) as reader,
         ):
-            while reader.readinto(buffer):
-                pass
+            (read_nar or _to_the_end)(reader.readinto)  # where it compares the hashes
             url = writer.publish()
             return replace(info, url=url, file_hash=writer.digest, file_size=writer.size)
 
-    def register(self, infos: Collection[NarInfo]) -> None:
+    def register(
+        self, infos: Collection[NarInfo], *, elsewhere: Collection[StorePath] = ()
+    ) -> None:
         """Makes paths valid whose NARs were written, each after all it refers to.
+
+        Args:
+            elsewhere: paths that may lack here although others refer to them: those of whoever
+                will read this cache, if it is there to carry some paths to a store.
 
         The cache never names what is not there, not even if the power fails: the NARs are on the
         disk before the first narinfo gets its name.
@@ -144,30 +162,37 @@ class WritableCache(BinaryCache):
             StorePermissionError, NoSpaceError: a narinfo cannot be written.
         """
         new = {info.path: info for info in infos}
-        order = self._references_first(new)
-        for info in new.values():
-            size = self._directory.size(info.url)
-            if size is None or info.file_size not in {None, size}:
+        order = self._references_first(new, set(elsewhere))
+        for info, is_whole in self._at_once(
+            lambda info: (info, self.is_whole(info)), list(new.values())
+        ):
+            if not is_whole:
                 raise self._refused(info.path, f"its nar '{info.url}' is not there")
-        files = []
+        files: dict[StorePath, NewFile] = {}
         try:
             for path in order:
-                file = self._directory.create()
-                files.append(file)
+                file = files[path] = self._writable.create()
                 file.write(print_narinfo(new[path], self.store_dir).encode())
                 file.close()
-            self._directory.sync()
+            self._writable.sync()
         except BaseException:
-            for file in files:
+            for file in files.values():
                 file.discard()
             raise
-        for path, file in zip(order, files, strict=True):
-            file.publish(narinfo_name(path))
+
+        def publish(path: StorePath) -> None:
+            files[path].publish(narinfo_name(path))
             self._known[path] = new[path]
 
-    def _references_first(self, new: dict[StorePath, NarInfo]) -> list[StorePath]:
+        for level in _levels(order, new):
+            self._at_once(publish, level)
+
+    def _references_first(
+        self, new: dict[StorePath, NarInfo], elsewhere: set[StorePath]
+    ) -> list[StorePath]:
         others = {reference for info in new.values() for reference in info.references}
-        valid = self.narinfos(others - new.keys()).keys() | new.keys()
+        here = new.keys() | elsewhere
+        valid = self.narinfos(others - here).keys() | here
         for path, info in sorted(new.items()):
             if lacking := sorted(info.references - valid):
                 raise self._refused(path, f"its reference '{lacking[0]}' is not valid there")
@@ -189,3 +214,32 @@ class WritableCache(BinaryCache):
         return CacheError(
             f"'{path}' cannot be added to the cache '{self.url}': {why}", store=self.url, path=path
         )
+
+
+def _levels(order: list[StorePath], infos: dict[StorePath, NarInfo]) -> list[list[StorePath]]:
+    """The paths in groups, each of which refers to earlier ones only; the order is such already."""
+    depths: dict[StorePath, int] = {}
+    levels: list[list[StorePath]] = []
+    for path in order:
+        below = [depths[found] + 1 for found in infos[path].references if found in depths]
+        depths[path] = depth = max(below, default=0)
+        if depth == len(levels):
+            levels.append([])
+        levels[depth].append(path)
+    return levels
+
+
+def _writable(files: CacheFiles) -> WritableFiles:
+    if isinstance(files, WritableFiles):
+        return files
+    raise BadStoreUrlError(
+        f"the cache '{files.url}' can only be read: write to a file:///DIR or an s3://BUCKET, and "
+        "serve that",
+        url=files.url,
+    )
+
+
+def _to_the_end(readinto: Callable[[memoryview], int]) -> None:
+    buffer = memoryview(bytearray(SIZE))
+    while readinto(buffer):
+        pass

@@ -14,30 +14,18 @@ import pytest
 
 from graft.cli import run
 from graft.store.location import Location
+from tests.cli.lines import CommandLine
 from tests.graftable import Graftable
 from tests.objects import add_object, new_store
 
 
-class Line:
+class Line(CommandLine):
     """Runs command lines on the store of a little closure."""
 
     def __init__(self, it: Graftable, capsys: pytest.CaptureFixture[str]) -> None:
+        super().__init__(capsys, it.store.url)
         self.it = it
-        self._capsys = capsys
         self.url = it.store.url
-
-    def __call__(self, *arguments: str, status: int = 0) -> tuple[str, str]:
-        """Output and errors of a command line that ends with `status`."""
-        assert run([f"--store={self.url}", *arguments]) == status
-        captured = self._capsys.readouterr()
-        return captured.out, captured.err
-
-    def json(self, *arguments: str, status: int = 0) -> dict[str, Any]:
-        out, _ = self(*arguments, "--json", status=status)
-        document = json.loads(out)
-        assert isinstance(document, dict)
-        assert next(iter(document)) == "version"
-        return document
 
     @property
     def replace(self) -> str:

@@ -2,51 +2,36 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from graft.cli import run
 from graft.formats.store_path import StorePath
 from tests.bind_mount import mounted_again
+from tests.cli.lines import CommandLine
 from tests.objects import add_object, new_store
 from tests.pivot.closures import Pivotable
 
 
-class Line:
+class Line(CommandLine):
     """Runs `graft pivot` on the store of a little closure."""
 
     def __init__(self, it: Pivotable, capsys: pytest.CaptureFixture[str]) -> None:
+        super().__init__(capsys, it.store.url, "pivot")
         self.it = it
-        self._capsys = capsys
         self.system = it.full(it.system)
         self.targets = [f"--pivot={kind}={target}" for kind, target in it.targets.items()]
-
-    def __call__(self, *arguments: str, status: int = 0) -> tuple[str, str]:
-        """Output and errors of a command line that ends with `status`."""
-        ended = run([f"--store={self.it.store.url}", "pivot", *arguments])
-        captured = self._capsys.readouterr()
-        assert ended == status, captured.err
-        return captured.out, captured.err
-
-    def json(self, *arguments: str, status: int = 0) -> dict[str, Any]:
-        out, _ = self(*arguments, "--json", status=status)
-        document = json.loads(out)
-        assert isinstance(document, dict)
-        assert next(iter(document)) == "version"
-        return document
 
     def execute(
         self, *arguments: str, status: int = 0, **variables: str
     ) -> subprocess.CompletedProcess[str]:
         """`graft pivot exec`, in a process of its own, which becomes the program."""
-        command = [sys.executable, "-m", "graft", f"--store={self.it.store.url}", "pivot", "exec"]
+        command = [sys.executable, "-m", "graft", *self.words, "exec"]
         done = subprocess.run(
             [*command, *arguments],
             env={"PATH": os.environ["PATH"], **variables},

@@ -10,7 +10,7 @@ import pytest
 
 from tests.compare.real_closure import PROGRAMS, SmallSet, Ways, ways
 from tests.debpkgs.download import newest
-from tests.debpkgs.edited import scripted
+from tests.debpkgs.edited import Given, scripted
 from tests.debpkgs_graft import MARKS
 
 pytestmark = [*MARKS, pytest.mark.slow, pytest.mark.needs("strace", "bwrap")]
@@ -58,8 +58,8 @@ def glvnd(it: SmallSet, glibc: str) -> str:
     sed -i 's|{DEBIANS}|{NIXOS}{padding}|' libEGL.so.1.1.0
     patchelf --set-rpath $PWD:$glibc/{LIBRARIES} lib*.so.?.?.?
     """
-    archives = {"egl": egl, "dispatch": dispatch}
-    return scripted(it.store, "libglvnd-1.6.0", script, it.directory, archives, {"glibc": glibc})
+    given: Given = {"egl": egl, "dispatch": dispatch, "glibc": glibc}
+    return scripted(it.store, "libglvnd-1.6.0", script, it.directory, given)
 
 
 def driver(it: SmallSet, glibc: str, version: str) -> str:
@@ -71,9 +71,8 @@ def driver(it: SmallSet, glibc: str, version: str) -> str:
     echo '{{"file_format_version": "1.0.0", "ICD": {{"library_path": "'$library'"}}}}' \
       > $out/share/glvnd/egl_vendor.d/50_vendor.json
     """
-    source = {"source": PROGRAMS / "egl_driver.c"}
-    name = f"driver-{version}"
-    return scripted(it.store, name, script, it.directory, source, {"glibc": glibc})
+    given: Given = {"source": PROGRAMS / "egl_driver.c", "glibc": glibc}
+    return scripted(it.store, f"driver-{version}", script, it.directory, given)
 
 
 @pytest.fixture(scope="module")
@@ -92,14 +91,13 @@ def drivers(small_set: SmallSet) -> Drivers:
           --set-rpath $glvnd/{LIBRARIES}:$libraries $out/bin/eglinfo
         """,
         it.directory,
-        {"source": PROGRAMS / "eglinfo.c"},
-        {"glibc": glibc, "glvnd": libraries},
+        {"source": PROGRAMS / "eglinfo.c", "glibc": glibc, "glvnd": libraries},
     )
     old, new = (driver(it, glibc, version) for version in ("1.0", "1.1"))
     # As NixOS has it: the system leads to the driver, and a link outside of the store as well.
     script = "mkdir $out; ln -s $info/bin $out; ln -s $driver $out/opengl-driver"
     paths = {"info": info, "driver": old}
-    root = scripted(it.store, "system-1.0", script, it.directory, {}, paths)
+    root = scripted(it.store, "system-1.0", script, it.directory, paths)
     return Drivers(it, root, old, new)
 
 

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from .store import PrivateStore
 
+Given = Mapping[str, Path | str]
+_NOTHING: Given = {}
+
 _BEGIN = """
 set -e
 export PATH=/usr/bin:/bin LC_ALL=C
@@ -33,19 +36,20 @@ def scripted(
     name: str,
     script: str,
     directory: Path,
-    files: Mapping[str, Path] | None = None,
-    paths: Mapping[str, str] | None = None,
+    given: Given = _NOTHING,
 ) -> str:
     """Builds what a shell script puts at $out, with the machine's programs.
 
     Args:
         directory: where the expression is written.
-        files: what the script is given, by the names of variables.
-        paths: store paths that it may refer to, likewise.
+        given: by the names of variables, files that the script gets copies of, and store paths
+            that it may refer to.
     """
-    given = [f'    {variable} = /. + "{file}";' for variable, file in (files or {}).items()]
-    given += [
-        f'    {variable} = builtins.storePath "{path}";' for variable, path in (paths or {}).items()
+    inputs = [
+        f'    {variable} = /. + "{one}";'
+        if isinstance(one, Path)
+        else f'    {variable} = builtins.storePath "{one}";'
+        for variable, one in given.items()
     ]
     expression = directory / "scripted.nix"
     expression.write_text(
@@ -57,7 +61,7 @@ def scripted(
                 '    system = "x86_64-linux";',
                 '    builder = "/bin/sh";',
                 '    args = [ "-c" script ];',
-                *given,
+                *inputs,
                 "  };",
                 "}",
             ]
@@ -70,12 +74,7 @@ def scripted(
 
 
 def edited(
-    store: PrivateStore,
-    old: str,
-    script: str,
-    directory: Path,
-    files: Mapping[str, Path] | None = None,
-    paths: Mapping[str, str] | None = None,
+    store: PrivateStore, old: str, script: str, directory: Path, given: Given = _NOTHING
 ) -> str:
     """Builds a copy of a store path, of the same name, in which a script changes something.
 
@@ -83,4 +82,4 @@ def edited(
         script: begins in the copy; for the rest as in `scripted`.
     """
     name = os.path.basename(old)[33:]
-    return scripted(store, name, _COPY + script, directory, files, {"old": old, **(paths or {})})
+    return scripted(store, name, _COPY + script, directory, {"old": old, **given})

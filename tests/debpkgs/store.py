@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import time
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+
+from tests.collecting import run_collector
 
 _CONFIGURATION = """\
 build-users-group =
@@ -23,9 +24,6 @@ TOOLS = ("nix-build", "nix-store", "patchelf", "dpkg-deb", "apt-get", "gcc", "ta
 def missing_tools() -> list[str]:
     """The commands that building needs and this machine lacks."""
     return [tool for tool in TOOLS if shutil.which(tool) is None]
-
-
-_PATIENCE = 60.0  # seconds
 
 
 class NixError(RuntimeError):
@@ -81,10 +79,9 @@ class PrivateStore:
 
     def run(self, *command: str) -> str:
         """The standard output of a Nix command on this store; NixError if it fails."""
-        run = subprocess.run(command, env=self.env, check=False, capture_output=True, text=True)
-        if run.returncode != 0:
-            raise NixError(f"{' '.join(command)}: status {run.returncode}\n{run.stderr[-3000:]}")
-        return run.stdout
+        return _checked(
+            subprocess.run(command, env=self.env, check=False, capture_output=True, text=True)
+        )
 
     def build(self, expression: Path, attribute: str, link: Path | None = None) -> str:
         """Builds an attribute of a Nix file; its store path, rooted only if a link is asked for."""
@@ -120,21 +117,14 @@ class PrivateStore:
         # The profiles' own directory last: `gcroots/profiles` is a link to it, and is spared.
         _remove_links(self.state_dir / "gcroots", spared=(self.roots_dir.name, "profiles"))
         _remove_links(self.state_dir / "profiles")
-        self._collect()
+        _checked(run_collector(["nix-store", "--gc"], self.env))
 
-    def _collect(self) -> None:
-        # The collector reads every process's open files, whosever they are, and gives up if the
-        # path of one is longer than the kernel tells: tests of deep directories do that, briefly.
-        end = time.monotonic() + _PATIENCE
-        while True:
-            try:
-                self.run("nix-store", "--gc")
-            except NixError as error:
-                if "reading symlink" not in str(error) or time.monotonic() > end:
-                    raise
-                time.sleep(0.5)
-            else:
-                return
+
+def _checked(run: subprocess.CompletedProcess[str]) -> str:
+    if run.returncode != 0:
+        command = " ".join(run.args)
+        raise NixError(f"{command}: status {run.returncode}\n{run.stderr[-3000:]}")
+    return run.stdout
 
 
 def _remove_links(top: Path, spared: tuple[str, ...] = ()) -> None:

@@ -16,7 +16,6 @@ from graft.store.api import path_info
 from graft.store.local import LocalStore
 from graft.store.location import Location
 from graft.tree import remove_tree
-from tests.collecting import collect
 from tests.objects import add_object, new_store
 from tests.pivot.closures import Pivotable
 from tests.real_nix import RealNix
@@ -123,12 +122,12 @@ def test_nixs_collector_keeps_it_and_what_it_leads_to(
     it.store.close()
     nix = RealNix(location, tmp_path)
     nix.check()
-    collect(nix)
+    nix.collect()
     with LocalStore(location=location) as store:
         assert rubbish not in store.valid_paths()
         assert {path, it.new_cacert, it.new_tzdata, it.system, it.curl} <= store.valid_paths()
         assert os.path.exists(f"{link}/{it.curl}/cacert/etc/ssl/certs/ca-bundle.crt")
         os.unlink(link)
-    collect(nix)
+    nix.collect()
     with LocalStore(location=location) as store:
         assert not {path, it.new_cacert, it.new_tzdata} & store.valid_paths()

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from graft.closure import Closure
 from graft.formats.store_path import StorePath
-from graft.plan import Plan
+from graft.plan import Addressing, Plan
 from graft.store.api import PathInfo
 from graft.store.memory import MemoryStore
 
@@ -39,6 +39,8 @@ def store_of(
     derivers: Mapping[str, str] | None = None,
     sizes: Mapping[str, int] | None = None,
     store_dir: str = "/nix/store",
+    signed: str = "",
+    addressed: str = "",
 ) -> MemoryStore:
     """A store in memory: for each label the labels it refers to; the last ones need no line."""
     labels = {*references, *(label for text in references.values() for label in text.split())}
@@ -52,6 +54,8 @@ def store_of(
                 nar_size=sizes.get(label, 0),
                 references=frozenset(paths(references.get(label, ""))),
                 deriver=path(derivers[label]) if label in derivers else None,
+                signatures=("key:c2ln",) if label in signed.split() else (),
+                content_address="fixed:r:sha256:..." if label in addressed.split() else None,
             )
             for label in labels
         ],
@@ -68,16 +72,28 @@ def plan_of(
     sizes: Mapping[str, int] | None = None,
     store_dir: str = "/nix/store",
     hidden: Mapping[str, str] | None = None,
+    signed: str = "",
+    addressed: str = "",
+    addressing: Addressing = "input",
 ) -> Plan:
     """The plan for a store in memory, made as `graft plan` makes it.
 
     Args:
         references: for each label the labels it refers to; every NEW is there without saying so.
         hidden: references that are found in bytes, and not registered.
+        signed: paths with a signature.
+        addressed: paths that are named after their contents.
     """
     pairs = list(replacements.items() if isinstance(replacements, Mapping) else replacements)
     nodes = {new: "" for _, new in pairs} | dict(references)
-    store = store_of(nodes, derivers=derivers, sizes=sizes, store_dir=store_dir)
+    store = store_of(
+        nodes,
+        derivers=derivers,
+        sizes=sizes,
+        store_dir=store_dir,
+        signed=signed,
+        addressed=addressed,
+    )
     closure = Closure.of(store, [*paths(roots), *(path(new) for _, new in pairs)])
     if hidden is not None:
         found = {path(label): frozenset(paths(text)) for label, text in hidden.items()}
@@ -87,6 +103,7 @@ def plan_of(
         [(path(old), path(new)) for old, new in pairs],
         roots=paths(roots),
         cutoffs=paths(cutoffs),
+        addressing=addressing,
     )
 
 

@@ -7,6 +7,7 @@ import datetime as dt
 import http.server
 import ipaddress
 import os
+import pickle
 import socket
 import ssl
 import threading
@@ -23,6 +24,7 @@ from cryptography.x509.oid import NameOID
 from graft.errors import BadStoreUrlError, CacheError, CorruptCacheError, StoreMissingError
 from graft.formats.narinfo import NarInfo
 from graft.store.binary_cache import BinaryCache
+from graft.store.cache_address import CacheAddress
 from graft.store.cache_server import CacheServer
 from graft.store.writable_cache import WritableCache
 from tests.archives import File, archive_of
@@ -51,7 +53,7 @@ def _open(server: Server) -> BinaryCache:
     opened = BinaryCache.open(server.url)
     files = CacheServer(server.url, attempts=ATTEMPTS, wait=0.001, timeout=5)
     opened.close()
-    return BinaryCache(files, opened.info)
+    return BinaryCache(CacheAddress.parse(server.url), files, opened.info)
 
 
 def _ranges(server: Server, info: NarInfo) -> list[str | None]:
@@ -387,6 +389,15 @@ def test_a_password_is_sent_and_never_shown(server: Server, info: NarInfo) -> No
     assert seen == ["Basic " + base64.b64encode(b"me:se:cret").decode()]
     assert "cret" not in repr(raised.value.as_json())
     assert files.url == f"http://127.0.0.1:{asking.server_port}"
+
+
+def test_an_unpickled_cache_still_has_its_password(server: Server, info: NarInfo) -> None:
+    url = server.url.replace("://", "://me:secret@") + "?priority=7"
+    with BinaryCache.open(url) as cache, pickle.loads(pickle.dumps(cache)) as copy:
+        server.headers.clear()
+        assert read_nar(copy, info.path) == archive_of(NODE)
+        assert (copy.priority, copy.url) == (7, server.url)
+    assert all(one["Authorization"] for one in server.headers)
 
 
 @pytest.mark.parametrize("url", ["http://", "http://host/?priority=1", "https:///x", "http://h/#x"])

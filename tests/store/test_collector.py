@@ -19,7 +19,6 @@ from graft.job import apply
 from graft.native import load
 from graft.store.local import LocalStore
 from tests.bind_mount import mounted_again
-from tests.collecting import collect
 from tests.graftable import Graftable
 from tests.objects import add_object, new_store
 from tests.real_nix import RealNix
@@ -40,7 +39,7 @@ class _Collector:
     def _collect(self) -> None:
         try:
             while not self._stop.is_set():
-                collect(self._nix)
+                self._nix.collect()
                 with self._another:
                     self.collections += 1
                     self._another.notify_all()
@@ -154,7 +153,7 @@ def test_ten_grafts_while_a_collector_never_rests(tmp_path: Path, options: str) 
     nix.check()
     assert os.listdir(Path(store.location.state_dir, "temproots")) == []
     # With the links everything that was grafted goes, and the originals stay.
-    collect(nix)
+    nix.collect()
     assert {path for path in os.listdir(real) if path[0] != "."} <= before
     assert {generation.root for generation in generations} <= set(os.listdir(real))
     nix.check()

@@ -20,7 +20,6 @@ from graft.job import apply
 from graft.store.api import PathInfo
 from graft.store.local import LocalStore
 from graft.store.making import LocalMaking
-from tests.collecting import collect
 from tests.graftable import Graftable
 from tests.objects import new_store
 from tests.real_nix import RealNix
@@ -55,7 +54,7 @@ class Contended:
             capture_output=True,
             check=True,
         ).stdout
-        collect(nix, "--delete", full(new_env), full(new_app))
+        nix.collect("--delete", full(new_env), full(new_app))
         assert not os.path.lexists(store.tree(new_app))
         return cls(it, nix, cache, exported, new_app, info)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pickle
+import shutil
 import subprocess
 import sys
 import tracemalloc
@@ -137,6 +139,46 @@ def test_a_path_whose_nar_is_not_there_is_not_registered(tmp_path: Path) -> None
     assert cache.valid_paths() == set()
 
 
+def test_a_reference_may_be_valid_elsewhere(tmp_path: Path) -> None:
+    with new_cache(tmp_path) as cache:
+        below, other = written(cache, "below-1", FILE), named_path("other-1", STORE)
+        top = written(cache, "top-1", FILE, [below.path, other])
+        with pytest.raises(CacheError, match=f"its reference '{other}' is not valid"):
+            cache.register([top], elsewhere=[below.path])
+        cache.register([top], elsewhere=[below.path, other])
+        assert cache.valid_paths() == {top.path}
+
+
+def test_an_unpickled_cache_is_opened_anew(tmp_path: Path) -> None:
+    with new_cache(tmp_path) as cache:
+        info = add_nar(cache, "one-1", FILE)
+        copy = pickle.loads(pickle.dumps(cache))
+    with copy:
+        assert type(copy) is WritableCache
+        assert read_nar(copy, info.path) == archive_of(FILE)
+        add_nar(copy, "two-1", FILE)
+
+
+def test_whether_a_nar_is_whole_is_told_by_its_size(tmp_path: Path) -> None:
+    with new_cache(tmp_path) as cache:
+        info = add_nar(cache, "one-1", FILE)
+        assert cache.is_whole(info)
+        assert cache.has_nar(info.path)
+        (tmp_path / info.url).write_bytes(b"cut")
+        assert not cache.is_whole(info)
+        (tmp_path / info.url).unlink()
+        assert not cache.has_nar(info.path)
+
+
+def test_the_room_left_is_that_of_the_file_system(tmp_path: Path) -> None:
+    with new_cache(tmp_path / "cache") as cache:
+        status = os.statvfs(tmp_path)
+        assert 0 < (cache.free_bytes() or 0) <= status.f_frsize * status.f_blocks
+        shutil.rmtree(tmp_path / "cache")
+        assert cache.free_bytes()
+        cache.check_writable()
+
+
 def test_a_closure_is_registered_whatever_its_order(tmp_path: Path) -> None:
     cache = new_cache(tmp_path)
     below = written(cache, "below-1", FILE)
@@ -220,6 +262,8 @@ def test_a_cache_of_somebody_else_is_an_error(*, tmp_path: Path) -> None:
     tmp_path.chmod(0o555)
     with pytest.raises(StorePermissionError, match="file://"), cache.writing():
         pass
+    with pytest.raises(StorePermissionError, match="may not be written"):
+        cache.check_writable()
     assert len(cache.valid_paths()) == 1
 
 
@@ -236,7 +280,8 @@ def test_nix_takes_what_is_written_from_directory_and_server(
 ) -> None:
     key = SecretKey.generate("graft-1")
     with new_cache(tmp_path / "cache") as cache:
-        below = written(cache, "below-1", File(b"x" * 100_000), compression=compression)
+        # So long that zstd has several frames.
+        below = written(cache, "below-1", File(b"x" * (40 << 20)), compression=compression)
         text = STORE.path(below.path).encode()
         path = named_path("one-1", STORE)
         node = Folder({b"file": File(text), b"run": File(b"#!", executable=True)})
