@@ -173,6 +173,7 @@ def _built_in() -> tuple[Fixup, ...]:
     from graft.fixups.fontconfig import Fontconfig  # noqa: PLC0415
     from graft.fixups.gzip import Gzip  # noqa: PLC0415
     from graft.fixups.lz4 import Lz4  # noqa: PLC0415
+    from graft.fixups.macho import Macho  # noqa: PLC0415
     from graft.fixups.opaque import OPAQUE  # noqa: PLC0415
     from graft.fixups.pyc import Pyc  # noqa: PLC0415
     from graft.fixups.record import Record  # noqa: PLC0415
@@ -195,6 +196,7 @@ def _built_in() -> tuple[Fixup, ...]:
         Tar(),
         Sqlite(),
         Fontconfig(),
+        Macho(),
         Debuglink(),
         Pyc(),
         Record(),

@@ -11,12 +11,14 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Sequence
 
-from backports import zstd
 from lz4.block import compress as lz4_block
 from lz4.frame import LZ4FrameDecompressor
 from lz4.frame import compress as lz4_compress
 
+from graft.formats.zstd_frames import zstd_module
 from graft.kernel import Table
+
+zstd = zstd_module()
 
 OLD = b"0123456789abcdfghijklmnpqrsvwxyz-openssl-3.0.14"
 NEW = b"zyxwvsrqpnmlkjihgfdcba9876543210-openssl-3.0.15"
