@@ -41,7 +41,7 @@ def samples() -> list[bytes]:
 def damaged(chance: random.Random, data: bytes, others: list[bytes]) -> bytes:
     result = bytearray(data)
     for _ in range(chance.choice([1, 1, 2, 5])):
-        at = chance.randrange(len(result)) if chance.random() < 0.5 else chance.randrange(64)
+        at = chance.randrange(len(result) + 1) if chance.random() < 0.5 else chance.randrange(64)
         kind = chance.randrange(5)
         if kind == 0:
             result[at : at + 1] = bytes([chance.randrange(256)])
@@ -51,7 +51,7 @@ def damaged(chance: random.Random, data: bytes, others: list[bytes]) -> bytes:
             del result[at : at + chance.randrange(1, 40)]
         elif kind == 3:
             other = chance.choice(others)
-            begin = chance.randrange(len(other))
+            begin = chance.randrange(len(other) + 1)
             result[at:at] = other[begin : begin + chance.randrange(200)]
         elif len(result) > 64:
             del result[max(64, at) :]
