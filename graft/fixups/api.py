@@ -139,7 +139,7 @@ class Limits:
     """
 
     depth: int = 8
-    size: int = 1 << 30
+    size: int = 1 << 29
     ratio: int = 1100
     free: int = 1 << 24
 

@@ -165,7 +165,7 @@ def test_a_fixup_that_is_none_is_an_error(
     ("name", "data", "fixup"),
     [
         (b"root.squashfs", b"hsqs" + OLD, "squashfs"),
-        (b"main_rkt.zo", OLD, "racket"),
+        (b"main_rkt.zo", b"#~\x038.10" + OLD, "racket"),
         (b"base.rdb", OLD, "r-database"),
         (b"driver.ko", b"\x7fELF" + OLD, "kernel-module"),
         (b"a.beam", b"FOR1\0\0\0\0BEAM" + OLD, "beam"),
@@ -176,3 +176,25 @@ def test_what_would_break_is_left_alone_and_seen(name: bytes, data: bytes, fixup
     assert new is data
     assert (outcome.fixup, outcome.outcome) == (fixup, "left-alone")
     assert len(registered().references(data, name, TABLE)[0]) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [
+        (b"compile.dep", b"a.o: a.c"),
+        (b"random", bytes(1048) + b"\xff" * 32 + b"\x53\xef"),
+        (b"sound.aiff", b"FORM\0\0\0\0BEAM"),
+        (b"BZh.txt", b"BZh is how bzip2 begins"),
+        (b"RECORD", b"of everything"),
+        (b"a.pyc", b"no magic number"),
+    ],
+)
+def test_what_only_looks_alike_is_not_recognised(name: bytes, head: bytes) -> None:
+    assert registered().recognise(head, name) is None
+
+
+def test_an_image_of_ext4_is_recognised() -> None:
+    head = bytes(1048) + b"\2" + bytes(31) + b"\x53\xef" + bytes(18) + b"\1" + bytes(100)
+    fixup = registered().recognise(head, b"image")
+    assert fixup is not None
+    assert fixup.name == "ext4"
