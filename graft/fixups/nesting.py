@@ -172,6 +172,8 @@ class Descent:
             return self._left_alone(data, fixup, reason)
         if new == data:
             return data
+        if not fixup.opens and search.rewriting and new == search.table.rewrite(data)[0]:
+            return new  # as any file would be: there was nothing to fix
         if fixup.name not in search.switched_on:
             return self._left_alone(data, fixup, f"only --fixup {fixup.name} rewrites it")
         self._outcome(fixup, "rewritten")
