@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 SOURCES := pyproject.toml $(wildcard graft/native/*.c graft/native/*.h)
 
-.PHONY: demo test test-unit test-large bench check fuzz clean
+.PHONY: demo test test-unit test-large bench check fuzz fuzz-fixups clean
 
 # Debian keeps what makes virtual environments in a package of its own.
 $(BIN)/pip:
@@ -72,6 +72,10 @@ fuzz:
 	    graft/native/entries.c graft/native/match.c graft/native/windows_*.c -o build/fuzz/match
 	build/fuzz/match -artifact_prefix=build/fuzz/ -max_len=700 -max_total_time=$(FUZZ_SECONDS) build/fuzz/found $(CORPUS)
 	build/fuzz/match -merge=1 -max_len=700 $(CORPUS) build/fuzz/found
+
+# The parsers of file types, on samples that were damaged.
+fuzz-fixups: $(STAMP)
+	$(BIN)/python -m tests.fixups.fuzz $(FUZZ_SECONDS)
 
 clean:
 	rm -rf $(VENV) build *.egg-info graft/native/*.so

@@ -41,6 +41,7 @@ from graft.native import load
 from graft.tree import (
     FileCounts,
     Found,
+    Marks,
     TreeReport,
     copy_tree,
     read_tree,
@@ -68,6 +69,13 @@ WANTED: list[tuple[bytes, bytes | None]] = [
     (SWAP[0], None),
     (OTHER, None),
 ]
+
+# Magics at the front, behind a short file's end, and in what is rewritten; a suffix, two names.
+MARKS = Marks(
+    magics=((0, OLD[:9]), (1, b"\1\1"), (30, OLD[2:4]), (2047, b"\1")),
+    suffixes=(b"z", b"den"),
+    names=(b"-", OLD),
+)
 
 
 def no_native() -> NoReturn:
@@ -263,6 +271,18 @@ def hits_of(node: Node, table: Table, path: bytes = b"") -> list[Found]:
     return [located(path, hit, "contents") for hit in table.find(node.contents)[0]]
 
 
+def marked_in(node: Node, path: bytes = b"", name: bytes = b"source") -> list[bytes]:
+    """The files of an original that have one of the marks."""
+    if isinstance(node, Directory):
+        pairs = [(child, os.path.join(path, name), name) for name, child in node.entries.items()]
+        return sorted(file for pair in pairs for file in marked_in(*pair))
+    if isinstance(node, Link):
+        return []
+    assert isinstance(node, File)
+    magics = any(node.contents[at : at + len(magic)] == magic for at, magic in MARKS.magics)
+    return [path] if magics or name.endswith(MARKS.suffixes) or name in MARKS.names else []
+
+
 def located(path: bytes, hit: reference.Hit, where: str) -> Found:
     return Found(
         file=path,
@@ -369,6 +389,7 @@ def outcome(
                     twin.table(ENTRIES),
                     wanted=wanted,
                     sink=sink,
+                    marks=MARKS,
                     report=True,
                     window=window,
                 )
@@ -393,6 +414,7 @@ def check_copy(twin: Kernel, node: Node, source: str, window: int) -> object:
         assert report.nar_size == len(archive)
         found = hits_of(expected, reference.Table(WANTED))
         assert report.found == tuple(found)
+        assert report.marked == tuple(marked_in(node))
         assert report.seen == {place.index for place in found}
         sources, targets = on_disk(source), on_disk(target)
         check_metadata(node, sources, targets)
@@ -475,6 +497,7 @@ def seen_and_made(
                 twin.table(ENTRIES),
                 wanted=twin.table(WANTED),
                 sink=(lambda piece: pieces.append(bytes(piece))) if sinking else None,
+                marks=MARKS,
                 report=True,
                 window=window,
                 jobs=jobs,
@@ -510,6 +533,34 @@ def test_mapped_or_read_by_one_thread_or_several_the_result_is_the_same(
             for twin in KERNELS.values()
         ]
     assert all(one == other for one, other in pairwise(results))
+
+
+def test_marked_files_are_told_where_nothing_is_read(twin: Kernel, tmp_path: Path) -> None:
+    source, target = str(tmp_path / "source"), str(tmp_path / "target")
+    contents = [b"", b"\1", OLD, b"\1" * 2047, b"\2" * 2047 + b"\1", b"\2" * 5000]
+    files = {b"%d" % index: File(data) for index, data in enumerate(contents)}
+    node = Directory({**files, b"a" + OLD: files[b"2"], OLD: Directory({b"den": File(b"x")})})
+    build(node, source)
+    expected = tuple(marked_in(node))
+    assert set(expected) == {b"2", b"3", b"4", b"a" + OLD, OLD + b"/den"}
+    assert read_tree(source, marks=MARKS).marked == expected
+    for jobs in (1, 4):
+        assert read_tree(source, wanted=twin.table(WANTED), marks=MARKS, jobs=jobs).marked == (
+            expected
+        )
+        assert copy_tree(source, target, None, marks=MARKS, jobs=jobs).marked == expected
+        remove_tree(target)
+        table = twin.table(ENTRIES)
+        assert copy_tree(source, target, table, marks=MARKS, window=1).marked == expected
+        remove_tree(target)
+    assert read_tree(source, sink=len).marked == ()
+
+
+@pytest.mark.parametrize("magic", [(-1, b"a"), (0, b""), (2048, b"a")])
+def test_a_magic_that_is_in_no_head_is_refused(tmp_path: Path, magic: tuple[int, bytes]) -> None:
+    for kernel_in_use in KERNELS.values():
+        with kernel_in_use.used(), pytest.raises(ValueError, match="in the first 2048 bytes"):
+            read_tree(tmp_path, marks=Marks(magics=(magic,)))
 
 
 def wide(twins: list[File]) -> Directory:

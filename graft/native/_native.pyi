@@ -35,6 +35,7 @@ def walk(
     table: Table | None,
     wanted: Table | None,
     sink: Callable[[memoryview], object] | None,
+    marks: tuple[tuple[tuple[int, bytes], ...], tuple[bytes, ...], tuple[bytes, ...]] | None,
     report: bool,
     links: bool,
     reflinks: bool,
@@ -45,7 +46,7 @@ def walk(
     map_from: int,
     threads_map_from: int,
     threads: int,
-) -> tuple[tuple[int, ...], bytes, list[tuple[bytes, int, int, int, int]]]:
+) -> tuple[tuple[int, ...], bytes, list[tuple[bytes, int, int, int, int]], list[bytes]]:
     """The result and the arguments are those of graft.tree.walk.walk_tree, and four more.
 
     Whatever they are, the result is the same.

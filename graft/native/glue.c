@@ -117,18 +117,94 @@ static PyObject *found_list(const graft_tree_report *r)
     return list;
 }
 
+static PyObject *marked_list(const graft_tree_report *r)
+{
+    PyObject *list = PyList_New((Py_ssize_t)r->marked_count);
+    for (size_t i = 0; list && i < r->marked_count; i++) {
+        PyObject *file = PyBytes_FromString(r->marked[i]);
+        if (!file || PyList_SetItem(list, (Py_ssize_t)i, file))
+            Py_CLEAR(list);
+    }
+    return list;
+}
+
 static PyObject *report_tuple(const graft_tree_report *r, PyObject *seen)
 {
     typedef unsigned long long number;
     PyObject *found = found_list(r);
-    if (!found)
+    PyObject *marked = found ? marked_list(r) : NULL;
+    if (!marked) {
+        Py_XDECREF(found);
         return NULL;
-    return Py_BuildValue("(KKKKKKKKKKKKKK)ON", (number)r->nar_size, (number)r->files,
+    }
+    return Py_BuildValue("(KKKKKKKKKKKKKK)ONN", (number)r->nar_size, (number)r->files,
                          (number)r->patched, (number)r->linked, (number)r->reflinked,
                          (number)r->copied, (number)r->directories, (number)r->symlinks, (number)r->bytes_read,
                          (number)r->bytes_written, (number)r->bytes_shared,
                          (number)r->references, (number)r->bare, (number)r->overlapped, seen,
-                         found);
+                         found, marked);
+}
+
+typedef struct {
+    graft_marks marks;
+    graft_magic *magics;
+    graft_name_mark *names;
+} marks_argument;
+
+static void free_marks(marks_argument *a)
+{
+    PyMem_Free(a->magics);
+    PyMem_Free(a->names);
+}
+
+static int add_names(marks_argument *a, PyObject *names, int whole)
+{
+    for (Py_ssize_t i = 0; i < PyTuple_Size(names); i++) {
+        char *text;
+        Py_ssize_t length;
+        if (PyBytes_AsStringAndSize(PyTuple_GetItem(names, i), &text, &length))
+            return -1;
+        a->names[a->marks.name_count++] = (graft_name_mark){text, (size_t)length, whole};
+    }
+    return 0;
+}
+
+static int add_magics(marks_argument *a, PyObject *magics)
+{
+    for (Py_ssize_t i = 0; i < PyTuple_Size(magics); i++) {
+        Py_ssize_t offset, length;
+        const char *bytes;
+        if (!PyArg_ParseTuple(PyTuple_GetItem(magics, i), "ny#", &offset, &bytes, &length))
+            return -1;
+        if (offset < 0 || length < 1 || offset > GRAFT_HEAD - length) {
+            PyErr_Format(PyExc_ValueError, "a magic is of one byte or more, in the first %d bytes", GRAFT_HEAD);
+            return -1;
+        }
+        size_t end = (size_t)(offset + length);
+        a->magics[a->marks.magic_count++] =
+            (graft_magic){(size_t)offset, (size_t)length, (const uint8_t *)bytes};
+        a->marks.head = end > a->marks.head ? end : a->marks.head;
+    }
+    return 0;
+}
+
+/* The bytes stay the Python objects'. */
+static int read_marks(PyObject *object, marks_argument *a)
+{
+    PyObject *magics, *suffixes, *names;
+    if (!PyArg_ParseTuple(object, "O!O!O!;marks", &PyTuple_Type, &magics, &PyTuple_Type, &suffixes,
+                          &PyTuple_Type, &names))
+        return -1;
+    size_t name_count = (size_t)(PyTuple_Size(suffixes) + PyTuple_Size(names));
+    a->magics = PyMem_Calloc((size_t)PyTuple_Size(magics) + 1, sizeof *a->magics);
+    a->names = PyMem_Calloc(name_count + 1, sizeof *a->names);
+    if (!a->magics || !a->names) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    a->marks.magics = a->magics;
+    a->marks.names = a->names;
+    return add_magics(a, magics) || add_names(a, suffixes, 0) || add_names(a, names, 1) ? -1 : 0;
 }
 
 static int table_argument(PyObject *object, const graft_table **table)
@@ -141,7 +217,7 @@ static int table_argument(PyObject *object, const graft_table **table)
 }
 
 PyDoc_STRVAR(walk_doc,
-             "walk(source, target, *, table, wanted, sink, report, links, reflinks, owner, group,\n"
+             "walk(source, target, *, table, wanted, sink, marks, report, links, reflinks, owner, group,\n"
              "     window, map_window, map_from, threads_map_from,\n"
              "     threads)\n--\n\n"
              "Walk, copy, patch, dump and search one tree; see _native.pyi.");
@@ -149,16 +225,16 @@ PyDoc_STRVAR(walk_doc,
 static PyObject *walk(PyObject *module, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"source", "target",   "table",    "wanted", "sink",
-                            "report", "links",    "reflinks", "owner",  "group",
+                            "marks",  "report", "links",    "reflinks", "owner",  "group",
                             "window", "map_window", "map_from", "threads_map_from", "threads", NULL};
     const char *source;
-    PyObject *target, *table, *wanted, *python_sink;
+    PyObject *target, *table, *wanted, *python_sink, *python_marks;
     int report_found, links, reflinks;
     long long owner, group;
     unsigned long long map_from, threads_map_from;
     Py_ssize_t window, map_window, threads;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "yO$OOOpppLLnnKKn:walk", names, &source, &target,
-                                     &table, &wanted, &python_sink, &report_found, &links,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "yO$OOOOpppLLnnKKn:walk", names, &source, &target,
+                                     &table, &wanted, &python_sink, &python_marks, &report_found, &links,
                                      &reflinks, &owner, &group, &window, &map_window, &map_from,
                                      &threads_map_from, &threads))
         return NULL;
@@ -192,10 +268,21 @@ static PyObject *walk(PyObject *module, PyObject *args, PyObject *kwargs)
     if (table_argument(table, &job.table) || table_argument(wanted, &job.wanted))
         return NULL;
 
+    marks_argument marks = {.magics = NULL};
+    if (python_marks != Py_None) {
+        if (read_marks(python_marks, &marks)) {
+            free_marks(&marks);
+            return NULL;
+        }
+        job.marks = &marks.marks;
+    }
+
     size_t count = job.wanted ? graft_table_count(job.wanted) : 0;
     PyObject *seen = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)count);
-    if (!seen)
+    if (!seen) {
+        free_marks(&marks);
         return NULL;
+    }
     job.seen = (uint8_t *)PyBytes_AsString(seen);
     for (size_t i = 0; i < count; i++)
         job.seen[i] = 0;
@@ -213,6 +300,7 @@ static PyObject *walk(PyObject *module, PyObject *args, PyObject *kwargs)
     else
         result = report_tuple(&report, seen);
     graft_tree_report_free(&report);
+    free_marks(&marks);
     Py_DECREF(seen);
     return result;
 }

@@ -104,6 +104,8 @@ int add_report(graft_tree_report *to, graft_tree_report *from)
     to->references += from->references;
     to->bare += from->bare;
     to->overlapped += from->overlapped;
+    if (add_marked(to, from))
+        return -1;
     if (!from->found_count)
         return 0;
     size_t count = to->found_count + from->found_count;

@@ -41,7 +41,8 @@ static int stream_windows(walk *w, file *f, window *v, const graft_table *table)
 {
     size_t settled = 0;
     for (int final = 0; !final;) {
-        if (window_more(w, v, &final))
+        if (window_more(w, v, &final) ||
+            (!f->marked && w->job->marks && mark(w, f, v->bytes, v->length)))
             return -1;
         size_t end = v->length, next, cut;
         if (table) {
@@ -177,6 +178,9 @@ static int make_twin(walk *w, file *f)
 static int steps(walk *w, file *f, int may_have_twins)
 {
     uint64_t size = (uint64_t)f->status.st_size;
+    /* Of a twin, what is read below is the result. */
+    if (may_have_twins && w->job->marks && mark(w, f, NULL, 0))
+        return -1;
     int twinned = may_have_twins ? make_twin(w, f) : 0;
     if (twinned < 0 || nar_regular(w, size, f->status.st_mode & S_IXUSR))
         return -1;
@@ -186,6 +190,8 @@ static int steps(walk *w, file *f, int may_have_twins)
             return -1;
     } else {
         w->report->nar_size += size;
+        if (!f->marked && w->job->marks && mark(w, f, NULL, 0))
+            return -1;
     }
     if (nar_regular_end(w, size))
         return -1;

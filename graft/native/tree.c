@@ -53,6 +53,7 @@ void graft_tree_report_free(graft_tree_report *report)
         if (i == 0 || report->found[i].file != report->found[i - 1].file)
             free(report->found[i].file);
     free(report->found);
+    free_marked(report);
     free(report->file);
     memset(report, 0, sizeof *report);
 }

@@ -30,6 +30,27 @@ typedef struct {
     uint8_t where;
 } graft_found;
 
+#define GRAFT_HEAD 2048 /* bytes of a file in which its magics are */
+
+typedef struct {
+    size_t offset, length; /* offset + length <= GRAFT_HEAD, length > 0 */
+    const uint8_t *bytes;
+} graft_magic;
+
+typedef struct {
+    const char *text;
+    size_t length;
+    int whole; /* the name is that; else it ends with it */
+} graft_name_mark;
+
+/* By what a regular file is to be reported: one of these. */
+typedef struct {
+    const graft_magic *magics;
+    const graft_name_mark *names;
+    size_t magic_count, name_count;
+    size_t head; /* as many bytes hold all of the magics */
+} graft_marks;
+
 typedef struct {
     const char *source;        /* the tree's top; without a slash at its end */
     const char *target;        /* must not exist; NULL: nothing is written */
@@ -38,6 +59,7 @@ typedef struct {
     graft_sink sink;           /* NULL: no NAR is made */
     graft_poll poll;           /* or NULL */
     void *context;             /* of both */
+    const graft_marks *marks;  /* or NULL */
     int report;                /* fill `found`; else only `seen` */
     int links;                 /* unchanged canonical files become hard links, unless on overlayfs */
     int reflinks;              /* unchanged files may share blocks (FICLONE) */
@@ -73,6 +95,8 @@ typedef struct {
                                             * name; left alone */
     graft_found *found; /* in the order of the NAR, of one file in ascending order of offset */
     size_t found_count, found_capacity;
+    char **marked; /* the files that have one of the marks, relative to the top, in old names */
+    size_t marked_count, marked_capacity;
     enum graft_tree_error error;
     int code;         /* of the first entry that failed, in the order of the NAR */
     const char *call;

@@ -49,6 +49,7 @@ typedef struct {
     int source, target; /* descriptors; the target's is -1 until there is something to write */
     struct stat status; /* of the source */
     tally hits;
+    int marked; /* was looked at for marks */
     int whole; /* walk.buffer begins with the whole of the contents */
 } file;
 
@@ -148,6 +149,16 @@ int sort_found(graft_tree_report *report);
 
 /* Less than, equal to or greater than 0 as the NAR's order of two paths is. */
 int path_order(const char *one, const char *other);
+
+/* ---- marks.c: files that are to be reported ------------------------------------------------ */
+
+/* Reports a file if it has one of the job's marks. The bytes are its first ones, as they were, and
+ * may be fewer than are needed. */
+int mark(walk *w, file *f, const uint8_t *bytes, size_t length);
+
+/* Adds what another thread has reported, and takes it from there. */
+int add_marked(graft_tree_report *to, graft_tree_report *from);
+void free_marked(graft_tree_report *report);
 
 /* ---- making.c: things made at the target -------------------------------------------------- */
 

@@ -15,6 +15,7 @@ from graft.errors import GraftError
 from graft.tree import reading
 from graft.tree.descent import MovedDirectoryError
 from graft.tree.failure import Failure, translated
+from graft.tree.marks import HEAD, Marks
 from graft.tree.reading import WINDOW
 from graft.tree.removal import delete_tree
 from graft.tree.report import FileCounts, Found, TreeReport, Where
@@ -33,6 +34,7 @@ __all__ = [
     "WINDOW",
     "FileCounts",
     "Found",
+    "Marks",
     "TreeReport",
     "copy_tree",
     "read_tree",
@@ -50,6 +52,7 @@ def copy_tree(
     *,
     wanted: Table | None = None,
     sink: Sink | None = None,
+    marks: Marks | None = None,
     report: bool = False,
     links: bool = True,
     owner: tuple[int, int] | None = None,
@@ -70,6 +73,7 @@ def copy_tree(
         wanted: what to look for in the result.
         sink: takes the result's NAR in order, in pieces of 64 KiB or more as a rule; a piece is
             valid during the call only.
+        marks: of the regular files that are to be reported, as they are in the original.
         report: list the places found, not only which of `wanted` were.
         links: whether hard links to the original may be made; on overlayfs none are.
         owner: user id and group id of what is made; None: of the effective user. Only files that
@@ -94,6 +98,7 @@ def copy_tree(
         table=table,
         wanted=wanted,
         sink=sink,
+        marks=marks,
         report=report,
         links=links,
         owner=owner,
@@ -108,6 +113,7 @@ def read_tree(
     table: Table | None = None,
     wanted: Table | None = None,
     sink: Sink | None = None,
+    marks: Marks | None = None,
     report: bool = False,
     window: int = WINDOW,
     jobs: int = 1,
@@ -120,6 +126,7 @@ def read_tree(
             is read instead of the tree itself.
         wanted: what to look for.
         sink: as for `copy_tree`, whose errors apply as well.
+        marks: of the regular files that are to be reported, as they are in the original.
         report: list the places found, not only which of `wanted` were.
         window: bytes read at a time.
         jobs: as for `copy_tree`.
@@ -130,6 +137,7 @@ def read_tree(
         table=table,
         wanted=wanted,
         sink=sink,
+        marks=marks,
         report=report,
         links=False,
         owner=None,
@@ -182,6 +190,7 @@ def _walk(
     table: Table | None,
     wanted: Table | None,
     sink: Sink | None,
+    marks: Marks | None,
     report: bool,
     links: bool,
     owner: tuple[int, int] | None,
@@ -191,6 +200,8 @@ def _walk(
     """Walks with the kernel in use; leaves nothing behind if that fails."""
     if window < 1 or jobs < 1:
         raise ValueError("the window must be at least one byte, and the jobs one")
+    if marks is not None and not marks.possible:
+        raise ValueError(f"a magic is of one byte or more, in the first {HEAD} bytes")
     walk: Callable[..., Any] = walk_tree
     errors: tuple[type[Exception], ...] = (WalkError,)
     if kernel.native is not None:
@@ -204,12 +215,13 @@ def _walk(
         )
     user, group = owner or _effective_owner()
     try:
-        numbers, seen, found = walk(
+        numbers, seen, found, marked = walk(
             source,
             target,
             table=table,
             wanted=wanted,
             sink=sink,
+            marks=marks,
             report=report,
             links=links,
             reflinks=True,
@@ -221,7 +233,7 @@ def _walk(
         failure = Failure(*error.args)
         raised: BaseException | None = error.__cause__
     else:
-        return _report(numbers, seen, found)
+        return _report(numbers, seen, found, marked)
     if raised is None:
         raised = translated(failure, source, target or source)
     if failure.begun and target is not None:
@@ -233,7 +245,10 @@ def _walk(
 
 
 def _report(
-    numbers: tuple[int, ...], seen: bytes, found: list[tuple[bytes, int, int, int, int]]
+    numbers: tuple[int, ...],
+    seen: bytes,
+    found: list[tuple[bytes, int, int, int, int]],
+    marked: list[bytes],
 ) -> TreeReport:
     nar_size, regular_files, *files = numbers[:6]
     directories, symlinks, read, written, shared, references, bare, overlapped = numbers[6:]
@@ -255,6 +270,7 @@ def _report(
             for file, offset, index, stride, where in found
         ),
         seen=frozenset(index for index, flag in enumerate(seen) if flag),
+        marked=tuple(sorted(marked)),
     )
 
 

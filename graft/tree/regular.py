@@ -29,13 +29,14 @@ PATH_MAX: Final = 4096  # include/uapi/linux/limits.h; the NUL at the end counts
 
 
 class _File:
-    __slots__ = ("hits", "origin", "place", "source", "status", "target")
+    __slots__ = ("hits", "marked", "origin", "place", "source", "status", "target")
 
     def __init__(self, origin: Place, place: Place | None, source: int) -> None:
         self.origin, self.place, self.source = origin, place, source
         self.status = os.fstat(source)
         self.target: int | None = None  # a descriptor, once there is something to write
         self.hits = Tally()
+        self.marked = False  # was looked at for marks
 
     @property
     def identity(self) -> tuple[int, int]:
@@ -87,11 +88,14 @@ class RegularFiles:
             raise self._state.error("unsupported")
         self.count += 1
         size = file.status.st_size
+        if file.place is not None and file.status.st_nlink > 1:
+            self._mark(file, b"")  # of a twin, what is read below is the result
         twinned = file.place is not None and self._make_twin(file, file.place)
         self._state.emit(nar.regular_head(size, executable=file.executable))
         table = None if twinned else self._state.table
         if table is None and self._state.wanted is None and self._state.sink is None:
             self._state.nar_size += size  # there is no need to read it
+            self._mark(file, b"")
         else:
             self._stream(file, table)
         self._state.emit(nar.regular_tail(size))
@@ -115,6 +119,7 @@ class RegularFiles:
             self.bytes_read += len(data)
             if got > size or (not data and got < size):
                 raise self._state.error("changed")
+            self._mark(file, data)
             # Less than was asked for: the end was seen.
             final = got == size and len(data) < self._state.window
             settled = data
@@ -134,6 +139,20 @@ class RegularFiles:
                 self._state.on_target("write")
                 write_all(file.target, settled)
             done += len(settled)
+
+    def _mark(self, file: _File, head: bytes) -> None:
+        """Reports a file if it has a mark; `head` are its first bytes, or too few of them."""
+        marks = self._state.marks
+        if marks is None or file.marked:
+            return
+        file.marked = True
+        if not marks.has(os.path.basename(file.origin.name)):
+            if len(head) < min(marks.head, file.status.st_size):
+                self._state.on_source("pread")
+                head = os.pread(file.source, marks.head, 0)
+            if not marks.begins(head):
+                return
+        self._state.marked.append(self._state.old_path)
 
     def _make_file(self, file: _File, place: Place) -> None:
         """Makes a file without hits in the cheapest way; gives every file its metadata."""

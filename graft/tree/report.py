@@ -65,6 +65,8 @@ class TreeReport:
         overlapped: hits left alone because they begin inside a rewritten one.
         found: where the wanted references stand, if that was asked for, in the order of the walk.
         seen: indices of the wanted entries that stand anywhere in the result.
+        marked: the regular files that have one of the marks asked for: paths relative to the top,
+            in the original's names, sorted; empty for the top itself.
     """
 
     nar_size: int
@@ -80,3 +82,4 @@ class TreeReport:
     overlapped: int
     found: tuple[Found, ...]
     seen: frozenset[int]
+    marked: tuple[bytes, ...] = ()

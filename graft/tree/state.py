@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from graft.kernel import Hit, Table
+    from graft.tree.marks import Marks
 
 IN_CONTENTS: Final = 0
 IN_TARGET: Final = 1
@@ -65,6 +66,8 @@ class WalkState:
         owner: user id and group id of what is made.
         set_owner: whether that is not what is made anyway.
         window: bytes read at a time.
+        marks: of the files that are to be reported.
+        marked: these files, by their old paths.
         old_path: of the entry in hand, relative to the source.
         new_path: of the entry in hand, relative to the target.
         begun: whether something was made.
@@ -83,10 +86,13 @@ class WalkState:
         report: bool,
         owner: tuple[int, int],
         window: int,
+        marks: Marks | None = None,
     ) -> None:
         self.table = table or None
         self.wanted = wanted or None
         self.sink, self.owner, self.window = sink, owner, window
+        self.marks = marks
+        self.marked: list[bytes] = []
         self.set_owner = owner != (os.geteuid(), os.getegid())
         self.old_path = self.new_path = b""
         self.begun = False

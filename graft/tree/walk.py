@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from graft.kernel import Table
+    from graft.tree.marks import Marks
 
 
 class _Entry(NamedTuple):
@@ -150,13 +151,14 @@ def walk_tree(
     table: Table | None,
     wanted: Table | None,
     sink: Callable[[memoryview], object] | None,
+    marks: Marks | None,
     report: bool,
     links: bool,
     reflinks: bool,
     owner: int,
     group: int,
     window: int,
-) -> tuple[tuple[int, ...], bytes, list[tuple[bytes, int, int, int, int]]]:
+) -> tuple[tuple[int, ...], bytes, list[tuple[bytes, int, int, int, int]], list[bytes]]:
     """Walks one tree in the order of its NAR; the specification of the native `walk`.
 
     Args:
@@ -165,6 +167,7 @@ def walk_tree(
         table: what to rewrite.
         wanted: what to look for in the result.
         sink: takes the bytes of the result's NAR in order.
+        marks: of the regular files that are to be reported.
         report: list what was found, not only which.
         links: hard-link unchanged canonical files, unless on overlayfs.
         reflinks: let unchanged files share blocks.
@@ -175,7 +178,8 @@ def walk_tree(
     Returns:
         The numbers of a TreeReport in its order, `files` in four; for each wanted entry a byte,
         1 if it was seen; (file, offset, index, stride, where) of each place found, where by its
-        index in contents, target, name.
+        index in contents, target, name; the files that have one of the marks, by their old
+        paths, in any order.
 
     Raises:
         WalkError: for every failure, the sink's exceptions and KeyboardInterrupt included.
@@ -184,6 +188,7 @@ def walk_tree(
         table=table,
         wanted=wanted,
         sink=sink,
+        marks=marks,
         report=report,
         owner=(owner, group),
         window=window,
@@ -218,4 +223,4 @@ def walk_tree(
         state.hits.bare,
         state.hits.overlapped,
     )
-    return numbers, bytes(state.seen), state.found
+    return numbers, bytes(state.seen), state.found, state.marked

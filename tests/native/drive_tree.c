@@ -4,7 +4,7 @@
  *     drive_tree SOURCE TARGET|- WINDOW links|copies read|map THREADS FAULT [OLD NEW]...
  *
  * There is a sink if THREADS is 1. Prints a line of the walk's error, errno, the NAR's size and FNV-1a hash, the counts of
- * references, found places, patched, linked and copied files, system call and file. FAULT 0: one
+ * references, found places, patched, linked, copied and marked files, system call and file. FAULT 0: one
  * walk. Else walk after walk, to TARGET.1, TARGET.2, ...: the first wrapped call fails with errno
  * FAULT in the first walk, the second in the second, until one walk has no call left to fail.
  */
@@ -124,6 +124,7 @@ static void walk_once(graft_tree_job job)
     printf("%d %d %" PRIu64 " %016" PRIx64, error, report.code, report.nar_size, hash);
     printf(" %" PRIu64 " %zu %" PRIu64 " %" PRIu64 " %" PRIu64, report.references,
            report.found_count, report.patched, report.linked, report.copied + report.reflinked);
+    printf(" %zu", report.marked_count);
     printf(" %s %s\n", error ? report.call : "", error && report.file ? report.file : "");
     graft_tree_report_free(&report);
     countdown = left;
@@ -144,12 +145,16 @@ int main(int count, char **arguments)
     }
     graft_table *rewritten = graft_table_new(table, entries, NULL);
     graft_table *searched = graft_table_new(wanted, entries, NULL);
+    const graft_magic magic = {0, 1, (const uint8_t *)"0"};
+    const graft_name_mark suffix = {"d", 1, 0};
+    const graft_marks marks = {&magic, &suffix, 1, 1, 1};
     graft_tree_job job = {
         .source = arguments[1],
         .target = strcmp(arguments[2], "-") ? arguments[2] : NULL,
         .table = rewritten,
         .wanted = searched,
         .sink = strcmp(arguments[6], "1") ? NULL : sink,
+        .marks = &marks,
         .report = 1,
         .links = strcmp(arguments[4], "links") == 0,
         .owner = geteuid(),

@@ -12,6 +12,7 @@ import pytest
 
 from graft.kernel import reference
 from graft.tree import remove_tree
+from graft.tree.marks import Marks
 from graft.tree.walk import walk_tree
 
 HERE = Path(__file__).parent
@@ -26,6 +27,8 @@ WRAPPED = [
     *["flistxattr", "readlinkat"],
     *["symlinkat", "linkat", "mkdirat", "fchmod", "futimens", "utimensat", "syscall"],
 ]
+
+MARKS = Marks(magics=((0, b"0"),), suffixes=(b"d",))
 
 SYSTEM, UNSUPPORTED, COLLISION, CHANGED, MEMORY = range(1, 6)
 
@@ -139,12 +142,13 @@ def expected(tree: Path, target: Path, *, links: bool) -> list[str]:
         for byte in piece:
             value = (value ^ byte) * 0x100000001B3 & (1 << 64) - 1
 
-    numbers, _, found = walk_tree(
+    numbers, _, found, marked = walk_tree(
         os.fsencode(tree),
         os.fsencode(target),
         table=reference.Table([(old, new)]),
         wanted=reference.Table([(new, None)]),
         sink=sink,
+        marks=MARKS,
         report=True,
         links=links,
         reflinks=False,
@@ -154,7 +158,7 @@ def expected(tree: Path, target: Path, *, links: bool) -> list[str]:
     )
     remove_tree(target)
     patched, linked, _, copied = numbers[2:6]
-    counts = [numbers[11], len(found), patched, linked, copied]
+    counts = [numbers[11], len(found), patched, linked, copied, len(marked)]
     return ["0", "0", f"{numbers[0]}", f"{value:016x}", *map(str, counts)]
 
 
@@ -213,7 +217,7 @@ def test_errors_are_clean_under_sanitizers(
         target.mkdir()
     [line] = run(driver, source, target, 100, "links", "read", threads, 0)
     assert line[0] == str(number)
-    assert line[9:] == words
+    assert line[10:] == words
 
 
 FAULTS = [errno.EIO, errno.ENOSPC, errno.EINTR, errno.EXDEV]
@@ -246,4 +250,4 @@ def test_whichever_call_fails_the_walk_reports_it_or_does_without(
             assert done[2:6] == line[2:6]
         elif done[0] == str(SYSTEM):
             assert done[1] == str(fault)
-            assert done[9] in {"getdents64", *(name.removesuffix("64") for name in WRAPPED)}
+            assert done[10] in {"getdents64", *(name.removesuffix("64") for name in WRAPPED)}

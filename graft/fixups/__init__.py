@@ -1,0 +1,225 @@
+"""What is hidden inside of files: looked into, rewritten soundly, or left alone and reported.
+
+One module per file type; `api` says what such a fix-up is. The registry is here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
+
+from graft.errors import UsageError
+from graft.fixups.api import HEAD, Fixup, LeftAloneError, Limits, Outcome, Place
+from graft.fixups.nesting import Descent, Members, Search, Siblings
+from graft.tree.marks import Marks
+
+if TYPE_CHECKING:
+    from graft.kernel import Table
+
+__all__ = [
+    "HEAD",
+    "Fixup",
+    "LeftAloneError",
+    "Limits",
+    "Outcome",
+    "Place",
+    "Registry",
+    "Siblings",
+    "registered",
+]
+
+ENTRY_POINTS = "graft.fixups"
+"""The group of users' own: each names an object with the attributes and methods of a Fixup."""
+
+NO_BOMBS = Limits()
+"""How far files are opened, unless something else is said."""
+
+_ALONE = Members([], lambda _siblings, _path, data: data)
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """Fix-ups in their order, and which of them rewrite.
+
+    Attributes:
+        fixups: a file is its first's that recognises it.
+        switched_on: names of those that rewrite. The others look inside all the same: what they
+            find is reported, and the file left alone.
+    """
+
+    fixups: tuple[Fixup, ...]
+    switched_on: frozenset[str]
+    limits: Limits = NO_BOMBS
+
+    @property
+    def marks(self) -> Marks:
+        """What files must have so that one of the fix-ups may recognise them: for a walk."""
+        by_magic = [fixup for fixup in self.fixups if fixup.magics and fixup.everywhere]
+        by_name = [fixup for fixup in self.fixups if fixup not in by_magic]
+        return Marks(
+            magics=tuple(dict.fromkeys(m for fixup in by_magic for m in fixup.magics)),
+            suffixes=tuple(dict.fromkeys(s for fixup in by_name for s in fixup.suffixes)),
+            names=tuple(dict.fromkeys(n for fixup in by_name for n in fixup.names)),
+        )
+
+    def more_marks(self, marked: Iterable[bytes]) -> Marks | None:
+        """What else a tree is to be walked for where these files were found; None: nothing.
+
+        Args:
+            marked: paths of files that have the `marks`.
+        """
+        bases = {path.rpartition(b"/")[2] for path in marked}
+        magics = [
+            magic
+            for fixup in self.fixups
+            if not fixup.everywhere
+            and any(base in fixup.names or base.endswith(fixup.suffixes) for base in bases)
+            for magic in fixup.magics
+        ]
+        return Marks(magics=tuple(magics)) if magics else None
+
+    @property
+    def switches(self) -> tuple[str, ...]:
+        """What differs from the defaults, as new store paths' names have to say it, sorted."""
+        return tuple(
+            sorted(
+                f"{'' if fixup.name in self.switched_on else 'no-'}{fixup.name} {fixup.version}"
+                for fixup in self.fixups
+                if (fixup.name in self.switched_on) != fixup.by_default
+            )
+        )
+
+    def recognise(self, head: bytes, name: bytes) -> Fixup | None:
+        """The fix-up whose type a file is.
+
+        Args:
+            head: its first bytes, `HEAD` of them if there are.
+            name: its own, without directories.
+        """
+        return next((fixup for fixup in self.fixups if fixup.recognises(head, name)), None)
+
+    def references(
+        self, data: bytes, name: bytes, table: Table
+    ) -> tuple[list[Place], list[Outcome]]:
+        """Where the references are in a file, at any depth; and what could not be looked into.
+
+        Args:
+            data: the whole file.
+            name: its own, without directories.
+            table: what is looked for.
+        """
+        search = Search(self.fixups, self.switched_on, table, self.limits, rewriting=False)
+        Descent(search, _ALONE, path=name).file(data)
+        return search.places, search.outcomes
+
+    def rewrite(
+        self, data: bytes, path: bytes, table: Table, siblings: Siblings = _ALONE
+    ) -> tuple[bytes, list[Outcome]]:
+        """A file with its references rewritten, at any depth; the same object if nothing changes.
+
+        Args:
+            data: the whole file, as it was.
+            path: its old one, from the top of its tree.
+            table: what is rewritten.
+            siblings: the other files of that tree, some of which are summed up in others.
+
+        Returns:
+            The new bytes, and what the fix-ups did; nothing if the file is none of theirs.
+        """
+        search = Search(self.fixups, self.switched_on, table, self.limits, rewriting=True)
+        new = Descent(search, siblings, path=path).file(data)
+        return new, search.outcomes
+
+
+def registered(switches: Iterable[str] = (), limits: Limits = NO_BOMBS) -> Registry:
+    """The registry: users' own fix-ups by name, then the built-in ones in a fixed order.
+
+    Args:
+        switches: names of fix-ups to be switched on, or with `no-` before them off.
+        limits: how far files are opened.
+
+    Raises:
+        UsageError: there is no fix-up of a name, or two, or one is none.
+    """
+    fixups = (*_users_own(), *_built_in())
+    known = [fixup.name for fixup in fixups]
+    for name in known:
+        if known.count(name) > 1:
+            raise UsageError(
+                f"there are two fix-ups of the name '{name}': uninstall one", fixup=name
+            )
+    on = {fixup.name for fixup in fixups if fixup.by_default}
+    for switch in switches:
+        off = switch not in known and switch.startswith("no-")
+        name = switch.removeprefix("no-") if off else switch
+        if name not in known:
+            raise UsageError(
+                f"there is no fix-up '{name}': it is one of {', '.join(sorted(known))}",
+                fixup=name,
+            )
+        (on.discard if off else on.add)(name)
+    return Registry(fixups, frozenset(on), limits)
+
+
+def _built_in() -> tuple[Fixup, ...]:
+    """In their order."""
+    from graft.fixups.ar import Ar  # noqa: PLC0415 - nothing of this is needed to start
+    from graft.fixups.bzip2 import Bzip2  # noqa: PLC0415
+    from graft.fixups.cpio import Initrd  # noqa: PLC0415
+    from graft.fixups.debuglink import Debuglink  # noqa: PLC0415
+    from graft.fixups.fontconfig import Fontconfig  # noqa: PLC0415
+    from graft.fixups.gzip import Gzip  # noqa: PLC0415
+    from graft.fixups.lz4 import Lz4  # noqa: PLC0415
+    from graft.fixups.macho import Macho  # noqa: PLC0415
+    from graft.fixups.opaque import OPAQUE  # noqa: PLC0415
+    from graft.fixups.pyc import Pyc  # noqa: PLC0415
+    from graft.fixups.record import Record  # noqa: PLC0415
+    from graft.fixups.sqlite import Sqlite  # noqa: PLC0415
+    from graft.fixups.tar import Tar  # noqa: PLC0415
+    from graft.fixups.xz import Xz  # noqa: PLC0415
+    from graft.fixups.zip import Zip  # noqa: PLC0415
+    from graft.fixups.zstd import Zstd  # noqa: PLC0415
+
+    return (
+        *OPAQUE,
+        Gzip(),
+        Xz(),
+        Bzip2(),
+        Zstd(),
+        Lz4(),
+        Zip(),
+        Ar(),
+        Initrd(),
+        Tar(),
+        Sqlite(),
+        Fontconfig(),
+        Macho(),
+        Debuglink(),
+        Pyc(),
+        Record(),
+    )
+
+
+def _users_own() -> list[Fixup]:
+    fixups = []
+    for point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name):
+        try:
+            loaded = point.load()
+            fixup = loaded() if isinstance(loaded, type) else loaded
+            named = isinstance(fixup, Fixup) and re.fullmatch("[a-z0-9][a-z0-9-]*", fixup.name)
+        except Exception as error:
+            raise UsageError(
+                f"the fix-up '{point.name}' of {point.value} cannot be loaded: {error}",
+                fixup=point.name,
+            ) from error
+        if not named:
+            raise UsageError(
+                f"'{point.value}' is no fix-up: let it be a graft.fixups.Fixup with a name of "
+                "lower-case letters, digits and dashes",
+                fixup=point.name,
+            )
+        fixups.append(fixup)
+    return fixups

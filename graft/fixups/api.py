@@ -1,0 +1,182 @@
+"""What a fix-up is: the one protocol of every file type whose insides are looked into.
+
+A fix-up goes through a file once, and hands every piece of it that may hold references to what
+goes in with it, the `Inside`: that one searches where something is looked for, and gives the piece
+back changed where something is rewritten. So what one sees the other changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from graft.tree.marks import HEAD
+
+__all__ = ["HEAD", "Fixup", "Inside", "LeftAloneError", "Limits", "Outcome", "Place", "Where"]
+
+Where = Literal["contents", "target", "name"]
+
+
+class LeftAloneError(Exception):
+    """A file cannot be rewritten soundly, or not be looked into; the text is the reason.
+
+    What has been changed of it so far is given up: it stays as it was, byte for byte.
+    """
+
+
+class Inside(Protocol):
+    """What a fix-up meets its file's pieces with.
+
+    Pieces come back as they were, and are then the same object, where there is nothing to change.
+    """
+
+    def plain(self, data: bytes, where: Where = "contents") -> bytes:
+        """Bytes of the file as it stands, or a name or target in it: of equal length."""
+        ...
+
+    def contents(self, name: bytes, data: bytes) -> bytes:
+        """The only file inside: what it holds may be a file type of its own, and change length."""
+        ...
+
+    def members(self, files: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
+        """All the files inside, each by its name in there and its bytes; in the same order."""
+        ...
+
+    def expanded(self, read: Callable[[int], bytes], compressed: int) -> bytes:
+        """All that `read` gives until it gives nothing, within the limits.
+
+        Args:
+            read: gives at most as many bytes as it is told.
+            compressed: how many bytes that was made from.
+
+        Raises:
+            LeftAloneError: it is more than the limits allow.
+        """
+        ...
+
+    def old(self, path: bytes) -> bytes | None:
+        """Another file of the same tree or container, as it was; None if there is none.
+
+        Args:
+            path: from the directory of the file in hand, with `..` where need be, in old names.
+        """
+        ...
+
+    def new(self, path: bytes) -> bytes | None:
+        """The same, as it is going to be."""
+        ...
+
+    def unchanged(self, path: bytes) -> bool:
+        """Whether that file is known to be the same, without a look at its bytes."""
+        ...
+
+    def detached(self, name: bytes) -> list[tuple[bytes, bytes]]:
+        """Files of that name that hold what was detached from others: (old, new) of each."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Something that whoever reads the result should know of this file."""
+        ...
+
+
+class Fixup:
+    """A file type. Subclasses say how it is recognised, and go through a file in `apply`.
+
+    A file is recognised if it has one of the magics, where there are any; else by its name.
+
+    Attributes:
+        name: what switches it on and off.
+        version: raised whenever its bytes change.
+        by_default: whether it rewrites without being asked to. What is switched off is looked into
+            all the same, and reported.
+        everywhere: whether all files of the type are gone through; else they are where a tree has
+            a file of one of the suffixes or names, or the caller says so.
+        opens: whether there are files inside; else references are in the file as it stands.
+        magics: (offset, bytes) within the first `HEAD` bytes.
+        suffixes: what names end with.
+        names: whole names.
+    """
+
+    name: str
+    version: int = 1
+    by_default: bool = True
+    everywhere: bool = True
+    opens: bool = True
+    magics: tuple[tuple[int, bytes], ...] = ()
+    suffixes: tuple[bytes, ...] = ()
+    names: tuple[bytes, ...] = ()
+
+    def recognises(self, head: bytes, name: bytes) -> bool:
+        """Whether a file is of this type.
+
+        Args:
+            head: its first bytes, `HEAD` if it has as many.
+            name: without directories; empty if it has none.
+        """
+        if self.magics:
+            return any(head.startswith(magic, offset) for offset, magic in self.magics)
+        return name in self.names or (bool(self.suffixes) and name.endswith(self.suffixes))
+
+    def apply(self, data: bytes, name: bytes, inside: Inside) -> bytes:
+        """The file with what is inside of it changed; the very same object if nothing is.
+
+        Raises:
+            LeftAloneError: it cannot be.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How far a file is opened. What goes beyond is a bomb: reported, and not unpacked.
+
+    Attributes:
+        depth: containers inside each other.
+        size: bytes that all containers in one file expand to, together.
+        ratio: how many times its size a container may expand to, from `free` on.
+        free: bytes to which every container may expand.
+    """
+
+    depth: int = 8
+    size: int = 1 << 29
+    ratio: int = 1100
+    free: int = 1 << 24
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A reference in a file.
+
+    Attributes:
+        container: the steps in, outermost first: `zip:lib/a.gz`, `gzip`. Empty: in the file as it
+            stands.
+        where: in contents, or in the name or the target of a member.
+        offset: of the first character in these, in bytes.
+        index: of the entry in the table.
+        stride: bytes a character: 1, 2 or 4.
+    """
+
+    container: tuple[str, ...]
+    where: Where
+    offset: int
+    index: int
+    stride: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a fix-up did with one file.
+
+    Attributes:
+        container: the steps to it, as in a Place; empty: the file is in no container.
+        fixup: which one.
+        outcome: `left-alone`: the file's bytes are the old ones. `noted`: besides whatever else
+            came of it, there is something to know.
+        reason: of what is left alone or noted.
+    """
+
+    container: tuple[str, ...]
+    fixup: str
+    outcome: Literal["rewritten", "left-alone", "noted"]
+    reason: str | None = None

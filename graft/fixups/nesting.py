@@ -1,0 +1,295 @@
+"""Files looked into to any depth: the way in, the limits, and what is kept of what was found."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from graft.fixups.api import (
+    HEAD,
+    Fixup,
+    LeftAloneError,
+    Limits,
+    Outcome,
+    Place,
+    Where,
+)
+
+if TYPE_CHECKING:
+    from graft.kernel import Table
+
+_PIECE = 1 << 20  # bytes expanded at a time
+
+
+class Siblings(Protocol):
+    """The other files of a tree or a container, by their old paths in it."""
+
+    def old(self, path: bytes) -> bytes | None:
+        """A file as it was; None if there is none."""
+        ...
+
+    def new(self, path: bytes) -> bytes | None:
+        """The same as it is now."""
+        ...
+
+    def unchanged(self, path: bytes) -> bool:
+        """Whether the two are known to be the same, without a look at their bytes."""
+        ...
+
+    def detached(self, name: bytes) -> list[tuple[bytes, bytes]]:
+        """The files of a name, old and new, wherever they are."""
+        ...
+
+
+class Members:
+    """The members of a container, each rewritten when it is first asked for.
+
+    Args:
+        files: each by its path and its bytes.
+        rewritten: gives the new bytes of one.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[tuple[bytes, bytes]],
+        rewritten: Callable[[Siblings, bytes, bytes], bytes],
+    ) -> None:
+        self._files, self._rewritten = files, rewritten
+        self._results: list[bytes | None] = [None] * len(files)
+        self._begun: set[int] = set()
+        self._indices = {path: index for index, (path, _) in enumerate(files)}
+
+    def all(self) -> list[bytes]:
+        """What all of them are now."""
+        return [self._at(index) for index in range(len(self._files))]
+
+    def old(self, path: bytes) -> bytes | None:
+        """A member as it was."""
+        index = self._indices.get(path)
+        return None if index is None else self._files[index][1]
+
+    def new(self, path: bytes) -> bytes | None:
+        """A member as it is now; as it was, if it is the one that asks."""
+        index = self._indices.get(path)
+        return None if index is None else self._at(index)
+
+    def unchanged(self, path: bytes) -> bool:
+        """Whether a member's bytes are the very same."""
+        return self.new(path) is self.old(path)
+
+    def detached(self, name: bytes) -> list[tuple[bytes, bytes]]:
+        """The members of a name."""
+        return [
+            (data, self._at(index))
+            for index, (path, data) in enumerate(self._files)
+            if posixpath.basename(path) == name
+        ]
+
+    def _at(self, index: int) -> bytes:
+        path, data = self._files[index]
+        if index not in self._begun:
+            self._begun.add(index)
+            self._results[index] = self._rewritten(self, path, data)
+        made = self._results[index]
+        return data if made is None else made
+
+
+class Search:
+    """One file gone through with everything in it.
+
+    Args:
+        fixups: in their order.
+        switched_on: the names of those that may rewrite.
+        table: what is looked for and, where there is a replacement, rewritten.
+        limits: how far it is opened.
+        rewriting: else nothing is changed, and places are noted.
+    """
+
+    def __init__(
+        self,
+        fixups: Sequence[Fixup],
+        switched_on: frozenset[str],
+        table: Table,
+        limits: Limits,
+        *,
+        rewriting: bool,
+    ) -> None:
+        self.fixups, self.switched_on = fixups, switched_on
+        self.table, self.limits, self.rewriting = table, limits, rewriting
+        self.places: list[Place] = []
+        self.outcomes: list[Outcome] = []
+        self.spent = 0
+
+    def recognise(self, head: bytes, name: bytes) -> Fixup | None:
+        """The first fix-up whose type a file is."""
+        return next((f for f in self.fixups if f.recognises(head, name)), None)
+
+
+class Descent:
+    """One level of a search: the files of one tree or container; the `Inside` of fix-ups."""
+
+    def __init__(
+        self,
+        search: Search,
+        siblings: Siblings,
+        *,
+        path: bytes,
+        depth: int = 0,
+        container: tuple[str, ...] = (),
+        fixup: Fixup | None = None,
+    ) -> None:
+        self._search, self._siblings = search, siblings
+        self._path = path  # of the file in hand, among the siblings
+        self._depth = depth  # of the file in hand: 0 if it is in no container
+        self._container = container  # the steps to the file in hand
+        self._fixup = fixup  # in charge of it
+
+    def file(self, data: bytes) -> bytes:
+        """The file in hand: given to its fix-up, or searched as it stands."""
+        search = self._search
+        name = posixpath.basename(self._path)
+        fixup = search.recognise(data[:HEAD], name)
+        if fixup is None:
+            return self.plain(data)
+        inside = Descent(
+            search,
+            self._siblings,
+            path=self._path,
+            depth=self._depth,
+            container=self._container,
+            fixup=fixup,
+        )
+        if fixup.opens and self._depth >= search.limits.depth:
+            reason = f"it is nested deeper than {search.limits.depth} containers"
+            return self._left_alone(data, fixup, reason)
+        try:
+            new = fixup.apply(data, name, inside)
+        except LeftAloneError as error:
+            return self._left_alone(data, fixup, str(error))
+        except Exception as error:  # noqa: BLE001 - a stranger's file may break any parser
+            reason = f"it cannot be read: {type(error).__name__}: {error}"
+            return self._left_alone(data, fixup, reason)
+        if new == data:
+            return data
+        if not fixup.opens and search.rewriting and new == search.table.rewrite(data)[0]:
+            return new  # as any file would be: there was nothing to fix
+        if fixup.name not in search.switched_on:
+            return self._left_alone(data, fixup, f"only --fixup {fixup.name} rewrites it")
+        self._outcome(fixup, "rewritten")
+        return new
+
+    def _left_alone(self, data: bytes, fixup: Fixup, reason: str) -> bytes:
+        # What was rewritten inside is given up; what was left alone there stays to be told.
+        depth = len(self._container)
+        self._search.outcomes[:] = [
+            outcome
+            for outcome in self._search.outcomes
+            if outcome.outcome == "left-alone" or outcome.container[:depth] != self._container
+        ]
+        self._outcome(fixup, "left-alone", reason)
+        if not self._search.rewriting:
+            self.plain(data)
+        return data
+
+    def _outcome(self, fixup: Fixup, outcome: str, reason: str | None = None) -> None:
+        self._search.outcomes.append(
+            Outcome(
+                container=self._container,
+                fixup=fixup.name,
+                outcome=outcome,  # type: ignore[arg-type]
+                reason=reason,
+            )
+        )
+
+    # ---- what a fix-up sees -------------------------------------------------------------------
+
+    def plain(self, data: bytes, where: Where = "contents") -> bytes:
+        """Bytes that are searched, and changed, as they stand."""
+        if not self._search.rewriting:
+            hits, _ = self._search.table.find(data)
+            steps = (*self._container, self._step()) if self._opened() else self._container
+            self._search.places += [
+                Place(
+                    container=steps,
+                    where=where,
+                    offset=hit.offset,
+                    index=hit.index,
+                    stride=hit.stride,
+                )
+                for hit in hits
+            ]
+            return data
+        new, hits, _ = self._search.table.rewrite(data)
+        return new if hits and new != data else data
+
+    def contents(self, name: bytes, data: bytes) -> bytes:
+        """The only file inside."""
+        directory = posixpath.dirname(self._path)
+        return self._within(self._siblings, posixpath.join(directory, name), self._step(), data)
+
+    def members(self, files: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
+        """All the files inside."""
+
+        def rewritten(siblings: Siblings, path: bytes, data: bytes) -> bytes:
+            step = f"{self._step()}:{path.decode('utf-8', 'backslashreplace')}"
+            return self._within(siblings, path, step, data)
+
+        return Members(files, rewritten).all()
+
+    def _within(self, siblings: Siblings, path: bytes, step: str, data: bytes) -> bytes:
+        inner = Descent(
+            self._search,
+            siblings,
+            path=path,
+            depth=self._depth + 1,
+            container=(*self._container, step),
+        )
+        return inner.file(data)
+
+    def expanded(self, read: Callable[[int], bytes], compressed: int) -> bytes:
+        """What a compressed file expands to, within the limits."""
+        limits = self._search.limits
+        most = min(limits.size - self._search.spent, max(limits.free, limits.ratio * compressed))
+        pieces, size = [], 0
+        while piece := read(min(_PIECE, most - size + 1)):
+            size += len(piece)
+            if size > most:
+                raise LeftAloneError(
+                    f"it expands to more than {most} bytes, which is not worth the risk"
+                )
+            pieces.append(piece)
+        self._search.spent += size
+        return b"".join(pieces)
+
+    def old(self, path: bytes) -> bytes | None:
+        """A file beside the one in hand, as it was."""
+        return self._siblings.old(self._beside(path))
+
+    def new(self, path: bytes) -> bytes | None:
+        """A file beside the one in hand, as it is now."""
+        return self._siblings.new(self._beside(path))
+
+    def unchanged(self, path: bytes) -> bool:
+        """Whether a file beside the one in hand is known to be as it was."""
+        return self._siblings.unchanged(self._beside(path))
+
+    def detached(self, name: bytes) -> list[tuple[bytes, bytes]]:
+        """Files of a name, wherever they are."""
+        return self._siblings.detached(name)
+
+    def note(self, text: str) -> None:
+        """Keeps what is to be known of the file in hand."""
+        assert self._fixup is not None
+        self._outcome(self._fixup, "noted", text)
+
+    def _opened(self) -> bool:
+        return self._fixup is not None and self._fixup.opens
+
+    def _step(self) -> str:
+        assert self._fixup is not None
+        return self._fixup.name
+
+    def _beside(self, path: bytes) -> bytes:
+        joined = posixpath.join(posixpath.dirname(self._path), path)
+        return posixpath.normpath(joined)

@@ -1,0 +1,97 @@
+"""File types that are recognised so as to be left alone: a rewrite would break what checks them.
+
+What can be seen in their bytes is reported; what is compressed in them is not looked into.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from graft.fixups.api import Fixup, Inside, LeftAloneError
+
+
+class Opaque(Fixup):
+    """One such type.
+
+    Args:
+        reason: why it is left alone; a sentence about `it`.
+        also: what else the first bytes must be like.
+        always: whether references may be hidden in it, so that it is reported in any case.
+    """
+
+    opens = False
+
+    def __init__(
+        self,
+        name: str,
+        reason: str,
+        *,
+        magics: tuple[tuple[int, bytes], ...] = (),
+        suffixes: tuple[bytes, ...] = (),
+        also: Callable[[bytes], bool] | None = None,
+        always: bool = True,
+    ) -> None:
+        self.name, self._reason, self._always = name, reason, always
+        self._also = also
+        self.magics, self.suffixes = magics, suffixes
+
+    def recognises(self, head: bytes, name: bytes) -> bool:
+        """By magic or name, and the rest of the first bytes."""
+        return super().recognises(head, name) and (self._also is None or self._also(head))
+
+    def apply(self, data: bytes, name: bytes, inside: Inside) -> bytes:
+        """Never anything else."""
+        del name
+        if self._always or inside.plain(data) is not data:
+            raise LeftAloneError(self._reason)
+        return data
+
+
+def _is_ext4(head: bytes) -> bool:
+    """The magic has two bytes only: the block size and the revision are looked at as well."""
+    block_size, revision = (int.from_bytes(head[at : at + 4], "little") for at in (1048, 1100))
+    return block_size <= 6 and revision <= 1
+
+
+OPAQUE = (
+    Opaque("squashfs", "it is a compressed file system image", magics=((0, b"hsqs"), (0, b"sqsh"))),
+    Opaque(
+        "erofs",
+        "it is a file system image with checksums",
+        magics=((1024, b"\xe2\xe1\xf5\xe0"),),
+    ),
+    Opaque(
+        "ext4",
+        "it is a file system image with checksums",
+        magics=((1080, b"\x53\xef"),),
+        also=_is_ext4,
+    ),
+    Opaque("qcow2", "it is a disk image", magics=((0, b"QFI\xfb"),)),
+    Opaque("iso", "it is a disk image", suffixes=(b".iso",)),
+    Opaque("brotli", "it is compressed with brotli", suffixes=(b".br",)),
+    Opaque("lzma", "it is compressed with the old lzma", suffixes=(b".lzma",)),
+    Opaque("lzip", "it is compressed with lzip", magics=((0, b"LZIP"),)),
+    Opaque("lzop", "it is compressed with lzop", magics=((0, b"\x89LZO\0"),)),
+    Opaque("kernel-module", "it may be signed", suffixes=(b".ko",), always=False),
+    Opaque(
+        "racket",
+        "its dependencies are checked by SHA-1",
+        suffixes=(b".zo", b".dep"),
+        also=lambda head: head.startswith((b"#~", b"((")),
+    ),
+    Opaque("chez", "it is compressed and checked", magics=((0, b"\0\0\0\0chez"),)),
+    Opaque(
+        "beam",
+        "its literals are compressed",
+        magics=((8, b"BEAM"),),
+        also=lambda head: head.startswith(b"FOR1"),
+    ),
+    Opaque("r-database", "its records are compressed", suffixes=(b".rdb", b".rdx")),
+    Opaque(
+        "pe",
+        "it may be signed or a unified kernel image",
+        suffixes=(b".efi",),
+        always=False,
+    ),
+)
+"""In their order in the registry."""

@@ -1,0 +1,200 @@
+"""What is recognised, by which fix-up, and how far it is opened."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from importlib.metadata import EntryPoint
+
+import pytest
+
+import graft.fixups
+from graft.errors import UsageError
+from graft.fixups import Fixup, Limits, deflated, registered
+from graft.fixups.api import Inside, LeftAloneError
+from tests.fixups.samples import OLD, TABLE, grafted, tar, text, zipped
+
+
+def test_the_order_is_fixed() -> None:
+    names = [fixup.name for fixup in registered().fixups]
+    assert names[-15:] == [
+        *("gzip", "xz", "bzip2", "zstd", "lz4", "zip", "ar", "initrd", "tar"),
+        *("sqlite", "fontconfig", "macho", "debuglink", "pyc", "record"),
+    ]
+
+
+def test_what_is_switched_off_is_looked_into_and_left_alone() -> None:
+    data = gzip.compress(text())
+    registry = registered(["no-gzip"])
+    new, [outcome] = registry.rewrite(data, b"a.gz", TABLE)
+    assert new is data
+    assert outcome.reason == "only --fixup gzip rewrites it"
+    assert len(registry.references(data, b"a.gz", TABLE)[0]) == 1
+    assert registry.rewrite(gzip.compress(b"x"), b"a.gz", TABLE)[1] == []
+
+
+def test_only_what_differs_from_the_defaults_is_in_names() -> None:
+    assert registered(["gzip", "no-initrd"]).switches == ()
+    assert registered(["no-gzip", "initrd"]).switches == ("initrd 1", "no-gzip 1")
+
+
+def test_a_switch_of_no_fixup_is_refused() -> None:
+    with pytest.raises(UsageError, match="there is no fix-up 'gzp'"):
+        registered(["no-gzp"])
+
+
+def test_a_bomb_is_reported_and_not_unpacked() -> None:
+    bomb = gzip.compress(bytes(40 << 20))
+    small = registered(limits=Limits(size=1 << 20))
+    new, [outcome] = small.rewrite(bomb, b"a.gz", TABLE)
+    assert new is bomb
+    assert outcome.outcome == "left-alone"
+    assert outcome.reason is not None
+    assert "expands to more than 1048576 bytes" in outcome.reason
+    assert small.references(bomb, b"a.gz", TABLE)[1] == [outcome]
+    narrow = registered(limits=Limits(ratio=100, free=1 << 16))
+    assert narrow.rewrite(bomb, b"a.gz", TABLE)[1][0].outcome == "left-alone"
+    assert registered().rewrite(bomb, b"a.gz", TABLE)[1] == []
+
+
+def test_all_members_together_share_one_limit() -> None:
+    data = tar([(f"{n}.gz", gzip.compress(bytes(1 << 20))) for n in range(4)])
+    outcomes = registered(limits=Limits(size=3 << 20)).references(data, b"a.tar", TABLE)[1]
+    assert [outcome.container for outcome in outcomes] == [("tar:3.gz",)]
+
+
+def test_a_zip_whose_members_lie_over_each_other_is_a_bomb() -> None:
+    kernel = zipped([("a", bytes(1 << 20))])
+    end = kernel.rindex(b"PK\5\6")
+    start = kernel.index(b"PK\1\2")
+    entry = kernel[start:end]
+    record = bytearray(kernel[end:])
+    record[8:10] = record[10:12] = (1000).to_bytes(2, "little")
+    record[12:16] = (1000 * len(entry)).to_bytes(4, "little")
+    data = kernel[:start] + entry * 1000 + bytes(record)
+    registry = registered(limits=Limits(size=1 << 24))
+    [outcome] = registry.references(data, b"a.zip", TABLE)[1]
+    assert outcome.outcome == "left-alone"
+
+
+def test_what_is_nested_too_deep_is_reported() -> None:
+    data = text()
+    for _ in range(5):
+        data = gzip.compress(data)
+    new, outcomes = registered(limits=Limits(depth=4)).rewrite(data, b"a.gz", TABLE)
+    assert new is data
+    [outcome] = outcomes
+    assert outcome.container == ("gzip",) * 4
+    assert outcome.reason == "it is nested deeper than 4 containers"
+
+
+def test_a_damaged_file_is_reported_and_what_stands_in_it_is_found() -> None:
+    data = bytearray(gzip.compress(text(), 0))
+    data[-8] ^= 1
+    places, [outcome] = registered().references(bytes(data), b"a.gz", TABLE)
+    assert [place.container for place in places] == [("gzip",)] or places[-1].container == ()
+    assert outcome.reason == "its checksum is not that of its contents"
+    new, _ = registered().rewrite(bytes(data), b"a.gz", TABLE)
+    assert new == data
+
+
+def test_a_zlib_that_compresses_otherwise_rewrites_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = gzip.compress(text(), 9)
+    monkeypatch.setitem(deflated._DIGESTS, (9, 9), "another")
+    monkeypatch.setitem(deflated._DIGESTS, (9, 8), "another")
+    deflated._is_known.cache_clear()
+    try:
+        new, [outcome] = registered().rewrite(data, b"a.gz", TABLE)
+    finally:
+        deflated._is_known.cache_clear()
+    assert new is data
+    assert outcome.reason is not None
+    assert outcome.reason.startswith(f"zlib {zlib.ZLIB_RUNTIME_VERSION} compresses otherwise")
+
+
+class Shouting(Fixup):
+    name = "shouting"
+    suffixes = (b".shout",)
+
+    def apply(self, data: bytes, name: bytes, inside: Inside) -> bytes:
+        assert name.endswith(self.suffixes)
+        if data.startswith(b"!"):
+            raise ZeroDivisionError("an accident")
+        if data.startswith(b"?"):
+            raise LeftAloneError("it is a question")
+        return inside.plain(data)
+
+
+def entry_points_are(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
+    points = [EntryPoint(name, value, "graft.fixups") for name, value in values.items()]
+    monkeypatch.setattr(graft.fixups, "entry_points", lambda **_: points)
+
+
+def test_users_add_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry_points_are(monkeypatch, shouting="tests.fixups.test_registry:Shouting")
+    registry = registered()
+    assert registry.fixups[0].name == "shouting"
+    assert b".shout" in registry.marks.suffixes
+    new, [outcome] = registry.rewrite(text(), b"a.shout", TABLE)
+    assert new == grafted(text())
+    assert outcome.fixup == "shouting"
+    assert registered(["no-shouting"]).rewrite(text(), b"a.shout", TABLE)[0] == text()
+    assert registry.rewrite(b"!" + OLD, b"a.shout", TABLE)[1][0].reason == (
+        "it cannot be read: ZeroDivisionError: an accident"
+    )
+    assert registry.rewrite(b"?" + OLD, b"a.shout", TABLE)[1][0].reason == "it is a question"
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("tests.fixups.test_registry:nothing", "cannot be loaded"),
+        ("tests.fixups.test_registry:text", "is no fix-up"),
+        ("graft.fixups.gzip:Gzip", "there are two fix-ups of the name 'gzip'"),
+    ],
+)
+def test_a_fixup_that_is_none_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, value: str, message: str
+) -> None:
+    entry_points_are(monkeypatch, own=value)
+    with pytest.raises(UsageError, match=message):
+        registered()
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "fixup"),
+    [
+        (b"root.squashfs", b"hsqs" + OLD, "squashfs"),
+        (b"main_rkt.zo", b"#~\x038.10" + OLD, "racket"),
+        (b"base.rdb", OLD, "r-database"),
+        (b"driver.ko", b"\x7fELF" + OLD, "kernel-module"),
+        (b"a.beam", b"FOR1\0\0\0\0BEAM" + OLD, "beam"),
+    ],
+)
+def test_what_would_break_is_left_alone_and_seen(name: bytes, data: bytes, fixup: str) -> None:
+    new, [outcome] = registered().rewrite(data, name, TABLE)
+    assert new is data
+    assert (outcome.fixup, outcome.outcome) == (fixup, "left-alone")
+    assert len(registered().references(data, name, TABLE)[0]) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [
+        (b"compile.dep", b"a.o: a.c"),
+        (b"random", bytes(1048) + b"\xff" * 32 + b"\x53\xef"),
+        (b"sound.aiff", b"FORM\0\0\0\0BEAM"),
+        (b"BZh.txt", b"BZh is how bzip2 begins"),
+        (b"RECORD", b"of everything"),
+        (b"a.pyc", b"no magic number"),
+    ],
+)
+def test_what_only_looks_alike_is_not_recognised(name: bytes, head: bytes) -> None:
+    assert registered().recognise(head, name) is None
+
+
+def test_an_image_of_ext4_is_recognised() -> None:
+    head = bytes(1048) + b"\2" + bytes(31) + b"\x53\xef" + bytes(18) + b"\1" + bytes(100)
+    fixup = registered().recognise(head, b"image")
+    assert fixup is not None
+    assert fixup.name == "ext4"
