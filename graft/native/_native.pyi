@@ -23,6 +23,16 @@ class Anchors:
     def __len__(self) -> int: ...
     def find(self, data: ReadableBuffer, /) -> list[tuple[int, int]]: ...
 
+def relative_operands(
+    data: ReadableBuffer,
+    start: int,
+    end: int,
+    address: int,
+    first: int,
+    marks: ReadableBuffer,
+    /,
+) -> list[tuple[int, int]]: ...
+
 class WalkError(Exception):
     """A walk failed; a cause is what the sink or a signal's handler raised.
 

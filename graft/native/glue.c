@@ -1,6 +1,7 @@
 /* The Python module graft.native._native: thin glue over match.c, tree.c and mount.c. */
 #include "anchor_type.h"
 #include "mount.h"
+#include "relative.h"
 #include "table.h"
 #include "tree.h"
 
@@ -308,7 +309,9 @@ static int execute(PyObject *module)
         "A walk failed: args are kind, errno, call, file, in_target and begun.", NULL, NULL);
     if (!state->walk_error || PyModule_AddObjectRef(module, "WalkError", state->walk_error))
         return -1;
-    return graft_anchors_add_type(module) ? -1 : graft_table_add_type(module);
+    if (graft_anchors_add_type(module) || graft_relative_add(module))
+        return -1;
+    return graft_table_add_type(module);
 }
 
 static int traverse(PyObject *module, visitproc visit, void *arg)
