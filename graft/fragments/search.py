@@ -149,7 +149,19 @@ class Search:
                 taken.update(range(at, at + 4))
         function.strays += [start + at for at in windows if taken.isdisjoint(range(at, at + 4))]
         self._without_loose_names(function)
+        taken.update(
+            at - start for piece in function.pieces for at in range(piece.offset, piece.end)
+        )
+        function.strays += [start + at for at in self._loose_ends(code[:size]) if at not in taken]
         return function
+
+    def _loose_ends(self, code: bytes) -> Iterator[int]:
+        """Immediates that may hold the name's last few characters, too few to be sure."""
+        for tail in self._text.tails:
+            for match in tail.finditer(code):
+                at = match.start()
+                if x86.is_immediate(code, at):
+                    yield at
 
     def _without_loose_names(self, function: _Function) -> None:
         """Leaves out pieces of the name that no other piece leads to: another text's."""
@@ -175,8 +187,11 @@ class Search:
             if offset is None or not self._is_data(offset):
                 continue
             size = x86.operand_size(code, at - shift)
-            if size:
-                self._add(function, offset, size, constant=True)
+            if size and not self._add(function, offset, size, constant=True):
+                if any(tail.match(self._data, offset) for tail in self._text.tails):
+                    function.strays.append(at)
+            elif size:
+                continue
             elif self._add(function, offset, 8, constant=True):
                 piece = function.pieces.pop()
                 if not self._replaced_whole(piece):

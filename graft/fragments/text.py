@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 HASH_LENGTH: Final = 32
@@ -31,7 +33,7 @@ class Part:
         return range(max(0, self.at), min(HASH_LENGTH, self.at + self.size))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PathText:
     """The text of an old store path, and what is to stand in its place.
 
@@ -122,6 +124,19 @@ class PathText:
             if piece[at] == self.base[place]:
                 result[at] = self.new[place]
         return bytes(result)
+
+    @cached_property
+    def tails(self) -> tuple[re.Pattern[bytes], ...]:
+        """What a piece begins with that holds no more than the last characters of the name.
+
+        None if those stay as they are.
+        """
+        return tuple(
+            re.compile(rb"%s(?![0-9A-Za-z+._?=-])" % re.escape(self.base[-size:]))
+            for size in range(1, _WINDOW)
+            if not self.needed.isdisjoint(range(len(self.base) - size, len(self.base)))
+            and len(self.base) > HASH_LENGTH + size
+        )
 
     def covered(self, part: Part) -> range:
         """The positions of hash part and name that a piece holds."""

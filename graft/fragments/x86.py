@@ -23,6 +23,8 @@ _SHORT = frozenset(range(0xB8, 0xC0)) | {0x3D, 0x35, 0x2D, 0x05, 0x0D, 0x25, 0xA
 """Opcodes that four bytes of an immediate follow: mov, cmp, xor, sub, add, or, and, test, push."""
 _WITH_MODRM = frozenset({0xC7, 0x81, 0xF7})
 """Opcodes whose immediate follows a ModRM byte and what that needs: mov, cmp and the like, test."""
+_BYTE = frozenset({0xC6, 0x80})
+"""Opcodes whose immediate of one byte follows a ModRM byte: mov, cmp and the like."""
 _HALF = frozenset({0x12, 0x13, 0x16, 0x17, 0xD6})
 """Opcodes after 0F that move half of a register: movlps, movhps and the like, movq."""
 _SCALAR = frozenset({0x10, 0x11, *range(0x51, 0x60), 0x5A, 0x7E, 0xC2})
@@ -39,9 +41,20 @@ def is_immediate32(code: bytes, at: int) -> bool:
     """Whether the four bytes there are the immediate of an instruction."""
     if at and code[at - 1] in _SHORT:
         # After REX.W, B8 and its like have eight bytes.
-        return not (at > 1 and code[at - 1] & 0xF8 == 0xB8 and code[at - 2] & 0xF8 == 0x48)
+        return not (at > 1 and code[at - 1] & 0xF8 == 0xB8 and code[at - 2] & 0xFE == 0x48)
+    return _follows(code, at, _WITH_MODRM)
+
+
+def is_immediate(code: bytes, at: int) -> bool:
+    """Whether an immediate of any size begins there."""
+    movabs = at > 1 and code[at - 1] & 0xF8 == 0xB8 and code[at - 2] & 0xFE == 0x48
+    return movabs or is_immediate32(code, at) or _follows(code, at, _BYTE)
+
+
+def _follows(code: bytes, at: int, opcodes: frozenset[int]) -> bool:
+    """Whether one of some opcodes, and an address, end there."""
     return any(
-        at > size and code[at - size - 1] in _WITH_MODRM and _address_size(code, at - size) == size
+        at > size and code[at - size - 1] in opcodes and _address_size(code, at - size) == size
         for size in range(1, 7)
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final, Protocol
 
 from graft import kernel
@@ -28,16 +28,17 @@ class ReferenceAnchors:
     def __init__(self, words: bytes, step: int = 1) -> None:
         if len(words) % WORD or step < 1:
             raise ValueError("words have eight bytes each, and a step is positive")
-        self._indices = {words[at : at + WORD]: at // WORD for at in range(0, len(words), WORD)}
+        self._indices: dict[bytes, list[int]] = {}
+        for at in range(0, len(words), WORD):
+            self._indices.setdefault(words[at : at + WORD], []).append(at // WORD)
         self._step = step
 
     def find(self, data: Buffer, /) -> list[tuple[int, int]]:
         """As Anchors.find."""
         text = bytes(data)
-        wanted = self._indices
         offsets = range(0, len(text) - WORD + 1, self._step)
         return [
-            (at, wanted[word]) for at in offsets if (word := text[at : at + WORD]) in wanted
+            (at, index) for at in offsets for index in self._indices.get(text[at : at + WORD], ())
         ]
 
 
@@ -45,7 +46,7 @@ def make_anchors(words: Iterable[bytes], step: int = 1) -> Anchors:
     """The anchors of the kernel in use.
 
     Args:
-        words: of eight bytes each; of equal ones the last is found.
+        words: of eight bytes each; of equal ones all are found.
         step: how far apart, in bytes, the places are that are looked at. A pattern of n bytes is
             found if the words at its first `step` offsets are among the anchors, and n is
             `step + 7` or more.
@@ -55,3 +56,37 @@ def make_anchors(words: Iterable[bytes], step: int = 1) -> Anchors:
         return ReferenceAnchors(joined, step)
     made: Anchors = kernel.native.Anchors(joined, step)
     return made
+
+
+class Patterns:
+    """Many patterns of bytes, each of seven bytes more than `step` or longer.
+
+    Args:
+        patterns: what is looked for.
+        step: as for make_anchors: the larger, the faster the search, and the more memory it takes.
+    """
+
+    def __init__(self, patterns: Iterable[bytes], step: int) -> None:
+        self._patterns = list(patterns)
+        self._step = step
+        self.longest = max(map(len, self._patterns), default=0)
+        if any(len(pattern) < step + WORD - 1 for pattern in self._patterns):
+            raise ValueError(f"a pattern is too short to be found at steps of {step} bytes")
+        self._anchors = make_anchors(
+            (
+                pattern[at : at + WORD]
+                for pattern in self._patterns
+                for at in range(step)
+            ),
+            step,
+        )
+
+    def find(self, data: Buffer) -> Iterator[tuple[int, int]]:
+        """The offset and the index of every pattern in some bytes, ascending by offset or nearly."""
+        with memoryview(data) as view:
+            for at, anchor in self._anchors.find(view):
+                index, within = divmod(anchor, self._step)
+                pattern = self._patterns[index]
+                start = at - within
+                if start >= 0 and view[start : start + len(pattern)] == pattern:
+                    yield start, index

@@ -19,12 +19,13 @@ typedef struct {
     size_t count, room;
 } graft_anchor_hits;
 
-/* The first `count` words of `words`; of equal ones the last is found. NULL: no memory. */
+/* The first `count` words of `words`; of equal ones all are found. NULL: no memory. */
 graft_anchors *graft_anchors_new(const uint8_t *words, size_t count);
 void graft_anchors_free(graft_anchors *anchors);
 size_t graft_anchors_count(const graft_anchors *anchors);
 
-/* Appends the words that stand at 0, step, 2 * step... to `hits`. 0, or -1: no memory. */
+/* Appends the words that stand at 0, step, 2 * step... to `hits`; of equal words in the order of
+ * their indices. 0, or -1: no memory. */
 int graft_anchors_find(const graft_anchors *anchors, const uint8_t *bytes, size_t length,
                        size_t step, graft_anchor_hits *hits);
 
