@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _STEP: Final = 16
 """The shortest spelling has 32 bytes."""
 
+_FEW: Final = 4096
+"""So many hash parts take 40 MB at that step; of more, fewer anchors are made."""
+
 
 def _base64(hash_part: bytes) -> Iterator[bytes]:
     """The characters that depend on nothing but the hash part, at each of the three alignments.
@@ -90,12 +93,14 @@ class SpellingFinder:
     def __init__(self, hash_parts: Iterable[bytes]) -> None:
         self._meanings: list[tuple[int, int, str]] = []
         spelled: list[bytes] = []
+        hash_parts = list(hash_parts)
         for index, hash_part in enumerate(hash_parts):
             for encoding, spell in SPELLINGS.items():
                 for spelling in dict.fromkeys(spell(hash_part)):
                     self._meanings.append((len(spelling), index, encoding))
                     spelled.append(spelling)
-        self._patterns = Patterns(spelled, _STEP)
+        few = len(hash_parts) <= _FEW
+        self._patterns = Patterns(spelled, _STEP if few else _STEP // 4)
         self.longest = self._patterns.longest
 
     def find(self, data: Buffer) -> Iterator[Spelled]:

@@ -6,6 +6,6 @@ order in which the compiler put them does not matter. They are rewritten where a
 are there, within one function; one piece alone never is.
 """
 
-from graft.fragments.finder import Fragment, FragmentFinder, Rewritten
+from graft.fragments.finder import Fragment, FragmentFinder, Rewritten, Seed
 
-__all__ = ["Fragment", "FragmentFinder", "Rewritten"]
+__all__ = ["Fragment", "FragmentFinder", "Rewritten", "Seed"]

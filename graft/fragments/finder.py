@@ -5,17 +5,40 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from graft.fragments import aarch64
+from graft.fragments import aarch64, x86
 from graft.fragments.elf import AARCH64, I386, MAGIC, Elf, Image
 from graft.fragments.search import Run, Search
 from graft.fragments.text import HASH_LENGTH, PathText
 from graft.hashing import NIX32_ALPHABET
 from graft.kernel.anchors import WORD, make_anchors
 
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
+
 _WINDOWS: Final = HASH_LENGTH - WORD + 1
+_HALF: Final = 4
 _HALVES: Final = re.compile(rb"(?=([%s]{4}))" % NIX32_ALPHABET.encode())
+
+
+class Seed(NamedTuple):
+    """A place where eight characters of a hash part stand.
+
+    Attributes:
+        offset: of the first of them, bytes.
+        index: of the entry whose hash part it is.
+        at: which of the 32 characters is the first.
+    """
+
+    offset: int
+    index: int  # type: ignore[assignment]  # not the method of tuples
+    at: int
+
+    @property
+    def size(self) -> int:
+        """How many characters: the bytes it takes."""
+        return WORD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,19 +87,34 @@ class FragmentFinder:
     def __init__(
         self, entries: Iterable[tuple[bytes, bytes | None]], store_dir: bytes = b"/nix/store"
     ) -> None:
-        self._texts = [PathText(old, new, store_dir + b"/") for old, new in entries]
-        self._windows = {
-            text.hash_part[at : at + WORD]: (index, at)
-            for index, text in enumerate(self._texts)
-            for at in range(_WINDOWS)
-        }
-        self._places = list(self._windows.values())
-        self._anchors = make_anchors(self._windows)
-        self._halves = {
-            text.hash_part[at : at + 4]: (index, at)
-            for index, text in enumerate(self._texts)
-            for at in range(HASH_LENGTH - 3)
-        }
+        self._entries = list(entries)
+        self._store_dir = store_dir + b"/"
+        self._anchors = make_anchors(
+            old[at : at + WORD] for old, _ in self._entries for at in range(_WINDOWS)
+        )
+
+    def seeds(self, data: Buffer) -> Iterator[Seed]:
+        """Where eight characters of a hash part stand, in any bytes: what a search begins with."""
+        for offset, anchor in self._anchors.find(data):
+            yield Seed(offset, *divmod(anchor, _WINDOWS))
+
+    @staticmethod
+    def is_elf(head: bytes) -> bool:
+        """Whether a file that begins so is an ELF file."""
+        return head.startswith(MAGIC)
+
+    def is_promising(self, head: bytes, seeds: Iterable[Seed]) -> bool:
+        """Whether `find` may find anything in a file, which it needs as a whole.
+
+        Args:
+            head: the file's first 20 bytes or more.
+            seeds: all of the file's, in ascending order of offset.
+        """
+        if not self.is_elf(head):
+            return False
+        return head[18:19] in _OTHERS or any(
+            run.size < HASH_LENGTH for runs in _runs(seeds).values() for run in runs
+        )
 
     def find(self, data: Image) -> list[Fragment]:
         """Every fragment of a file, in ascending order of offset; none if it is no ELF file."""
@@ -103,50 +141,57 @@ class FragmentFinder:
     def _searches(self, data: Image) -> Iterator[_Found]:
         if data[:4] != MAGIC:
             return
-        runs = self._runs(data)
-        try:
-            elf = Elf(data) if runs or data[18:19] in _OTHERS else None
-        except ValueError:
+        runs = _runs(self.seeds(data))
+        if not runs and data[18:19] not in _OTHERS:
             return
-        if elf is None:
+        try:
+            elf = Elf(data)
+        except ValueError:
             return
         if elf.machine == I386:
             self._add_halves(data, elf, runs)
         if elf.machine == AARCH64:
             self._add_moves(data, elf, runs)
         for index, found in sorted(runs.items()):
-            text = self._texts[index]
-            if text.new is not None or any(run.size < HASH_LENGTH for run in found):
+            old, new = self._entries[index]
+            if new is not None or any(run.size < HASH_LENGTH for run in found):
+                text = PathText(old, new, self._store_dir)
                 yield _Found(index, Search(data, elf, text, found))
-
-    def _runs(self, data: Image) -> dict[int, list[Run]]:
-        """Eight or more characters of a hash part in a row, by the entry's index."""
-        runs: dict[int, list[Run]] = {}
-        for offset, which in self._anchors.find(data):
-            index, at = self._places[which]
-            found = runs.setdefault(index, [])
-            last = found[-1] if found else None
-            if last and last.offset - last.at == offset - at:
-                found[-1] = Run(last.offset, last.at, offset + WORD - last.offset)
-            else:
-                found.append(Run(offset, at, WORD))
-        return runs
 
     def _add_halves(self, data: Image, elf: Elf, runs: dict[int, list[Run]]) -> None:
         """Four characters in code: the immediates of a 32-bit machine have no more."""
+        halves = {
+            old[at : at + _HALF]: (index, at)
+            for index, (old, _) in enumerate(self._entries)
+            for at in range(HASH_LENGTH - _HALF + 1)
+        }
         for segment in elf.segments:
             if not segment.executable:
                 continue
             for match in _HALVES.finditer(data, segment.offset, segment.offset + segment.size):
-                if match[1] in self._halves:
-                    index, at = self._halves[match[1]]
-                    runs.setdefault(index, []).append(Run(match.start(), at, 4))
+                if match[1] in halves and x86.is_immediate32(
+                    data[max(0, match.start() - 8) : match.end(1)], min(8, match.start())
+                ):
+                    index, at = halves[match[1]]
+                    runs.setdefault(index, []).append(Run(match.start(), at, _HALF))
 
     def _add_moves(self, data: Image, elf: Elf, runs: dict[int, list[Run]]) -> None:
         for offset, word in aarch64.moved_words(data, elf):
-            if word in self._windows:
-                index, at = self._windows[word]
-                runs.setdefault(index, []).append(Run(offset, at, WORD))
+            for seed in self.seeds(word):
+                runs.setdefault(seed.index, []).append(Run(offset, seed.at, WORD))
+
+
+def _runs(seeds: Iterable[Seed]) -> dict[int, list[Run]]:
+    """Eight or more characters of a hash part in a row, by the entry's index."""
+    runs: dict[int, list[Run]] = {}
+    for seed in seeds:
+        found = runs.setdefault(seed.index, [])
+        last = found[-1] if found else None
+        if last and last.offset - last.at == seed.offset - seed.at:
+            found[-1] = Run(last.offset, last.at, seed.offset + WORD - last.offset)
+        else:
+            found.append(Run(seed.offset, seed.at, WORD))
+    return runs
 
 
 _OTHERS: Final = {bytes([I386]), bytes([AARCH64])}
