@@ -1,7 +1,7 @@
 """Hash parts that are spelled otherwise: base64, hexadecimal, escapes, reversed.
 
 What an encoding leaves as it is needs none of this: a hash part has only digits and letters, so in
-`%2Fnix%2Fstore%2F...`, `\\/nix\\/store\\/...` and `\\057nix\\057store\\057...` it stands whole, and
+`%2Fnix%2Fstore%2F...`, or with its slashes escaped as JSON or C can have them, it stands whole, and
 is found and rewritten like any other.
 """
 

@@ -1,7 +1,13 @@
 """Checksums of files that a graft changes, kept as text in other files."""
 
-from graft.checksums.finder import ALGORITHMS, ChangedFile, Checksum, ChecksumFinder, Digests
-from graft.checksums.finder import digests_of
+from graft.checksums.finder import (
+    ALGORITHMS,
+    ChangedFile,
+    Checksum,
+    ChecksumFinder,
+    Digests,
+    digests_of,
+)
 from graft.checksums.repair import ChecksumPlace, Repair, repair_tree, search_tree
 
 __all__ = [

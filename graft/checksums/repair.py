@@ -152,9 +152,7 @@ def _order(holds: Mapping[bytes, set[bytes]]) -> tuple[list[bytes], list[bytes]]
         except graphlib.CycleError as error:
             circle = set(error.args[1])
             cyclic += circle
-            left = {
-                file: others - circle for file, others in left.items() if file not in circle
-            }
+            left = {file: others - circle for file, others in left.items() if file not in circle}
 
 
 def _found(

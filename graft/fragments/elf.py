@@ -70,7 +70,7 @@ class Elf:
     def address(self, offset: int) -> int | None:
         """Where a byte of the file is loaded."""
         segment = self.segment(offset)
-        return segment and segment.address + offset - segment.offset
+        return None if segment is None else segment.address + offset - segment.offset
 
     def offset(self, address: int) -> int | None:
         """Which byte of the file is loaded there."""
@@ -164,13 +164,11 @@ class Elf:
         return []
 
     def _frames(self, data: Image) -> list[tuple[int, int]]:
-        """The functions of .eh_frame_hdr's table: where each begins; it ends where the next does."""
+        """The functions of .eh_frame_hdr's table; each ends where the next begins."""
         for kind, _, offset, address, size in self._program_headers(data):
             if kind != _EH_FRAME_HDR or size < 12:
                 continue
-            if data[offset : offset + 4] != bytes(
-                [1, _PCREL_SDATA4, _UDATA4, _DATAREL_SDATA4]
-            ):
+            if data[offset : offset + 4] != bytes([1, _PCREL_SDATA4, _UDATA4, _DATAREL_SDATA4]):
                 return []
             (count,) = self._unpack("I", data, offset + 8)
             table = data[offset + 12 : offset + size][: 8 * count]

@@ -134,9 +134,7 @@ class FragmentFinder:
             patches.update(search.patches())
             for fragment in _of(search):
                 (done if fragment.whole else left).append(fragment)
-        return Rewritten(
-            patches=tuple(sorted(patches.items())), done=tuple(done), left=tuple(left)
-        )
+        return Rewritten(patches=tuple(sorted(patches.items())), done=tuple(done), left=tuple(left))
 
     def _searches(self, data: Image) -> Iterator[_Found]:
         if data[:4] != MAGIC:

@@ -141,7 +141,9 @@ class Search:
             for at in x86.immediates64(code):
                 self._add(function, start + at, 8)
             function.pieces = [piece for piece in function.pieces if piece.offset < end]
-            taken = {at - start for piece in function.pieces for at in range(piece.offset, piece.end)}
+            taken = {
+                at - start for piece in function.pieces for at in range(piece.offset, piece.end)
+            }
             self._add_constants(function)
         windows = [at for at in self._text.windows_in(code, size) if at not in taken]
         for at in windows:
@@ -180,9 +182,7 @@ class Search:
             return
         code = self._data[max(0, function.start - 6) : function.end]
         shift = max(0, function.start - 6)
-        for at, target in x86.relative_operands(
-            self._data, function.start, function.end, address
-        ):
+        for at, target in x86.relative_operands(self._data, function.start, function.end, address):
             offset = self._elf.offset(target)
             if offset is None or not self._is_data(offset):
                 continue
@@ -201,9 +201,7 @@ class Search:
         segment = self._elf.segment(offset)
         return segment is not None and not segment.executable
 
-    def _add(
-        self, function: _Function, offset: int, size: int, *, constant: bool = False
-    ) -> bool:
+    def _add(self, function: _Function, offset: int, size: int, *, constant: bool = False) -> bool:
         piece = self._data[offset : offset + size]
         part = self._text.part(piece)
         if part is None and self._text.renamed:
@@ -264,8 +262,7 @@ class Search:
         ranges = [
             (address - _CONSTANT + 1, address + HASH_LENGTH)
             for run in self._whole
-            if self._is_data(run.offset)
-            and (address := self._elf.address(run.offset)) is not None
+            if self._is_data(run.offset) and (address := self._elf.address(run.offset)) is not None
         ]
         for at, target in self._operands(ranges):
             offset = self._elf.offset(target)

@@ -56,7 +56,10 @@ class PathText:
     def __post_init__(self) -> None:
         windows: dict[bytes, list[int]] = {}
         before = len(self.store_dir)
-        for text in (self.store_dir + self.base + b"\0", self.store_dir + self.base[:HASH_LENGTH] + b"\0"):
+        for text in (
+            self.store_dir + self.base + b"\0",
+            self.store_dir + self.base[:HASH_LENGTH] + b"\0",
+        ):
             for at in range(len(text) - _WINDOW + 1):
                 places = windows.setdefault(text[at : at + _WINDOW], [])
                 if at - before not in places:

@@ -74,9 +74,7 @@ def _address_size(code: bytes, at: int) -> int:
     return size + (0, 1, 4)[mode]
 
 
-def relative_operands(
-    data: Image, start: int, end: int, address: int
-) -> Iterator[tuple[int, int]]:
+def relative_operands(data: Image, start: int, end: int, address: int) -> Iterator[tuple[int, int]]:
     """Every operand that may be at a distance from its instruction.
 
     Args:

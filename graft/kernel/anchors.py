@@ -73,16 +73,12 @@ class Patterns:
         if any(len(pattern) < step + WORD - 1 for pattern in self._patterns):
             raise ValueError(f"a pattern is too short to be found at steps of {step} bytes")
         self._anchors = make_anchors(
-            (
-                pattern[at : at + WORD]
-                for pattern in self._patterns
-                for at in range(step)
-            ),
+            (pattern[at : at + WORD] for pattern in self._patterns for at in range(step)),
             step,
         )
 
     def find(self, data: Buffer) -> Iterator[tuple[int, int]]:
-        """The offset and the index of every pattern in some bytes, ascending by offset or nearly."""
+        """The offset and the index of every pattern that is whole in some bytes."""
         with memoryview(data) as view:
             for at, anchor in self._anchors.find(view):
                 index, within = divmod(anchor, self._step)
