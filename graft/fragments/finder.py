@@ -167,9 +167,7 @@ class FragmentFinder:
             if not segment.executable:
                 continue
             for match in _HALVES.finditer(data, segment.offset, segment.offset + segment.size):
-                if match[1] in halves and x86.is_immediate32(
-                    data[max(0, match.start() - 8) : match.end(1)], min(8, match.start())
-                ):
+                if match[1] in halves and _is_immediate(data, match.start()):
                     index, at = halves[match[1]]
                     runs.setdefault(index, []).append(Run(match.start(), at, _HALF))
 
@@ -177,6 +175,11 @@ class FragmentFinder:
         for offset, word in aarch64.moved_words(data, elf):
             for seed in self.seeds(word):
                 runs.setdefault(seed.index, []).append(Run(offset, seed.at, WORD))
+
+
+def _is_immediate(data: Image, at: int) -> bool:
+    start = max(0, at - 8)
+    return x86.immediate_size(data[start : at + 4], at - start) == 4
 
 
 def _runs(seeds: Iterable[Seed]) -> dict[int, list[Run]]:

@@ -47,6 +47,7 @@ class _Function:
     end: int
     pieces: list[_Piece] = field(default_factory=list)
     strays: list[int] = field(default_factory=list)
+    loose: list[tuple[int, int, bool]] = field(default_factory=list)
     reason: str = ""
 
 
@@ -109,13 +110,10 @@ class Search:
         waiting: set[tuple[int, int]] = set()
         constants: set[tuple[int, int]] = set()
         for run in (*self._parts, *self._nameless):
-            segment = self._elf.segment(run.offset)
-            if segment is None:
-                continue
-            if segment.executable:
+            # Some linkers put constants beside the code.
+            if self._is_operand(run.offset):
                 waiting.add(self._elf.function(run.offset))
-            else:
-                constants.add((run.offset, run.offset + run.size))
+            constants.add((run.offset, run.offset + run.size))
         if self._text.new is not None:
             waiting.update(self._cut_up())
         while waiting or constants:
@@ -147,23 +145,45 @@ class Search:
             self._add_constants(function)
         windows = [at for at in self._text.windows_in(code, size) if at not in taken]
         for at in windows:
-            if x86.is_immediate32(code, at) and self._add(function, start + at, 4):
+            if x86.immediate_size(code, at) == 4 and self._add(function, start + at, 4):
                 taken.update(range(at, at + 4))
         function.strays += [start + at for at in windows if taken.isdisjoint(range(at, at + 4))]
         self._without_loose_names(function)
         taken.update(
             at - start for piece in function.pieces for at in range(piece.offset, piece.end)
         )
-        function.strays += [start + at for at in self._loose_ends(code[:size]) if at not in taken]
+        function.loose += [
+            (start + at, length, False)
+            for at, length in self._loose_ends(code[:size])
+            if at not in taken
+        ]
+        self._take_loose_ends(function)
         return function
 
-    def _loose_ends(self, code: bytes) -> Iterator[int]:
-        """Immediates that may hold the name's last few characters, too few to be sure."""
+    def _loose_ends(self, code: bytes) -> Iterator[tuple[int, int]]:
+        """Immediates that may hold the name's last few characters, and their sizes."""
         for tail in self._text.tails:
             for match in tail.finditer(code):
-                at = match.start()
-                if x86.is_immediate(code, at):
-                    yield at
+                size = x86.immediate_size(code, match.start())
+                if size:
+                    yield match.start(), size
+
+    def _take_loose_ends(self, function: _Function) -> None:
+        """Takes what may be an end of the name for one if what follows it there is the same."""
+        end = len(self._text.base)
+        suffixes = {
+            self._data[piece.offset + end - piece.part.at : piece.end]
+            for piece in function.pieces
+            if not piece.part.bare and piece.part.at + piece.part.size > end
+        }
+        if any(piece.part.at + piece.part.size == end for piece in function.pieces):
+            suffixes.add(b"/")  # what a path goes on with
+        for offset, size, constant in function.loose:
+            part = self._text.end_part(self._data[offset : offset + size], suffixes)
+            if part is None:
+                function.strays.append(offset)
+            else:
+                function.pieces.append(_Piece(offset, part, constant))
 
     def _without_loose_names(self, function: _Function) -> None:
         """Leaves out pieces of the name that no other piece leads to: another text's."""
@@ -184,12 +204,12 @@ class Search:
         shift = max(0, function.start - 6)
         for at, target in x86.relative_operands(self._data, function.start, function.end, address):
             offset = self._elf.offset(target)
-            if offset is None or not self._is_data(offset):
+            if offset is None or function.start <= offset < function.end:
                 continue
             size = x86.operand_size(code, at - shift)
             if size and not self._add(function, offset, size, constant=True):
                 if any(tail.match(self._data, offset) for tail in self._text.tails):
-                    function.strays.append(at)
+                    function.loose.append((offset, size, True))
             elif size:
                 continue
             elif self._add(function, offset, 8, constant=True):
@@ -197,9 +217,14 @@ class Search:
                 if not self._replaced_whole(piece):
                     function.strays.append(at)
 
-    def _is_data(self, offset: int) -> bool:
+    def _is_operand(self, offset: int) -> bool:
+        """Whether code has these bytes in an instruction."""
         segment = self._elf.segment(offset)
-        return segment is not None and not segment.executable
+        if segment is None or not segment.executable:
+            return False
+        start = max(segment.offset, offset - 8)
+        size = x86.immediate_size(self._data[start : offset + 8], offset - start)
+        return size == (4 if self._elf.machine == I386 else 8)
 
     def _add(self, function: _Function, offset: int, size: int, *, constant: bool = False) -> bool:
         piece = self._data[offset : offset + size]
@@ -262,7 +287,7 @@ class Search:
         ranges = [
             (address - _CONSTANT + 1, address + HASH_LENGTH)
             for run in self._whole
-            if self._is_data(run.offset) and (address := self._elf.address(run.offset)) is not None
+            if (address := self._elf.address(run.offset)) is not None
         ]
         for at, target in self._operands(ranges):
             offset = self._elf.offset(target)

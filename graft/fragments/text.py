@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
@@ -102,6 +103,20 @@ class PathText:
             same = self.base[place : place + len(piece)] if place >= HASH_LENGTH else b""
             if same and piece.startswith(same):
                 return Part(place, len(piece), len(same), bare=False)
+        return None
+
+    def end_part(self, piece: bytes, suffixes: Iterable[bytes]) -> Part | None:
+        """Which part a piece is that holds no more than the last few characters of the name.
+
+        Args:
+            suffixes: what is known to follow the name. What follows it in the piece must be that.
+        """
+        for size in range(_WINDOW - 1, 0, -1):
+            rest = piece[size:]
+            for suffix in suffixes if piece.startswith(self.base[-size:]) else ():
+                same = min(len(rest), len(suffix))
+                if same and rest[:same] == suffix[:same]:
+                    return Part(len(self.base) - size, len(piece), size + same, bare=False)
         return None
 
     def windows_in(self, code: bytes, end: int) -> list[int]:

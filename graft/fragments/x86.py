@@ -37,18 +37,16 @@ def immediates64(code: bytes) -> Iterator[int]:
         yield match.start() + 2
 
 
-def is_immediate32(code: bytes, at: int) -> bool:
-    """Whether the four bytes there are the immediate of an instruction."""
-    if at and code[at - 1] in _SHORT:
-        # After REX.W, B8 and its like have eight bytes.
-        return not (at > 1 and code[at - 1] & 0xF8 == 0xB8 and code[at - 2] & 0xFE == 0x48)
-    return _follows(code, at, _WITH_MODRM)
+def immediate_size(code: bytes, at: int) -> int:
+    """The bytes of the immediate that begins there; 0 if there is none.
 
-
-def is_immediate(code: bytes, at: int) -> bool:
-    """Whether an immediate of any size begins there."""
-    movabs = at > 1 and code[at - 1] & 0xF8 == 0xB8 and code[at - 2] & 0xFE == 0x48
-    return movabs or is_immediate32(code, at) or _follows(code, at, _BYTE)
+    One that has four bytes, or two after a prefix, is taken for four.
+    """
+    if at and code[at - 1] & 0xF8 == 0xB8 and at > 1 and code[at - 2] & 0xFE == 0x48:
+        return 8
+    if (at and code[at - 1] in _SHORT) or _follows(code, at, _WITH_MODRM):
+        return 4
+    return 1 if _follows(code, at, _BYTE) else 0
 
 
 def _follows(code: bytes, at: int, opcodes: frozenset[int]) -> bool:
