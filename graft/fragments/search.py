@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from graft.fragments import x86
 from graft.fragments.elf import I386, X86_64, Elf, Image
-from graft.fragments.text import HASH_LENGTH, Part, PathText
+from graft.fragments.text import HASH_LENGTH, WINDOW, Part, PathText
 
 _CONSTANT: Final = 64
 """The largest constant an instruction loads, in bytes."""
@@ -81,7 +81,11 @@ class Search:
         """The first character of every fragment, and why it cannot be rewritten if it cannot."""
         told: set[int] = set()
         for function in self._functions.values():
-            own = [piece for piece in function.pieces if not self._replaced_whole(piece)]
+            own = [
+                piece
+                for piece in function.pieces
+                if function.reason or not self._replaced_whole(piece)
+            ]
             if own:
                 first = min(own, key=lambda piece: (abs(piece.part.at), piece.offset))
                 yield first.offset + max(0, -first.part.at), function.reason
@@ -176,7 +180,8 @@ class Search:
             for piece in function.pieces
             if not piece.part.bare and piece.part.at + piece.part.size > end
         }
-        if any(piece.part.at + piece.part.size == end for piece in function.pieces):
+        ends = [piece.part.at + piece.part.size for piece in function.pieces]
+        if any(end - WINDOW < one <= end for one in ends):
             suffixes.add(b"/")  # what a path goes on with
         for offset, size, constant in function.loose:
             part = self._text.end_part(self._data[offset : offset + size], suffixes)

@@ -9,7 +9,8 @@ from functools import cached_property
 from typing import Final
 
 HASH_LENGTH: Final = 32
-_WINDOW: Final = 4
+WINDOW: Final = 4
+"""How many characters in a row are no chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,8 @@ class PathText:
             self.store_dir + self.base + b"\0",
             self.store_dir + self.base[:HASH_LENGTH] + b"\0",
         ):
-            for at in range(len(text) - _WINDOW + 1):
-                places = windows.setdefault(text[at : at + _WINDOW], [])
+            for at in range(len(text) - WINDOW + 1):
+                places = windows.setdefault(text[at : at + WINDOW], [])
                 if at - before not in places:
                     places.append(at - before)
         object.__setattr__(self, "_windows", windows)
@@ -87,10 +88,10 @@ class PathText:
             piece: all bytes of an immediate or a constant: what is not the hash part's must be
                 before its first or after its last character.
         """
-        for inside in range(len(piece) - _WINDOW + 1):
-            for place in self._windows.get(piece[inside : inside + _WINDOW], ()):
+        for inside in range(len(piece) - WINDOW + 1):
+            for place in self._windows.get(piece[inside : inside + WINDOW], ()):
                 found = self._placed(piece, place - inside)
-                if found is not None and found.known >= _WINDOW:
+                if found is not None and found.known >= WINDOW:
                     return found
         return None
 
@@ -99,7 +100,7 @@ class PathText:
 
         What is not the name's must be after its last character.
         """
-        for place in self._windows.get(piece[:_WINDOW], ()):
+        for place in self._windows.get(piece[:WINDOW], ()):
             same = self.base[place : place + len(piece)] if place >= HASH_LENGTH else b""
             if same and piece.startswith(same):
                 return Part(place, len(piece), len(same), bare=False)
@@ -111,7 +112,7 @@ class PathText:
         Args:
             suffixes: what is known to follow the name. What follows it in the piece must be that.
         """
-        for size in range(_WINDOW - 1, 0, -1):
+        for size in range(WINDOW - 1, 0, -1):
             rest = piece[size:]
             for suffix in suffixes if piece.startswith(self.base[-size:]) else ():
                 same = min(len(rest), len(suffix))
@@ -126,9 +127,9 @@ class PathText:
             end: of the code; those that begin before it.
         """
         found = []
-        for at in range(max(0, min(end, len(code) - _WINDOW + 1))):
-            places = self._windows.get(code[at : at + _WINDOW], ())
-            if any(not self.needed.isdisjoint(range(at, at + _WINDOW)) for at in places):
+        for at in range(max(0, min(end, len(code) - WINDOW + 1))):
+            places = self._windows.get(code[at : at + WINDOW], ())
+            if any(not self.needed.isdisjoint(range(at, at + WINDOW)) for at in places):
                 found.append(at)
         return found
 
@@ -151,7 +152,7 @@ class PathText:
         """
         return tuple(
             re.compile(rb"%s(?![0-9A-Za-z+._?=-])" % re.escape(self.base[-size:]))
-            for size in range(1, _WINDOW)
+            for size in range(1, WINDOW)
             if not self.needed.isdisjoint(range(len(self.base) - size, len(self.base)))
             and len(self.base) > HASH_LENGTH + size
         )
