@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from bisect import bisect_right
 from dataclasses import dataclass
+from functools import cached_property
 from mmap import mmap
 from typing import Final
 
@@ -63,7 +64,7 @@ class Elf:
                 for kind, flags, offset, address, size in self._program_headers(data)
                 if kind == _LOAD
             ]
-            self._starts, self._ends = self._functions(data)
+            self._data = data
         except struct.error as error:
             raise ValueError(f"no ELF file: {error}") from error
 
@@ -95,10 +96,11 @@ class Elf:
         if segment is None:
             return offset, offset
         address = offset - segment.offset + segment.address
-        at = bisect_right(self._starts, address) - 1
+        starts, ends = self._functions
+        at = bisect_right(starts, address) - 1
         move = segment.offset - segment.address
-        if at >= 0 and address < self._ends[at]:
-            start, end = self._starts[at] + move, self._ends[at] + move
+        if at >= 0 and address < ends[at]:
+            start, end = starts[at] + move, ends[at] + move
         else:
             start, end = offset - _AROUND, offset + _AROUND
         return max(start, segment.offset), min(end, segment.offset + segment.size)
@@ -135,9 +137,13 @@ class Elf:
             headers.append((kind, flags & _EXECUTABLE, offset, address, size))
         return headers
 
-    def _functions(self, data: Image) -> tuple[list[int], list[int]]:
+    @cached_property
+    def _functions(self) -> tuple[list[int], list[int]]:
         """The addresses at which functions begin, ascending, and at which each ends."""
-        spans = self._symbols(data) or self._frames(data)
+        try:
+            spans = self._symbols(self._data) or self._frames(self._data)
+        except struct.error:  # tables beyond the file's end
+            spans = []
         return [start for start, _ in spans], [end for _, end in spans]
 
     def _symbols(self, data: Image) -> list[tuple[int, int]]:
