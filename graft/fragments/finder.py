@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from graft.fragments import aarch64, x86
 from graft.fragments.elf import AARCH64, I386, MAGIC, Elf, Image
+from graft.fragments.loads import Loads
 from graft.fragments.search import Run, Search
 from graft.fragments.text import HASH_LENGTH, PathText
 from graft.hashing import NIX32_ALPHABET
@@ -150,11 +151,19 @@ class FragmentFinder:
             self._add_halves(data, elf, runs)
         if elf.machine == AARCH64:
             self._add_moves(data, elf, runs)
+        whole = {
+            run.offset
+            for index, found in runs.items()
+            if self._entries[index][1] is not None
+            for run in found
+            if run.size >= HASH_LENGTH
+        }
+        loads = Loads(data, elf, whole)
         for index, found in sorted(runs.items()):
             old, new = self._entries[index]
             if new is not None or any(run.size < HASH_LENGTH for run in found):
                 text = PathText(old, new, self._store_dir)
-                yield _Found(index, Search(data, elf, text, found))
+                yield _Found(index, Search(data, elf, text, found, loads))
 
     def _add_halves(self, data: Image, elf: Elf, runs: dict[int, list[Run]]) -> None:
         """Four characters in code: the immediates of a 32-bit machine have no more."""

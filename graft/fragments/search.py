@@ -8,12 +8,11 @@ from typing import Final, NamedTuple
 
 from graft.fragments import x86
 from graft.fragments.elf import I386, X86_64, Elf, Image
+from graft.fragments.loads import Loads
 from graft.fragments.text import HASH_LENGTH, WINDOW, Part, PathText
 
-_CONSTANT: Final = 64
-"""The largest constant an instruction loads, in bytes."""
-_EVIDENCE: Final = 4
-"""How many characters of a piece must be the path's."""
+_UNKNOWN: Final = 8
+"""How many bytes are compared with the path's where it is not known how many are loaded."""
 
 
 class Run(NamedTuple):
@@ -59,12 +58,16 @@ class Search:
         elf: what is known of it.
         text: the path.
         runs: where its characters stand; whole hash parts among them.
+        loads: what the file's functions load.
     """
 
-    def __init__(self, data: Image, elf: Elf, text: PathText, runs: Iterable[Run]) -> None:
+    def __init__(
+        self, data: Image, elf: Elf, text: PathText, runs: Iterable[Run], loads: Loads
+    ) -> None:
         self._data = data
         self._elf = elf
         self._text = text
+        self._loads = loads
         runs = list(runs)
         self._whole = [run for run in runs if run.size >= HASH_LENGTH]
         # Constants that happen to lie side by side may make up a hash part whose name is elsewhere.
@@ -119,9 +122,11 @@ class Search:
                 waiting.add(self._elf.function(run.offset))
             constants.add((run.offset, run.offset + run.size))
         if self._text.new is not None:
-            waiting.update(self._cut_up())
+            # For these to be whole may be chance: constants that lie side by side.
+            whole = [(run.offset, run.offset + HASH_LENGTH) for run in self._whole]
+            waiting.update(self._loads.of(whole))
         while waiting or constants:
-            for span, users in self._references(constants).items():
+            for span, users in self._loads.users(constants).items():
                 self._users[span] = users
                 waiting |= users
             constants = set()
@@ -202,25 +207,12 @@ class Search:
         function.pieces = pieces
 
     def _add_constants(self, function: _Function) -> None:
-        address = self._elf.address(function.start)
-        if address is None:
-            return
-        code = self._data[max(0, function.start - 6) : function.end]
-        shift = max(0, function.start - 6)
-        for at, target in x86.relative_operands(self._data, function.start, function.end, address):
-            offset = self._elf.offset(target)
-            if offset is None or function.start <= offset < function.end:
-                continue
-            size = x86.operand_size(code, at - shift)
-            if size and not self._add(function, offset, size, constant=True):
-                if any(tail.match(self._data, offset) for tail in self._text.tails):
-                    function.loose.append((offset, size, True))
-            elif size:
-                continue
-            elif self._add(function, offset, 8, constant=True):
-                piece = function.pieces.pop()
-                if not self._replaced_whole(piece):
-                    function.strays.append(at)
+        for offset, size in self._loads.in_function(function.start, function.end):
+            if self._add(function, offset, size or _UNKNOWN, constant=True):
+                if not size and not self._replaced_whole(function.pieces.pop()):
+                    function.strays.append(offset)
+            elif size and any(tail.match(self._data, offset) for tail in self._text.tails):
+                function.loose.append((offset, size, True))
 
     def _is_operand(self, offset: int) -> bool:
         """Whether code has these bytes in an instruction."""
@@ -255,53 +247,6 @@ class Search:
             piece.offset - piece.part.at == run.offset and end <= self._replaced_size(run)
             for run in self._whole
         )
-
-    def _references(
-        self, constants: set[tuple[int, int]]
-    ) -> dict[tuple[int, int], set[tuple[int, int]]]:
-        """The functions that refer to each of some constants."""
-        users: dict[tuple[int, int], set[tuple[int, int]]] = {span: set() for span in constants}
-        if not constants or self._elf.machine != X86_64:
-            return users
-        ranges = {
-            span: (address - _CONSTANT + 1, address + span[1] - span[0])
-            for span in constants
-            if (address := self._elf.address(span[0])) is not None
-        }
-        for at, target in self._operands(list(ranges.values())):
-            size = x86.operand_size(self._data[max(0, at - 6) : at], min(at, 6)) or 1
-            for span, (low, high) in ranges.items():
-                if target < high and low + _CONSTANT - 1 < target + size:
-                    users[span].add(self._elf.function(at))
-        return users
-
-    def _operands(self, ranges: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-        """Operands anywhere in the code that lie in some ranges of addresses."""
-        for segment in self._elf.segments:
-            if segment.executable and ranges:
-                yield from x86.operands_within(
-                    self._data,
-                    segment.offset,
-                    segment.offset + segment.size,
-                    segment.address,
-                    ranges,
-                )
-
-    def _cut_up(self) -> Iterator[tuple[int, int]]:
-        """The functions that load a part of a whole hash part: for it to be whole was chance."""
-        ranges = [
-            (address - _CONSTANT + 1, address + HASH_LENGTH)
-            for run in self._whole
-            if (address := self._elf.address(run.offset)) is not None
-        ]
-        for at, target in self._operands(ranges):
-            offset = self._elf.offset(target)
-            size = x86.operand_size(self._data[max(0, at - 6) : at], min(at, 6))
-            if offset is not None and any(
-                offset < run.offset + HASH_LENGTH and run.offset < offset + size
-                for run in self._whole
-            ):
-                yield self._elf.function(at)
 
     # ---- judgement -------------------------------------------------------------------------------
 
