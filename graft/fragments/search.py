@@ -178,7 +178,11 @@ class Search:
                     yield match.start(), size
 
     def _take_loose_ends(self, function: _Function) -> None:
-        """Takes what may be an end of the name for one if what follows it there is the same."""
+        """Takes what may be an end of the name for one where that is beyond doubt.
+
+        What follows it there is what follows the name in another piece. Or the path lacks just
+        these characters, and nothing else in the function could be them.
+        """
         end = len(self._text.base)
         suffixes = {
             self._data[piece.offset + end - piece.part.at : piece.end]
@@ -189,7 +193,12 @@ class Search:
         if any(end - WINDOW < one <= end for one in ends):
             suffixes.add(b"/")  # what a path goes on with
         for offset, size, constant in function.loose:
-            part = self._text.end_part(self._data[offset : offset + size], suffixes)
+            piece = self._data[offset : offset + size]
+            part = self._text.end_part(piece, suffixes)
+            if part is None and not constant and len(function.loose) == 1:
+                missing = end - max(ends, default=end)
+                if 0 < missing < WINDOW and piece.startswith(self._text.base[-missing:]):
+                    part = Part(end - missing, missing, missing, bare=False)
             if part is None:
                 function.strays.append(offset)
             else:
