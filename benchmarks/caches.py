@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from graft.tree import remove_tree
 from tests.debpkgs import Built
 from tests.debpkgs.store import PrivateStore
@@ -41,6 +43,20 @@ class Caches:
         caches = ("--store", f"file://{self.source}", "-q", "apply", f"--to=file://{self.target}")
         replacements = [f"--replace={pair}" for pair in self._replacements]
         return graft_command(*caches, "--no-check-sigs", self.root, *replacements, *options)
+
+    def batch(self, *options: str, prove: str = "closure") -> list[str]:
+        """`graft batch` with one job, which is the same."""
+        values = {"store": f"file://{self.source}", "to": f"file://{self.target}", "prove": prove}
+        lines = [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+        lines += ["check-sigs = false", "[[job]]", 'name = "the same"']
+        lines += [f"roots = {json.dumps([self.root])}", "[job.replacements]"]
+        lines += [
+            " = ".join(map(json.dumps, replacement.split("=")))
+            for replacement in self._replacements
+        ]
+        jobs = self.source / f"{prove}.toml"
+        jobs.write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
+        return graft_command("-q", "batch", jobs, *options)
 
     def pipeline(self, form: str) -> None:
         """The same with Nix's tools, through a store that is empty before."""

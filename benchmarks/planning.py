@@ -42,7 +42,7 @@ import sys
 from graft.__main__ import OBJECTS_BEFORE_COLLECTION
 gc.set_threshold(OBJECTS_BEFORE_COLLECTION)
 from graft.formats.store_path import StorePath
-from graft.job import make_plan
+from graft.planning import make_plan
 from graft.store.local import LocalStore
 from graft.store.location import Location
 """

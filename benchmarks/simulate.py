@@ -14,10 +14,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from graft.executor import CacheMaker, Compression, Work
-from graft.executor.into_cache import Task
+from graft.executor.cache_maker import Task
 from graft.formats.store_path import StorePath
-from graft.job import make_plan
 from graft.plan import Rewrite
+from graft.planning import make_plan
 from graft.store.binary_cache import BinaryCache
 from graft.store.writable_cache import WritableCache
 from tests.debpkgs import large, missing_tools, small

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import multiprocessing
 import os
-from collections.abc import Iterable
+import sqlite3
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from graft.content_naming import realise
+from graft.content_naming import Namer, NamingTask, content_names, realise
 from graft.errors import ContentAddressError, PlanError
-from graft.executor import execute
+from graft.executor import Work, execute
 from graft.formats.content_address import ContentAddress
 from graft.formats.hash_modulo import SELF_REFERENCES, SelfReferences
 from graft.formats.store_path import StorePath
 from graft.hashing import NIX32_ALPHABET, compress_hash, nix32_encode
-from graft.job import apply, make_plan
+from graft.job import apply
 from graft.outcome import Outcome
-from graft.plan import Plan
+from graft.plan import ContentName, Plan, Rewrite
+from graft.planning import make_plan
+from graft.proof import Problem
+from graft.references import WantedPaths
 from graft.store.api import path_info
 from graft.store.local import LocalStore
 from graft.store.location import Location
@@ -28,6 +35,7 @@ from graft.verification import verify
 from tests.caches import cache_of, read_nar
 from tests.graftable import Graftable
 from tests.objects import Contents, add_object, named_path, new_store
+from tests.real_nix import RealNix
 
 rules = pytest.mark.parametrize("rule", SELF_REFERENCES)
 
@@ -142,6 +150,103 @@ def test_what_is_content_addressed_stays_as_it_is(it: Graftable) -> None:
     plan = make_plan(it.store, [root], [], addressing="content")
     assert plan.rewrites == ()
     assert plan.new_roots == {root: root}
+
+
+def test_what_is_found_in_the_bytes_is_part_of_the_name(it: Graftable) -> None:
+    store = it.store
+    hidden = add_object(store, "hidden-1", {"file": store.store_dir.path(it.old).encode()})
+    links = {"app": store.store_dir.path(it.app), "hidden": store.store_dir.path(hidden)}
+    root = add_object(store, "root-1", links, [it.app, hidden])
+    outcome = apply(store, [root], {it.old: it.new}, addressing="content")
+    assert [found.path.name for found in outcome.proof.residual] == ["hidden-1"]  # type: ignore[union-attr]
+    path = outcome.plan.moved[hidden]
+    info = path_info(store, path)
+    assert info.references == {it.old}
+    assert path.hash_part == _name(_nar(store, path), path, [it.old], "positions")
+    # Where less is looked for what is registered is still what the name says.
+    plan = outcome.plan
+    work = Work.of([plan], store, store)
+    made = work.info(path, info.nar_hash, info.nar_size, frozenset())
+    assert made.references == info.references
+
+
+def test_an_address_that_got_lost_is_a_problem(it: Graftable) -> None:
+    """As `nix-store --import` loses it."""
+    plan = _graft(it).plan
+    path = plan.moved[it.app]
+    info = path_info(it.store, path)
+    it.store.close()
+    with sqlite3.connect(f"{it.store.location.database_dir}/db.sqlite") as database:
+        database.execute(
+            "update ValidPaths set ca = null where path = ?", [it.store.store_dir.path(path)]
+        )
+    with LocalStore(location=it.store.location) as store:
+        problems = verify(plan, store).problems
+    assert info.content_address is not None
+    assert problems == (Problem(kind="content-address", path=path),)
+
+
+def test_other_processes_find_the_same_names(it: Graftable, tmp_path: Path) -> None:
+    source = cache_of(it.store, tmp_path / "source")
+    plan = _plan(it)
+    namer = Namer(source=source, wanted=WantedPaths(sorted(plan.closure.infos)))
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as processes:
+        names = content_names([plan, plan], namer, processes.submit, 2)
+    assert plan.realised(names) == realise(plan, it.store)
+
+
+def test_a_path_is_read_once_for_all_plans_and_after_what_it_refers_to(it: Graftable) -> None:
+    plans = [_plan(it), make_plan(it.store, [it.app], [(it.old, it.new)], addressing="content")]
+    asked: list[str] = []
+    done: set[StorePath] = set()
+    namer = Namer(source=it.store, wanted=WantedPaths([]))
+
+    def submit(work: Callable[[NamingTask], ContentName], task: NamingTask) -> Future[ContentName]:
+        assert isinstance(task.item, Rewrite)
+        assert set(task.item.references.values()) <= done
+        asked.append(task.item.path.name)
+        future: Future[ContentName] = Future()
+        future.set_result(work(task))
+        done.add(future.result().path)
+        return future
+
+    names = content_names(plans, namer, submit, 1)
+    assert sorted(asked) == ["app-1", "data-1", "env-1", "lib-1.1"]
+    assert names.keys() == plans[0].placeholders | plans[1].placeholders
+
+
+@pytest.mark.nix
+def test_nix_names_an_odd_closure_alike(it: Graftable, tmp_path: Path) -> None:
+    """Self-references side by side, over pieces of what is read at once, in names and targets."""
+    store = it.store
+    own = named_path("odd-1", store.store_dir)
+    text = store.store_dir.path(own).encode()
+    add_object(
+        store,
+        "odd-1",
+        {
+            "beside": text + text + own.hash_part.encode() * 2 + own.hash_part[:31].encode(),
+            "large": (bytes(65_531) + text) * 5 + store.store_dir.path(it.app).encode(),
+            "link": "{self}/large",
+            f"z{own}": b"",
+            "run": b"#!{self}/run\n",
+        },
+        [it.app],
+    )
+    bare = named_path("bare-1", store.store_dir)  # so not registered as referring to itself
+    assert bare == add_object(store, "bare-1", bare.hash_part.encode())
+    assert path_info(store, bare).references == frozenset()
+    links = {"odd": store.store_dir.path(own), "bare": store.store_dir.path(bare)}
+    user = add_object(store, "user-1", links, [own, bare, it.env])
+    plan = realise(make_plan(store, [user], [], addressing="content"), store)
+    nix = RealNix(store.location, tmp_path)
+    full = store.store_dir.path
+    given = [full(path) for path in sorted(plan.moved)]
+    made = nix.run("nix", "store", "make-content-addressed", "--json", *given)
+    assert {full(old): full(new) for old, new in plan.moved.items()} == json.loads(made)["rewrites"]
+    outcome = apply(store, [user], [], addressing="content")
+    assert outcome.succeeded
+    assert outcome.execution.resumed == outcome.plan.new_paths
 
 
 def test_a_plan_without_names_is_not_carried_out(it: Graftable) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from graft.batch.values import Job
 from graft.batch.variables import Variables
-from graft.errors import GraftError
+from graft.errors import ClusterError, GraftError
 from graft.formats.file_name import printable_text
 from graft.outcome import Outcome, outcome_document
 from graft.quantities import counted
+
+# Control characters, lone surrogates, and what Unicode itself calls no character.
+_NO_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 Status = Literal["succeeded", "failed", "not-run"]
 
@@ -23,11 +27,13 @@ class JobResult:
         job: as it was written.
         outcome: what was done, if it came to an end.
         error: why it did not.
+        original: the full path of which something could not be made, if it is about one.
     """
 
     job: Job
     outcome: Outcome | None = None
     error: GraftError | OSError | None = None
+    original: str | None = None
 
     @property
     def status(self) -> Status:
@@ -54,7 +60,10 @@ class JobResult:
             place = f"'{self.error.filename}': " if self.error.filename is not None else ""
             return f"{place}{(self.error.strerror or str(self.error)).lower()}"
         if self.error is not None:
-            return self.error.message
+            about_all = self.original is None or isinstance(self.error, ClusterError)
+            if about_all or str(self.original) in self.error.message:
+                return self.error.message
+            return f"'{self.original}' cannot be grafted: {self.error.message}"
         if self.outcome is None or self.outcome.succeeded:
             return None
         full = self.outcome.plan.store_dir.path
@@ -113,8 +122,7 @@ class BatchResult:
 
     def message(self, result: JobResult) -> str:
         """Why a job failed, as it may be shown; one line."""
-        shown = self.variables.hide(result.message or "")
-        return " ".join(printable_text(shown).split())
+        return " ".join(shown(self.variables.hide(result.message or "")).split())
 
     def document(self) -> dict[str, Any]:
         """The JSON document, as docs/reference/json.md lays it down."""
@@ -138,6 +146,11 @@ class BatchResult:
             "error": error_document(result, self.variables),
             "outcome": outcome_document(result.outcome) if result.outcome is not None else None,
         }
+
+
+def shown(text: str) -> str:
+    """A text as reports can hold it: what XML 1.0 cannot, not even escaped, is replaced."""
+    return _NO_XML.sub("\N{REPLACEMENT CHARACTER}", printable_text(text))
 
 
 def error_document(result: JobResult, variables: Variables) -> dict[str, Any] | None:

@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from graft.batch.results import BatchResult, JobResult
-from graft.formats.file_name import printable_text
+from graft.batch.results import BatchResult, JobResult, shown
 from graft.quantities import counted, human_seconds
 
 # What could begin something in Markdown, a table or HTML; as entities they are only characters.
@@ -60,5 +59,5 @@ def _cells(job: JobResult) -> Iterator[str]:
 
 def _text(text: str) -> str:
     """A text that nothing in it can make more than a text; on one line."""
-    shown = _SPECIAL.sub(lambda found: f"&#{ord(found[0])};", printable_text(text))
-    return " ".join(shown.split())
+    escaped = _SPECIAL.sub(lambda found: f"&#{ord(found[0])};", shown(text))
+    return " ".join(escaped.split())

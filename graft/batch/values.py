@@ -22,7 +22,7 @@ class Transfer:
         compression: of NARs written to a cache; None is the default.
         level: of the compression; None is its own default.
         sign_keys: files of secret keys.
-        trusted_public_keys: whose signatures are believed.
+        trusted_public_keys: whose signatures are believed; if there are none, as Nix is configured.
         check_sigs: whether what comes from elsewhere must be signed.
         check_inputs: whether the bytes of originals are compared first.
         repair: whether broken new paths are made again.

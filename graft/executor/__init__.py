@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from graft.executor.into_cache import CacheMaker, Compression, make_into_cache
+from graft.executor.cache_maker import CacheMaker, Compression
+from graft.executor.into_cache import make_into_cache
 from graft.executor.into_store import make_into_store
 from graft.executor.work import Done, Execution, Work
 from graft.formats.signature import SecretKey
@@ -80,8 +81,9 @@ def carry_out(
             not `keep_going`.
     """
     if isinstance(target, DaemonStore):
+        target.protect(root for plan in plans for root in plan.new_roots.values())
         with target.receiving(repair=repair) as cache:
-            done = carry_out(
+            return carry_out(
                 plans,
                 source=source,
                 target=cache,
@@ -92,8 +94,6 @@ def carry_out(
                 keep_going=keep_going,
                 on_bytes=on_bytes,
             )
-        target.protect(root for plan in plans for root in plan.new_roots.values())
-        return done
     work = Work.of(plans, source, target)
     target.protect(work.protected)
     with Workers(jobs, on_bytes) as workers:

@@ -11,184 +11,30 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Any, Final
 
-from graft.errors import CacheError, CorruptCacheError, GraftError
-from graft.executor.content_check import check_content
-from graft.executor.work import Done, Item, Work
+from graft.errors import GraftError
+from graft.executor.cache_maker import CacheMaker, Made, Task
+from graft.executor.work import Done, Work
 from graft.formats.narinfo import NarInfo
 from graft.formats.signature import SecretKey
 from graft.formats.store_path import StorePath
 from graft.graph import reachable, references_first
-from graft.kernel import Table
-from graft.plan import Alias, ContentName, Rewrite
-from graft.reading import object_hash
-from graft.references import WantedPaths
-from graft.rewrite import (
-    alias_archive,
-    corrupt_original,
-    rewrite_table,
-    write_archive,
-)
-from graft.store.api import PathInfo, Source
-from graft.store.nar_files import NarFile, NarWriter
-from graft.store.objects import NarObject, TreeObject
+from graft.plan import Alias, Rewrite
+from graft.store.api import PathInfo
 from graft.store.trust import signed_narinfo
 from graft.store.writable_cache import WritableCache
-from graft.tree import TreeReport
 
 _REGISTER_SECONDS: Final = 2.0
 """How long finished paths may wait for their narinfos: each time the disk is waited for."""
 
+_TOGETHER: Final = 512
+"""Paths of which the largest is made first, so that no worker is left alone with one at the end.
+More of them, and less would be registered of a run that dies: what they refer to might lack."""
+
 _AHEAD: Final = 4
 """Tasks given out for each that can be at work: nobody waits for the next one."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compression:
-    """How NARs are compressed.
-
-    Attributes:
-        name: one of `graft.formats.compression.LEVELS`.
-        level: of the compression; None is its own default.
-        threads: of zstd's own, for each NAR.
-    """
-
-    name: str = "zstd"
-    level: int | None = None
-    threads: int = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """One path to be made.
-
-    Attributes:
-        path: the new one.
-        item: what becomes it.
-        original: what the source has registered of what a rewrite is made from.
-        content_name: what a rewrite's name comes from, if that is its contents.
-    """
-
-    path: StorePath
-    item: Item
-    original: PathInfo | None
-    content_name: ContentName | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """What came of a task.
-
-    Attributes:
-        file: the NAR in the cache.
-        info: what another cache says of a path whose NAR file was taken over as it is.
-        found: paths that are still found in the new bytes.
-        report: what was done to its files, if that is known.
-    """
-
-    file: NarFile | None = None
-    info: NarInfo | None = None
-    found: frozenset[StorePath] = frozenset()
-    report: TreeReport | None = None
-
-
-def _no_progress(_size: int) -> None:
-    pass
-
-
-@dataclass(frozen=True, kw_only=True)
-class CacheMaker:
-    """What is common to all tasks, and does them; may be pickled for other processes.
-
-    Attributes:
-        source: where originals are read.
-        target: the cache that is written.
-        wanted: what is looked for in the new bytes.
-        compression: of what is written; a NAR file that is taken over keeps its own.
-        check_inputs: compare originals that are trees with their registered NAR hash first.
-        progress: called with the number of NAR bytes done since the last call; may raise to stop.
-            It stays behind when the rest is pickled.
-    """
-
-    source: Source
-    target: WritableCache
-    wanted: WantedPaths
-    compression: Compression
-    check_inputs: bool = False
-    progress: Callable[[int], object] = _no_progress
-
-    def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "progress": _no_progress}
-
-    def __call__(self, task: Task) -> Made:
-        """Does a task.
-
-        Raises:
-            GraftError: the path cannot be made; nothing of it is left.
-        """
-        item = task.item
-        if isinstance(item, Alias):
-            archive = alias_archive(item.target, self.target.store_dir)
-            with self._new_archive() as writer:
-                writer.write(archive)
-                return Made(file=writer.finish())
-        if isinstance(item, PathInfo):
-            return self._fetch(item)
-        assert task.original is not None
-        original = self.source.store_object(item.path)
-        if (
-            self.check_inputs
-            and isinstance(original, TreeObject)
-            and object_hash(original, self.progress) != task.original.nar_hash
-        ):
-            raise corrupt_original(item.path, self.target.store_dir)
-        table = rewrite_table(item.path, task.path, item.references)
-        made, file = write_archive(
-            original,
-            self._new_archive,
-            table,
-            wanted=self.wanted,
-            on_bytes=self.progress,
-            new_modulo=task.content_name.new_modulo if task.content_name is not None else None,
-        )
-        check_content(task.content_name, made, original, item, self.target.store_dir)
-        if task.original.nar_size and made.nar_size != task.original.nar_size:
-            raise corrupt_original(item.path, self.target.store_dir)
-        return Made(file=file, found=made.found, report=made.tree)
-
-    def _fetch(self, info: PathInfo) -> Made:
-        original = self.source.store_object(info.path)
-        if isinstance(original, NarObject):
-            taken = self.target.copy_nar(original.cache, info.path)
-            self.progress(info.nar_size)
-            return Made(info=taken)
-        made, file = write_archive(
-            original, self._new_archive, Table([]), wanted=self.wanted, on_bytes=self.progress
-        )
-        if made.nar_hash != info.nar_hash:
-            raise corrupt_original(info.path, self.target.store_dir)
-        return Made(file=file, report=made.tree)
-
-    def is_sound(self, path: StorePath) -> bool:
-        """Whether a path of the target can be read as what it is registered as."""
-        try:
-            object_hash(self.target.store_object(path), self.progress)
-        except (CacheError, CorruptCacheError):
-            return False
-        return True
-
-    def close(self) -> None:
-        """Closes the stores; for processes that have unpickled it."""
-        self.target.close()
-        self.source.close()
-
-    def _new_archive(self) -> AbstractContextManager[NarWriter]:
-        how = self.compression
-        return self.target.writing(compression=how.name, level=how.level, threads=how.threads)
 
 
 def make_into_cache(
@@ -266,25 +112,27 @@ class _Loop:
         keep_going: bool,
     ) -> None:
         self.done = Done()
-        self.ready: list[tuple[int, StorePath]] = []
+        self.ready: list[tuple[int, int, StorePath]] = []
         self._work = work
         self._target = target
         self._sign_keys = sign_keys
         self._keep_going = keep_going
         self._items = dict(work.items)
         self._unregistered: dict[StorePath, None] = {}  # those to be made, in their order
-        self._finished: dict[StorePath, tuple[NarInfo, TreeReport | None]] = {}
+        self._finished: dict[StorePath, tuple[NarInfo, Made]] = {}
         self._registered_at = time.monotonic()
 
     def add(self, order: Sequence[StorePath]) -> None:
         """Takes paths that are to be made, references before referrers."""
-        for path in order:
-            heappush(self.ready, (len(self._unregistered), path))
+        for position, path in enumerate(order):
+            item = self._items[path]
+            size = 0 if isinstance(item, Alias) else item.nar_size
+            heappush(self.ready, (position // _TOGETHER, -size, path))
             self._unregistered[path] = None
 
     def next_task(self) -> Task | None:
         """What is to be done next; None if that will not be of any use."""
-        _, path = heappop(self.ready)
+        _, _, path = heappop(self.ready)
         if self._fails_below(path):
             return None
         item = self._items[path]
@@ -308,7 +156,7 @@ class _Loop:
         else:
             assert end.file is not None
             info = end.file.narinfo(self._info(path, end))
-        self._finished[path] = info, end.report
+        self._finished[path] = info, end
         self._fetch_found(info.references)
 
     def _info(self, path: StorePath, made: Made) -> PathInfo:
@@ -356,5 +204,8 @@ class _Loop:
         self._target.register(infos.values())
         for path in infos:
             del self._unregistered[path]
-            self.done.made[path] = self._finished.pop(path)[1]
+            _, made = self._finished.pop(path)
+            self.done.made[path] = made.report
+            if made.info is not None:
+                self.done.seen[path] = made.found
         self._registered_at = time.monotonic()

@@ -30,16 +30,16 @@ from graft.errors import (
 )
 from graft.formats.cache_info import CACHE_INFO_FILE
 from graft.formats.compression import SUFFIXES
+from graft.store.bucket_system import error_code, in_its_loop, one_line, open_bucket_system
 from graft.store.cache_address import CacheAddress
 from graft.store.cache_files import LARGEST_TEXT
 
 _BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
-_ENDPOINT: Final = re.compile(r"(?:https?://)?[A-Za-z0-9.:\[\]_-]+/?")
-_CODE: Final = re.compile(r"[A-Za-z0-9.]{1,64}")
 _ABSENT: Final = frozenset({"NoSuchKey", "404"})
 # What is said of absent files to those who may not list names; to Nix too they are not there then.
 _MAYBE_ABSENT: Final = frozenset({"AccessDenied", "403"})
-_CHANGED: Final = frozenset({"PreconditionFailed", "412", "InvalidRange", "416"})
+_EMPTY: Final = frozenset({"InvalidRange", "416"})  # of the first byte
+_CHANGED: Final = frozenset({"PreconditionFailed", "412"}) | _EMPTY
 _BLOCK: Final = 4 << 20  # bytes asked for at once
 _PART: Final = 8 << 20  # bytes of a file sent at once, if it is sent in parts
 _MOST_PARTS: Final = 9000  # the protocol allows 10,000
@@ -80,66 +80,17 @@ class CacheBucket:
         self._bucket = address.place
         prefix = unquote(address.path).strip("/")
         if not _BUCKET.fullmatch(self._bucket) or not prefix.isprintable():
+            bare = f"s3://{self._bucket.rpartition('@')[2]}"
             raise BadStoreUrlError(
-                "this is no name of a bucket: say s3://BUCKET or s3://BUCKET/DIR"
+                f"store '{bare}' is no bucket: say s3://BUCKET or s3://BUCKET/DIR", url=bare
             )
         self._prefix = f"{prefix}/" if prefix else ""
         self._connections = connections
         self._attempts = attempts
         self._wait = wait
-        self._system = self._connected(address, timeout)
-
-    def _connected(self, address: CacheAddress, timeout: float) -> Any:
-        try:
-            from fsspec.asyn import get_loop, sync  # noqa: PLC0415 - loaded only for buckets
-            from s3fs import S3FileSystem  # noqa: PLC0415
-        except ImportError as error:
-            raise CacheError(
-                f"the cache '{self.url}' cannot be used without s3fs: pip install 'nix-graft[s3]'",
-                store=self.url,
-            ) from error
-        from aiobotocore.session import AioSession  # noqa: PLC0415
-        from botocore.exceptions import BotoCoreError  # noqa: PLC0415
-
-        given = address.parameters
-        scheme, endpoint = given.get("scheme", "https"), given.get("endpoint")
-        if scheme not in {"http", "https"}:
-            raise self._bad("'scheme' is neither http nor https")
-        if endpoint is not None:
-            if not _ENDPOINT.fullmatch(endpoint):
-                raise self._bad("'endpoint' is no host, with a port if need be")
-            endpoint = endpoint if "://" in endpoint else f"{scheme}://{endpoint}"
-        self._sync: Callable[..., Any] = partial(sync, get_loop())
-        session = AioSession(profile=given.get("profile"))
-        try:
-            known = self._sync(session.get_credentials)
-        except BotoCoreError as error:
-            raise StoreError(
-                f"the cache '{self.url}' cannot be used: {_one_line(error)}", store=self.url
-            ) from error
-        system = S3FileSystem(
-            anon=known is None,
-            session=session,
-            endpoint_url=endpoint,
-            use_ssl=scheme == "https",
-            client_kwargs={"region_name": given["region"]} if "region" in given else {},
-            config_kwargs={
-                "connect_timeout": timeout,
-                "read_timeout": timeout,
-                "max_pool_connections": self._connections,
-                "retries": {"mode": "standard", "total_max_attempts": self._attempts},
-                # What is read has hashes of its own; not every server knows those of Amazon's.
-                "request_checksum_calculation": "when_required",
-                "response_checksum_validation": "when_required",
-            },
-            use_listings_cache=False,
-            skip_instance_cache=True,
+        self._system = open_bucket_system(
+            address, self.url, connections=connections, attempts=attempts, timeout=timeout
         )
-        system.retries = 1  # those of the session are enough, and know more reasons
-        return system
-
-    def _bad(self, what: str) -> BadStoreUrlError:
-        return BadStoreUrlError(f"store '{self.url}': {what}", url=self.url)
 
     @property
     def url(self) -> str:
@@ -164,7 +115,7 @@ class CacheBucket:
     def close(self) -> None:
         """Closes the connections."""
         if self._system._s3 is not None:  # noqa: SLF001 - nothing else closes them at once
-            self._sync(self._system._s3.close)  # noqa: SLF001
+            in_its_loop(self._system, self._system._s3.close)  # noqa: SLF001
 
     def names(self) -> list[str]:
         """The names of the files directly in the cache."""
@@ -182,7 +133,7 @@ class CacheBucket:
         try:
             answer = self._system.call_s3("head_object", Bucket=self._bucket, Key=self._key(name))
         except Exception as error:
-            if _code(error) in _ABSENT:
+            if error_code(error) in _ABSENT:
                 return None
             raise self.error(error, name, "read") from error
         return int(answer["ContentLength"])
@@ -231,21 +182,29 @@ class CacheBucket:
         """A piece of a file, its length in bytes, and a tag of its version.
 
         Args:
-            position: where the piece begins, which is not the file's end.
+            position: where the piece begins; it is the file's end only of an empty file.
             tag: the version it must be of.
 
         Raises:
             CacheError: it cannot be read, or is of another version.
         """
-        found: tuple[bytes, int, str] = self._again(name, partial(self._block, name, position, tag))
-        return found
+        found: tuple[bytes, int, str] | None = self._again(
+            name,
+            partial(self._block, name, position, tag),
+            absent=_EMPTY if tag is None else _ABSENT,
+        )
+        if found is not None:
+            return found
+        if tag is not None:
+            raise self._unread(name, _WHILE_READ)
+        return b"", 0, ""
 
     async def _text(self, name: str) -> bytes:
         answer = await self._system._call_s3(  # noqa: SLF001 - its loop is where bodies are read
             "get_object", Bucket=self._bucket, Key=self._key(name)
         )
         async with answer["Body"] as body:
-            if int(answer["ContentLength"]) > LARGEST_TEXT:
+            if _length(answer) > LARGEST_TEXT:
                 raise _AnswerError("it is longer than any such file")
             return await _whole(body)
 
@@ -255,10 +214,10 @@ class CacheBucket:
             Bucket=self._bucket,
             Key=self._key(name),
             Range=f"bytes={position}-{position + _BLOCK - 1}",
-            **({} if tag is None else {"IfMatch": tag}),
+            **({"IfMatch": tag} if tag else {}),
         )
         async with answer["Body"] as body:
-            length = int(answer["ContentLength"])
+            length = _length(answer)
             part = re.fullmatch(
                 r"bytes ([0-9]{1,19})-[0-9]{1,19}/([0-9]{1,19})",
                 answer.get("ContentRange", f"bytes 0-0/{length}"),
@@ -280,17 +239,17 @@ class CacheBucket:
         """Asks until the answer is whole; what fails before one begins was tried again already."""
         for attempt in range(1, self._attempts + 1):
             try:
-                return self._sync(ask)
+                return in_its_loop(self._system, ask)
             except _CutError as error:
                 if attempt == self._attempts:
                     raise self._unread(
-                        name, f"the connection was cut {attempt} times ({_one_line(error)})"
+                        name, f"the connection was cut {attempt} times ({one_line(error)})"
                     ) from error
                 time.sleep(min(self._wait * 2 ** (attempt - 1), _LONGEST_WAIT))
             except _AnswerError as error:
                 raise self._unread(name, str(error)) from error
             except Exception as error:
-                if _code(error) in absent:
+                if error_code(error) in absent:
                     return None
                 raise self.error(error, name, "read") from error
         raise AssertionError
@@ -307,14 +266,14 @@ class CacheBucket:
 
     def error(self, error: Exception, name: str, done: str) -> StoreError:
         """The error that something cannot be done with a file."""
-        code = _code(error)
+        code = error_code(error)
         if code == "NoSuchBucket":
             return StoreMissingError(
                 f"there is no bucket '{self._bucket}': make it, or name its region or endpoint",
                 store=self.url,
             )
         if code is None:
-            why = _one_line(error)
+            why = one_line(error)
         elif code in _CHANGED:
             why = _WHILE_READ
         elif code in _ABSENT:
@@ -424,25 +383,15 @@ class _AnswerError(Exception):
     """A sentence about an answer that is not what was asked for."""
 
 
+def _length(answer: dict[str, Any]) -> int:
+    if "ContentLength" not in answer:
+        raise _AnswerError("the server does not say how long it is")
+    return int(answer["ContentLength"])
+
+
 async def _whole(body: Any) -> bytes:
     try:
         data: bytes = await body.read()
     except Exception as error:
-        raise _CutError(_one_line(error)) from error
+        raise _CutError(one_line(error)) from error
     return data
-
-
-def _code(error: BaseException) -> str | None:
-    """The word a server has for what is wrong; None if it was not a server that said no."""
-    # s3fs raises what Python has for it, from what the server answered.
-    answer = getattr(error, "response", None) or getattr(error.__cause__, "response", None)
-    if not isinstance(answer, dict):
-        return None
-    # Never its sentence, which may repeat anything that was sent.
-    code = str(answer.get("Error", {}).get("Code", ""))
-    return code if _CODE.fullmatch(code) else "an error"
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return "".join(letter for letter in text[:300] if letter.isprintable())

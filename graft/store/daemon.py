@@ -19,63 +19,26 @@ from types import TracebackType
 from typing import Final, Self
 
 from graft.errors import DaemonError, UntrustedUserError, UsageError
-from graft.formats.narinfo import NarInfo
 from graft.formats.signature import SecretKey
 from graft.formats.store_path import StoreDir, StorePath
 from graft.store import roots
 from graft.store.api import PathInfo
+from graft.store.incoming_cache import IncomingCache
 from graft.store.local import LocalStore
 from graft.store.location import Location
 from graft.store.nix_settings import NixSettings
 from graft.store.objects import StoreObject
 from graft.store.profile import Profile
-from graft.store.sockets import connect_to
-from graft.store.writable_cache import WritableCache
 
 _log = logging.getLogger(__name__)
 
 _MOST_PATHS: Final = 4000  # of one command: the kernel's limit is two megabytes
 
+_NEW_COMMANDS: Final = ("--extra-experimental-features", "nix-command")
+
+_PLAIN: Final = re.compile(r"[\w/.-]+", re.ASCII)
+
 _ESCAPES: Final = re.compile(r"\x1b\[[0-9;]*m")
-
-
-class IncomingCache(WritableCache):
-    """A cache of what is to be new in a store: all that is valid in the store is valid here."""
-
-    store: LocalStore
-    new_paths: dict[StorePath, None]
-
-    @classmethod
-    def below(cls, directory: str, store: LocalStore) -> Self:
-        """Makes one for a store.
-
-        Raises:
-            StoreError: it cannot be made.
-        """
-        cache = cls.create(f"file://{directory}", store.store_dir)
-        cache.store = store
-        cache.new_paths = {}
-        return cache
-
-    def path_infos(self, paths: Iterable[StorePath]) -> dict[StorePath, PathInfo]:
-        """What is registered of those of `paths` that are valid in the store or here."""
-        paths = set(paths)
-        infos = self.store.path_infos(paths)
-        return infos | super().path_infos(paths - infos.keys())
-
-    def store_object(self, path: StorePath) -> StoreObject:
-        """Where the object of a valid path is."""
-        if self.store.path_infos([path]):
-            return self.store.store_object(path)
-        return super().store_object(path)
-
-    def register(
-        self, infos: Collection[NarInfo], *, elsewhere: Collection[StorePath] = ()
-    ) -> None:
-        """Makes paths valid here, each after all it refers to."""
-        references = {reference for info in infos for reference in info.references}
-        super().register(infos, elsewhere={*elsewhere, *self.store.path_infos(references)})
-        self.new_paths |= dict.fromkeys(info.path for info in infos)
 
 
 class DaemonStore:
@@ -100,13 +63,13 @@ class DaemonStore:
         }
         if self._environment["NIX_REMOTE"] == "auto":
             self._environment["NIX_REMOTE"] = "daemon"
-        self._socket = daemon_socket(location, environment)
         self._opened = ExitStack()
         self._store = LocalStore(location=location)
         self._temporary = self._opened.enter_context(
             tempfile.TemporaryDirectory(prefix="graft-roots-")
         )
         self._numbers = itertools.count()
+        self._valid: StorePath | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -159,19 +122,12 @@ class DaemonStore:
         return self._store.free_bytes()
 
     def check_writable(self) -> None:
-        """Makes sure that the daemon answers.
+        """Makes sure that the daemon answers, and speaks with this user.
 
         Raises:
             DaemonError: it does not.
         """
-        try:
-            connect_to(self._socket).close()
-        except OSError as error:
-            raise DaemonError(
-                f"the Nix daemon does not answer at '{self._socket}' "
-                f"({(error.strerror or str(error)).lower()}): start it, or run as root",
-                socket=self._socket,
-            ) from error
+        self._run(["nix", "store", "ping", *_NEW_COMMANDS])
 
     def check_accepted(
         self, sign_keys: Collection[SecretKey], *, content_addressed: bool = False
@@ -210,14 +166,25 @@ class DaemonStore:
         )
 
     def protect(self, paths: Iterable[StorePath]) -> None:
-        """Until the store is closed, no collector deletes those of `paths` that are valid.
+        """Until the store is closed, no collector deletes the paths or what they refer to.
 
-        The daemon keeps links in a temporary directory as roots.
+        The daemon keeps links in a temporary directory as roots. It makes none to a path that is
+        not valid yet; but a link that is a root already may be turned by whoever owns it. Before
+        any path was given that is valid, the others are not protected.
         """
+        paths = set(paths)
         valid = sorted(self.path_infos(paths))
         for batch in _batches(valid):
-            link = os.path.join(self._temporary, f"root-{next(self._numbers)}")
-            self._add_root(link, batch)
+            self._add_root(self._new_link(), batch)
+            self._valid = batch[0]
+        if self._valid is not None:
+            for path in sorted(paths.difference(valid)):
+                link = self._new_link()
+                self._add_root(link, [self._valid])
+                roots.replace_symlink(link, self.store_dir.path(path))
+
+    def _new_link(self) -> str:
+        return os.path.join(self._temporary, f"root-{next(self._numbers)}")
 
     @contextmanager
     def receiving(self, *, repair: bool = False) -> Iterator[IncomingCache]:
@@ -245,12 +212,14 @@ class DaemonStore:
         self._store = LocalStore(location=self.location)
 
     def _copy(self, directory: str, paths: list[StorePath]) -> None:
-        command = ["nix", "copy", "--extra-experimental-features", "nix-command"]
-        command += ["--from", f"file://{directory}", "--no-recursive"]
+        command = ["nix", "copy", *_NEW_COMMANDS]
+        # Nix knows no way to spell most characters there.
+        place = directory if _PLAIN.fullmatch(directory) else "/proc/self/cwd"
+        command += ["--from", f"file://{place}", "--no-recursive"]
         if NixSettings.of_daemon(self._environment).trusts_this_user():
             command.append("--no-check-sigs")
         for batch in _batches(paths):
-            self._run([*command, *map(self.store_dir.path, batch)])
+            self._run([*command, *map(self.store_dir.path, batch)], directory)
 
     def check_root_link(self, link: str) -> None:
         """Raises RootLinkError unless `add_root` could make this link; changes nothing."""
@@ -281,11 +250,12 @@ class DaemonStore:
         full = map(self.store_dir.path, paths)
         self._run(["nix-store", "--realise", *full, "--add-root", link, "--indirect"])
 
-    def _run(self, command: list[str]) -> None:
-        name = " ".join(command[:2]) if command[0] == "nix" else command[0]
+    def _run(self, command: list[str], directory: str | None = None) -> None:
+        name = command[0] if command[0] != "nix" else f"nix {command[1]}"
         try:
             done = subprocess.run(
                 command,
+                cwd=directory,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

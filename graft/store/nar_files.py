@@ -146,31 +146,36 @@ class FileWriter:
     Args:
         files: of the cache.
         compression: of the bytes.
+        digest: their SHA-256, if whoever publishes them has made sure of it.
 
     Raises:
         BadFormatError: the compression is none that can be read.
         CacheError, StorePermissionError, NoSpaceError: nothing can be written.
     """
 
-    def __init__(self, files: WritableFiles, compression: str) -> None:
+    def __init__(
+        self, files: WritableFiles, compression: str, *, digest: bytes | None = None
+    ) -> None:
         if compression not in SUFFIXES:
             raise unreadable(compression)
         self._suffix = SUFFIXES[compression]
         self._file = files.create()
+        self._known = digest
         self._hash = hashlib.sha256()
         self._published = False
         self.size = 0
 
     def write(self, data: bytes | memoryview) -> None:
         """Takes all the bytes; they may be overwritten afterwards."""
-        self._hash.update(data)
+        if self._known is None:
+            self._hash.update(data)
         self.size += len(data)
         self._file.write(data)
 
     @property
     def digest(self) -> bytes:
         """SHA-256 of the bytes that were written."""
-        return self._hash.digest()
+        return self._hash.digest() if self._known is None else self._known
 
     def publish(self) -> str:
         """Puts the file into the cache, and gives its URL there; nothing names it yet."""

@@ -21,9 +21,10 @@ from graft.cli import run
 from graft.errors import StorePermissionError, UnsupportedFileError
 from graft.formats.signature import SecretKey
 from graft.formats.store_path import StorePath
-from graft.job import apply, make_plan
+from graft.job import apply
 from graft.native import load
 from graft.outcome import Outcome
+from graft.planning import make_plan
 from graft.store.local import LocalStore
 from graft.store.trust import check_signatures
 from tests.bind_mount import mounted_again
