@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, overload
@@ -109,7 +110,7 @@ def digests_of(path: str | bytes) -> Digests:
                 for each in hashes.values():
                     each.update(chunk)
     except OSError as error:
-        shown = printable(path if isinstance(path, bytes) else path.encode())
+        shown = printable(os.fsencode(path))
         raise TreeError(f"'{shown}' cannot be read: {error.strerror}", path=shown) from error
     return {name: each.digest() for name, each in hashes.items()}
 
