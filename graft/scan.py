@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from graft.deep import DeepFinder
 from graft.formats.store_path import StoreDir, StorePath
 from graft.kernel import Table
 from graft.reading import read_object
@@ -21,7 +22,7 @@ class ScannedReference:
         file: relative to the tree's top, empty for the top itself.
         offset: of the first character in the contents, target or name, in bytes.
         where: which of the three.
-        encoding: a value of ENCODINGS.
+        encoding: a value of ENCODINGS; `fragment` or a name of graft.spellings if it was deep.
         hash_part: 32 characters.
         path: whose hash part it is, if that is known.
     """
@@ -40,6 +41,7 @@ def scan_object(
     known: Iterable[StorePath],
     hash_parts: Iterable[str] = (),
     store_dir: StoreDir | None = None,
+    deep: bool = False,
     on_bytes: Callable[[int], object] = lambda _: None,
 ) -> Iterator[ScannedReference]:
     """Finds references in an object, or any file, symlink or directory.
@@ -49,6 +51,7 @@ def scan_object(
         known: paths whose hash parts are looked for.
         hash_parts: more of them, of unknown paths.
         store_dir: if given, hash parts that stand after it and a slash are found as well.
+        deep: what compilers have cut up, and what is spelled otherwise, is found as well.
         on_bytes: called with the number of NAR bytes read since the last call.
 
     Raises:
@@ -77,3 +80,14 @@ def scan_object(
             hash_part=hash_part,
             path=paths.get(hash_part),
         )
+    if deep:
+        finder = DeepFinder(paths.values(), wanted)
+        for hidden in finder.in_object(item, on_bytes):
+            yield ScannedReference(
+                file=hidden.file,
+                offset=hidden.offset,
+                where=hidden.where,
+                encoding=hidden.encoding,
+                hash_part=hidden.hash_part,
+                path=hidden.path,
+            )

@@ -9,9 +9,10 @@ from contextlib import ExitStack
 
 import click
 
+from graft.cli.copies_table import NamedCopy, copy_document, print_copies
 from graft.cli.output import Bars, print_document, print_note, print_table
 from graft.cli.settings import Settings, common_options
-from graft.errors import BadFormatError, BadStorePathError, TreeError
+from graft.errors import BadFormatError, BadStorePathError, TreeError, UsageError
 from graft.formats.file_name import printable
 from graft.formats.store_path import HASH_PART_LENGTH, StoreDir, StorePath
 from graft.quantities import counted
@@ -29,14 +30,35 @@ from graft.store.objects import StoreObject, TreeObject
     multiple=True,
     help="Look for these only, instead of every path the store knows.",
 )
+@click.option(
+    "--deep",
+    is_flag=True,
+    help="Look for store paths that compilers have cut up, and for other spellings: base64, "
+    "hexadecimal, escapes, reversed.",
+)
+@click.option(
+    "--like",
+    "originals",
+    metavar="OLD",
+    multiple=True,
+    help="With --deep: look for copies of OLD's libraries, too, in files that do not refer to OLD.",
+)
 @common_options
 @click.pass_obj
-def command(settings: Settings, paths: tuple[str, ...], wanted: tuple[str, ...]) -> int:
+def command(
+    settings: Settings,
+    paths: tuple[str, ...],
+    wanted: tuple[str, ...],
+    deep: bool,
+    originals: tuple[str, ...],
+) -> int:
     """Show every reference in PATHs: files, directories, store paths or links to them.
 
     Without --for these are the hash parts of all valid paths, and those that stand after the store
     directory and a slash. ASCII, UTF-16 and UTF-32 are read. Status 1: there is none.
     """
+    if originals and not deep:
+        raise UsageError("--like needs --deep: no reference leads to a copy; give both")
     settings.start_log()
     # Hash parts and store paths speak for themselves: then no store is needed.
     plain = [_plain(text) for text in wanted]
@@ -47,11 +69,13 @@ def command(settings: Settings, paths: tuple[str, ...], wanted: tuple[str, ...])
             store: Source = stack.enter_context(settings.open_store())
             return store
 
-        store = opened() if not wanted or None in plain else None
-        found = list(_scan(settings, store, opened, paths, wanted))
+        store = opened() if not wanted or originals or None in plain else None
+        found = list(_scan(settings, store, opened, paths, wanted, deep))
+        copies = list(_copies(settings, opened, paths, originals))
     if settings.json:
         documents = [_document(name, reference, full) for name, reference, full in found]
-        print_document({"version": 1, "references": documents})
+        copied = {"copies": [copy_document(*each) for each in copies]} if originals else {}
+        print_document({"version": 1, "references": documents, **copied})
     elif found:
         print_table(
             ["file", "offset", "in", "encoding", "reference"],
@@ -67,8 +91,13 @@ def command(settings: Settings, paths: tuple[str, ...], wanted: tuple[str, ...])
             ],
             right=["offset"],
         )
-    print_note(counted(len(found), "reference"), settings)
-    return 0 if found else 1
+    if copies and not settings.json:
+        print_copies(copies)
+    counts = [counted(len(found), "reference")]
+    if originals:
+        counts.append(f"{len(copies):,} {'copy' if len(copies) == 1 else 'copies'}")
+    print_note(", ".join(counts), settings)
+    return 0 if found or copies else 1
 
 
 def _scan(
@@ -77,6 +106,7 @@ def _scan(
     opened: Callable[[], Source],
     arguments: Iterable[str],
     wanted: Iterable[str],
+    deep: bool,
 ) -> Iterator[tuple[str, ScannedReference, str | None]]:
     """What an argument is called, a reference in it, and the full path that it leads to."""
     known: set[StorePath] = set()
@@ -100,11 +130,39 @@ def _scan(
                 known=known,
                 hash_parts=hash_parts,
                 store_dir=store_dir,
+                deep=deep,
                 on_bytes=on_bytes,
             ):
                 path = reference.path
                 full = store.store_dir.path(path) if path and store else path
                 yield name, reference, full
+
+
+def _copies(
+    settings: Settings,
+    opened: Callable[[], Source],
+    arguments: Iterable[str],
+    originals: Iterable[str],
+) -> Iterator[NamedCopy]:
+    """Copies of the libraries of some paths, in files that do not refer to them."""
+    if not originals:
+        return
+    from graft.copies import CopyFinder  # noqa: PLC0415
+
+    store = opened()
+    finder = CopyFinder(store, list(dict.fromkeys(map(store.resolve, originals))))
+    with Bars(settings)("copies", None) as on_bytes:
+        for argument in arguments:
+            name, item = _place(argument, opened)
+            try:
+                path = store.resolve(argument)
+            except BadStorePathError:
+                references: set[StorePath] = set()
+            else:
+                infos = store.path_infos([path])
+                references = {path, *(infos[path].references if infos else ())}
+            for old, copy in finder.in_object(item, references, on_bytes):
+                yield name, copy, store.store_dir.path(old)
 
 
 def _plain(text: str) -> StorePath | str | None:

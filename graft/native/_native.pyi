@@ -18,6 +18,21 @@ class Table:
         self, data: WriteableBuffer, final: bool = True
     ) -> tuple[int, int, int, int]: ...
 
+class Anchors:
+    def __new__(cls, words: ReadableBuffer, step: int = 1) -> Self: ...
+    def __len__(self) -> int: ...
+    def find(self, data: ReadableBuffer, /) -> list[tuple[int, int]]: ...
+
+def relative_operands(
+    data: ReadableBuffer,
+    start: int,
+    end: int,
+    address: int,
+    first: int,
+    marks: ReadableBuffer,
+    /,
+) -> list[tuple[int, int]]: ...
+
 class WalkError(Exception):
     """A walk failed; a cause is what the sink or a signal's handler raised.
 

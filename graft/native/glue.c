@@ -1,5 +1,7 @@
 /* The Python module graft.native._native: thin glue over match.c, tree.c and mount.c. */
+#include "anchor_type.h"
 #include "mount.h"
+#include "relative.h"
 #include "table.h"
 #include "tree.h"
 
@@ -394,6 +396,8 @@ static int execute(PyObject *module)
         "graft.native._native.WalkError",
         "A walk failed: args are kind, errno, call, file, in_target and begun.", NULL, NULL);
     if (!state->walk_error || PyModule_AddObjectRef(module, "WalkError", state->walk_error))
+        return -1;
+    if (graft_anchors_add_type(module) || graft_relative_add(module))
         return -1;
     return graft_table_add_type(module);
 }

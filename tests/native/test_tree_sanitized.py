@@ -16,6 +16,7 @@ from graft.tree.marks import Marks
 from graft.tree.walk import walk_tree
 
 HERE = Path(__file__).parent
+_WITH_PYTHON = {"glue.c", "table.c", "anchor_type.c", "relative.c", "mount.c"}
 NATIVE = Path(reference.__file__).parents[1] / "native"
 
 OLD = "0123456789abcdfghijklmnpqrsvwxyz-lib-1.0"
@@ -40,9 +41,7 @@ def compiled(directory: Path, sanitizers: str) -> Path:
     with (NATIVE.parents[1] / "pyproject.toml").open("rb") as stream:
         (extension,) = tomllib.load(stream)["tool"]["setuptools"]["ext-modules"]
     parts = [Path(source).name for source in extension["sources"]]
-    sources: list[str | Path] = [
-        NATIVE / part for part in parts if part not in {"glue.c", "table.c", "mount.c"}
-    ]
+    sources: list[str | Path] = [NATIVE / part for part in parts if part not in _WITH_PYTHON]
     command: list[str | Path] = [
         *["gcc", "-D_GNU_SOURCE", "-std=c11", "-g", "-O1", "-pthread", f"-I{NATIVE}"],
         *["-Wall", "-Wextra", "-Werror", "-Wshadow"],

@@ -1,0 +1,184 @@
+"""What of an ELF file the search for fragments needs: where code is, and where functions end.
+
+Source: System V ABI, "Object Files"; Linux Standard Base, ".eh_frame_hdr".
+"""
+
+from __future__ import annotations
+
+import struct
+from bisect import bisect_right
+from dataclasses import dataclass
+from functools import cached_property
+from mmap import mmap
+from typing import Final
+
+Image = bytes | mmap
+"""The bytes of a file."""
+
+MAGIC: Final = b"\x7fELF"
+I386: Final = 3
+X86_64: Final = 62
+AARCH64: Final = 183
+
+_LOAD, _EH_FRAME_HDR = 1, 0x6474E550
+_EXECUTABLE = 1
+_SYMTAB, _DYNSYM = 2, 11
+_FUNCTION = 2
+_PCREL_SDATA4, _UDATA4, _DATAREL_SDATA4 = 0x1B, 0x03, 0x3B
+_AROUND = 512
+"""Bytes on either side that count as one function where nothing says where functions end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of the file that is loaded.
+
+    Attributes:
+        offset: in the file, bytes.
+        address: in memory.
+        size: in the file.
+        executable: it may hold code.
+    """
+
+    offset: int
+    address: int
+    size: int
+    executable: bool
+
+
+class Elf:
+    """An ELF file's machine, segments and functions.
+
+    Args:
+        data: the whole file.
+
+    Raises:
+        ValueError: it is no ELF file of a known form.
+    """
+
+    def __init__(self, data: Image) -> None:
+        try:
+            self._read_header(data)
+            self.segments = [
+                Segment(offset, address, min(size, max(0, len(data) - offset)), bool(flags & 1))
+                for kind, flags, offset, address, size in self._program_headers(data)
+                if kind == _LOAD
+            ]
+            self._data = data
+        except struct.error as error:
+            raise ValueError(f"no ELF file: {error}") from error
+
+    def address(self, offset: int) -> int | None:
+        """Where a byte of the file is loaded."""
+        segment = self.segment(offset)
+        return None if segment is None else segment.address + offset - segment.offset
+
+    def offset(self, address: int) -> int | None:
+        """Which byte of the file is loaded there."""
+        for segment in self.segments:
+            if 0 <= address - segment.address < segment.size:
+                return segment.offset + address - segment.address
+        return None
+
+    def segment(self, offset: int) -> Segment | None:
+        """What a byte of the file is loaded with."""
+        for segment in self.segments:
+            if 0 <= offset - segment.offset < segment.size:
+                return segment
+        return None
+
+    def function(self, offset: int) -> tuple[int, int]:
+        """The function around a byte of code: its first byte's offset in the file, and its end.
+
+        By the symbol table or the table of frames; else the code nearby.
+        """
+        segment = self.segment(offset)
+        if segment is None:
+            return offset, offset
+        address = offset - segment.offset + segment.address
+        starts, ends = self._functions
+        at = bisect_right(starts, address) - 1
+        move = segment.offset - segment.address
+        if at >= 0 and address < ends[at]:
+            start, end = starts[at] + move, ends[at] + move
+        else:
+            start, end = offset - _AROUND, offset + _AROUND
+        return max(start, segment.offset), min(end, segment.offset + segment.size)
+
+    def _read_header(self, data: Image) -> None:
+        if data[:4] != MAGIC or len(data) < 52 or data[4] not in {1, 2} or data[5] not in {1, 2}:
+            raise ValueError("no ELF file")
+        self.wide = data[4] == 2
+        self.order = "<" if data[5] == 1 else ">"
+        _, self.machine = self._unpack("HH", data, 16)
+        if self.wide:
+            self._phoff, self._shoff = self._unpack("QQ", data, 32)
+            self._phentsize, self._phnum, self._shentsize, self._shnum = self._unpack(
+                "HHHH", data, 54
+            )
+        else:
+            self._phoff, self._shoff = self._unpack("II", data, 28)
+            self._phentsize, self._phnum, self._shentsize, self._shnum = self._unpack(
+                "HHHH", data, 42
+            )
+
+    def _unpack(self, form: str, data: Image, at: int) -> tuple[int, ...]:
+        size = struct.calcsize(self.order + form)
+        return struct.unpack(self.order + form, data[at : at + size])
+
+    def _program_headers(self, data: Image) -> list[tuple[int, int, int, int, int]]:
+        """Type, flags, offset, address and size in the file of each."""
+        headers = []
+        for at in range(self._phoff, self._phoff + self._phnum * self._phentsize, self._phentsize):
+            if self.wide:
+                kind, flags, offset, address, _, size = self._unpack("IIQQQQ", data, at)
+            else:
+                kind, offset, address, _, size, _, flags = self._unpack("IIIIIII", data, at)
+            headers.append((kind, flags & _EXECUTABLE, offset, address, size))
+        return headers
+
+    @cached_property
+    def _functions(self) -> tuple[list[int], list[int]]:
+        """The addresses at which functions begin, ascending, and at which each ends."""
+        try:
+            spans = self._symbols(self._data) or self._frames(self._data)
+        except struct.error:  # tables beyond the file's end
+            spans = []
+        return [start for start, _ in spans], [end for _, end in spans]
+
+    def _symbols(self, data: Image) -> list[tuple[int, int]]:
+        """The functions of a full symbol table; none if only those for the loader are left."""
+        for at in range(self._shoff, self._shoff + self._shnum * self._shentsize, self._shentsize):
+            (kind,) = self._unpack("I", data, at + 4)
+            if kind != _SYMTAB:
+                continue
+            if self.wide:
+                offset, size = self._unpack("QQ", data, at + 24)
+                form, (value, length, info) = "IBBHQQ", (4, 5, 1)
+            else:
+                offset, size = self._unpack("II", data, at + 16)
+                form, (value, length, info) = "IIIBBH", (1, 2, 3)
+            entry = struct.Struct(self.order + form)
+            table = data[offset : offset + size - size % entry.size]
+            return sorted(
+                {
+                    (symbol[value], symbol[value] + symbol[length])
+                    for symbol in entry.iter_unpack(table)
+                    if symbol[info] & 15 == _FUNCTION and symbol[length]
+                }
+            )
+        return []
+
+    def _frames(self, data: Image) -> list[tuple[int, int]]:
+        """The functions of .eh_frame_hdr's table; each ends where the next begins."""
+        for kind, _, offset, address, size in self._program_headers(data):
+            if kind != _EH_FRAME_HDR or size < 12:
+                continue
+            if data[offset : offset + 4] != bytes([1, _PCREL_SDATA4, _UDATA4, _DATAREL_SDATA4]):
+                return []
+            (count,) = self._unpack("I", data, offset + 8)
+            table = data[offset + 12 : offset + size][: 8 * count]
+            rows = struct.iter_unpack(self.order + "ii", table[: len(table) // 8 * 8])
+            starts = sorted(address + start for start, _ in rows)
+            return list(zip(starts, [*starts[1:], starts[-1] + _AROUND], strict=True))
+        return []

@@ -1,0 +1,152 @@
+/* A map of bits that fits a cache says of nearly every word that it is none of those wanted; a hash
+ * table says which it is. The time does not depend on how many are wanted until the map outgrows
+ * the cache. */
+#include "anchors.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { BITS_PER_WORD = 32, LEAST_BITS = 15 };
+
+struct graft_anchors {
+    size_t count;
+    unsigned map_shift, slot_shift; /* 64 less the bits of an index into them */
+    uint64_t floor; /* in each byte: the least byte of all words, if these are ASCII; else 0 */
+    uint64_t *map;
+    uint64_t *keys;
+    uint32_t *indices; /* one more than the word's; 0 is an empty slot */
+};
+
+static uint64_t mixed(uint64_t word)
+{
+    return word * 0x9E3779B97F4A7C15u;
+}
+
+static const uint64_t ONES = 0x0101010101010101u, HIGHS = 0x8080808080808080u;
+
+/* Whether a byte of a word is less than the floor's, or no ASCII: most of what is no text is told
+ * apart here, before the map is looked at. "Bit Twiddling Hacks", hasless. */
+static int is_foreign(uint64_t word, uint64_t floor)
+{
+    return floor != 0 && (((word - floor) | word) & HIGHS) != 0;
+}
+
+static uint64_t word_at(const uint8_t *bytes)
+{
+    uint64_t word;
+    memcpy(&word, bytes, sizeof word);
+    return word;
+}
+
+static unsigned bits_for(size_t many)
+{
+    unsigned bits = LEAST_BITS;
+    while (((size_t)1 << bits) < many)
+        bits++;
+    return bits;
+}
+
+/* The two bits of a word within its place in the map: from the middle of its mixture, where the bits
+ * are well mixed and do not choose the place. */
+static uint64_t two_bits(uint64_t mixture)
+{
+    return (uint64_t)1 << (mixture >> 28 & 63) | (uint64_t)1 << (mixture >> 34 & 63);
+}
+
+static size_t slot_of(const graft_anchors *a, uint64_t mixture)
+{
+    return (size_t)(mixture >> a->slot_shift);
+}
+
+static size_t next_slot(const graft_anchors *a, size_t slot)
+{
+    return (slot + 1) & (((size_t)1 << (64 - a->slot_shift)) - 1);
+}
+
+graft_anchors *graft_anchors_new(const uint8_t *words, size_t count)
+{
+    if (count >= UINT32_MAX)
+        return NULL;
+    graft_anchors *a = calloc(1, sizeof *a);
+    if (a == NULL)
+        return NULL;
+    unsigned map_bits = bits_for(count * BITS_PER_WORD), slot_bits = bits_for(count * 2);
+    a->count = count;
+    a->map_shift = 64 - (map_bits - 6);
+    a->slot_shift = 64 - slot_bits;
+    a->map = calloc((size_t)1 << (map_bits - 6), sizeof *a->map);
+    a->keys = calloc((size_t)1 << slot_bits, sizeof *a->keys);
+    a->indices = calloc((size_t)1 << slot_bits, sizeof *a->indices);
+    if (a->map == NULL || a->keys == NULL || a->indices == NULL) {
+        graft_anchors_free(a);
+        return NULL;
+    }
+    uint8_t least = 0x7F, all = 0;
+    for (size_t i = 0; i < count * GRAFT_ANCHOR; i++) {
+        least = words[i] < least ? words[i] : least;
+        all |= words[i];
+    }
+    a->floor = all < 0x80 ? ONES * least : 0;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t word = word_at(words + i * GRAFT_ANCHOR), mixture = mixed(word);
+        size_t slot = slot_of(a, mixture);
+        while (a->indices[slot])
+            slot = next_slot(a, slot);
+        a->keys[slot] = word;
+        a->indices[slot] = (uint32_t)i + 1;
+        a->map[mixture >> a->map_shift] |= two_bits(mixture);
+    }
+    return a;
+}
+
+void graft_anchors_free(graft_anchors *a)
+{
+    if (a == NULL)
+        return;
+    free(a->map);
+    free(a->keys);
+    free(a->indices);
+    free(a);
+}
+
+size_t graft_anchors_count(const graft_anchors *a)
+{
+    return a->count;
+}
+
+static int add(graft_anchor_hits *hits, size_t offset, uint32_t index)
+{
+    if (hits->count == hits->room) {
+        size_t room = hits->room ? 2 * hits->room : 16;
+        graft_anchor_hit *items = realloc(hits->items, room * sizeof *items);
+        if (items == NULL)
+            return -1;
+        hits->items = items;
+        hits->room = room;
+    }
+    hits->items[hits->count++] = (graft_anchor_hit){offset, index};
+    return 0;
+}
+
+int graft_anchors_find(const graft_anchors *a, const uint8_t *bytes, size_t length, size_t step,
+                       graft_anchor_hits *hits)
+{
+    if (a->count == 0 || length < GRAFT_ANCHOR)
+        return 0;
+    const uint64_t *map = a->map;
+    const uint64_t floor = a->floor;
+    const unsigned shift = a->map_shift;
+    const size_t last = length - GRAFT_ANCHOR;
+    for (size_t offset = 0; offset <= last; offset += step) {
+        uint64_t word = word_at(bytes + offset);
+        if (is_foreign(word, floor))
+            continue;
+        uint64_t mixture = mixed(word), bits = two_bits(mixture);
+        if ((map[mixture >> shift] & bits) != bits)
+            continue;
+        for (size_t slot = slot_of(a, mixture); a->indices[slot]; slot = next_slot(a, slot))
+            if (a->keys[slot] == word && add(hits, offset, a->indices[slot] - 1))
+                return -1;
+    }
+    return 0;
+}
