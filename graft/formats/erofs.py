@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import stat
 import struct
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, Self
 
@@ -40,21 +39,32 @@ _XATTRS, _XATTR = struct.Struct("<IB7x"), struct.Struct("<BBH")
 _DIRENT = struct.Struct("<QHBx")
 _LONGEST_TARGET = 4095
 _METACOPY_WITHOUT_DIGEST = 4
+_MOST_SHARED = 8  # bytes of all files together for each of the image: deduplicated ones are few
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Piece:
-    """Bytes of an image that are a text of somebody's, and no structure.
+class Text:
+    """Bytes of an image that are somebody's, and no structure.
 
     Attributes:
-        start: offset of the first byte.
-        end: offset after the last one.
+        parts: where they are, in their order: start and end of each. Most have one; the end of a
+            file may lie with its node, apart from the rest.
         where: contents of a file or an extended attribute, target of a symlink, or name.
     """
 
-    start: int
-    end: int
+    parts: tuple[tuple[int, int], ...]
     where: Where
+
+    def read(self, data: bytes | bytearray) -> bytes:
+        """The bytes, together."""
+        return b"".join(data[start:end] for start, end in self.parts)
+
+    def write(self, data: bytearray, text: bytes) -> None:
+        """Puts others in their place, as many."""
+        at = 0
+        for start, end in self.parts:
+            data[start:end] = text[at : at + end - start]
+            at += end - start
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +72,13 @@ class ErofsImage:
     """What all bytes of an image are that anything leads to from its root.
 
     Attributes:
-        pieces: texts, in ascending order; some may be shared, and stand here once.
+        texts: in ascending order; one that is shared stands here once.
         structure: ranges of offsets of everything else that means something, ascending.
         digests: whether it holds fs-verity digests of files outside.
         checksummed: up to which offset the superblock's checksum reaches; None without one.
     """
 
-    pieces: tuple[Piece, ...]
+    texts: tuple[Text, ...]
     structure: tuple[tuple[int, int], ...]
     digests: bool
     checksummed: int | None
@@ -87,62 +97,72 @@ class ErofsImage:
         except struct.error:
             raise BadFormatError("the erofs image is cut off") from None
         return cls(
-            pieces=tuple(sorted(reader.pieces)),
+            texts=tuple(sorted(reader.texts)),
             structure=tuple(sorted(reader.structure)),
             digests=reader.digests,
             checksummed=reader.checksummed,
         )
 
 
-def repaired(old: bytes, new: bytes) -> bytes:
-    """An image with texts changed in place, made whole again.
+def rewritten(data: bytes, rewrite: Callable[[bytes, Where], bytes]) -> bytes:
+    """An image with its texts changed, and the superblock's checksum right.
 
     Args:
-        old: the image as it was.
-        new: with changes in place.
+        rewrite: is shown each text once, and then all the rest with NULs in the texts' places;
+            gives back as many bytes, and must give back the rest as it is.
 
     Returns:
-        `new`, with the superblock's checksum right if there is one.
+        `data` itself if nothing changes.
 
     Raises:
-        BadFormatError: the image is not understood, or what is changed is not all text, or would
-            not be found any more; the text says why.
+        BadFormatError: the image is not understood, or what changes is not all text, or would not
+            be found any more; the text says why.
     """
-    image = ErofsImage.parse(old)
-    if old == new:
-        return new
-    if len(old) != len(new):
-        raise BadFormatError("the change is not in place")
+    image = ErofsImage.parse(data)
+    new, rest = bytearray(data), bytearray(data)
+    changed: dict[Text, bytes] = {}
+    for text in image.texts:
+        old_text = text.read(data)
+        new_text = rewrite(old_text, text.where)
+        if new_text != old_text:
+            if len(new_text) != len(old_text):
+                raise BadFormatError("a text in the erofs image would change its length")
+            changed[text] = new_text
+            text.write(new, new_text)
+        text.write(rest, bytes(len(old_text)))
+    if rewrite(bytes(rest), "contents") != rest:
+        raise BadFormatError(
+            "something is to be changed that is no name, target, attribute or file"
+        )
+    if not changed:
+        return data
     if image.digests:
         raise BadFormatError("it holds fs-verity digests of files that may change as well")
-    texts = _united((piece.start, piece.end) for piece in image.pieces)
-    structure = _united(image.structure)
-    for offset in _differences(old, new):
-        if not _holds(texts, offset) or _holds(structure, offset):
-            raise BadFormatError(
-                f"what is to be changed at offset {offset} is no name, target, attribute or file "
-                "that is known to be there"
-            )
-    if ErofsImage.parse(new) != image:
+    for start, end in image.structure:
+        if new[start:end] != data[start:end]:
+            raise BadFormatError("parts of the erofs image overlap")
+    result = bytes(new)
+    if any(text.read(result) != changed.get(text, text.read(data)) for text in image.texts):
+        raise BadFormatError("files in the erofs image share bytes that would change")
+    if ErofsImage.parse(result) != image:
         raise BadFormatError("the change is in what describes its files")
     if image.checksummed is None:
-        return new
-    if _checksum(old, image.checksummed) != old[_CHECKSUM]:
+        return result
+    if _checksum(data, image.checksummed) != data[_CHECKSUM]:
         raise BadFormatError("the checksum of the erofs superblock was wrong before")
-    result = bytearray(new)
-    result[_CHECKSUM] = _checksum(new, image.checksummed)
-    return bytes(result)
+    new[_CHECKSUM] = _checksum(result, image.checksummed)
+    return bytes(new)
 
 
 class _Reader:
     def __init__(self, data: bytes) -> None:
         self._data = data
-        self._claimed = 0
+        self._claimed = self._read = 0
         self._block = 0
         self._nodes = 0
         self._shared = 0
         self._seen_shared: set[int] = set()
-        self.pieces: set[Piece] = set()
+        self.texts: set[Text] = set()
         self.structure: set[tuple[int, int]] = set()
         self.digests = False
         self.checksummed: int | None = None
@@ -202,10 +222,13 @@ class _Reader:
         if self._claimed > len(self._data):
             raise BadFormatError("parts of the erofs image overlap")
 
-    def _text(self, start: int, end: int, where: Where) -> None:
-        self._inside(start, end)
-        if start < end:
-            self.pieces.add(Piece(start, end, where))
+    def _text(self, parts: Iterable[tuple[int, int]], where: Where) -> None:
+        text = Text(tuple(self._inside(*part) for part in parts if part[0] < part[1]), where)
+        if text.parts and text not in self.texts:
+            self.texts.add(text)
+            self._read += sum(end - start for start, end in text.parts)
+            if self._read > _MOST_SHARED * len(self._data):
+                raise BadFormatError("files in the erofs image share too much")
 
     def _node(self, number: int) -> Iterator[int]:
         """Takes a node in; the nodes it leads to, if it is a directory."""
@@ -234,12 +257,11 @@ class _Reader:
             return
         parts = self._parts(layout, where, end, size)
         if kind == stat.S_IFREG:
-            for part in parts:
-                self._text(*part, "contents")
+            self._text(parts, "contents")
         elif kind == stat.S_IFLNK:
-            if len(parts) != 1 or not 0 < size <= _LONGEST_TARGET:
+            if not 0 < size <= _LONGEST_TARGET:
                 raise BadFormatError("the erofs image has a symlink of an unknown form")
-            self._text(*parts[0], "target")
+            self._text(parts, "target")
         else:
             yield from self._directory(parts)
 
@@ -310,7 +332,7 @@ class _Reader:
         if value + size > limit:
             raise BadFormatError("the erofs image has attributes that overlap")
         self._claim(start, value)
-        self._text(value, value + size, "contents")
+        self._text([(value, value + size)], "contents")
         if self._data.endswith(b"metacopy", start, value) and size > _METACOPY_WITHOUT_DIGEST:
             self.digests = True
         after: int = value + size
@@ -344,34 +366,8 @@ class _Reader:
                 name = name.split(b"\0", 1)[0]
             if not name or b"\0" in name or b"/" in name:
                 raise BadFormatError("the erofs image has a name that is none")
-            self._text(at, at + len(name), "name")
+            self._text([(at, at + len(name))], "name")
             yield number, name
-
-
-def _united(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The same offsets as disjoint ranges in ascending order."""
-    united: list[tuple[int, int]] = []
-    for start, end in sorted(ranges):
-        if united and start <= united[-1][1]:
-            united[-1] = (united[-1][0], max(end, united[-1][1]))
-        else:
-            united.append((start, end))
-    return united
-
-
-def _holds(ranges: list[tuple[int, int]], offset: int) -> bool:
-    index = bisect_right(ranges, offset, key=lambda piece: piece[0]) - 1
-    return index >= 0 and offset < ranges[index][1]
-
-
-def _differences(old: bytes, new: bytes) -> Iterator[int]:
-    step = 4096
-    for start in range(0, len(old), step):
-        one, other = old[start : start + step], new[start : start + step]
-        if one != other:
-            yield from (
-                start + at for at, (a, b) in enumerate(zip(one, other, strict=True)) if a != b
-            )
 
 
 def _checksum(data: bytes, end: int) -> bytes:

@@ -126,21 +126,24 @@ def resigned(old: bytes, new: bytes) -> bytes:
         return new
     if code_directories(new) != directories:
         raise BadFormatError("the change is in what describes the code signature")
-    result = bytearray(new)
     for directory in directories:
         if directory.stored(old) != directory.computed(old):
             raise BadFormatError("the code signature did not fit the pages before")
-        for kept in _around(directory.signature, directory.identifier):
-            if old[kept.start : kept.stop] != new[kept.start : kept.stop]:
-                raise BadFormatError("the change is inside of the code signature")
+    if _besides_names(old, directories) != _besides_names(new, directories):
+        raise BadFormatError("the change is inside of the code signature")
+    result = bytearray(new)
     for directory in directories:
         hashes = directory.computed(new)
         result[directory.hashes : directory.hashes + len(hashes)] = hashes
     return bytes(result)
 
 
-def _around(whole: range, hole: range) -> tuple[range, range]:
-    return range(whole.start, hole.start), range(hole.stop, whole.stop)
+def _besides_names(data: bytes, directories: list[CodeDirectory]) -> list[bytes]:
+    """All signatures, without their names."""
+    blank = bytearray(data)
+    for each in directories:
+        blank[each.identifier.start : each.identifier.stop] = bytes(len(each.identifier))
+    return [bytes(blank[each.signature.start : each.signature.stop]) for each in directories]
 
 
 def _slices(data: bytes) -> Iterator[range]:
