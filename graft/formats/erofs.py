@@ -7,9 +7,10 @@ of Linux 6.12. All numbers are little-endian; addresses count blocks, node numbe
 
 from __future__ import annotations
 
+import posixpath
 import stat
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Self
 
@@ -50,10 +51,12 @@ class Text:
         parts: where they are, in their order: start and end of each. Most have one; the end of a
             file may lie with its node, apart from the rest.
         where: contents of a file or an extended attribute, target of a symlink, or name.
+        path: of a file, from the root of the image, the first if it has several; else empty.
     """
 
     parts: tuple[tuple[int, int], ...]
     where: Where
+    path: bytes = b""
 
     def read(self, data: bytes | bytearray) -> bytes:
         """The bytes, together."""
@@ -104,12 +107,17 @@ class ErofsImage:
         )
 
 
-def rewritten(data: bytes, rewrite: Callable[[bytes, Where], bytes]) -> bytes:
+def rewritten(
+    data: bytes,
+    plain: Callable[[bytes, Where], bytes],
+    files: Callable[[Sequence[tuple[bytes, bytes]]], Sequence[bytes]],
+) -> bytes:
     """An image with its texts changed, and the superblock's checksum right.
 
     Args:
-        rewrite: is shown each text once, and then all the rest with NULs in the texts' places;
-            gives back as many bytes, and must give back the rest as it is.
+        plain: is shown each text once that is no file, and then all the rest with NULs in the
+            texts' places; gives back as many bytes, and must give back the rest as it is.
+        files: is shown all files, path and contents, and gives back as many bytes of each.
 
     Returns:
         `data` itself if nothing changes.
@@ -120,17 +128,20 @@ def rewritten(data: bytes, rewrite: Callable[[bytes, Where], bytes]) -> bytes:
     """
     image = ErofsImage.parse(data)
     new, rest = bytearray(data), bytearray(data)
+    inside = [text for text in image.texts if text.path]
+    contents = files([(text.path, text.read(data)) for text in inside])
+    new_texts = dict(zip(inside, contents, strict=True))
     changed: dict[Text, bytes] = {}
     for text in image.texts:
         old_text = text.read(data)
-        new_text = rewrite(old_text, text.where)
+        new_text = new_texts[text] if text.path else plain(old_text, text.where)
         if new_text != old_text:
             if len(new_text) != len(old_text):
                 raise BadFormatError("a text in the erofs image would change its length")
             changed[text] = new_text
             text.write(new, new_text)
         text.write(rest, bytes(len(old_text)))
-    if rewrite(bytes(rest), "contents") != rest:
+    if plain(bytes(rest), "contents") != rest:
         raise BadFormatError(
             "something is to be changed that is no name, target, attribute or file"
         )
@@ -157,7 +168,7 @@ def rewritten(data: bytes, rewrite: Callable[[bytes, Where], bytes]) -> bytes:
 class _Reader:
     def __init__(self, data: bytes) -> None:
         self._data = data
-        self._claimed = self._read = 0
+        self._claimed = self._shown = 0
         self._block = 0
         self._nodes = 0
         self._shared = 0
@@ -200,12 +211,14 @@ class _Reader:
             end = self._block if self._block > MAGIC_AT else MAGIC_AT + self._block
             self.checksummed = self._inside(MAGIC_AT, end)[1]
         self._claim(MAGIC_AT, MAGIC_AT + _SUPERBLOCK_SIZE + 16 * slots)
-        waiting, seen = [root], {root}
+        waiting, seen = [(root, b"")], {root}
         while waiting:
-            for number in self._node(waiting.pop()):
+            node, path = waiting.pop()
+            for number, name in self._node(node, path):
                 if number not in seen:
                     seen.add(number)
-                    waiting.append(number)
+                    waiting.append((number, posixpath.join(path, name)))
+                    self._show(len(path) + len(name))
 
     def _inside(self, start: int, end: int) -> tuple[int, int]:
         if end > len(self._data):
@@ -222,16 +235,21 @@ class _Reader:
         if self._claimed > len(self._data):
             raise BadFormatError("parts of the erofs image overlap")
 
-    def _text(self, parts: Iterable[tuple[int, int]], where: Where) -> None:
-        text = Text(tuple(self._inside(*part) for part in parts if part[0] < part[1]), where)
+    def _text(self, parts: Iterable[tuple[int, int]], where: Where, path: bytes = b"") -> None:
+        found = tuple(self._inside(*part) for part in parts if part[0] < part[1])
+        text = Text(found, where, path)
         if text.parts and text not in self.texts:
             self.texts.add(text)
-            self._read += sum(end - start for start, end in text.parts)
-            if self._read > _MOST_SHARED * len(self._data):
-                raise BadFormatError("files in the erofs image share too much")
+            self._show(sum(end - start for start, end in text.parts))
 
-    def _node(self, number: int) -> Iterator[int]:
-        """Takes a node in; the nodes it leads to, if it is a directory."""
+    def _show(self, size: int) -> None:
+        """Counts what is given out: more than a few times the image can only be there to harm."""
+        self._shown += size
+        if self._shown > _MOST_SHARED * len(self._data):
+            raise BadFormatError("files in the erofs image share too much")
+
+    def _node(self, number: int, path: bytes) -> Iterator[tuple[int, bytes]]:
+        """Takes a node in; the nodes it leads to and their names, if it is a directory."""
         start = self._nodes + number * _NODE_SIZE
         self._inside(start, start + _COMPACT.size)
         form, xattrs, mode, _, size, where = _COMPACT.unpack_from(self._data, start)
@@ -257,7 +275,7 @@ class _Reader:
             return
         parts = self._parts(layout, where, end, size)
         if kind == stat.S_IFREG:
-            self._text(parts, "contents")
+            self._text(parts, "contents", path or b"/")
         elif kind == stat.S_IFLNK:
             if not 0 < size <= _LONGEST_TARGET:
                 raise BadFormatError("the erofs image has a symlink of an unknown form")
@@ -338,7 +356,7 @@ class _Reader:
         after: int = value + size
         return -(-after // 4) * 4
 
-    def _directory(self, parts: Iterable[tuple[int, int]]) -> Iterator[int]:
+    def _directory(self, parts: Iterable[tuple[int, int]]) -> Iterator[tuple[int, bytes]]:
         last = b""
         for part in parts:
             self._count(part[1] - part[0])
@@ -348,7 +366,7 @@ class _Reader:
                     if name <= last:
                         raise BadFormatError("names in the erofs image are out of order")
                     last = name
-                    yield number
+                    yield number, name
 
     def _entries(self, start: int, end: int) -> Iterator[tuple[int, bytes]]:
         """The entries of one block of a directory: all heads, then all names."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import lzma
 import os
 import subprocess
-import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -66,12 +66,21 @@ def etc(make: Callable[..., bytes]) -> bytes:
     return make(ETC)
 
 
-def _with(old: bytes, new: bytes) -> Callable[[bytes, Where], bytes]:
+def _replaced(image: bytes, old: bytes, new: bytes) -> bytes:
     table = Table([(old, new)])
-    return lambda data, _where: table.rewrite(data)[0]
+
+    def plain(data: bytes, _where: Where) -> bytes:
+        return table.rewrite(data)[0]
+
+    return rewritten(image, plain, lambda files: [plain(data, "contents") for _, data in files])
 
 
-FORTH, BACK = _with(OLD, NEW), _with(NEW, OLD)
+def _forth(image: bytes) -> bytes:
+    return _replaced(image, OLD, NEW)
+
+
+def _back(image: bytes) -> bytes:
+    return _replaced(image, NEW, OLD)
 
 
 def _expected(contents: Contents) -> Contents:
@@ -123,13 +132,13 @@ def test_a_rewritten_image_is_sound_and_holds_the_rewritten_tree(
     make: Callable[..., bytes], tmp_path: Path, options: list[str]
 ) -> None:
     old = make(ETC, *options)
-    new = rewritten(old, FORTH)
+    new = _forth(old)
     assert _extracted(new, tmp_path) == _expected(ETC)
     assert OLD not in new
 
 
 def test_the_kernel_reads_a_rewritten_image_and_its_attributes(etc: bytes, tmp_path: Path) -> None:
-    with _mounted(rewritten(etc, FORTH), tmp_path) as place:
+    with _mounted(_forth(etc), tmp_path) as place:
         assert _read(place) == _expected(ETC)
         names = os.listxattr(place / "hostname")
         for name in names:
@@ -140,7 +149,7 @@ def test_the_kernel_reads_a_rewritten_image_and_its_attributes(etc: bytes, tmp_p
 
 
 def test_but_for_texts_only_the_checksum_changes(etc: bytes) -> None:
-    image, new = ErofsImage.parse(etc), rewritten(etc, FORTH)
+    image, new = ErofsImage.parse(etc), _forth(etc)
     without = bytearray(new)
     for text in image.texts:
         text.write(without, text.read(etc))
@@ -148,11 +157,11 @@ def test_but_for_texts_only_the_checksum_changes(etc: bytes) -> None:
     assert without[checksum] != etc[checksum]
     without[checksum] = etc[checksum]
     assert bytes(without) == etc
-    assert rewritten(new, BACK) == etc
+    assert _back(new) == etc
 
 
 def test_an_image_that_does_not_change_stays_as_it_is(etc: bytes) -> None:
-    assert rewritten(etc, BACK) is etc
+    assert _back(etc) is etc
 
 
 def test_a_hash_in_two_parts_of_a_file_is_met_where_no_search_of_the_bytes_finds_it(
@@ -161,7 +170,7 @@ def test_a_hash_in_two_parts_of_a_file_is_met_where_no_search_of_the_bytes_finds
     contents: Contents = {"hostname": b"x" * 4080 + OLD + b"y", "systemd": {}}
     old = make(contents)
     assert b"x" + OLD not in old
-    assert _extracted(rewritten(old, FORTH), tmp_path) == _expected(contents)
+    assert _extracted(_forth(old), tmp_path) == _expected(contents)
 
 
 def test_every_text_of_an_image_is_known(etc: bytes) -> None:
@@ -177,13 +186,13 @@ def test_every_text_of_an_image_is_known(etc: bytes) -> None:
 def test_a_name_that_would_change_the_order_is_refused(make: Callable[..., bytes]) -> None:
     old = make({f"{OLD.decode()}-a": b"", f"{'0' * 31}1-b": b"", "hostname": b"", "systemd": {}})
     with pytest.raises(BadFormatError, match="out of order"):
-        rewritten(old, _with(OLD, LOWEST))
+        _replaced(old, OLD, LOWEST)
 
 
 def test_a_compressed_image_is_refused(make: Callable[..., bytes]) -> None:
     old = make({**ETC, "large": b"the same " * 10000}, "-zlz4")  # type: ignore[dict-item]
     with pytest.raises(BadFormatError, match="compressed"):
-        rewritten(old, FORTH)
+        _forth(old)
 
 
 def test_a_hash_outside_of_all_texts_is_refused(etc: bytes) -> None:
@@ -192,7 +201,7 @@ def test_a_hash_outside_of_all_texts_is_refused(etc: bytes) -> None:
         assert not any(strange[offset : offset + 32])
         strange[offset : offset + 32] = OLD
         with pytest.raises(BadFormatError, match="no name, target, attribute or file"):
-            rewritten(bytes(strange), FORTH)
+            _forth(bytes(strange))
 
 
 def test_a_hash_in_an_attributes_name_is_refused(make: Callable[..., bytes]) -> None:
@@ -204,19 +213,31 @@ def test_a_hash_in_an_attributes_name_is_refused(make: Callable[..., bytes]) -> 
         return data.replace(b"c0mm0n", b"n0mm0c")
 
     with pytest.raises(BadFormatError, match="no name, target, attribute or file"):
-        rewritten(old, rewrite)
+        rewritten(old, rewrite, lambda files: [data for _, data in files])
+
+
+def test_files_are_given_with_their_paths(make: Callable[..., bytes]) -> None:
+    shown: dict[bytes, bytes] = {}
+
+    def files(found: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
+        shown.update(found)
+        return [data for _, data in found]
+
+    old = make({"hostname": b"host", "systemd": {"a": {"b": STORE.encode()}, "c": STORE}})
+    assert rewritten(old, lambda data, _where: data, files) is old
+    assert shown == {b"hostname": b"host", b"systemd/a/b": STORE.encode()}
 
 
 def test_a_change_of_length_is_refused(etc: bytes) -> None:
     with pytest.raises(BadFormatError, match="length"):
-        rewritten(etc, lambda data, _where: data.replace(OLD, NEW * 2))
+        rewritten(etc, lambda data, _: data, lambda files: [data + b"x" for _, data in files])
 
 
 def test_a_checksum_that_was_wrong_is_not_made_right(etc: bytes) -> None:
     broken = bytearray(etc)
     broken[MAGIC_AT + 4] ^= 1
     with pytest.raises(BadFormatError, match="wrong before"):
-        rewritten(bytes(broken), FORTH)
+        _forth(bytes(broken))
 
 
 def test_digests_of_files_outside_are_refused(make: Callable[..., bytes]) -> None:
@@ -226,61 +247,43 @@ def test_digests_of_files_outside_are_refused(make: Callable[..., bytes]) -> Non
     if digested == old:
         pytest.skip("attributes of overlays cannot be set here")
     with pytest.raises(BadFormatError, match="fs-verity"):
-        rewritten(digested, FORTH)
+        _forth(digested)
 
 
-# What mkcomposefs of composefs 1.0.8 makes, deflated, with --from-file as nixpkgs calls it, of
+# What mkcomposefs of composefs 1.0.8 makes, in lzma, with --from-file as nixpkgs calls it, of
 #   / 0 40755 2 0 0 0 0.0 - - -
 #   /systemd 0 40755 2 0 0 0 0.0 - - -
 #   /systemd/a.service 0 120777 1 0 0 0 0.0 /nix/store/OLD-units/a - -
 #   /hostname 3000000 100644 1 0 0 0 0.0 OLD-etc/hostname - -
 #   /small 43 100644 1 0 0 0 0.0 - /nix/store/OLD -
-COMPOSED = zlib.decompress(
+COMPOSED = lzma.decompress(
     base64.b85decode(
-        "c-rmT3y_s{9mesq7jAMF5fKp)kcilQ@0XO2jEInk$cT*ey&YY4mxbNsvYIK884-~g5fUK*5t$honHh-@5)q-9nGp"
-        "#RnHdookrA!W=KE~O*gP}MG)>bvGmW44&ftnO4Euk6-We}=w5(A2ls=`;|KsPGgU1iF{k0?h*R3$L(BV~nGpNk}T"
-        "K*sT3OW{!jIAgXdcFMrD$b~_tw&qw9+hQ<hIv_IUDQ(5FguzvH*5LFkFOv6$}jrNe}pr8x#$(5SBl<2^p2u;61}t"
-        "NT|_@i^sb_J6TQ3WJw)#*dN0v?i+;A~eMCP;^uD5>D|$cC&lA1B=;w<*K=cblA1L~Tq7M@NBGCtnezE97L?0^pFw"
-        "rj&eYoha5q*T{uN8fy=&uufl;~BWSBq|lZi;S+Zj0`S?uzb-?u#CX9*X{Y(JvMKGSNqi{sz&<h<>@~V?}?X=vRpT"
-        "Ceg=<{$|m~i~bhTCy4%5(I<+2rRbAHf1Bu&MSr{KQ$&A<=u<_1r|4IS{w~p{iT-ZUr;Gj`(XST$y`s+${e7ZeBl@"
-        "+XN214~C!(jKXQCHHzfSb)MXwQkrs%bz*NI*)`Yh2KM4v7C9MKy^ZxX#(^tqzX6Mequ3q)@b{RYu*6#f08-z546M"
-        "88?|TSQ+d`Ugc{B>IO$zg6@Pi+-Ev9}#`A=pPk*iRd2_eW~al7k!!NpAh|a(LX8r9io3q^yQ*|TJ#m7e@66`qTea"
-        "{D$zeH`fAZXC;A%E?-G5j=${vTo#^XD-yr%IMBga-7e(JB`j<q%Tl6oBevjy15&d4#zbg7>(Z448eWHI|^ev))L-"
-        "hMa|EA~<i2g0n9~AxDqHh)bJEA`%`Zm!Y7X7=TZx{W0qVEv>5z%*w{(aGRiT(r8cZ>c*(f5e{BhmMY{;24WiT-2J"
-        "9~b>6qCX+}Pep%H^q-0Tl;}SfeV^#R5PiSszZCsx(GQ4zQ1oX+KP39EL_aM0uSI`W^xug7oanz5{dv)UC;Ac5e=q"
-        "t`(f=U&G131h`U|4}N%Z5Q|5@}CqW?wo7e)W8=qE-0o9L%R|GVg|qMttScP{iRtY27G*!IZFt5e&yU3OY;Z9Ucgo"
-        "Y1SX(0)HqpEXBG!|aw`l~wIO)|jO=jakxMZOn6PoFtq-b7o!L>{%_1GcEsyI%}pezqU45V9u%?l{F{T*EcjZ&x-1"
-        "^w!cT~nO}1Ir|njt?dv;zQ!791>#Lqsv!J@ExuG$Wf7gHc^B);o{)$bk;<TT?D)-PrdHZfT3^wy0A71EGsH&=ps+"
-        "zLKc{NG)YCnJL+Ok({VwL~i*FS3RteWPg>Znlqls=_T=~McYKBZ6TQ~Lb(KKwJ`W!?Vy=flx3Z`8(gt7yMR8w>OH"
-        "><XB7X5(Pql#Pe^XWa=fZ^b6UybGHI^9F1(%zLjXF#jAo73Lk+RWNV1rosHP=yaI3SXaZmyP5&>#_AfF_f!$g+o="
-        "TRom2+%Ch9tv_fIu2Z=Gsk-Zj<3ykTm9d9O4FzC3pm%sZsHFmI0L!@MtQfq6@GBh0&@n_%7u-3;>{Xd%qopG7e5d"
-        "~St#({mfl`<=xwZ*`Wyyvtb%^9E-b%zK;LVcyo<0rQS#In0}x6)^8(R>Hi6Sq1a%Wi`wjmo+f&S=Pe5U0Db7PGtk"
-        "ko0N?(?@u<tyfwKS=3U7>FmFiig?TTs8NN36eK5b%*aGwB<9?X;9S^{~<#-V0H$Pip-e^1o^B&`2n70?(VcuEnfO"
-        "%7~6XthnyI|f*?1p(4u?OZ2#9o;94v)dSZFn5!9m5kaZx)_}d7tnU%v*$gFz*ib!@Mzg8s<I0L72A#hhW|b9EN!l"
-        "@GQ*z|2ddj|MM_+{Ub0p{G%|x!9E7x!Z#F{JN$8&oBIiv`}&J8xAc=Rck@#)H}Y1Pdw5y*iuUch0_M)$0p_ON3Fd"
-        "y?1?E=W73MD89p(nz6XxFB8|Jp$2j-647v^T%59U7HALbT30OsyH5az}^2<DzU80L061m;dV4CW>~9OnKy0_N5_6"
-        "6UTt3g(7d4RbFw;k$C%Fn3TF=H}_c+&4p*Tjr%OcgxW*H_9<E_sFp@x5q1B?u_GLZi?e!?uQd#ZiN$J?t+tGZh(_"
-        "v?tN2WZhKQ<?s!+h-0Y^o+~=ml+~Tf=xx3APxv^aXb5Dz4Zf6P1oh*a7iCqVC|Ehtxb=AV$wd!GRSPd}usyXmB{{"
-        "9bhhnfp>bD9rxUuuE5CEW;fH@XStMszdGJ!m1!?Pn3po#$4Vo6c=8_nXBqx0)p|cbTOyH<)EG_m<mXZYy`d+)<Xp"
-        "+)P%$+(%Zz+(K5t+&xyq+&I?2+%wj~+%DF^+$lD|+$1)_+#fc<+#2qNxhvcQb3?cn=3cNFKEU7qVeSB1V7~d^5A%"
-        "Kh0hn+355j!6-wN}M{vnv}@ejj%d*2T8oqY$)H}#z`-_Li!d@J7#^Id!o%s248FyFf$gZZ}oILvqKCt$u=KMC`F`"
-        "YD)i(feS&JMV}2#{4wQ_vC{x-;NK#d?!8(^G*0!nD4*O!F=m|9_G955twhdM`1pG9)tNd`vS~&*yAwYJWs%UpL`M"
-        "KTjEKW|Lxf+xMS{CxKr-39u<Yoxhvo<xjVpT<?aM`&D{m=mb)w5J$HAwNA8|*&)mJ?Ub*|gy>s`4&(7Ts?vuMed`"
-        "|8GaNpbm;d65jg8Stj44;>K2;4vSF!+4F$HD`0kAN@8JrW+6dlY<O?rL~YZWF#Jw+-{z+=VaB?ZZQIhw#wcm%_tx"
-        "kA^SFJqEu}BXf_3`JQ}bkMg#6W5X~^!!m5cF<iqld?PSIBQjzmF;XKlil$+jre)fuW4fki`etB;W@N@@Vy0$h7A?"
-        "avEz7bk$8s&t@~yxMt;mY4#7eEqD%yr^+LmqGj_ul>?c0GJ+L0aGiJjV+U33h`bS%eq9LIG$$9DoJbRs8q5+`*sr"
-        "|254=~}MsI<D(_uI~nJ=tgerCT{9xZqYM5)3ZF=b3E7cJl_kv(2Km-OT5&}yrOUTrf>PS@A$6o`Mw|cp&$9NpZKY"
-        "t`NhBp%)kolzzN*I3;ZAm!XOIbAPLeS3yPr;nxPfip%c2H7y4lkhG7)OVG^cc78WBTG9xRpBPVhrFY==x3Zp2Bqa"
-        ";eBEGouEY{ph>$4>0VUhKy~9L7-`$4Q*VSzJtv#7wNjPMpL|yu?p}But_tPLd=|vZR<AshL`-ojR$Tda0iVX_!W7"
-        "oF-|SW@#}qGBdL>J99EO^D;jRvM`IXI7_lL%d%n-{|bxv*HFYSWf8v|Mf@Wb@nse9Qx}mrf;81fb#+ZGP0d+-TKc"
-        "B?f9UfPKbKOl"
+        "T>t<81poj4|NsC0{{T%GiwzhE0fIab?Rm_8s6x3^%19i=cqA4zYM~>ml{{Q~{N=9cPP!|2bpZ<5w3Y;L$=!It<z1"
+        "<6x$-N*jR<mhjN}57KnyR)GVcI?j5(|bWT`<Dfexj#g1D2>I)WPK95iyX8u6GeTBaU8dvAVQ0ZWKs9NAO!>7Tsjl"
+        "wl)ApN>IA(F&;nFKbp0L>9dqOv1OJU@s1SG+UUk;Er$(5lJ)V6i{r7#TF}^vVzVYt9nje7E$Pr%S2Pa6Z3hl8%E`"
+        "qNb}OqEop$tdO#OR!8uv~V+C<$5xD!>0o-FLO;29PbB{~e1)w!4m+lQ@3nw@T+BXyx9aKnv$sex#c8cNxz@&M;W@"
+        "g>%K>jpO#reyyZ<8&^O%$mBm%uOI#3woXaSI3W$rpD{R}aDb^1yRoA{EWY{{fP1qu`-f<$+RaN>je?WItrHy+yj)"
+        "aTk6CX+?up3Bgge&GbK6x73lE>@cb(=%#TX=q*4EKM@ouCmxie1o{c=Mbs^d3#8zfq%R_w02kpTdI9ME<ZHL;nIU"
+        "=%qCPi!VPQ7MRx*EE@xP;oc56}V%nM>PLSQ=u;?F8BwoZ<wWY2?3msU3DRdf@n8sYHV*fOZ~Px?rHR3rJP(<EB&z"
+        "w_@IRFohxAgCPBH6QRoBe_PW1wlLD&)U}qcag;3U&2PeG_s_e-ymzD#zQC5NW!39tgxd2#pcS}Z#ohd5yaaDuCCM"
+        "9ORcTs9j(6G;m-u^vZ7G}#yZdkTT`APlQKPV(*^CcmeF&-Qw2j(WW6`RIhCi3OgyH+dEsQ+mJbIqCQwaz^Hd(9f~"
+        "h5l%^~m;;14C(GSj2mz0Ke%Sa3T;j^Hc5D)YgtuypvU3q58{ZUgghh(iI-`Z!mmXVT}H^)NKyQ)u_Eb3bwif#4<R"
+        "<0yAAuoWh88eXek#)4-qy9I6}R6ZStC99RzSahWBW0$am>zq$tKYO5HRbnWO45w*Ic5zdy5;Z~x0tq0T*L?=Z3g~"
+        "kJ?@2+&G#Z;IinPN`xItS`;f)iTt`c8=m6u3Ikk+#bx?lGF>J`}3r~NtV>{U>UkNN6ZME&?w8|0zEAj?2o3q!c!O"
+        "98}~O?=}c+SF<MBfna)G&*@jVTxVkK-K?$(}BpR$rM-DThdPGB#*2yw_bEpj}*q~lpfc5T6r;2E+rf{t3M%5Q!8F"
+        "4op*1FMPHuLJVM#wR8B}gHC#+=Ra?kEM_7OidV;qV8!X+8qKBk|NzL5cY)1IsSj}G3h<W7%-14blK)Z9Z7;+7W>y"
+        "*R<P_Or9!l6<hz24rK836W>Lej$iH0RBRxv5rn3G~If-^xwb$)S)GBrH(p{$iH1t=MAGEAc6N!m6%b!}4--!GI>B"
+        "^{p=h8KL%lB*kgy@f$N2QZR~44|Ke*z*sz11%0-$_E@}G;3d^-ZPN`QwVTi6B{Pt77CA^AY_KE|ogOxK{@!cVy1#"
+        "5pw6JG+ne5Cf_nMkzus&0ZBrD{iq;o2|KN+5Epd!vhAFicH!M13BS{PKdxjbau$%E|bLyIIFv{6Je;drSxT9RC%f"
+        "D-#nO{ax*yBJC{Fhf*bv6%2uh7AU<`@*$ilGV@#GZ1L7OJ&jTQ+=3lHHDTk-H_l2F%aEikzhQLgolbnUd~0$h%mG"
+        "2U3X-rmWTI`qS5F$VbtPxxic@q?=k-*rXv6"
     )
 )
 
 
 def test_the_image_of_a_systems_etc_is_rewritten(tmp_path: Path) -> None:
     assert COMPOSED.count(OLD) == 3
-    new = rewritten(COMPOSED, FORTH)
+    new = _forth(COMPOSED)
     assert new == COMPOSED.replace(OLD, NEW)  # it has no checksum
     with _mounted(new, tmp_path) as place:
         assert os.readlink(place / "systemd/a.service").encode() == (
@@ -321,7 +324,7 @@ def test_a_broken_image_is_repaired_soundly_or_refused(
         broken[at : at + len(data)] = data
     old = bytes(broken)
     with contextlib.suppress(BadFormatError):
-        new = rewritten(old, FORTH)
+        new = _forth(old)
         assert ErofsImage.parse(new) == ErofsImage.parse(old)
 
 
