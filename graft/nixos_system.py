@@ -45,7 +45,8 @@ def initrds_of_systems(store: Source, roots: Iterable[StorePath]) -> dict[StoreP
             continue
         initrd, specialisations = _links(store, info)
         if initrd is not None:
-            found.setdefault(initrd, path)
+            if initrd != path:  # else all of the system would be cut off
+                found.setdefault(initrd, path)
             new = set(specialisations) - seen
             seen |= new
             waiting += new

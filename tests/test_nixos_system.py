@@ -119,6 +119,7 @@ def test_a_root_of_another_kind_is_none(it: Libraries) -> None:
         add_object(it.store, "directory-for-initrd", strange),
         add_object(it.store, "initrd-elsewhere", {**strange, "initrd": "/boot/initrd"}),
         add_object(it.store, "initrd-relative", {**strange, "initrd": "kernel"}),
+        add_object(it.store, "initrd-inside", {**strange, "initrd": "{self}/kernel"}),
         add_object(it.store, "initrd-none", {**strange, "initrd": f"{it.store.store_dir}/x"}),
     ]
     assert initrds_of_systems(it.store, roots) == {}
