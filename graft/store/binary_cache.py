@@ -216,7 +216,16 @@ class BinaryCache:
         """
         info = self.narinfo(path)
         with closing(self._files.open(info.url)) as stream:
-            yield NarReader(stream, info, self.url, on_file)
+            reader = NarReader(stream, info, self.url, on_file)
+            try:
+                yield reader
+            except BadFormatError as error:  # whoever reads it knows neither path nor cache
+                raise CorruptCacheError(
+                    f"the cache '{self.url}' has no archive of '{path}' at '{info.url}': "
+                    f"{error.message}",
+                    store=self.url,
+                    path=path,
+                ) from error
 
     def _read_narinfo(self, path: StorePath) -> NarInfo | None:
         info = self._parse_narinfo(narinfo_name(path))

@@ -57,6 +57,10 @@ class DaskCluster:
             )
         )  # fmt: skip
 
+    @property
+    def scheduler(self) -> subprocess.Popen[bytes]:
+        return self._processes[0]
+
     def stop(self) -> None:
         for process in reversed(self._processes):
             process.kill()

@@ -169,6 +169,18 @@ def test_nothing_secret_is_in_the_logs_of_the_cluster(fleet: Fleet, cluster: Das
     assert "hunter22" not in process.stdout + process.stderr + cluster.logs()
 
 
+def test_a_scheduler_that_dies_is_one_error_of_each_job(fleet: Fleet, tmp_path: Path) -> None:
+    with dask_cluster(tmp_path / "mortal", workers=1) as mortal:
+        process = fleet.start(tmp_path / "out", f"--scheduler={mortal.address}", "--json")
+        wait_until(lambda: nars_in(tmp_path / "out") >= 2)
+        kill(mortal.scheduler)
+        out, err = finish(process, 1)
+    document = json.loads(out.splitlines()[-1])
+    assert {job["error"]["kind"] for job in document["jobs"]} == {"cluster"}
+    assert "is gone: run the same command again" in err
+    assert "Traceback" not in err
+
+
 def test_workers_with_another_graft_are_refused(fleet: Fleet, tmp_path: Path) -> None:
     with dask_cluster(tmp_path / "old", workers=0) as old:
         old.start_worker(graft_version="0.0.1")

@@ -105,7 +105,7 @@ def test_a_path_that_fails_fails_the_jobs_that_need_it_and_no_others(fleet: Flee
     result = batch(fleet)
     assert statuses(result) == {"web": "failed", "db": "succeeded", "mail": "succeeded"}
     [web, *_] = result.jobs
-    assert web.kind == "bad-format"
+    assert web.kind == "corrupt-cache"
     assert _STORE.path(fleet.parts[0]) in str(web.message)
     with BinaryCache.open(f"file://{fleet.directory}/out") as out:
         valid = out.valid_paths()
