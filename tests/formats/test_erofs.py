@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graft.errors import BadFormatError
-from graft.formats.erofs import MAGIC, MAGIC_AT, ErofsImage, Where, rewritten
+from graft.formats.erofs import MAGIC, MAGIC_AT, ErofsImage, Where
+from graft.formats.erofs_rewriting import rewritten
 from graft.kernel import Table
 from tests.objects import Contents, write_contents
 
