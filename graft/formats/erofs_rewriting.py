@@ -1,4 +1,4 @@
-"""Erofs images with other texts in them, of equal length, and the superblock's checksum repaired."""
+"""Other texts of equal length in an erofs image, and the checksum of its superblock."""
 
 from __future__ import annotations
 
