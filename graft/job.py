@@ -26,6 +26,7 @@ def apply(
     replacements: Mapping[StorePath, StorePath] | Iterable[tuple[StorePath, StorePath]],
     *,
     cutoffs: Iterable[StorePath] = (),
+    initrd_cutoff: bool = True,
     to: Target | None = None,
     source: Source | None = None,
     add_roots: Sequence[str] = (),
@@ -54,6 +55,7 @@ def apply(
         roots: what is to be had without OLD.
         replacements: OLD to NEW.
         cutoffs: paths that are kept as they are.
+        initrd_cutoff: so are the initrds of NixOS systems among the roots.
         to: another store, where the result goes: a cache, or a store on this machine.
         source: another store, where NEW or originals come from that are not valid in `store`.
         add_roots: links to be made to the new roots, as many as there are roots, or one that is
@@ -88,6 +90,7 @@ def apply(
         roots,
         replacements,
         cutoffs=cutoffs,
+        initrd_cutoff=initrd_cutoff,
         add_roots=add_roots,
         profile=profile,
         jobs=jobs,

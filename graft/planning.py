@@ -9,6 +9,7 @@ from graft.content_naming import realise
 from graft.formats.hash_modulo import SelfReferences
 from graft.formats.store_path import StorePath
 from graft.hidden import deep_closure, recorded_closure
+from graft.nixos_system import initrds_of_systems
 from graft.plan import Addressing, Plan
 from graft.progress import Progress, no_progress
 from graft.store.api import Source
@@ -20,6 +21,7 @@ def make_plan(
     replacements: Iterable[tuple[StorePath, StorePath]],
     *,
     cutoffs: Iterable[StorePath] = (),
+    initrd_cutoff: bool = True,
     deep: bool = False,
     hidden: Mapping[StorePath, Collection[StorePath]] | None = None,
     addressing: Addressing = "input",
@@ -44,11 +46,17 @@ def make_plan(
     else:
         # OLD itself as well, though nothing may lead to it: warnings ask what it was built from.
         closure = Closure.of(store, [*paths, *olds])
+    initrds = {
+        initrd: system
+        for initrd, system in initrds_of_systems(store, roots).items()
+        if initrd in closure and initrd not in dict(pairs)
+    }
     return Plan.of(
         closure,
         pairs,
         roots=roots,
-        cutoffs=cutoffs,
+        cutoffs=[*cutoffs, *initrds] if initrd_cutoff else cutoffs,
+        initrds=initrds,
         addressing=addressing,
         self_references=self_references,
     )

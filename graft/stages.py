@@ -37,7 +37,8 @@ class StagedJob:
     Args:
         source: where everything is that the job reads.
         target: where the result goes, often the same store.
-        roots, replacements, cutoffs, add_roots, profile, jobs, progress: as for `apply`.
+        roots, replacements, cutoffs, initrd_cutoff: as for `apply`.
+        add_roots, profile, jobs, progress: as for `apply`.
 
     Attributes:
         source: as given.
@@ -55,6 +56,7 @@ class StagedJob:
         replacements: Mapping[StorePath, StorePath] | Iterable[tuple[StorePath, StorePath]],
         *,
         cutoffs: Iterable[StorePath] = (),
+        initrd_cutoff: bool = True,
         add_roots: Sequence[str] = (),
         profile: str | None = None,
         jobs: int | None = None,
@@ -70,6 +72,7 @@ class StagedJob:
             replacements.items() if isinstance(replacements, Mapping) else replacements
         )
         self._cutoffs = tuple(cutoffs)
+        self._initrd_cutoff = initrd_cutoff
         self._jobs = jobs
         self._progress = progress
         kept = [*self._roots, *(path for pair in self._pairs for path in pair)]
@@ -92,6 +95,7 @@ class StagedJob:
             self._roots,
             self._pairs,
             cutoffs=self._cutoffs,
+            initrd_cutoff=self._initrd_cutoff,
             deep=deep,
             hidden=hidden,
             addressing=addressing,

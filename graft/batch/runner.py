@@ -273,6 +273,7 @@ class _Batch:
                 for old, new in job.replacements
             ],
             cutoffs=[resolve_path(source, path) for path in job.cutoffs],
+            initrd_cutoff=job.initrd_cutoff,
             add_roots=job.add_roots,
             profile=job.profile,
             jobs=self._threads,

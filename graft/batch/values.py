@@ -57,6 +57,7 @@ class Job:
         roots: path arguments, or patterns of them.
         replacements: pairs of path arguments.
         cutoffs: path arguments.
+        initrd_cutoff: whether the initrds of NixOS systems are cut off as well.
         deep: whether the closure is read for hidden references.
         transfer: from where to where, and how.
         scope: what the proof reads; None: there is none.
@@ -70,6 +71,7 @@ class Job:
     roots: tuple[str, ...]
     replacements: tuple[tuple[str, str], ...]
     cutoffs: tuple[str, ...]
+    initrd_cutoff: bool
     deep: bool
     transfer: Transfer
     scope: Literal["closure", "rewritten"] | None

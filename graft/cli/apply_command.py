@@ -197,6 +197,7 @@ def command(
             request.roots,
             request.replacements,
             cutoffs=request.cutoffs,
+            initrd_cutoff=request.initrd_cutoff,
             add_roots=add_roots,
             profile=profile,
             to=target,

@@ -23,6 +23,7 @@ class Request:
     """What is to be planned.
 
     Attributes:
+        initrd_cutoff: cut the initrds of NixOS systems off as well. A plan file's cutoffs are all.
         deep: read the closure for hidden references.
         hidden: those that the plan file has recorded.
         addressing: what new paths are named after.
@@ -33,6 +34,7 @@ class Request:
     roots: tuple[StorePath, ...]
     replacements: tuple[tuple[StorePath, StorePath], ...]
     cutoffs: tuple[StorePath, ...]
+    initrd_cutoff: bool
     deep: bool
     hidden: Mapping[StorePath, tuple[StorePath, ...]]
     addressing: Addressing
@@ -58,6 +60,7 @@ class PlanArguments:
     replacements: tuple[str, ...] = ()
     replacements_file: str | None = None
     cutoffs: tuple[str, ...] = ()
+    initrd_cutoff: bool = True
     deep: bool = False
     content_addressed: bool = False
     self_references: SelfReferences | None = None
@@ -73,6 +76,7 @@ def plan_options(command: Callable[..., int]) -> Callable[..., int]:
         replacements: tuple[str, ...],
         replacements_file: str | None,
         cutoffs: tuple[str, ...],
+        initrd_cutoff: bool,
         deep: bool,
         content_addressed: bool,
         self_references: SelfReferences | None,
@@ -83,6 +87,7 @@ def plan_options(command: Callable[..., int]) -> Callable[..., int]:
             replacements=replacements,
             replacements_file=replacements_file,
             cutoffs=cutoffs,
+            initrd_cutoff=initrd_cutoff,
             deep=deep,
             content_addressed=content_addressed,
             self_references=self_references,
@@ -107,6 +112,13 @@ def plan_options(command: Callable[..., int]) -> Callable[..., int]:
             "--deep",
             is_flag=True,
             help="Read the whole closure for references that are not registered; move them too.",
+        ),
+        click.option(
+            "--no-initrd-cutoff",
+            "initrd_cutoff",
+            flag_value=False,
+            default=True,
+            help="Do not keep the initrd of a NixOS system as it is, which is otherwise a cutoff.",
         ),
         click.option(
             "--cutoff",
@@ -153,14 +165,15 @@ def resolve_request(store: Source, asked: PlanArguments) -> Request:
         if asked != PlanArguments(roots=asked.roots):
             raise UsageError(
                 f"'{asked.roots[0]}' is a plan file, which says all that is to be planned: leave "
-                "out --replace, --replacements, --cutoff, --deep, --content-addressed and "
-                "--self-references"
+                "out --replace, --replacements, --cutoff, --no-initrd-cutoff, --deep, "
+                "--content-addressed and --self-references"
             )
         file = PlanFile.parse(_read(asked.roots[0]), asked.roots[0])
         return Request(
             roots=resolve_paths(store, file.roots),
             replacements=resolve_pairs(store, file.replacements),
             cutoffs=resolve_paths(store, file.cutoffs),
+            initrd_cutoff=False,
             deep=False,
             hidden={
                 resolve_path(store, path): resolve_paths(store, found)
@@ -182,6 +195,7 @@ def resolve_request(store: Source, asked: PlanArguments) -> Request:
         roots=resolve_paths(store, asked.roots),
         replacements=tuple(pairs),
         cutoffs=resolve_paths(store, asked.cutoffs),
+        initrd_cutoff=asked.initrd_cutoff,
         deep=asked.deep,
         hidden={},
         addressing="content" if asked.content_addressed else "input",

@@ -62,7 +62,8 @@ def command(
         pairs = resolve_replacements(store, replacements)
         paths = [package.path for package in packages]
         store.protect([*paths, *(each for pair in pairs for each in pair)])
-        plan = make_plan(store, paths, pairs)
+        # NEW lies over OLD for the initrd as well
+        plan = make_plan(store, paths, pairs, initrd_cutoff=False)
         mount = Mount.of(plan, store.location)
         print_warnings(mount.warnings, settings)
         root = FhsRoot.make(mount, plan.closure, packages, tree)

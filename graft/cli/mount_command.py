@@ -44,7 +44,8 @@ def command(
         path = resolve_path(store, root)
         pairs = resolve_replacements(store, replacements)
         store.protect([path, *(each for pair in pairs for each in pair)])
-        plan = make_plan(store, [path], pairs)
+        # NEW lies over OLD for the initrd as well
+        plan = make_plan(store, [path], pairs, initrd_cutoff=False)
         mount = Mount.of(plan, store.location)
         print_warnings(mount.warnings, settings)
         view, first = mount.view, program[0]

@@ -66,6 +66,7 @@ def approved_plan(
         request.roots,
         request.replacements,
         cutoffs=request.cutoffs,
+        initrd_cutoff=request.initrd_cutoff,
         deep=request.deep,
         hidden=request.hidden,
         addressing=request.addressing,

@@ -170,6 +170,7 @@ class _Comparing:
                 plan.roots,
                 pairs,
                 cutoffs=plan.cutoffs,
+                initrd_cutoff=False,  # the plan has them
                 hidden=hidden,
                 addressing=plan.addressing,
                 self_references=plan.self_references,

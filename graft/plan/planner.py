@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Self
 
 from graft.closure import Closure
@@ -69,6 +70,7 @@ class Plan:
         *,
         roots: Iterable[StorePath],
         cutoffs: Iterable[StorePath] = (),
+        initrds: Mapping[StorePath, StorePath] = MappingProxyType({}),
         addressing: Addressing = "input",
         self_references: SelfReferences = "positions",
     ) -> Self:
@@ -79,6 +81,7 @@ class Plan:
             replacements: OLD to NEW; pairs may repeat, but not contradict, each other.
             roots: what is to be had without OLD.
             cutoffs: paths that are kept as they are, and nothing below them is looked at.
+            initrds: of NixOS systems, each with its system: a warning speaks of those cut off.
             addressing: in content addressing the new names are placeholders, those of input
                 addressing; and what nobody has signed and is named after its inputs is converted:
                 rewritten even if nothing changes below it.
@@ -142,6 +145,7 @@ class Plan:
                     replacements=united,
                     last=last,
                     cutoffs=cutoffs,
+                    initrds=initrds,
                     circular=frozenset(circular),
                     walked=frozenset(graph),
                     aliases=tuple(aliases.values()),

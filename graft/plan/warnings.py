@@ -19,6 +19,7 @@ class Situation:
     Attributes:
         replacements: as given.
         last: without those of a path by itself, chains resolved.
+        initrds: of NixOS systems, each with its system.
         circular: NEWs kept because rewriting them would never end.
         walked: every path the plan had to look at to know where the roots end up.
         new_closure: the paths of the result.
@@ -32,6 +33,7 @@ class Situation:
     replacements: Mapping[StorePath, StorePath]
     last: Mapping[StorePath, StorePath]
     cutoffs: frozenset[StorePath]
+    initrds: Mapping[StorePath, StorePath]
     circular: frozenset[StorePath]
     walked: frozenset[StorePath]
     aliases: tuple[Alias, ...]
@@ -57,6 +59,7 @@ def plan_warnings(situation: Situation) -> tuple[PlanWarning, ...]:
                 *_self_replacements(situation),
                 *_unused_replacements(situation),
                 *_unused_cutoffs(situation, above),
+                *_initrd_cutoffs(situation, above),
                 *_automatic_cutoffs(situation, above),
                 *_name_alikes(situation, before, package_names),
                 *_missing_outputs(situation, before),
@@ -111,7 +114,7 @@ def _unused_replacements(situation: Situation) -> Iterator[PlanWarning]:
 
 def _unused_cutoffs(situation: Situation, above: set[StorePath]) -> Iterator[PlanWarning]:
     full = situation.closure.store_dir.path
-    for path in situation.cutoffs:
+    for path in situation.cutoffs - situation.initrds.keys():
         if path in situation.last:
             reason = "it is replaced, which goes before"
         elif path not in situation.walked or path not in above:
@@ -122,6 +125,24 @@ def _unused_cutoffs(situation: Situation, above: set[StorePath]) -> Iterator[Pla
             kind="unused-cutoff",
             path=path,
             message=f"the cutoff '{full(path)}' applies to nothing: {reason}",
+        )
+
+
+def _initrd_cutoffs(situation: Situation, above: set[StorePath]) -> Iterator[PlanWarning]:
+    full = situation.closure.store_dir.path
+    for path in situation.cutoffs & situation.walked & situation.initrds.keys():
+        if path in situation.last:
+            continue
+        holds = (
+            "it still holds what is replaced"
+            if path in above
+            else "it may still hold what is replaced, or a copy of it, in compressed files"
+        )
+        yield PlanWarning(
+            kind="initrd-cutoff",
+            path=path,
+            message=f"'{full(path)}', the initrd of '{full(situation.initrds[path])}', is kept "
+            f"exactly as it is: {holds}; build it again, or give --no-initrd-cutoff",
         )
 
 

@@ -1,0 +1,85 @@
+"""NixOS systems among the roots, and their initrds.
+
+nixpkgs' `system.replaceDependencies` cuts the initrd off unless told otherwise: what is in it is
+compressed, and checked by nobody before the machine starts. The links are those that
+`nixos/modules/system/activation/top-level.nix` makes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from graft.errors import BadStorePathError
+from graft.formats.store_path import StoreDir, StorePath
+from graft.reading import as_tree
+from graft.store.api import PathInfo, Source
+from graft.store.objects import TreeObject
+
+_PARTS = ("init", "nixos-version", "kernel", "initrd")
+_SPECIALISATIONS = "specialisation"
+_NAME = "nixos-system-"
+_LARGEST_ARCHIVE = 1 << 24
+
+
+def initrds_of_systems(store: Source, roots: Iterable[StorePath]) -> dict[StorePath, StorePath]:
+    """The initrds of the roots that are NixOS systems, and of their specialisations.
+
+    Args:
+        store: where the roots are. One that is an archive is read only if it is named as a system
+            is, and small.
+
+    Returns:
+        For each path that holds an initrd, a system that starts with it.
+
+    Raises:
+        GraftError: an archive cannot be read.
+    """
+    found: dict[StorePath, StorePath] = {}
+    waiting = list(roots)
+    seen = set(waiting)
+    while waiting:
+        path = waiting.pop()
+        info = store.path_infos([path]).get(path)
+        if info is None:
+            continue
+        initrd, specialisations = _links(store, info)
+        if initrd is not None:
+            if initrd != path:  # else all of the system would be cut off
+                found.setdefault(initrd, path)
+            new = set(specialisations) - seen
+            seen |= new
+            waiting += new
+    return found
+
+
+def _links(store: Source, info: PathInfo) -> tuple[StorePath | None, list[StorePath]]:
+    """The initrd of a system and its specialisations; None if a path is no system."""
+    item = store.store_object(info.path)
+    if not isinstance(item, TreeObject) and (
+        not info.path.name.startswith(_NAME) or info.nar_size > _LARGEST_ARCHIVE
+    ):
+        return None, []
+    with as_tree(item) as at:
+        if not all(os.path.lexists(os.path.join(at.tree, part)) for part in _PARTS):
+            return None, []
+        initrd = _led_to(os.path.join(at.tree, "initrd"), store.store_dir)
+        return initrd, _specialisations(at.tree, store.store_dir)
+
+
+def _specialisations(tree: str, store_dir: StoreDir) -> list[StorePath]:
+    directory = os.path.join(tree, _SPECIALISATIONS)
+    try:
+        names = os.listdir(directory)
+    except OSError:
+        return []
+    led_to = (_led_to(os.path.join(directory, name), store_dir) for name in sorted(names))
+    return [path for path in led_to if path is not None]
+
+
+def _led_to(link: str, store_dir: StoreDir) -> StorePath | None:
+    """The store path a symlink leads into, as it says itself; None if it is none, or leads out."""
+    try:
+        return store_dir.first_path(os.readlink(link))
+    except (OSError, BadStorePathError, ValueError):
+        return None
