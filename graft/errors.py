@@ -181,6 +181,12 @@ class StalePlanError(PlanError):
     kind = "stale-plan"
 
 
+class AbiError(GraftError):
+    """A program would not work with the library that it gets in the place of another."""
+
+    kind = "abi"
+
+
 class RootLinkError(GraftError):
     """A garbage collector root cannot be made."""
 

@@ -1,0 +1,7 @@
+"""Do the programs of a closure still fit the libraries they will load after a graft?"""
+
+from graft.abi.breaks import AbiCheck, Break
+from graft.abi.check import check_abi
+from graft.abi.resolution import Unresolved, unresolved
+
+__all__ = ["AbiCheck", "Break", "Unresolved", "check_abi", "unresolved"]
