@@ -187,6 +187,12 @@ class AbiError(GraftError):
     kind = "abi"
 
 
+class AbiReportError(GraftError):
+    """What abidiff says of libraries cannot be had."""
+
+    kind = "abi-report"
+
+
 class RootLinkError(GraftError):
     """A garbage collector root cannot be made."""
 

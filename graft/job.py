@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Protocol
 
+from graft.abi import check_abi, check_reporting, unresolved, write_report
 from graft.closure import Closure
 from graft.content_naming import realise
 from graft.errors import NoSpaceError, ProfileError, RootLinkError, UsageError
@@ -66,6 +68,8 @@ def apply(
     hidden: Mapping[StorePath, Collection[StorePath]] | None = None,
     addressing: Addressing = "input",
     self_references: SelfReferences = "positions",
+    allow_abi_breaks: bool = False,
+    abi_report: str | None = None,
     approve: Callable[[Plan], object] = lambda _: None,
     progress: Progress = no_progress,
 ) -> Outcome:
@@ -96,6 +100,8 @@ def apply(
         hidden: such references as a deep plan has found them before.
         addressing: what new paths are named after; `content`: their bytes.
         self_references: then, the rule of the Nix that is to take them.
+        allow_abi_breaks: go on where a program will not work with what it will load.
+        abi_report: a file or a directory for what abidiff says of the libraries that change.
         approve: is shown the plan before anything is written, and may raise to stop.
         progress: shows how far the job is.
 
@@ -108,6 +114,8 @@ def apply(
     begin = time.monotonic()
     target = to if to is not None else _as_target(store)
     target.check_writable()
+    if abi_report is not None:
+        check_reporting()
     roots = tuple(dict.fromkeys(roots))
     keeping = _Keeping(target, roots, add_roots, profile)
     pairs = list(replacements.items() if isinstance(replacements, Mapping) else replacements)
@@ -133,6 +141,11 @@ def apply(
             check_inputs_signed(plan, known, trusted_public_keys)
         plan = realised_plan(plan, known, jobs=jobs, progress=progress)
         _check_space(plan, target, links=links)
+        abi = check_abi(plan, known)
+        if abi_report is not None:
+            write_report(abi, known, abi_report)
+        if not allow_abi_breaks:
+            abi.refuse_breaks()
         with progress("graft", plan.bytes_at_most) as on_bytes:
             execution = execute(
                 plan,
@@ -157,6 +170,9 @@ def apply(
                 jobs=jobs,
                 on_bytes=on_bytes,
             )
+        if not proof.problems:  # else it is not there to be read
+            proof = replace(proof, problems=tuple(_unresolved(plan, known, target)))
+    warnings = (*plan.warnings, *abi.warnings)
     outcome = Outcome(
         plan=plan,
         execution=execution,
@@ -164,14 +180,24 @@ def apply(
         problems=proof.problems
         if proof is not None
         else tuple(Problem(kind="not-on-disk", path=path) for path in sorted(execution.lost)),
-        warnings=plan.warnings
+        warnings=warnings
         if keeping or not isinstance(target, LocalTarget)
-        else (*plan.warnings, *_no_root(plan)),
+        else (*warnings, *_no_root(plan)),
         seconds=time.monotonic() - begin,
     )
     if outcome.succeeded:
         keeping.keep(plan.new_roots)
     return outcome
+
+
+def _unresolved(plan: Plan, source: Source, target: Source) -> Iterable[Problem]:
+    for found in unresolved(plan, source, target):
+        yield Problem(
+            kind="unresolved-library",
+            path=found.place.path,
+            file=found.place.name,
+            library=found.library,
+        )
 
 
 def make_plan(

@@ -2,6 +2,15 @@
 
 from graft.abi.breaks import AbiCheck, Break
 from graft.abi.check import check_abi
+from graft.abi.report import check_reporting, write_report
 from graft.abi.resolution import Unresolved, unresolved
 
-__all__ = ["AbiCheck", "Break", "Unresolved", "check_abi", "unresolved"]
+__all__ = [
+    "AbiCheck",
+    "Break",
+    "Unresolved",
+    "check_abi",
+    "check_reporting",
+    "unresolved",
+    "write_report",
+]

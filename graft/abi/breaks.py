@@ -129,9 +129,7 @@ class AbiCheck:
 
 def in_order(breaks: Iterable[Break]) -> tuple[Break, ...]:
     """Breaks in the order of the programs."""
-    return tuple(
-        sorted(breaks, key=lambda one: (one.program, one.reason, one.name, one.symbols))
-    )
+    return tuple(sorted(breaks, key=lambda one: (one.program, one.reason, one.name, one.symbols)))
 
 
 def shown_place(place: Place | None, full: Callable[[StorePath], str]) -> str | None:

@@ -102,14 +102,14 @@ class _Checking:
                 reason = "library-missing" if other is None else "other-machine"
                 self._add(reason, user, place, name=name, was=was, library=other)
         missing = {name for _, name in after.unresolved}
-        for user in after.objects:
-            known = user.place in places
-            found = changes if known else _changes(self._own_scope(user.place), after)
+        for loaded in after.objects:
+            known = loaded.place in places
+            found = changes if known else _changes(self._own_scope(loaded.place), after)
             for change in found:
                 if change.now is not None and change.now.place != change.was.place:
                     self._libraries[change.was.place, change.now.place] = None
-                if change.name not in missing and change.was.place != user.place:
-                    self._compare(user, change, after, place)
+                if change.name not in missing and change.was.place != loaded.place:
+                    self._compare(loaded, change, after, place)
 
     def _own_scope(self, place: Place) -> LoadScope:
         """What a library that comes from elsewhere loads where it comes from."""

@@ -288,9 +288,11 @@ def _look_into(place: bytes) -> Elf | Script | Broken | str:
     """Looks into a regular file, which is opened once."""
     with _opened(place) as file:
         head = os.read(file, _HEAD_SIZE)
-        if head.startswith(MAGIC):
+        if head[:2] == b"#!":
+            return _script(head) or OTHER
+        if head[:4] == MAGIC:
             return _parsed(_reading(file), os.fstat(file).st_size)
-        return _script(head) or OTHER
+        return OTHER
 
 
 def _parsed(read: Read, size: int) -> Elf | Broken | str:
@@ -310,5 +312,3 @@ def _script(head: bytes) -> Script | None:
 def _unreadable(place: bytes, error: OSError) -> TreeError:
     shown = printable(place)
     return TreeError(f"file '{shown}' cannot be read: {error.strerror}", file=shown)
-
-

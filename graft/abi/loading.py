@@ -7,8 +7,8 @@ has outside the store is not looked at.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from graft.abi.contents import DIRECTORY, LOADER_CACHE, StoreContents
@@ -35,13 +35,14 @@ class Loaded:
         place: where it lies.
         elf: what it needs.
         origin: the directory it was found in.
-        parent: what has needed it first; None for the first of all.
+        chain: those whose RPATH goes for what they load as well, nearest first: itself perhaps, and
+            what has needed it.
     """
 
     place: Place
     elf: Elf
     origin: Place
-    parent: Loaded | None
+    chain: tuple[Loaded, ...]
 
 
 @dataclass(slots=True)
@@ -111,28 +112,27 @@ class Loading:
         self._interpreters = interpreters
         self._defaults: dict[tuple[Place, Machine], _Defaults] = {}
         self._directories: dict[tuple[Place, Place, bytes], tuple[Place, ...]] = {}
-        self._found: dict[tuple[Place, Place, tuple[Place, ...], bytes], _Found | None] = {}
+        self._found: dict[tuple[object, ...], list[tuple[bytes, _Found | None]]] = {}
         self._found_last: dict[tuple[Place, Machine, bytes], _Found | None] = {}
 
     def scope(self, place: Place, elf: Elf) -> LoadScope:
         """What is loaded with the file at a place."""
         scope = LoadScope()
         origin = Place(place.path, place.name.rpartition(b"/")[0])
-        first = Loaded(place, elf, origin, None)
+        first = _loaded(place, elf, origin, ())
         by_place = {place: first}
         scope.objects.append(first)
         if elf.soname is not None:
             scope.names[elf.soname] = first
         loader = self._loader(place, elf, scope)
         for user in scope.objects:  # it grows meanwhile
-            for name in user.elf.needed:
+            for name, found in self._needed(user, loader):
                 if name in scope.names:
                     continue
                 if loader is not None and name == loader.elf.soname:
                     scope.names[name] = by_place[loader.place] = loader
                     scope.objects.append(loader)
                     continue
-                found = self._find(user, name, loader)
                 if found is None or not found.fits:
                     scope.unresolved[user.place, name] = found.file if found is not None else None
                     continue
@@ -140,7 +140,7 @@ class Loading:
                 if known is None:
                     thing = self.world.thing(found.file)
                     assert isinstance(thing, Elf)
-                    known = Loaded(found.file, thing, found.origin, user)
+                    known = _loaded(found.file, thing, found.origin, user.chain)
                     by_place[found.file] = known
                     scope.objects.append(known)
                     if thing.soname is not None:
@@ -159,38 +159,38 @@ class Loading:
         thing = self.world.thing(found) if found is not None else None
         if found is None or not isinstance(thing, Elf) or found == place:
             return None
-        return Loaded(found, thing, Place(found.path, found.name.rpartition(b"/")[0]), None)
+        return _loaded(found, thing, Place(found.path, found.name.rpartition(b"/")[0]), ())
 
-    def _find(self, user: Loaded, name: bytes, loader: Loaded | None) -> _Found | None:
-        chain = tuple(_rpath_chain(user))
-        key = (user.place, user.origin, tuple(one.place for one in chain), name)
+    def _needed(self, user: Loaded, loader: Loaded | None) -> list[tuple[bytes, _Found | None]]:
+        """All that a file needs, and what there is of each."""
+        chain = tuple(one.place for one in user.chain)
+        key = (user.place, user.origin, chain, loader and loader.place)
         if key not in self._found:
-            self._found[key] = self._search(user, name, chain)
-        found = self._found[key]
-        if (found is not None and found.fits) or loader is None or b"/" in name:
-            return found
-        if user.elf.no_default_directories:
-            return found
-        last = (loader.place, user.elf.machine, name)
-        if last not in self._found_last:
-            self._found_last[last] = self._search_last(loader.place, user.elf.machine, name)
-        return self._found_last[last] or found
+            self._found[key] = [
+                (name, self._search(user, name, loader)) for name in user.elf.needed
+            ]
+        return self._found[key]
 
-    def _search(self, user: Loaded, name: bytes, chain: tuple[Loaded, ...]) -> _Found | None:
+    def _search(self, user: Loaded, name: bytes, loader: Loaded | None) -> _Found | None:
         machine = user.elf.machine
         if b"/" in name:
             text = _expanded(name)
-            if text is None:
-                return None
-            return self._found_at(self._resolved(text, user), machine)
+            return self._found_at(self._resolved(text, user), machine) if text else None
         other: _Found | None = None
+        # "If both RUNPATH and RPATH are given, the latter is ignored", and so are its parents'.
+        chain = user.chain if user.elf.runpath is None else ()
         searched = [(owner, owner.elf.rpath) for owner in chain] + [(user, user.elf.runpath)]
         for owner, search_path in searched:
             found = self._look(self._directories_of(owner, search_path or b""), name, machine)
             if found is not None and found.fits:
                 return found
             other = other or found
-        return other
+        if loader is None or user.elf.no_default_directories:
+            return other
+        last = (loader.place, machine, name)
+        if last not in self._found_last:
+            self._found_last[last] = self._search_last(loader.place, machine, name)
+        return self._found_last[last] or other
 
     def _search_last(self, loader: Place, machine: Machine, name: bytes) -> _Found | None:
         defaults = self._defaults.get((loader, machine))
@@ -258,15 +258,9 @@ class Loading:
         return _Defaults(tuple(one for one in places if one is not None), cache, loader.path)
 
 
-def _rpath_chain(user: Loaded) -> Iterator[Loaded]:
-    """Whose RPATH is looked in for what a file needs: its own and those of who has needed it."""
-    if user.elf.runpath is not None:
-        return
-    owner: Loaded | None = user
-    while owner is not None:
-        if owner.elf.rpath is not None:
-            yield owner
-        owner = owner.parent
+def _loaded(place: Place, elf: Elf, origin: Place, chain: tuple[Loaded, ...]) -> Loaded:
+    loaded = Loaded(place, elf, origin, chain)
+    return loaded if elf.rpath is None else replace(loaded, chain=(loaded, *chain))
 
 
 def _expanded(element: bytes) -> bytes | None:

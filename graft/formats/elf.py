@@ -12,12 +12,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, Self
 
 from graft.errors import BadFormatError
 
 Read = Callable[[int, int], bytes]
-"""Gives so many bytes (the second number) from an offset of a file (the first), or what there is."""
+"""Gives, from an offset of a file, so many bytes, or what there is."""
 
 MAGIC: Final = b"\x7fELF"
 
@@ -25,7 +26,12 @@ _PT_LOAD, _PT_DYNAMIC, _PT_INTERP = 1, 2, 3
 _SHT_NOBITS: Final = 8
 _DT_NEEDED, _DT_HASH, _DT_STRTAB, _DT_SYMTAB, _DT_RELA, _DT_RELASZ = 1, 4, 5, 6, 7, 8
 _DT_STRSZ, _DT_SONAME, _DT_RPATH, _DT_REL, _DT_RELSZ, _DT_RUNPATH = 10, 14, 15, 17, 18, 29
-_DT_GNU_HASH, _DT_VERSYM, _DT_RELACOUNT, _DT_RELCOUNT = 0x6FFFFEF5, 0x6FFFFFF0, 0x6FFFFFF9, 0x6FFFFFFA
+_DT_GNU_HASH, _DT_VERSYM, _DT_RELACOUNT, _DT_RELCOUNT = (
+    0x6FFFFEF5,
+    0x6FFFFFF0,
+    0x6FFFFFF9,
+    0x6FFFFFFA,
+)
 _DT_FLAGS_1, _DT_VERDEF, _DT_VERDEFNUM = 0x6FFFFFFB, 0x6FFFFFFC, 0x6FFFFFFD
 _DT_VERNEED, _DT_VERNEEDNUM = 0x6FFFFFFE, 0x6FFFFFFF
 _DF_1_NODEFLIB: Final = 0x800
@@ -142,7 +148,9 @@ def _open(read: Read, size: int) -> _Image | None:
     wide, order = head[4] == 2, "<" if head[5] == 1 else ">"
     if wide and len(head) < 64:
         return None
-    machine, phoff, shoff = struct.unpack_from(f"{order}2xH4x{'8xQQ' if wide else '4xII'}", head, 16)
+    machine, phoff, shoff = struct.unpack_from(
+        f"{order}2xH4x{'8xQQ' if wide else '4xII'}", head, 16
+    )
     entry, count = struct.unpack_from(f"{order}HH", head, 54 if wide else 42)
     form = struct.Struct(order + ("II6Q" if wide else "8I"))
     if not count or entry != form.size:
@@ -224,6 +232,10 @@ class _Image:
         self._loads = _joined(loads)
         self._wide = machine[0] == 2
         self._order = "<" if machine[1] == 1 else ">"
+        # Where the fields of a symbol are, the name being the first.
+        self._info, self._section, self._value, self._length = (
+            (1, 3, 4, 5) if self._wide else (3, 5, 1, 2)
+        )
         self._interpreter: bytes | None = None
         self._values: dict[int, int] = {}
         self._needed: list[int] = []
@@ -257,14 +269,19 @@ class _Image:
     def elf(self) -> Elf:
         """What it needs."""
         versions, needs = self._versions_needed()
-        undefined, copied = set(), {}
         symbols, marks = self._symbols(), self._marks()
-        copies = self._copies()
-        for index, (name, info, _other, section, _value, size) in enumerate(symbols):
-            if not section and info >> 4 != _STB_LOCAL:
-                undefined.add(self._key(name, versions, marks, index))
-            elif index in copies:
-                copied[self._key(name, versions, marks, index)] = size
+        key = self._key
+        undefined = {
+            key(symbol[0], versions, marks[index] if marks else 0)
+            for index, symbol in enumerate(symbols)
+            if not symbol[self._section] and symbol[self._info] >> 4 != _STB_LOCAL
+        }
+        copied = {}
+        for index in self._copies():
+            if index >= len(symbols):
+                raise _broken("a relocation is of no symbol")
+            symbol = symbols[index]
+            copied[key(symbol[0], versions, marks[index] if marks else 0)] = symbol[self._length]
         undefined.discard(b"")
         return Elf(
             machine=self._machine,
@@ -286,7 +303,9 @@ class _Image:
         marks = self._marks()
         sizes: dict[bytes, int] = {}
         thread_local, any_version = set(), set()
-        for index, (offset, info, other, section, value, size) in enumerate(self._symbols()):
+        for index, symbol in enumerate(self._symbols()):
+            offset, size, value = symbol[0], symbol[self._length], symbol[self._value]
+            info, other, section = symbol[self._info], symbol[self._info + 1], symbol[self._section]
             kind = info & 15
             if (
                 not section
@@ -322,8 +341,8 @@ class _Image:
         """The offset of an address in the file, and how many bytes of its segment follow there."""
         for start, offset, size in self._loads:
             if start <= address < start + size:
-                offset += address - start
-                return offset, min(start + size - address, self._size - offset)
+                place = offset + address - start
+                return place, min(start + size - address, self._size - place)
         raise _broken(f"its {what} are in no segment")
 
     def _table(self, tag: int, size: int) -> bytes:
@@ -350,27 +369,17 @@ class _Image:
                 raise _broken("its names overlap beyond measure")
         return found
 
-    def _key(
-        self,
-        name: int,
-        versions: Mapping[int, bytes],
-        marks: tuple[int, ...],
-        index: int,
-    ) -> bytes:
-        version = versions.get(marks[index] & ~_HIDDEN_VERSION) if marks else None
+    def _key(self, name: int, versions: Mapping[int, bytes], mark: int) -> bytes:
+        version = versions.get(mark & ~_HIDDEN_VERSION)
         return self._string(name) if version is None else self._string(name) + b"@" + version
 
-    def _symbols(self) -> list[tuple[int, int, int, int, int, int]]:
-        """Name, info, other, section, value and size of each."""
+    def _symbols(self) -> list[tuple[int, ...]]:
+        """The table of symbols, of each its fields in their order."""
         form = struct.Struct(self._order + ("IBBHQQ" if self._wide else "IIIBBH"))
-        count = self._symbol_count()
-        if not count:
-            return []
-        rows = form.iter_unpack(self._table(_DT_SYMTAB, count * form.size))
-        if self._wide:
-            return list(rows)
-        return [(row[0], row[3], row[4], row[5], row[1], row[2]) for row in rows]
+        size = self._symbol_count * form.size
+        return list(form.iter_unpack(self._table(_DT_SYMTAB, size))) if size else []
 
+    @cached_property
     def _symbol_count(self) -> int:
         if _DT_SYMTAB not in self._values:
             return 0
@@ -391,7 +400,7 @@ class _Image:
         if chains > most:
             raise _broken("its hash table does not end in its segment")
         table = self._read(offset + start, 4 * buckets)
-        last = max((found for (found,) in word.iter_unpack(table)), default=0)
+        last = max(struct.unpack(f"{self._order}{len(table) // 4}I", table), default=0)
         if last < first:
             return int(first)
         at = chains + 4 * (last - first)
@@ -410,7 +419,7 @@ class _Image:
         """Of each symbol, which version it has; empty where none has one."""
         if _DT_VERSYM not in self._values:
             return ()
-        count = self._symbol_count()
+        count = self._symbol_count
         return struct.unpack(f"{self._order}{count}H", self._table(_DT_VERSYM, 2 * count))
 
     def _chain(
@@ -453,9 +462,7 @@ class _Image:
         versions: dict[int, bytes] = {}
         if _DT_VERDEF in self._values:
             most = self._values.get(_DT_VERDEFNUM, 0)
-            for at, (_, flags, mark, _, _, first, _) in self._chain(
-                _DT_VERDEF, most, "HHHHIII"
-            ):
+            for at, (_, flags, mark, _, _, first, _) in self._chain(_DT_VERDEF, most, "HHHHIII"):
                 if not flags & _VER_FLG_BASE:
                     for _, (name, _) in self._chain(_DT_VERDEF, 1, "II", at + first):
                         versions[mark & ~_HIDDEN_VERSION] = self._string(name)

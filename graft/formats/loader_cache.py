@@ -98,7 +98,9 @@ def parse_loader_cache(data: bytes, flags: int) -> dict[bytes, bytes]:
         return found
     _, count, _, _, _ = _HEADER.unpack_from(data, start)
     first = start + _HEADER.size
-    for place in range(first, min(first + count * _ENTRY.size, len(data) - _ENTRY.size + 1), _ENTRY.size):
+    for place in range(
+        first, min(first + count * _ENTRY.size, len(data) - _ENTRY.size + 1), _ENTRY.size
+    ):
         kind, name, path, _, processors = _ENTRY.unpack_from(data, place)
         if kind == flags and not processors:
             texts = [data[start + at : data.find(b"\0", start + at)] for at in (name, path)]
