@@ -37,7 +37,8 @@ def check_abi(plan: Plan, source: Source) -> AbiCheck:
     """
     if not plan.rewrites:
         return AbiCheck(store_dir=plan.store_dir)
-    return _Checking(plan, source).run()
+    with StoreContents(source) as contents:
+        return _Checking(plan, contents).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +51,9 @@ class _Change:
 
 
 class _Checking:
-    def __init__(self, plan: Plan, source: Source) -> None:
+    def __init__(self, plan: Plan, contents: StoreContents) -> None:
         self._plan = plan
-        self._contents = StoreContents(source)
+        self._contents = contents
         self._exports: dict[Place, Exports] = {}
         self._unchecked: dict[Place, str] = {}
         self._breaks: dict[tuple[str, Place, Place | None, bytes], Break] = {}

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import BinaryIO, Final, Protocol, Self
 
 from graft.errors import BadFormatError, TreeError
 from graft.formats.elf import MAGIC, Elf, Exports, Read, read_elf, read_exports
@@ -89,6 +89,8 @@ class ObjectContents(Protocol):
 class StoreContents:
     """The objects of a store, each looked at when it is first asked for.
 
+    It is to be closed: what is kept of NARs lies in a temporary file.
+
     Args:
         source: where they are valid.
     """
@@ -96,6 +98,14 @@ class StoreContents:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._objects: dict[StorePath, ObjectContents] = {}
+        self._kept: BinaryIO | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._kept is not None:
+            self._kept.close()
 
     def __getitem__(self, path: StorePath) -> ObjectContents:
         """One object.
@@ -106,7 +116,12 @@ class StoreContents:
         found = self._objects.get(path)
         if found is None:
             item = self._source.store_object(path)
-            found = NarContents(item) if isinstance(item, NarObject) else TreeContents(item)
+            if isinstance(item, NarObject):
+                if self._kept is None:
+                    self._kept = tempfile.TemporaryFile(prefix="graft-")
+                found = NarContents(item, self._kept)
+            else:
+                found = TreeContents(item)
             self._objects[path] = found
         return found
 
@@ -174,12 +189,16 @@ class TreeContents:
 
 
 class NarContents:
-    """An object that is a NAR, read once; its ELF files lie in a temporary file."""
+    """An object that is a NAR, read once.
 
-    def __init__(self, item: NarObject) -> None:
+    Args:
+        kept: a file, behind the end of which the ELF files are put.
+    """
+
+    def __init__(self, item: NarObject, kept: BinaryIO) -> None:
         self._things: dict[bytes, Thing] = {}
         self._places: dict[bytes, tuple[int, int]] = {}
-        self._store = tempfile.TemporaryFile(prefix="graft-")  # noqa: SIM115 - as long as this
+        self._kept = kept
         with item.open() as nar:
             self._take(Window(nar.readinto, lambda _: None))
 
@@ -229,7 +248,7 @@ class NarContents:
                 return False
             head = bytes(event.data[:_HEAD_SIZE])
             if head.startswith(MAGIC) or name.endswith(LOADER_CACHE):
-                self._places[name] = (self._store.tell(), 0)
+                self._places[name] = (self._kept.tell(), 0)
             else:
                 self._things[name] = _script(head) or OTHER
         if name in self._places:
@@ -240,13 +259,13 @@ class NarContents:
 
     def _append(self, name: bytes, data: memoryview) -> None:
         start, size = self._places[name]
-        self._store.write(data)
+        self._kept.write(data)
         self._places[name] = (start, size + len(data))
 
     def _within(self, name: bytes) -> tuple[Read, int]:
-        self._store.flush()
+        self._kept.flush()
         start, size = self._places[name]
-        file = self._store.fileno()
+        file = self._kept.fileno()
 
         def read(offset: int, wanted: int) -> bytes:
             return os.pread(file, max(0, min(wanted, size - offset)), start + offset)

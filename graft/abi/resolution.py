@@ -38,14 +38,14 @@ def unresolved(plan: Plan, source: Source, target: Source) -> tuple[Unresolved, 
     Raises:
         TreeError, CacheError, BadFormatError: an object cannot be read.
     """
-    made = StoreContents(target)
-    missing = _missing(world_made(plan, made), made, [one.new_path for one in plan.rewrites])
+    paths = {rewrite.new_path: rewrite.path for rewrite in plan.rewrites}
+    with StoreContents(target) as made:
+        missing = _missing(world_made(plan, made), made, list(paths))
     if not missing:
         return ()
-    originals = StoreContents(source)
-    paths = {rewrite.new_path: rewrite.path for rewrite in plan.rewrites}
     suspects = sorted({paths[found.place.path] for found in missing})
-    before = _missing(world_before(plan, originals), originals, suspects)
+    with StoreContents(source) as originals:
+        before = _missing(world_before(plan, originals), originals, suspects)
     known = {(found.place, found.library) for found in before}
     return tuple(
         sorted(
