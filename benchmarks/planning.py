@@ -42,7 +42,7 @@ import sys
 from graft.__main__ import OBJECTS_BEFORE_COLLECTION
 gc.set_threshold(OBJECTS_BEFORE_COLLECTION)
 from graft.formats.store_path import StorePath
-from graft.job import make_plan
+from graft.planning import make_plan
 from graft.store.local import LocalStore
 from graft.store.location import Location
 """
@@ -67,8 +67,8 @@ def run(bench: Bench) -> Report:
     except PackageIndexError as error:
         report.notes.append(f"left out: {error}")
         return report
-    packages = _newest(index)
-    edges = _edges(index, packages)
+    packages = newest_packages(index)
+    edges = package_references(index, packages)
     report.notes.append(
         f"{len(packages)} packages, {sum(map(len, edges.values()))} references once circles are cut"
     )
@@ -89,7 +89,7 @@ def _start_up(bench: Bench) -> Table:
 
 
 def _plan_all(bench: Bench, report: Report, packages: dict[str, Package], edges: Edges) -> None:
-    wanted = _most_needed(edges)
+    wanted = most_needed(edges)
     peaks: dict[str, list[float]] = {}
 
     def watched(name: str, command: list[str]) -> float:
@@ -116,7 +116,9 @@ def _plan_all(bench: Bench, report: Report, packages: dict[str, Package], edges:
     found = tuple(Figure(name, tuple(values)) for name, values in peaks.items())
     memory = Table("Memory at the peak", "MB", found, IMPORTS)
     report.tables += [table, memory]
-    report.notes.append(f"{wanted} is replaced; {_dependents(edges, wanted)} packages lead to it")
+    report.notes.append(
+        f"{wanted} is replaced; {len(dependents(edges, wanted))} packages lead to it"
+    )
     seconds = table.per_run(sub, largest, IMPORTS)
     report.targets.append(Target(f"{largest}, seconds beyond start-up", seconds, 4))
     report.targets.append(Target(f"{largest}, MB of memory", memory.median(largest), 500))
@@ -124,12 +126,13 @@ def _plan_all(bench: Bench, report: Report, packages: dict[str, Package], edges:
     report.curves.append(Curve("Planning", "paths in the closure", {"planning": points}))
 
 
-def _newest(index: Index) -> dict[str, Package]:
+def newest_packages(index: Index) -> dict[str, Package]:
+    """Every package of the index, in its newest version."""
     found = {name: index.candidate(name, {}) for name in index}
     return {name: package for name, package in sorted(found.items()) if package is not None}
 
 
-def _edges(index: Index, packages: dict[str, Package]) -> Edges:
+def package_references(index: Index, packages: dict[str, Package]) -> Edges:
     """The references of each package, without circles."""
     edges: Edges = {}
     for name, package in packages.items():
@@ -149,16 +152,17 @@ def _edges(index: Index, packages: dict[str, Package]) -> Edges:
     return edges
 
 
-def _most_needed(edges: Edges) -> str:
+def most_needed(edges: Edges) -> str:
+    """The package that most others depend on directly."""
     return Counter(need for needs in edges.values() for need in needs).most_common(1)[0][0]
 
 
-def _dependents(edges: Edges, wanted: str) -> int:
-    """How many lead to a package, however indirectly."""
+def dependents(edges: Edges, wanted: str) -> set[str]:
+    """The packages that lead to one, however indirectly, without itself."""
     leads: dict[str, bool] = {wanted: True}
     for name in topological(edges):
         leads.setdefault(name, any(leads[need] for need in edges[name]))
-    return sum(leads.values()) - 1
+    return {name for name, found in leads.items() if found} - {wanted}
 
 
 def _part(edges: Edges, wanted: str, size: int) -> list[str]:

@@ -107,7 +107,7 @@ class Namer:
         item = task.item
         if isinstance(item, Alias):
             digest = hashlib.sha256(alias_archive(item.target, self.source.store_dir)).digest()
-            return self._named(task, item.path.name, digest, references=task.references)
+            return self._named(task, item.path.name, digest)
         original = self.source.store_object(item.path)
         try:
             modulo, found = self._hashed(original, item, task.rule)
@@ -118,9 +118,13 @@ class Namer:
             task,
             item.path.name,
             modulo.digest(),
-            references=task.references | found,
+            found=found,
             holds_itself=modulo.count > 0,
         )
+
+    def close(self) -> None:
+        """Closes the source; for processes that have unpickled it."""
+        self.source.close()
 
     def _hashed(
         self, original: StoreObject, item: Rewrite, rule: SelfReferences
@@ -141,7 +145,7 @@ class Namer:
         name: str,
         digest: bytes,
         *,
-        references: frozenset[StorePath],
+        found: frozenset[StorePath] = frozenset(),
         holds_itself: bool = False,
     ) -> ContentName:
         path = make_fixed_output_path(
@@ -149,10 +153,12 @@ class Namer:
             digest,
             self.source.store_dir,
             recursive=True,
-            references=references,
+            references=task.references | found,
             self_reference=task.self_reference,
         )
-        return ContentName(path=path, digest=digest, rule=task.rule, holds_itself=holds_itself)
+        return ContentName(
+            path=path, digest=digest, rule=task.rule, holds_itself=holds_itself, found=found
+        )
 
 
 def content_names(

@@ -109,6 +109,18 @@ class UntrustedPathError(StoreError):
     kind = "untrusted-path"
 
 
+class DaemonError(StoreError):
+    """Nix's daemon cannot be reached, or does not do what it was asked for."""
+
+    kind = "daemon"
+
+
+class UntrustedUserError(StorePermissionError):
+    """Nix's daemon would not take from this user what is to be made."""
+
+    kind = "untrusted-user"
+
+
 class TreeError(GraftError):
     """A directory tree cannot be read or written."""
 
@@ -215,6 +227,12 @@ class KernelError(GraftError):
     """The kernel demanded by GRAFT_KERNEL is not to be had."""
 
     kind = "kernel"
+
+
+class ClusterError(GraftError):
+    """Other machines cannot be given work, or died of it."""
+
+    kind = "cluster"
 
 
 class NamespaceError(GraftError):

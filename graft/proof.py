@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Literal
 
 from graft.errors import CorruptCacheError
@@ -14,10 +13,9 @@ from graft.formats.file_name import printable
 from graft.formats.store_path import StorePath
 from graft.graph import reachable
 from graft.plan import Plan
-from graft.reading import read_object
+from graft.reading import ObjectSearch, Searched
 from graft.references import Reference, WantedPaths
 from graft.store.api import PathInfo, Source
-from graft.store.objects import StoreObject, TreeObject
 from graft.tree import TreeReport
 from graft.workers import Workers
 
@@ -55,8 +53,8 @@ class Problem:
     """A path of the result that is not what it should be.
 
     Attributes:
-        kind: `not-valid`, `not-on-disk`, `nar-hash`, `references`, `not-the-rewrite` or
-            `unresolved-library`.
+        kind: `not-valid`, `not-on-disk`, `nar-hash`, `references`, `content-address`,
+            `not-the-rewrite` or `unresolved-library`.
         path: the store path.
         file: of the last kind: which file, relative to the path.
         library: and what it no longer finds.
@@ -107,6 +105,7 @@ def prove(
     scope: Scope = "closure",
     allowed: Sequence[str] = (),
     written: Collection[StorePath] = (),
+    search: ObjectSearch | None = None,
     jobs: int | None = None,
     on_bytes: Callable[[int], object] | None = None,
 ) -> Proof:
@@ -119,15 +118,17 @@ def prove(
             acknowledged.
         written: new paths that were written, and hashed as they were, just now: with scope
             `rewritten` they are searched, but not hashed a second time.
+        search: of `store` for `replaced_paths` of this plan and others, so that what their results
+            share is read once.
         jobs: threads; the number of usable processors if None.
         on_bytes: called from any thread with the number of bytes read since the last call.
 
     Raises:
         TreeError, CacheError: an object of the result cannot be read.
     """
-    # An OLD that no registered reference leads to may still stand in some bytes.
-    replaced = {path for path, new in plan.replacements.items() if path != new}
-    old = WantedPaths(sorted(replaced | plan.moved.keys()))
+    old = {path.hash_part: path for path in sorted(replaced_paths(plan))}
+    if search is None:
+        search = ObjectSearch(store, WantedPaths(old.values()))
     infos = store.path_infos(plan.new_references)
     on_disk = {path for path in infos if store.store_object(path).exists()}
     problems = [Problem(kind="not-valid", path=path) for path in plan.new_references.keys() - infos]
@@ -139,20 +140,22 @@ def prove(
     hashed = plan.new_paths if scope == "closure" else plan.new_paths.difference(written)
     with Workers(jobs, on_bytes) as workers:
 
-        def read_one(path: StorePath) -> tuple[StorePath, TreeReport | None, bytes | None]:
+        def read_one(path: StorePath) -> tuple[StorePath, Searched | None]:
             try:
-                return path, *_read(store.store_object(path), old, path in hashed, workers)
+                return path, search.search(
+                    path, with_digest=path in hashed, on_bytes=workers.progress
+                )
             except CorruptCacheError:
-                return path, None, None
+                return path, None
 
         # The largest first: no thread is left alone with one at the end.
         order = sorted(read, key=lambda path: infos[path].nar_size, reverse=True)
-        for path, report, digest in workers.map(read_one, order):
-            if report is None or (digest is not None and digest != infos[path].nar_hash):
+        for path, found in workers.map(read_one, order):
+            if found is None or found.digest not in {None, infos[path].nar_hash}:
                 problems.append(Problem(kind="nar-hash", path=path))
-            if report is not None:
-                reports.append(report)
-                residual += [_residual(path, found, acknowledged) for found in old.places(report)]
+            if found is not None:
+                reports.append(found.report)
+                residual += _residuals(path, found.places, old, acknowledged)
     for path in infos.keys() - read:
         residual += _registered(infos[path], old, acknowledged)
     return Proof(
@@ -165,20 +168,10 @@ def prove(
     )
 
 
-def _read(
-    item: StoreObject, old: WantedPaths, with_hash: bool, workers: Workers
-) -> tuple[TreeReport, bytes | None]:
-    """Reads one object for old references; if it is wanted, gives its NAR hash as well."""
-    digest = sha256()
-    with_hash = with_hash and isinstance(item, TreeObject)  # a cache's is checked as it is read
-
-    def sink(chunk: memoryview) -> None:
-        if with_hash:
-            digest.update(chunk)
-        workers.progress(len(chunk))
-
-    report = read_object(item, wanted=old.table, sink=sink, places=True)
-    return report, digest.digest() if with_hash else None
+def replaced_paths(plan: Plan) -> set[StorePath]:
+    """What may be left in no byte of a plan's result."""
+    # An OLD that no registered reference leads to may still stand in some bytes.
+    return {path for path, new in plan.replacements.items() if path != new} | plan.moved.keys()
 
 
 def _written_or_replacing(plan: Plan) -> set[StorePath]:
@@ -203,22 +196,29 @@ class _Acknowledged:
         )
 
 
-def _residual(path: StorePath, found: Reference, acknowledged: _Acknowledged) -> Residual:
-    return Residual(
-        path=path,
-        file=found.file,
-        offset=found.offset,
-        where=found.where,
-        encoding=found.encoding,
-        reference=found.path,
-        acknowledged=acknowledged(path, found.file),
-    )
+def _residuals(
+    path: StorePath,
+    places: Iterable[Reference],
+    old: Mapping[str, StorePath],
+    acknowledged: _Acknowledged,
+) -> Iterator[Residual]:
+    for found in places:
+        if (reference := old.get(found.path.hash_part)) is not None:
+            yield Residual(
+                path=path,
+                file=found.file,
+                offset=found.offset,
+                where=found.where,
+                encoding=found.encoding,
+                reference=reference,
+                acknowledged=acknowledged(path, found.file),
+            )
 
 
 def _registered(
-    info: PathInfo, old: WantedPaths, acknowledged: _Acknowledged
+    info: PathInfo, old: Mapping[str, StorePath], acknowledged: _Acknowledged
 ) -> Iterable[Residual]:
-    for reference in info.references.intersection(old.paths):
+    for reference in info.references.intersection(old.values()):
         yield Residual(
             path=info.path,
             file=b"",

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from graft.archive import rewrite_archive
 from graft.errors import NarOrderError
 from graft.kernel import Table
-from graft.references import WantedPaths
+from graft.references import Reference, WantedPaths
+from graft.store.api import Source
 from graft.store.objects import StoreObject, TreeObject
 from graft.tree import TreeReport, read_tree, remove_tree
 from graft.unpacking import unpack_archive
@@ -114,3 +116,62 @@ def references_in(
     """
     report = read_object(item, wanted=wanted.table, sink=lambda chunk: on_bytes(len(chunk)))
     return wanted.seen(report)
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """What searching one object has shown.
+
+    Attributes:
+        report: of the walk.
+        places: where wanted paths were found.
+        digest: SHA-256 of its NAR, if that was asked for.
+    """
+
+    report: TreeReport
+    places: Sequence[Reference]
+    digest: bytes | None
+
+
+class ObjectSearch:
+    """Objects of a store searched for some paths, each read once however often it is asked for.
+
+    Args:
+        store: where the objects are.
+        wanted: what is looked for.
+    """
+
+    def __init__(self, store: Source, wanted: WantedPaths) -> None:
+        self._store = store
+        self._wanted = wanted
+        self._known: dict[StorePath, Searched] = {}
+
+    def search(
+        self, path: StorePath, *, with_digest: bool, on_bytes: Callable[[int], object]
+    ) -> Searched:
+        """Reads an object, unless what is asked for is known.
+
+        Args:
+            with_digest: of a tree; a NAR from a cache is checked as it is read.
+            on_bytes: called with the number of NAR bytes read since the last call; may raise to
+                stop.
+
+        Raises: as `read_object`.
+        """
+        item = self._store.store_object(path)
+        with_digest = with_digest and isinstance(item, TreeObject)
+        known = self._known.get(path)
+        if known is not None and (known.digest is not None or not with_digest):
+            return known
+        digest = hashlib.sha256()
+
+        def sink(chunk: memoryview) -> None:
+            if with_digest:
+                digest.update(chunk)
+            on_bytes(len(chunk))
+
+        report = read_object(item, wanted=self._wanted.table, sink=sink, places=True)
+        self._known[path] = Searched(
+            report, self._wanted.places(report), digest.digest() if with_digest else None
+        )
+        return self._known[path]

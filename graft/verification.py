@@ -27,7 +27,8 @@ def verify(
 
     Beyond what `prove` finds, each rewritten path must be its original with nothing but the
     references changed (problem `not-the-rewrite`), and have the references registered that the
-    plan gives it (problem `references`).
+    plan gives it (problem `references`), and in content addressing its address (problem
+    `content-address`).
 
     Args:
         store: where the originals are.
@@ -44,6 +45,9 @@ def verify(
     infos = target.path_infos(plan.new_paths)
     problems = list(proof.problems)
     problems += _wrong_references(plan, infos)
+    for path, name in plan.content_names.items():
+        if path in infos and infos[path].content_address != str(name.address):
+            problems.append(Problem(kind="content-address", path=path))
     with Workers(jobs, on_bytes) as workers:
 
         def judge(rewrite: Rewrite) -> tuple[StorePath, bool]:

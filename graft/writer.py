@@ -20,15 +20,16 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from types import FrameType
 from typing import Any
 
 from graft.errors import StoreError, StorePermissionError
-from graft.executor import Execution, execute
+from graft.executor import Done, Work, carry_out
+from graft.formats.signature import SecretKey
 from graft.native import load
 from graft.plan import Plan
 from graft.store.api import Source, Target
@@ -44,30 +45,34 @@ _PROGRESS_SECONDS = 0.05
 
 
 @contextmanager
-def writer(target: Target) -> Iterator[Callable[..., Execution]]:
+def writer(target: Target) -> Iterator[Callable[..., Done]]:
     """What carries out plans into a store.
 
     Yields:
-        `graft.executor.execute` with `target` given. It is called once; if it is left by an
+        `graft.executor.carry_out` with `target` given. It is called once; if it is left by an
         exception, the process that writes has ended when the block is left.
 
     Raises:
         StorePermissionError: the store is mounted read-only, and cannot be mounted otherwise.
     """
     if not isinstance(target, LocalStore) or not target.needs_remount:
-        yield partial(execute, target=target)
+        yield partial(carry_out, target=target)
         return
     with _writing_process(target.location.real_store_dir) as process:
-        yield partial(process.execute, target=target)
+        yield partial(process.carry_out, target=target)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Request:
-    """What `execute` is to be called with; pickled stores are opened by whoever unpickles them."""
+    """What `carry_out` is called with; pickled stores are opened by whoever unpickles them.
 
-    plan: Plan
+    The keys are exposed: they go to nobody but our own process.
+    """
+
+    plans: Sequence[Plan]
     source: Source
     target: LocalStore
+    sign_keys: tuple[str, ...] = field(repr=False)
     options: dict[str, Any]
     log_level: int
 
@@ -76,7 +81,7 @@ class _Channel:
     """Pickled messages over a socket to a process of our own.
 
     The writing process sends None once it can write, then numbers of bytes done and log records,
-    and at the end an Execution or an exception.
+    and at the end what was done or an exception.
     """
 
     def __init__(self, connection: socket.socket) -> None:
@@ -152,32 +157,34 @@ class _WritingProcess:
         self._channel = channel
         self._result()
 
-    def execute(
+    def carry_out(
         self,
-        plan: Plan,
+        plans: Sequence[Plan],
         *,
         source: Source,
         target: LocalStore,
+        sign_keys: Collection[SecretKey] = (),
         on_bytes: Callable[[int], object] | None = None,
         **options: Any,
-    ) -> Execution:
-        """As `graft.executor.execute`."""
+    ) -> Done:
+        """As `graft.executor.carry_out`."""
         # The other process gives its temporary roots back when it ends.
-        target.protect([*plan.roots, *plan.replacements.values(), *sorted(plan.new_references)])
+        target.protect(Work.of(plans, source, target).protected)
         request = _Request(
-            plan=plan,
+            plans=plans,
             source=source,
             target=target,
+            sign_keys=tuple(key.expose() for key in sign_keys),
             options=options,
             log_level=logging.getLogger("graft").getEffectiveLevel(),
         )
         with suppress(ConnectionError):  # then there is an end to be received
             self._channel.send(request)
         result = self._result(on_bytes)
-        assert isinstance(result, Execution)
+        assert isinstance(result, Done)
         return result
 
-    def _result(self, on_bytes: Callable[[int], object] | None = None) -> Execution | None:
+    def _result(self, on_bytes: Callable[[int], object] | None = None) -> Done | None:
         while True:
             try:
                 message = self._channel.receive()
@@ -191,7 +198,7 @@ class _WritingProcess:
                 if on_bytes is not None:
                     on_bytes(message)
             else:
-                assert message is None or isinstance(message, Execution)
+                assert message is None or isinstance(message, Done)
                 return message
 
     def _death(self) -> StoreError:
@@ -205,7 +212,7 @@ class _WritingProcess:
 
 
 def serve(descriptor: int, store: str) -> None:
-    """What the writing process does: makes the store writable, and carries out one plan.
+    """What the writing process does: makes the store writable, and carries plans out.
 
     Args:
         descriptor: of the socket to the process that has started it. When that sends no more, or
@@ -233,7 +240,7 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _answer(channel: _Channel, store: str) -> Execution | None:
+def _answer(channel: _Channel, store: str) -> Done | None:
     make_writable(store)
     channel.send(None)
     try:
@@ -247,15 +254,16 @@ def _answer(channel: _Channel, store: str) -> Execution | None:
     log.addHandler(_LogSender(channel))
     progress = _ProgressSender(channel)
     with request.target as target:
-        execution = execute(
-            request.plan,
+        done = carry_out(
+            request.plans,
             source=request.source,
             target=target,
+            sign_keys=[SecretKey.parse(key, "the key") for key in request.sign_keys],
             on_bytes=progress,
             **request.options,
         )
     progress.flush()
-    return execution
+    return done
 
 
 def make_writable(store: str) -> None:

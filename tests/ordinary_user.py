@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -36,7 +37,7 @@ def as_ordinary_user(test: Callable[..., None]) -> Callable[..., None]:
                 test(tmp_path=tmp_path, **fixtures)
                 status = 0
             except BaseException:  # noqa: BLE001 - the child has no pytest above it
-                traceback.print_exc()
+                traceback.print_exc(file=sys.__stderr__)  # what capsys has is lost
             finally:
                 os._exit(status)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -79,7 +79,15 @@ def test_every_page_is_in_the_index() -> None:
 def test_options_spoken_of_exist(page: Path) -> None:
     # Those of other programs, in the how-to's commands.
     others = {"--check", "--set", "--rollback", "--mount", "--gc", "--verify"}
+    others |= {"--no-recursive", "--realise", "--optimise"}
     others |= {"--verify-path", "--repair-path", "--dump", "--restore", "--help", "--version"}
+    others |= {
+        "--generate-binary-cache-key",
+        "--option",
+        "--recursive",
+        "--directory",
+        "--nthreads",
+    }
     known = set(_OPTION.findall(read("reference/command-line.md")))
     assert set(_OPTION.findall(page.read_text(encoding="utf-8"))) - others <= known
 

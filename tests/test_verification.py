@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from graft.job import apply, make_plan
+from graft.job import apply
 from graft.plan import Plan
+from graft.planning import make_plan
 from graft.store.api import PathInfo, path_info
 from graft.tree import read_tree
 from graft.verification import verify

@@ -26,19 +26,22 @@ from graft.store.api import Source
 _PRIVATE: Final = re.compile(rb"(?:^|[_.-])PRIVATE(?:$|[_.-])|^SD_SHARED$", re.IGNORECASE)
 
 
-def check_abi(plan: Plan, source: Source) -> AbiCheck:
+def check_abi(plan: Plan, source: Source, contents: StoreContents | None = None) -> AbiCheck:
     """Checks a plan before anything is written.
 
     Args:
         source: where the originals and every NEW are.
+        contents: of the source, so that what several plans share is read once.
 
     Raises:
-        TreeError, CacheError, BadFormatError: an object cannot be read.
+        TreeError: an object cannot be read.
     """
     if not plan.rewrites:
         return AbiCheck(store_dir=plan.store_dir)
-    with StoreContents(source) as contents:
+    if contents is not None:
         return _Checking(plan, contents).run()
+    with StoreContents(source) as own:
+        return _Checking(plan, own).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,8 @@ class _Checking:
                         self._interpreters.setdefault(thing.machine, known)
         for place, elf in programs.items():
             self._check(place, elf)
+        for path, reason in self._contents.unreadable.items():
+            self._unchecked[Place(path, b"")] = reason
         return AbiCheck(
             store_dir=self._plan.store_dir,
             breaks=in_order(self._breaks.values()),
@@ -98,7 +103,7 @@ class _Checking:
         changes = list(_changes(before, after))
         for (user, name), other in after.unresolved.items():
             own = before if user in places else self._own_scope(user)
-            if (user, name) not in own.unresolved:
+            if (user, name) not in own.unresolved and not self._contents.unreadable:
                 was = own.names[name].place if name in own.names else None
                 reason = "library-missing" if other is None else "other-machine"
                 self._add(reason, user, place, name=name, was=was, library=other)

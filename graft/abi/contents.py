@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, Final, Protocol, Self
 
-from graft.errors import BadFormatError, TreeError
+from graft.errors import BadFormatError, CacheError, TreeError
 from graft.formats.elf import MAGIC, Elf, Exports, Read, read_elf, read_exports
 from graft.formats.file_name import printable
 from graft.formats.nar_reader import Contents, Directory, Entry, Regular, read_archive
@@ -93,9 +93,14 @@ class StoreContents:
 
     Args:
         source: where they are valid.
+
+    Attributes:
+        unreadable: the objects whose NARs cannot be read, and why. They are taken to be empty:
+            whoever has to read them will say so, and others need not stop for them.
     """
 
     def __init__(self, source: Source) -> None:
+        self.unreadable: dict[StorePath, str] = {}
         self._source = source
         self._objects: dict[StorePath, ObjectContents] = {}
         self._kept: BinaryIO | None = None
@@ -108,18 +113,19 @@ class StoreContents:
             self._kept.close()
 
     def __getitem__(self, path: StorePath) -> ObjectContents:
-        """One object.
-
-        Raises:
-            CacheError, CorruptCacheError, BadFormatError: its NAR cannot be read.
-        """
+        """One object."""
         found = self._objects.get(path)
         if found is None:
             item = self._source.store_object(path)
             if isinstance(item, NarObject):
                 if self._kept is None:
-                    self._kept = tempfile.TemporaryFile(prefix="graft-")
-                found = NarContents(item, self._kept)
+                    self._kept = tempfile.TemporaryFile(prefix="graft-")  # noqa: SIM115 - until __exit__
+                found = nar = NarContents(self._kept)
+                try:
+                    nar.read(item)
+                except (CacheError, BadFormatError) as error:
+                    self.unreadable[path] = error.message
+                    found = NarContents(self._kept)
             else:
                 found = TreeContents(item)
             self._objects[path] = found
@@ -195,10 +201,17 @@ class NarContents:
         kept: a file, behind the end of which the ELF files are put.
     """
 
-    def __init__(self, item: NarObject, kept: BinaryIO) -> None:
+    def __init__(self, kept: BinaryIO) -> None:
         self._things: dict[bytes, Thing] = {}
         self._places: dict[bytes, tuple[int, int]] = {}
         self._kept = kept
+
+    def read(self, item: NarObject) -> None:
+        """Reads it.
+
+        Raises:
+            CacheError, CorruptCacheError, BadFormatError: that cannot be done.
+        """
         with item.open() as nar:
             self._take(Window(nar.readinto, lambda _: None))
 

@@ -36,7 +36,7 @@ def unresolved(plan: Plan, source: Source, target: Source) -> tuple[Unresolved, 
         target: where the result is.
 
     Raises:
-        TreeError, CacheError, BadFormatError: an object cannot be read.
+        TreeError: an object cannot be read.
     """
     paths = {rewrite.new_path: rewrite.path for rewrite in plan.rewrites}
     with StoreContents(target) as made:

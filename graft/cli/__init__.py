@@ -21,9 +21,11 @@ INTERRUPTED = 130
 
 _COMMANDS = {
     "apply": "graft.cli.apply_command",
+    "batch": "graft.cli.batch_command",
     "compare": "graft.cli.compare_command",
     "demo": "graft.cli.demo_command",
     "fhs": "graft.cli.fhs_command",
+    "key": "graft.cli.key_command",
     "mount": "graft.cli.mount_command",
     "pivot": "graft.cli.pivot_command",
     "plan": "graft.cli.plan_command",

@@ -19,8 +19,12 @@ from graft.job import apply
 from graft.outcome import Outcome, outcome_document
 from graft.quantities import binary_size, counted
 from graft.store.api import Source, Target
+from graft.store.binary_cache import BinaryCache
+from graft.store.daemon import DaemonStore
 from graft.store.key_files import read_secret_key
-from graft.store.opening import open_store, open_target
+from graft.store.local import LocalStore
+from graft.store.nix_settings import NixSettings
+from graft.store.opening import daemon_of, open_store, open_target
 from graft.store.united import UnitedStore
 
 
@@ -98,7 +102,8 @@ from graft.store.united import UnitedStore
     metavar="KEY",
     multiple=True,
     help="Take from caches what is signed with this key, NAME:BASE64; several may be given, or "
-    "several in one, with spaces between them.",
+    "several in one, with spaces between them. If not given, those count that Nix's own "
+    "configuration names.",
 )
 @click.option(
     "--no-check-sigs",
@@ -178,16 +183,29 @@ def command(
     settings.start_log()
     sign_keys = [read_secret_key(file) for file in key_files]
     public_keys = [PublicKey.parse(key) for keys in trusted_public_keys for key in keys.split()]
+    how = Compression(name=compression, level=compression_level, threads=compression_threads)
     with ExitStack() as stack:
         store: Source = stack.enter_context(settings.open_store())
         sources: list[Source] = [
             stack.enter_context(open_store(url, os.environ)) for url in source_urls
         ]
         known: Source = UnitedStore(store, *sources) if sources else store
+        from_caches = any(isinstance(it, BinaryCache) for it in [store, *sources])
+        if check_sigs and from_caches and not trusted_public_keys:
+            public_keys += NixSettings.of_user(os.environ).trusted_public_keys
         request = resolve_request(known, asked)
         target: Target | None = None
         if target_url is not None and not dry_run:
             target = stack.enter_context(open_target(target_url, os.environ, store.store_dir))
+        elif isinstance(store, LocalStore) and not dry_run:
+            daemon = daemon_of(settings.store_url, store, os.environ)
+            target = stack.enter_context(daemon) if daemon is not None else None
+        if isinstance(target, DaemonStore):
+            print_note(
+                f"you may not write the store '{target.store_dir}': what is made goes into a "
+                "temporary cache, and from there through the Nix daemon, with 'nix copy'",
+                settings,
+            )
         if dry_run:
             return show_plan(known, free_bytes(store), request, settings, abi_report=abi_report)
         outcome = apply(
@@ -207,9 +225,7 @@ def command(
             repair=repair,
             trusted_public_keys=public_keys if check_sigs else None,
             sign_keys=sign_keys,
-            compression=Compression(
-                name=compression, level=compression_level, threads=compression_threads
-            ),
+            compression=how,
             deep=request.deep,
             hidden=request.hidden,
             addressing=request.addressing,

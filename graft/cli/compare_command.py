@@ -23,8 +23,8 @@ from graft.compare.document import comparison_document
 from graft.compare.prose import PROSE
 from graft.compare.values import Comparison, Probe, Way
 from graft.errors import UsageError
-from graft.job import realised_plan
 from graft.pivot.targets import parse_targets
+from graft.planning import realised_plan
 from graft.quantities import binary_size
 
 # Dependents that do not see NEW, of each way, before the rest is only counted.

@@ -12,8 +12,8 @@ from graft.cli.arguments import resolve_path, resolve_replacements
 from graft.cli.output import print_note, print_warnings
 from graft.cli.running import RunningCommand
 from graft.cli.settings import Settings, common_options
-from graft.job import make_plan
 from graft.namespace import DEFAULT_PRIORITY, FhsRoot, Mount, Package, run_program
+from graft.planning import make_plan
 from graft.store.local import LocalStore
 
 _WITH_PRIORITY = re.compile(r"(.+):(-?[0-9]+)")

@@ -10,8 +10,8 @@ from graft.cli.arguments import resolve_path, resolve_replacements
 from graft.cli.output import print_warnings
 from graft.cli.running import RunningCommand
 from graft.cli.settings import Settings, common_options
-from graft.job import make_plan
 from graft.namespace import Mount, run_program
+from graft.planning import make_plan
 
 
 @click.command(

@@ -18,8 +18,9 @@ from graft.cli.output import (
 )
 from graft.cli.settings import Settings, common_options
 from graft.formats.store_path import StorePath
-from graft.job import Progress, make_plan
 from graft.plan import Plan, plan_document, warnings_document
+from graft.planning import make_plan
+from graft.progress import Progress
 from graft.quantities import binary_size, counted
 from graft.store.api import Source, Target
 

@@ -12,7 +12,7 @@ from graft.cli.output import Bars, print_document, print_warnings
 from graft.cli.plan_command import approved_plan
 from graft.cli.proof_table import print_problems, print_proof
 from graft.cli.settings import Settings, common_options
-from graft.job import realised_plan
+from graft.planning import realised_plan
 from graft.proof import proof_document
 from graft.store.api import Source
 from graft.store.opening import open_store

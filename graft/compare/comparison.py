@@ -17,9 +17,10 @@ from graft.compare.sizes import written_and_shared
 from graft.compare.values import Comparison, Probe, Way
 from graft.errors import MountError, NamespaceError, PlanError, StorePermissionError
 from graft.formats.store_path import StorePath
-from graft.job import Progress, apply, no_progress
+from graft.job import apply
 from graft.namespace import Mount, command_line, why_unavailable
 from graft.plan import Plan, PlanWarning
+from graft.progress import Progress, no_progress
 from graft.store.local import LocalStore
 
 # A namespace is made that often to say how long it takes.

@@ -6,7 +6,8 @@ not made again, so that the same command finishes what an interrupted one began.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 from graft.executor.into_cache import CacheMaker, Compression, make_into_cache
 from graft.executor.into_store import make_into_store
@@ -14,6 +15,7 @@ from graft.executor.work import Done, Execution, Work
 from graft.formats.signature import SecretKey
 from graft.plan import Plan
 from graft.store.api import LocalTarget, Source, Target
+from graft.store.daemon import DaemonStore
 from graft.store.writable_cache import WritableCache
 from graft.workers import Workers
 
@@ -23,14 +25,23 @@ __all__ = [
     "Done",
     "Execution",
     "Work",
+    "carry_out",
     "execute",
     "make_into_cache",
     "make_into_store",
 ]
 
 
-def execute(
-    plan: Plan,
+def execute(plan: Plan, **options: Any) -> Execution:
+    """Makes and registers every new path of a plan, and what else of the result is missing.
+
+    Options and errors are those of `carry_out`.
+    """
+    return Execution.of(plan, carry_out([plan], **options))
+
+
+def carry_out(
+    plans: Sequence[Plan],
     *,
     source: Source,
     target: Target,
@@ -40,12 +51,13 @@ def execute(
     repair: bool = False,
     sign_keys: Collection[SecretKey] = (),
     compression: Compression | None = None,
+    keep_going: bool = False,
     on_bytes: Callable[[int], object] | None = None,
-) -> Execution:
-    """Makes and registers every new path of a plan, and what else of the result is missing.
+) -> Done:
+    """Makes and registers what some plans want, each path once, and what else is missing of it.
 
-    Until the target is closed the whole new closure is kept from collectors, and so are the plan's
-    roots and NEWs.
+    Until the target is closed the new closures are kept from collectors, and so are the plans'
+    roots and NEWs. What a daemon is to write goes to it at the end, all at once.
 
     Args:
         source: where the originals and the shared paths are read; a NAR from a cache is always
@@ -58,14 +70,30 @@ def execute(
         repair: read the new paths that are valid, and make again those whose bytes are wrong.
         sign_keys: sign what is made and fetched, beside the signatures there are.
         compression: of the NARs in a target that is a cache; None is zstd's default.
+        keep_going: do without the paths that fail, and without those above them.
         on_bytes: called from any thread with the number of NAR bytes done since the last call.
 
     Raises:
         CorruptOriginalError, CorruptCacheError: an original is not what was registered.
         TreeError, StoreError, CacheError: a path cannot be read, written or registered. What was
-            registered before stays; nothing else is left.
+            registered before stays; nothing else is left. If it is about a single path, only if
+            not `keep_going`.
     """
-    work = Work.of([plan], source, target)
+    if isinstance(target, DaemonStore):
+        target.protect(root for plan in plans for root in plan.new_roots.values())
+        with target.receiving(repair=repair) as cache:
+            return carry_out(
+                plans,
+                source=source,
+                target=cache,
+                jobs=jobs,
+                check_inputs=check_inputs,
+                sign_keys=sign_keys,
+                compression=compression,
+                keep_going=keep_going,
+                on_bytes=on_bytes,
+            )
+    work = Work.of(plans, source, target)
     target.protect(work.protected)
     with Workers(jobs, on_bytes) as workers:
         if isinstance(target, WritableCache):
@@ -77,19 +105,24 @@ def execute(
                 check_inputs=check_inputs,
                 progress=workers.progress,
             )
-            done = make_into_cache(
-                work, maker, workers.pool.submit, workers.jobs, repair=repair, sign_keys=sign_keys
-            )
-        else:
-            assert isinstance(target, LocalTarget)
-            done = make_into_store(
+            return make_into_cache(
                 work,
-                source,
-                target,
-                workers,
-                links=links,
-                check_inputs=check_inputs,
+                maker,
+                workers.pool.submit,
+                workers.jobs,
                 repair=repair,
                 sign_keys=sign_keys,
+                keep_going=keep_going,
             )
-    return Execution.of(plan, done)
+        assert isinstance(target, LocalTarget)
+        return make_into_store(
+            work,
+            source,
+            target,
+            workers,
+            links=links,
+            check_inputs=check_inputs,
+            repair=repair,
+            sign_keys=sign_keys,
+            keep_going=keep_going,
+        )

@@ -19,6 +19,7 @@ from typing import Any, Final
 from graft.errors import CacheError, CorruptCacheError, GraftError
 from graft.executor.content_check import check_content
 from graft.executor.work import Done, Item, Work
+from graft.formats.compression import check_compression
 from graft.formats.narinfo import NarInfo
 from graft.formats.signature import SecretKey
 from graft.formats.store_path import StorePath
@@ -43,6 +44,10 @@ from graft.tree import TreeReport
 _REGISTER_SECONDS: Final = 2.0
 """How long finished paths may wait for their narinfos: each time the disk is waited for."""
 
+_TOGETHER: Final = 512
+"""Paths of which the largest is made first, so that no worker is left alone with one at the end.
+More of them, and less would be registered of a run that dies: what they refer to might lack."""
+
 _AHEAD: Final = 4
 """Tasks given out for each that can be at work: nobody waits for the next one."""
 
@@ -55,11 +60,17 @@ class Compression:
         name: one of `graft.formats.compression.LEVELS`.
         level: of the compression; None is its own default.
         threads: of zstd's own, for each NAR.
+
+    Raises:
+        UsageError: there is no such compression or level, or threads are not for it.
     """
 
     name: str = "zstd"
     level: int | None = None
     threads: int = 1
+
+    def __post_init__(self) -> None:
+        check_compression(self.name, self.level, self.threads)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +192,11 @@ class CacheMaker:
             return False
         return True
 
+    def close(self) -> None:
+        """Closes the stores; for processes that have unpickled it."""
+        self.target.close()
+        self.source.close()
+
     def _new_archive(self) -> AbstractContextManager[NarWriter]:
         how = self.compression
         return self.target.writing(compression=how.name, level=how.level, threads=how.threads)
@@ -210,7 +226,7 @@ def make_into_cache(
         on_end: called when a task has ended, well or not.
 
     Raises:
-        GraftError: as `graft.executor.execute`; of the paths that cannot be made only if not
+        GraftError: as `graft.executor.carry_out`; of the paths that cannot be made only if not
             `keep_going`.
     """
     target = maker.target
@@ -261,7 +277,7 @@ class _Loop:
         keep_going: bool,
     ) -> None:
         self.done = Done()
-        self.ready: list[tuple[int, StorePath]] = []
+        self.ready: list[tuple[int, int, StorePath]] = []
         self._work = work
         self._target = target
         self._sign_keys = sign_keys
@@ -273,13 +289,15 @@ class _Loop:
 
     def add(self, order: Sequence[StorePath]) -> None:
         """Takes paths that are to be made, references before referrers."""
-        for path in order:
-            heappush(self.ready, (len(self._unregistered), path))
+        for position, path in enumerate(order):
+            item = self._items[path]
+            size = 0 if isinstance(item, Alias) else item.nar_size
+            heappush(self.ready, (position // _TOGETHER, -size, path))
             self._unregistered[path] = None
 
     def next_task(self) -> Task | None:
         """What is to be done next; None if that will not be of any use."""
-        _, path = heappop(self.ready)
+        _, _, path = heappop(self.ready)
         if self._fails_below(path):
             return None
         item = self._items[path]

@@ -40,11 +40,11 @@ def make_into_store(
 
     Args:
         workers: the threads that do it.
-        links, check_inputs, repair, sign_keys: as for `graft.executor.execute`.
+        links, check_inputs, repair, sign_keys: as for `graft.executor.carry_out`.
         keep_going: do without the paths that fail, and without those above them.
 
     Raises:
-        GraftError: as `graft.executor.execute`; of the paths that cannot be made only if not
+        GraftError: as `graft.executor.carry_out`; of the paths that cannot be made only if not
             `keep_going`.
     """
     maker = _StoreMaker(work, source, target, workers, links=links, check_inputs=check_inputs)

@@ -99,7 +99,8 @@ class Work:
         """
         content_name = self.content_names.get(path)
         item = self.items[path]
-        references = self.references[path] | found
+        # What a name from contents says is the same whatever else is looked for here.
+        references = self.references[path] | (found if content_name is None else content_name.found)
         if isinstance(item, Rewrite) and item.path in self.originals[item.path].references:
             references |= {path}
         return PathInfo(

@@ -10,7 +10,9 @@ from __future__ import annotations
 import bz2
 import lzma
 import zlib
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Final, Protocol
@@ -118,6 +120,31 @@ class DecompressingReader:
         return BadFormatError(f"{self._compression} stream: {what}", compression=self._compression)
 
 
+def check_compression(compression: str, level: int | None, threads: int) -> None:
+    """Makes sure that a stream can be compressed so; arguments as of `CompressingWriter`.
+
+    Raises:
+        UsageError: there is no such compression or level, or threads are not for it.
+    """
+    levels = LEVELS.get(compression)
+    if levels is None:
+        raise UsageError(
+            f"compression '{compression}' is none of {', '.join(LEVELS)}",
+            compression=compression,
+        )
+    if level is not None and level not in levels:
+        wanted = f"from {levels[0]} to {levels[-1]}" if levels else "none at all"
+        raise UsageError(
+            f"level {level} is none of {compression}'s: give one {wanted}",
+            compression=compression,
+        )
+    if threads > 1 and compression != "zstd":
+        raise UsageError(
+            f"{compression} has no threads of its own: only zstd has",
+            compression=compression,
+        )
+
+
 class CompressingWriter:
     """A stream, written compressed. The same bytes compress to the same, however they are cut.
 
@@ -125,8 +152,8 @@ class CompressingWriter:
         write: takes the compressed bytes.
         compression: one of `LEVELS`.
         level: one of the compression's; None is what its own program uses.
-        threads: of zstd's own; from two on the bytes are others than with one, whatever their
-            number, and some tens of MiB more of memory are used for each.
+        threads: of zstd's, beside that which writes; the bytes do not depend on them, but each uses
+            two frames' memory, which at the default level are 32 MiB.
 
     Raises:
         UsageError: there is no such compression or level, or threads are not for it.
@@ -140,23 +167,7 @@ class CompressingWriter:
         level: int | None = None,
         threads: int = 1,
     ) -> None:
-        levels = LEVELS.get(compression)
-        if levels is None:
-            raise UsageError(
-                f"compression '{compression}' is none of {', '.join(LEVELS)}",
-                compression=compression,
-            )
-        if level is not None and level not in levels:
-            wanted = f"from {levels[0]} to {levels[-1]}" if levels else "none at all"
-            raise UsageError(
-                f"level {level} is none of {compression}'s: give one {wanted}",
-                compression=compression,
-            )
-        if threads > 1 and compression != "zstd":
-            raise UsageError(
-                f"{compression} has no threads of its own: only zstd has",
-                compression=compression,
-            )
+        check_compression(compression, level, threads)
         self._write = write
         self._stream = _compressor(compression, level, threads)
 
@@ -245,9 +256,85 @@ def _compressor(compression: str, level: int | None, threads: int) -> Any:
         return bz2.BZ2Compressor(level)
     if compression == "gzip":
         return zlib.compressobj(level, wbits=_GZIP)
-    zstd = _zstd()
-    parameter = zstd.CompressionParameter
-    workers = threads if threads > 1 else 0
-    return zstd.ZstdCompressor(
-        options={parameter.compression_level: level, parameter.nb_workers: workers}
-    )
+    return _ZstdFrames(level) if threads == 1 else _ZstdThreads(level, threads)
+
+
+def _frame_size(level: int) -> int:
+    """Bytes of the stream in one frame: some of zstd's windows, that little is lost by cutting.
+
+    zstd's own threads are not used because with them the bytes are others than without.
+    """
+    return 1 << (24 if level < 16 else 26 if level < 20 else 28)
+
+
+def _zstd_compressor(level: int) -> Any:
+    return _zstd().ZstdCompressor(level=level)
+
+
+class _ZstdFrames:
+    """zstd, in frames of one size."""
+
+    def __init__(self, level: int) -> None:
+        self._stream = _zstd_compressor(level)
+        self._size = _frame_size(level)
+        self._left = self._size
+
+    def compress(self, data: bytes | memoryview) -> bytes:
+        out = []
+        rest = memoryview(data)
+        while rest:
+            if not self._left:
+                out.append(self.flush())
+                self._left = self._size
+            piece, rest = rest[: self._left], rest[self._left :]
+            self._left -= len(piece)
+            out.append(self._stream.compress(piece))
+        return b"".join(out)
+
+    def flush(self) -> bytes:
+        end: bytes = self._stream.flush()
+        return end
+
+
+class _ZstdThreads:
+    """The same frames, several at once."""
+
+    def __init__(self, level: int, threads: int) -> None:
+        self._level = level
+        self._size = _frame_size(level)
+        self._most = threads
+        self._pool = ThreadPoolExecutor(threads)
+        self._frame = bytearray()
+        self._running: deque[Future[bytes]] = deque()
+
+    def compress(self, data: bytes | memoryview) -> bytes:
+        out = []
+        rest = memoryview(data)
+        while rest:
+            if len(self._frame) == self._size:
+                out.append(self._submit())
+            left = self._size - len(self._frame)
+            self._frame += rest[:left]
+            rest = rest[left:]
+        return b"".join(out)
+
+    def _submit(self) -> bytes:
+        """Begins a frame, and gives one that is ready if otherwise too many would be held."""
+        ready = b"" if len(self._running) < self._most else self._running.popleft().result()
+        self._running.append(self._pool.submit(_zstd_frame, self._level, self._frame))
+        self._frame = bytearray()
+        return ready
+
+    def flush(self) -> bytes:
+        out = [self._submit()]
+        out += [future.result() for future in self._running]
+        self._running.clear()
+        self._pool.shutdown()
+        return b"".join(out)
+
+
+def _zstd_frame(level: int, data: bytearray) -> bytes:
+    # Not at once: zstd compresses otherwise when it knows how much it will be.
+    stream = _zstd_compressor(level)
+    out: bytes = (stream.compress(data) if data else b"") + stream.flush()
+    return out

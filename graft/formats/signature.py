@@ -13,7 +13,7 @@ import hmac
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final, Self
+from typing import Final, NoReturn, Self
 
 from graft.errors import BadFormatError
 from graft.formats.store_path import StoreDir, StorePath
@@ -21,6 +21,7 @@ from graft.hashing import nix32_encode
 
 _SEED_SIZE: Final = 32
 _PUBLIC_SIZE: Final = 32
+_MOST_SHOWN: Final = 30  # characters
 _NAME: Final = re.compile(r"[!-9;-~]+")  # printable, without space and colon
 
 
@@ -46,7 +47,9 @@ class PublicKey:
         try:
             name, data = _named_bytes(text.strip())
         except ValueError:
-            raise BadFormatError(f"{text!r} is no public key, NAME:BASE64", text=text) from None
+            # Whatever it is, it may be a secret one.
+            shown = text.partition(":")[0] if ":" in text else text[:_MOST_SHOWN]
+            raise BadFormatError(f"{shown!r} is no public key, NAME:BASE64", text=shown) from None
         if len(data) != _PUBLIC_SIZE:
             raise BadFormatError(
                 f"public key '{name}' has {len(data)} bytes instead of {_PUBLIC_SIZE}", name=name
@@ -80,7 +83,7 @@ class PublicKey:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SecretKey:
-    """What is signed with. Its bytes are in no message and no `repr`.
+    """What is signed with. Its bytes are in no message, no `repr` and no pickle.
 
     Attributes:
         name: of the public key too.
@@ -88,6 +91,9 @@ class SecretKey:
 
     name: str
     _seed: bytes = field(repr=False)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret key does not leave its process")
 
     @classmethod
     def generate(cls, name: str) -> Self:

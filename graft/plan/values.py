@@ -60,12 +60,15 @@ class ContentName:
         digest: SHA-256 of the path's NAR modulo self-references, 32 bytes.
         rule: by which it was computed.
         holds_itself: whether there are self-references; else it is the NAR's own hash.
+        found: old paths that are still found in the bytes, and so among what the name says the
+            path refers to.
     """
 
     path: StorePath
     digest: bytes
     rule: SelfReferences
     holds_itself: bool
+    found: frozenset[StorePath] = frozenset()
 
     @property
     def address(self) -> ContentAddress:

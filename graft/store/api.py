@@ -84,6 +84,9 @@ class Source(Store, Protocol):
         not write, nothing can be protected.
         """
 
+    def close(self) -> None:
+        """Gives back what the store has open: connections, locks, protection from collectors."""
+
 
 class LocalSource(Source, Protocol):
     """A store whose objects lie as trees on this machine."""
@@ -125,7 +128,24 @@ class Target(Source, Protocol):
 
 
 @runtime_checkable
-class LocalTarget(LocalSource, Target, Protocol):
+class RootedTarget(LocalSource, Target, Protocol):
+    """A store on this machine, in which roots and profiles keep what is written."""
+
+    def check_root_link(self, link: str) -> None:
+        """Raises RootLinkError unless `add_root` could make this link; changes nothing."""
+
+    def add_root(self, link: str, path: StorePath) -> None:
+        """Makes `link` a symlink to the path and a garbage collector root of it."""
+
+    def check_profile(self, profile: str) -> None:
+        """Raises ProfileError unless `switch_profile` could work; changes nothing."""
+
+    def switch_profile(self, profile: str, path: StorePath) -> None:
+        """Makes the path the current generation of a profile."""
+
+
+@runtime_checkable
+class LocalTarget(RootedTarget, Protocol):
     """A store on this machine that grafts are written to as trees."""
 
     @property
@@ -141,18 +161,6 @@ class LocalTarget(LocalSource, Target, Protocol):
             paths: to be made; each one's references are valid or among them.
             repair: those of them that are made again even if they are valid.
         """
-
-    def check_root_link(self, link: str) -> None:
-        """Raises RootLinkError unless `add_root` could make this link; changes nothing."""
-
-    def add_root(self, link: str, path: StorePath) -> None:
-        """Makes `link` a symlink to the path and a garbage collector root of it."""
-
-    def check_profile(self, profile: str) -> None:
-        """Raises ProfileError unless `switch_profile` could work; changes nothing."""
-
-    def switch_profile(self, profile: str, path: StorePath) -> None:
-        """Makes the path the current generation of a profile."""
 
 
 def path_info(store: Store, path: StorePath) -> PathInfo:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from graft.errors import (
     BadFormatError,
@@ -30,11 +30,14 @@ from graft.formats.store_path import HASH_PART_LENGTH, StoreDir, StorePath
 from graft.store.api import PathInfo
 from graft.store.cache_address import CacheAddress
 from graft.store.cache_directory import CacheDirectory
-from graft.store.cache_files import CacheFiles
+from graft.store.cache_files import CacheFiles, WritableFiles
 from graft.store.location import resolve_argument
 from graft.store.nar_files import NarReader
-from graft.store.objects import NarObject
+from graft.store.objects import NarObject, StoreObject
 from graft.workers import Workers
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 _NARINFO = ".narinfo"
 
@@ -137,13 +140,17 @@ class BinaryCache:
         """
         paths = list(paths)
         unknown = [path for path in dict.fromkeys(paths) if path not in self._known]
-        if min(self._files.connections, len(unknown)) > 1:
-            with Workers(min(self._files.connections, len(unknown))) as workers:
-                found = list(workers.map(self._read_narinfo, unknown))
-        else:
-            found = [self._read_narinfo(path) for path in unknown]
+        found = self._at_once(self._read_narinfo, unknown)
         self._known.update({info.path: info for info in found if info is not None})
         return {path: self._known[path] for path in paths if path in self._known}
+
+    def _at_once(self, work: Callable[[_Item], _Result], items: list[_Item]) -> list[_Result]:
+        """What comes of the items, in any order; as many at once as the files are good for."""
+        jobs = min(self._files.connections, len(items))
+        if jobs < 2:
+            return [work(item) for item in items]
+        with Workers(jobs) as workers:
+            return list(workers.map(work, items))
 
     def narinfo(self, path: StorePath) -> NarInfo:
         """The narinfo of a path.
@@ -165,7 +172,7 @@ class BinaryCache:
         Raises:
             CacheError: the cache is behind a server, where files cannot be listed.
         """
-        if not isinstance(self._files, CacheDirectory):
+        if not isinstance(self._files, WritableFiles):
             raise CacheError(
                 f"the cache '{self.url}' cannot say what it has: name the paths", store=self.url
             )
@@ -182,7 +189,7 @@ class BinaryCache:
         """The store path a path argument means; links may lead to where a store would be."""
         return resolve_argument(argument, self.store_dir, self.store_dir)
 
-    def store_object(self, path: StorePath) -> NarObject:
+    def store_object(self, path: StorePath) -> StoreObject:
         """Where the object of a valid path is."""
         return NarObject(self, path)
 
@@ -242,6 +249,10 @@ def open_cache_files(address: CacheAddress) -> CacheFiles:
     """
     if address.scheme == "file":
         return CacheDirectory(address.directory)
+    if address.scheme == "s3":
+        from graft.store.cache_bucket import CacheBucket  # noqa: PLC0415 - for buckets only
+
+        return CacheBucket(address)
     from graft.store.cache_server import CacheServer  # noqa: PLC0415 - for servers only
 
     return CacheServer(f"{address.scheme}://{address.place}{address.path}")

@@ -47,11 +47,11 @@ class CacheAddress:
         Raises:
             BadStoreUrlError: it has no form or a parameter that is not known.
         """
+        bare = without_secrets(url)
         try:
             parts = urlsplit(url)
-            bare = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
         except ValueError:
-            parts, bare = urlsplit(""), url
+            parts = urlsplit("")
         known = _PARAMETERS.get(parts.scheme)
         wrong = (
             parts.netloc or not parts.path.startswith("/")
@@ -83,3 +83,13 @@ class CacheAddress:
     def directory(self) -> str:
         """The directory of a `file://` URL."""
         return unquote(self.path) or "/"
+
+
+def without_secrets(url: str) -> str:
+    """A URL as messages may show it: without name, password and parameters."""
+    try:
+        parts = urlsplit(url)
+        host = parts.netloc.rpartition("@")[2]
+        return parts._replace(netloc=host, query="", fragment="").geturl()
+    except ValueError:
+        return url.partition(":")[0] + ":"

@@ -81,10 +81,12 @@ class CacheDirectory:
             raise self._error(error, name) from error
 
     def close(self) -> None:
-        """Removes what was begun and not finished."""
+        """Removes what was begun and not finished, by others as well that have died since."""
         if self._staging is not None:
             self._staging.remove()
             self._staging = None
+            with suppress(OSError):  # whoever writes next will try again
+                _remove_left_over(self.path)
 
     def names(self) -> list[str]:
         """The names of the files directly in the cache."""
@@ -131,7 +133,7 @@ class CacheDirectory:
             place = os.path.dirname(place)
         return place
 
-    def create(self) -> NewFile:
+    def create(self) -> NewDirectoryFile:
         """A file to be written, whose name is told when it is whole.
 
         Raises:
@@ -145,7 +147,7 @@ class CacheDirectory:
                     self._staging = _Staging(self.path)
                 place = os.path.join(self._staging.path, str(next(self._staging.numbers)))
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            return NewFile(os.open(place, flags, 0o666), place, self.path, self._error)
+            return NewDirectoryFile(os.open(place, flags, 0o666), place, self.path, self._error)
         except OSError as error:
             raise self._error(error, ".") from error
 
@@ -193,7 +195,7 @@ class DirectoryStream:
         self._file.close()
 
 
-class NewFile:
+class NewDirectoryFile:
     """A file that is written, and is not in the cache until it has a name there."""
 
     def __init__(

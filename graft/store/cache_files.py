@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 LARGEST_TEXT = 16 << 20
 """Bytes of a narinfo or a nix-cache-info; one with 100,000 references is a third of that."""
@@ -52,3 +52,62 @@ class CacheFiles(Protocol):
 
     def close(self) -> None:
         """Gives back what is open."""
+
+
+class NewFile(Protocol):
+    """A file that is written, and is not in the cache until it has a name there.
+
+    Raises:
+        CacheError, StorePermissionError, NoSpaceError: it cannot be written.
+    """
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Writes all the bytes."""
+
+    def close(self) -> None:
+        """Writes no more."""
+
+    def publish(self, name: str) -> None:
+        """Puts the file into the cache under a name, in the place of what has it: at once."""
+
+    def discard(self) -> None:
+        """Removes the file."""
+
+
+@runtime_checkable
+class WritableFiles(CacheFiles, Protocol):
+    """Files of a cache that can be listed, and written."""
+
+    def names(self) -> list[str]:
+        """The names of the files directly in the cache.
+
+        Raises:
+            CacheError, StorePermissionError: it cannot be listed.
+        """
+
+    def size(self, name: str) -> int | None:
+        """The length of a file in bytes; None if there is no such file.
+
+        Raises:
+            CacheError, StorePermissionError: it cannot be read.
+        """
+
+    def check_writable(self) -> None:
+        """Raises StorePermissionError if this user may not write, where that is known."""
+
+    def free_bytes(self) -> int | None:
+        """The room left for this user, in bytes; None where nobody knows."""
+
+    def create(self) -> NewFile:
+        """A file to be written, whose name is told when it is whole.
+
+        Raises:
+            CacheError, StorePermissionError, NoSpaceError: nothing can be written there.
+        """
+
+    def sync(self) -> None:
+        """Waits until all that was written stays, whatever happens.
+
+        Raises:
+            CacheError, NoSpaceError: it could not be written after all.
+        """

@@ -188,6 +188,11 @@ class LocalStore:
         """
         return self._access.mounted_read_only
 
+    @property
+    def may_write(self) -> bool:
+        """Whether this user may write into it, after a remount if need be."""
+        return self._access.may_write and not (self.needs_remount and os.geteuid() != 0)
+
     def check_writable(self) -> None:
         """Raises StorePermissionError unless this user may write; changes nothing."""
         self._access.check_writable()

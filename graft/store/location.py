@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from graft.errors import BadStorePathError, BadStoreUrlError
 from graft.formats.store_path import StoreDir, StorePath
+from graft.store.cache_address import without_secrets
 
 _DEFAULT_STORE_DIR = "/nix/store"
 _DEFAULT_STATE_DIR = "/nix/var/nix"
@@ -91,9 +92,10 @@ class Location:
         if scheme == "local":
             return cls._of_query(url, query)
         if "://" in url:
+            shown = without_secrets(url)
             raise BadStoreUrlError(
-                f"store '{url}' is not local: name a local store, whose files can be linked",
-                url=url,
+                f"store '{shown}' is not local: name a local store, whose files can be linked",
+                url=shown,
             )
         raise BadStoreUrlError(
             f"'{url}' is no store: say auto, an absolute directory, local?root=DIR or "

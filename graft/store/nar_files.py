@@ -22,8 +22,7 @@ from graft.formats.content_address import ContentAddress
 from graft.formats.narinfo import NarInfo
 from graft.hashing import nix32_encode
 from graft.store.api import PathInfo
-from graft.store.cache_directory import CacheDirectory
-from graft.store.cache_files import CacheStream
+from graft.store.cache_files import CacheStream, WritableFiles
 
 _OVERHEAD: Final = 1 << 20  # bytes by which a file may be longer than what cannot be compressed
 
@@ -145,33 +144,38 @@ class FileWriter:
     """A NAR file that gets its name from its bytes, which are compressed already.
 
     Args:
-        directory: of the cache.
+        files: of the cache.
         compression: of the bytes.
+        digest: their SHA-256, if whoever publishes them has made sure of it.
 
     Raises:
         BadFormatError: the compression is none that can be read.
         CacheError, StorePermissionError, NoSpaceError: nothing can be written.
     """
 
-    def __init__(self, directory: CacheDirectory, compression: str) -> None:
+    def __init__(
+        self, files: WritableFiles, compression: str, *, digest: bytes | None = None
+    ) -> None:
         if compression not in SUFFIXES:
             raise unreadable(compression)
         self._suffix = SUFFIXES[compression]
-        self._file = directory.create()
+        self._file = files.create()
+        self._known = digest
         self._hash = hashlib.sha256()
         self._published = False
         self.size = 0
 
     def write(self, data: bytes | memoryview) -> None:
         """Takes all the bytes; they may be overwritten afterwards."""
-        self._hash.update(data)
+        if self._known is None:
+            self._hash.update(data)
         self.size += len(data)
         self._file.write(data)
 
     @property
     def digest(self) -> bytes:
         """SHA-256 of the bytes that were written."""
-        return self._hash.digest()
+        return self._hash.digest() if self._known is None else self._known
 
     def publish(self) -> str:
         """Puts the file into the cache, and gives its URL there; nothing names it yet."""
@@ -190,10 +194,10 @@ class NarWriter:
     """A NAR that is compressed, and gets its name from what comes out.
 
     Args:
-        directory: of the cache.
+        files: of the cache.
         compression: one of `graft.formats.compression.LEVELS`.
         level: of the compression; None is its own default.
-        threads: of zstd's own.
+        threads: of zstd's.
 
     Raises:
         UsageError: there is no such compression or level.
@@ -201,13 +205,13 @@ class NarWriter:
     """
 
     def __init__(
-        self, directory: CacheDirectory, compression: str, *, level: int | None, threads: int
+        self, files: WritableFiles, compression: str, *, level: int | None, threads: int
     ) -> None:
         self._compression = compression
         self._writer = CompressingWriter(
             self._write_file, compression, level=level, threads=threads
         )
-        self._file = FileWriter(directory, compression)
+        self._file = FileWriter(files, compression)
         self._nar_hash = hashlib.sha256()
         self._nar_size = 0
 

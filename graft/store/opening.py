@@ -10,6 +10,8 @@ from graft.errors import BadStoreUrlError
 from graft.formats.store_path import StoreDir
 from graft.store.api import Source, Target
 from graft.store.binary_cache import BinaryCache
+from graft.store.cache_address import without_secrets
+from graft.store.daemon import DaemonStore, is_for_daemon
 from graft.store.local import LocalStore
 from graft.store.location import Location
 from graft.store.writable_cache import WritableCache
@@ -64,10 +66,11 @@ def open_local_store(url: str, environment: Mapping[str, str]) -> LocalStore:
         BadStoreUrlError: it is a cache, or nothing that is known. Else as `open_store`.
     """
     if url.startswith(_CACHES):
+        shown = without_secrets(url)
         raise BadStoreUrlError(
-            f"'{url}' is a binary cache, and this needs a store on this machine: copy the paths "
+            f"'{shown}' is a binary cache, and this needs a store on this machine: copy the paths "
             "into one first, as 'nix copy --from' does",
-            url=url,
+            url=shown,
         )
     return LocalStore(location=Location.parse(url, environment))
 
@@ -82,4 +85,16 @@ def open_target(url: str, environment: Mapping[str, str], store_dir: StoreDir) -
     """
     if url.startswith(_CACHES):
         return WritableCache.create(url, store_dir)
-    return LocalStore(location=Location.parse(url, environment))
+    store = LocalStore(location=Location.parse(url, environment))
+    return daemon_of(url, store, environment) or store
+
+
+def daemon_of(url: str, store: LocalStore, environment: Mapping[str, str]) -> DaemonStore | None:
+    """What writes into a store this user may not write, if there is a daemon that does.
+
+    Args:
+        url: by which the store was opened: the environment says something of `auto` only.
+    """
+    if url != "auto" or not is_for_daemon(store, environment):
+        return None
+    return DaemonStore(store.location, environment)

@@ -64,6 +64,7 @@ def _is_signed(store: Store, info: PathInfo, keys: Collection[PublicKey]) -> boo
 
 def _untrusted(store: Store, info: PathInfo, keys: Collection[PublicKey]) -> UntrustedPathError:
     names = sorted({parse_signature(signature)[0] for signature in info.signatures})
+    tried = sorted({key.name for key in keys})
     full = store.store_dir.path(info.path)
     if not names:
         what = "is not signed"
@@ -72,8 +73,9 @@ def _untrusted(store: Store, info: PathInfo, keys: Collection[PublicKey]) -> Unt
     else:
         what = f"is signed by '{names[0]}' only, which is not trusted"
     return UntrustedPathError(
-        f"path '{full}' of the store '{store.url}' {what}: give the public key of whoever is "
-        "trusted with it, or do without signatures explicitly",
+        f"path '{full}' of the store '{store.url}' {what} (trusted: {', '.join(tried) or 'none'}): "
+        "give the public key of whoever is trusted with it, or do without signatures explicitly",
         path=full,
         store=store.url,
+        trusted_keys=tried,
     )

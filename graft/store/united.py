@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Self
 
 from graft.errors import StoreError
 from graft.formats.store_path import StoreDir, StorePath
@@ -33,6 +34,9 @@ class UnitedStore:
                 )
         self._stores = (first, *others)
         self._homes: dict[StorePath, Source] = {}  # so that threads need not ask the databases
+
+    def __reduce__(self) -> tuple[type[Self], tuple[Source, ...]]:
+        return type(self), self._stores
 
     @property
     def store_dir(self) -> StoreDir:
@@ -73,3 +77,8 @@ class UnitedStore:
         if path not in self._homes:
             self.path_infos([path])
         return self._homes.get(path, self._stores[0]).store_object(path)
+
+    def close(self) -> None:
+        """Closes all the stores."""
+        for store in self._stores:
+            store.close()

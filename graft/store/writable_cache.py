@@ -19,14 +19,13 @@ from graft.store.binary_cache import (
     read_cache_info,
 )
 from graft.store.cache_address import CacheAddress
-from graft.store.cache_directory import CacheDirectory
-from graft.store.cache_files import CacheFiles
+from graft.store.cache_files import CacheFiles, NewFile, WritableFiles
 from graft.store.nar_files import FileWriter, NarWriter
 from graft.window import SIZE
 
 
 class WritableCache(BinaryCache):
-    """A cache in a directory of this machine.
+    """A cache in a directory of this machine, or in a bucket.
 
     Args:
         address: where it is.
@@ -39,14 +38,14 @@ class WritableCache(BinaryCache):
 
     def __init__(self, address: CacheAddress, files: CacheFiles, info: CacheInfo) -> None:
         super().__init__(address, files, info)
-        self._directory = _writable(files)
+        self._writable = _writable(files)
 
     @classmethod
     def create(cls, url: str, store_dir: StoreDir) -> Self:
-        """Opens a cache in a directory, which is made one if it is none.
+        """Opens a cache in a directory or a bucket, which is made one if it is none.
 
         Args:
-            url: `file:///DIR`.
+            url: `file:///DIR` or `s3://BUCKET`; a bucket must be there.
             store_dir: the logical store directory of every path in it.
 
         Raises:
@@ -80,16 +79,16 @@ class WritableCache(BinaryCache):
 
     def is_whole(self, info: NarInfo) -> bool:
         """Whether the NAR file of a narinfo is there, with the size it should have."""
-        size = self._directory.size(info.url)
+        size = self._writable.size(info.url)
         return size is not None and info.file_size in {None, size}
 
     def check_writable(self) -> None:
         """Raises StorePermissionError unless this user may write; changes nothing."""
-        self._directory.check_writable()
+        self._writable.check_writable()
 
     def free_bytes(self) -> int | None:
         """The room left for this user, in bytes; None where nobody knows."""
-        return self._directory.free_bytes()
+        return self._writable.free_bytes()
 
     @contextmanager
     def writing(
@@ -102,14 +101,14 @@ class WritableCache(BinaryCache):
         Args:
             compression: one of `graft.formats.compression.LEVELS`.
             level: of the compression; None is its own default.
-            threads: of zstd's own.
+            threads: of zstd's.
 
         Raises:
             UsageError: there is no such compression or level.
             CacheError, StorePermissionError, NoSpaceError: nothing can be written.
         """
         with closing(
-            NarWriter(self._directory, compression, level=level, threads=threads)
+            NarWriter(self._writable, compression, level=level, threads=threads)
         ) as writer:
             yield writer
 
@@ -128,10 +127,10 @@ class WritableCache(BinaryCache):
         info = source.narinfo(path)
         buffer = memoryview(bytearray(SIZE))
         with (
-            closing(FileWriter(self._directory, info.compression)) as writer,
+            closing(FileWriter(self._writable, info.compression, digest=info.file_hash)) as writer,
             source.nar(path, on_file=writer.write) as reader,
         ):
-            while reader.readinto(buffer):
+            while reader.readinto(buffer):  # to the end, where it compares the hashes
                 pass
             url = writer.publish()
             return replace(info, url=url, file_hash=writer.digest, file_size=writer.size)
@@ -156,24 +155,29 @@ class WritableCache(BinaryCache):
         """
         new = {info.path: info for info in infos}
         order = self._references_first(new, set(elsewhere))
-        for info in new.values():
-            if not self.is_whole(info):
+        for info, is_whole in self._at_once(
+            lambda info: (info, self.is_whole(info)), list(new.values())
+        ):
+            if not is_whole:
                 raise self._refused(info.path, f"its nar '{info.url}' is not there")
-        files = []
+        files: dict[StorePath, NewFile] = {}
         try:
             for path in order:
-                file = self._directory.create()
-                files.append(file)
+                file = files[path] = self._writable.create()
                 file.write(print_narinfo(new[path], self.store_dir).encode())
                 file.close()
-            self._directory.sync()
+            self._writable.sync()
         except BaseException:
-            for file in files:
+            for file in files.values():
                 file.discard()
             raise
-        for path, file in zip(order, files, strict=True):
-            file.publish(narinfo_name(path))
+
+        def publish(path: StorePath) -> None:
+            files[path].publish(narinfo_name(path))
             self._known[path] = new[path]
+
+        for level in _levels(order, new):
+            self._at_once(publish, level)
 
     def _references_first(
         self, new: dict[StorePath, NarInfo], elsewhere: set[StorePath]
@@ -204,10 +208,24 @@ class WritableCache(BinaryCache):
         )
 
 
-def _writable(files: CacheFiles) -> CacheDirectory:
-    if isinstance(files, CacheDirectory):
+def _levels(order: list[StorePath], infos: dict[StorePath, NarInfo]) -> list[list[StorePath]]:
+    """The paths in groups, each of which refers to earlier ones only; the order is such already."""
+    depths: dict[StorePath, int] = {}
+    levels: list[list[StorePath]] = []
+    for path in order:
+        below = [depths[found] + 1 for found in infos[path].references if found in depths]
+        depths[path] = depth = max(below, default=0)
+        if depth == len(levels):
+            levels.append([])
+        levels[depth].append(path)
+    return levels
+
+
+def _writable(files: CacheFiles) -> WritableFiles:
+    if isinstance(files, WritableFiles):
         return files
     raise BadStoreUrlError(
-        f"the cache '{files.url}' can only be read: write to a file:///DIR, and serve that",
+        f"the cache '{files.url}' can only be read: write to a file:///DIR or an s3://BUCKET, and "
+        "serve that",
         url=files.url,
     )

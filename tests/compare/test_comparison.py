@@ -12,8 +12,8 @@ import pytest
 from graft.compare.comparison import compare
 from graft.compare.values import Comparison, Way
 from graft.errors import PlanError, UsageError
-from graft.job import make_plan
 from graft.namespace import why_unavailable
+from graft.planning import make_plan
 from graft.store.local import LocalStore
 from graft.store.location import Location
 from tests.graftable import Graftable

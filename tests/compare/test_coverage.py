@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from graft.compare.coverage import Dependents, statically_linked
 from graft.compare.pivoted import Pivoted, wrapped_programs
 from graft.formats.store_path import StoreDir, StorePath
-from graft.job import make_plan
 from graft.plan import Plan
+from graft.planning import make_plan
 from graft.store.local import LocalStore
 from tests.graftable import Graftable
 from tests.objects import add_object, named_path, new_store

@@ -11,7 +11,7 @@ import pytest
 from graft.closure import Closure
 from graft.compare.rebuild import Rebuild, rebuild_of
 from graft.formats.store_path import StorePath
-from graft.job import make_plan
+from graft.planning import make_plan
 from tests.derivations import Nix
 
 pytestmark = pytest.mark.nix

@@ -154,11 +154,13 @@ def test_the_bytes_depend_on_nothing_but_data_and_level(compression: str) -> Non
     assert _compress(TEXT, compression, level=levels[0]) != _compress(TEXT, compression, level=5)
 
 
-def test_the_number_of_threads_does_not_change_the_bytes() -> None:
-    data = random.Random(1).randbytes(1 << 20) * 20
-    two = _compress(data, "zstd", piece=1 << 18, level=1, threads=2)
-    assert _compress(data, "zstd", piece=1 << 20, level=1, threads=3) == two
-    assert _expand(two, "zstd", limit=len(data), size=1 << 20) == data
+@pytest.mark.parametrize("size", [0, 1, 1 << 24, (1 << 24) + 1, 40_000_000])
+def test_the_number_of_threads_does_not_change_the_bytes(size: int) -> None:
+    data = (random.Random(1).randbytes(1 << 20) * 40)[:size]
+    one = _compress(data, "zstd", piece=1 << 20, level=1)
+    for threads, piece in ((2, 1 << 18), (3, 20_000_000)):
+        assert _compress(data, "zstd", piece=piece, level=1, threads=threads) == one
+    assert _expand(one, "zstd", limit=size, size=1 << 20) == data
 
 
 def test_what_no_compression_has_is_an_error() -> None:
@@ -185,5 +187,14 @@ def test_the_programs_and_graft_read_each_other(compression: str, program: str) 
     theirs = subprocess.run([program, "-c"], input=TEXT, capture_output=True, check=True).stdout
     assert _expand(theirs, compression) == TEXT
     ours = _compress(TEXT, compression)
-    command = [program, "-d", "-c"]
-    assert subprocess.run(command, input=ours, capture_output=True, check=True).stdout == TEXT
+    assert _expanded_by(program, ours) == TEXT
+
+
+@pytest.mark.needs("zstd")
+def test_the_program_reads_frame_behind_frame() -> None:
+    data = TEXT * 1000  # about 40 MB
+    assert _expanded_by("zstd", _compress(data, "zstd", piece=1 << 20)) == data
+
+
+def _expanded_by(program: str, data: bytes) -> bytes:
+    return subprocess.run([program, "-d", "-c"], input=data, capture_output=True, check=True).stdout

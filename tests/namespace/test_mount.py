@@ -11,8 +11,8 @@ import pytest
 
 from graft.errors import MountError, ReplacementCycleError
 from graft.formats.store_path import StorePath
-from graft.job import make_plan
 from graft.namespace import Mount
+from graft.planning import make_plan
 from graft.store.local import LocalStore
 from tests.objects import Contents, add_object, new_store
 

@@ -10,6 +10,8 @@ from graft.errors import BadStoreUrlError
 from graft.formats.cache_info import CacheInfo, print_cache_info
 from graft.store.binary_cache import BinaryCache
 from graft.store.cache_address import CacheAddress
+from graft.store.location import Location
+from graft.store.opening import open_local_store, open_target
 from tests.caches import STORE
 
 
@@ -30,6 +32,7 @@ def test_a_url_is_taken_apart() -> None:
         ("https://me:secret@host/x#y", "no binary cache"),
         ("s3://me:secret@bucket?secret=secret", "'secret'"),
         ("ftp://me:secret@host?x=secret", "no binary cache"),
+        ("https://me:secret@[x", "no binary cache"),
         ("s3:///x", "no binary cache"),
         ("file://host/x", "no binary cache"),
     ],
@@ -38,6 +41,18 @@ def test_another_url_is_an_error_without_password(url: str, match: str) -> None:
     with pytest.raises(BadStoreUrlError, match=match) as raised:
         CacheAddress.parse(url)
     assert "me:" not in str(raised.value.as_json())
+
+
+@pytest.mark.parametrize("url", ["https://me:secret@host/x?y=z", "ssh://me:secret@host"])
+def test_no_other_error_about_a_url_shows_its_password(url: str) -> None:
+    for opened in (
+        lambda: open_local_store(url, {}),
+        lambda: open_target(url, {}, STORE),
+        lambda: Location.parse(url, {}),
+    ):
+        with pytest.raises(BadStoreUrlError) as raised:
+            opened()
+        assert "me:" not in str(raised.value.as_json())
 
 
 @pytest.mark.parametrize(

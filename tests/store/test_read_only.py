@@ -19,11 +19,14 @@ import pytest
 
 from graft.cli import run
 from graft.errors import StorePermissionError, UnsupportedFileError
+from graft.formats.signature import SecretKey
 from graft.formats.store_path import StorePath
-from graft.job import apply, make_plan
+from graft.job import apply
 from graft.native import load
 from graft.outcome import Outcome
+from graft.planning import make_plan
 from graft.store.local import LocalStore
+from graft.store.trust import check_signatures
 from tests.bind_mount import mounted_again
 from tests.graftable import Graftable
 from tests.objects import add_object, new_store
@@ -142,6 +145,15 @@ def test_the_whole_job_works_and_the_mount_stays_read_only(
     again = mounted.start("--add-root", str(link), "--json")
     out, err = again.communicate()
     assert json.loads(out)["resumed_paths"] == 2
+
+
+def test_the_writer_signs(mounted: ReadOnly) -> None:
+    key = SecretKey.generate("signer-1")
+    outcome = mounted.apply(sign_keys=[key])
+    with mounted.open() as store:
+        check_signatures(
+            store, store.path_infos(outcome.execution.rewritten).values(), [key.public_key]
+        )
 
 
 def test_what_is_done_is_what_is_done_in_a_writable_store(

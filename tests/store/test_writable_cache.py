@@ -280,7 +280,8 @@ def test_nix_takes_what_is_written_from_directory_and_server(
 ) -> None:
     key = SecretKey.generate("graft-1")
     with new_cache(tmp_path / "cache") as cache:
-        below = written(cache, "below-1", File(b"x" * 100_000), compression=compression)
+        # So long that zstd has several frames.
+        below = written(cache, "below-1", File(b"x" * (40 << 20)), compression=compression)
         text = STORE.path(below.path).encode()
         path = named_path("one-1", STORE)
         node = Folder({b"file": File(text), b"run": File(b"#!", executable=True)})

@@ -1,0 +1,62 @@
+"""What the path arguments of jobs mean in a store."""
+
+from __future__ import annotations
+
+import fnmatch
+import glob
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from graft.errors import InvalidPathError
+from graft.formats.store_path import StorePath
+from graft.store.api import Source, path_info
+
+_PATTERN: Final = frozenset("*?[")
+
+
+def resolve_path(store: Source, argument: str) -> StorePath:
+    """The valid path an argument means.
+
+    Raises:
+        BadStorePathError, InvalidPathError: it means none, or the path is not valid.
+    """
+    return path_info(store, store.resolve(argument)).path
+
+
+def resolve_roots(store: Source, arguments: Iterable[str]) -> tuple[StorePath, ...]:
+    """The valid paths that arguments and patterns mean, without repetition.
+
+    A pattern of base names is held against those of all valid paths, `.drv` files only if it ends
+    so; one of other files against the links that there are.
+
+    Raises:
+        InvalidPathError: a pattern matches nothing. Else as `resolve_path`.
+    """
+    found: dict[StorePath, None] = {}
+    for argument in arguments:
+        if _PATTERN.isdisjoint(argument):
+            found[resolve_path(store, argument)] = None
+            continue
+        matches = sorted(_matches(store, argument))
+        if not matches:
+            raise InvalidPathError(
+                f"no path of the store '{store.url}' matches '{argument}': correct the pattern, or "
+                "build or copy the paths there first",
+                path=argument,
+                store=store.url,
+            )
+        found.update(dict.fromkeys(matches))
+    return tuple(found)
+
+
+def _matches(store: Source, pattern: str) -> Iterator[StorePath]:
+    base_names = pattern.removeprefix(f"{store.store_dir}/")
+    if "/" in base_names:
+        for link in glob.iglob(pattern):
+            yield resolve_path(store, link)
+        return
+    for path in store.valid_paths():
+        if fnmatch.fnmatchcase(path, base_names) and (
+            not path.is_derivation or base_names.endswith(".drv")
+        ):
+            yield path

@@ -1,0 +1,238 @@
+"""Work given to the workers of a dask.distributed cluster, on this machine or on many.
+
+The scheduler sees names and small values only. What is common to all calls, the function with the
+stores it has open, goes to each worker once; NARs go from store to store through the worker that is
+at work on them. A worker that dies costs what it was about: the scheduler gives that to another.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import threading
+import uuid
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError, Future
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any, Final
+
+from graft import __version__
+from graft.errors import ClusterError, GraftError
+
+_CONNECT_SECONDS: Final = 5
+_WORKERS_SECONDS: Final = 60
+
+# How often a call that raised what it should not is tried again. For workers that died in the
+# middle of it the scheduler has a number of its own, `distributed.scheduler.allowed-failures`.
+_RETRIES: Final = 2
+
+
+@contextmanager
+def cluster(scheduler: str | None, workers: int | None) -> Iterator[Cluster]:
+    """A cluster whose workers are at hand as long as the block runs.
+
+    Args:
+        scheduler: address of one that runs; None: one is started on this machine.
+        workers: how many processes of one thread are started with it; None: with `scheduler`.
+
+    Raises:
+        ClusterError: dask.distributed is not installed, the scheduler does not answer, or its
+            workers have another graft.
+    """
+    distributed = _distributed()
+    with ExitStack() as stack:
+        if scheduler is None:
+            local = distributed.LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                host="127.0.0.1",
+                dashboard_address="127.0.0.1:0",
+                security=True,  # other users of this machine have no business with it
+                silence_logs=logging.WARNING,
+            )
+            stack.enter_context(local)
+            scheduler = local.scheduler_address
+            address: Any = local
+        else:
+            address = scheduler
+        try:
+            client = distributed.Client(address, timeout=_CONNECT_SECONDS)
+        except (OSError, ValueError) as error:
+            raise ClusterError(
+                f"the scheduler '{scheduler}' does not answer: start one with 'dask scheduler', "
+                "and give the address it prints",
+                scheduler=scheduler,
+            ) from error
+        stack.enter_context(client)
+        try:
+            client.wait_for_workers(1, timeout=_WORKERS_SECONDS)
+        except TimeoutError as error:
+            raise ClusterError(
+                f"the scheduler '{scheduler}' has no workers: start some with 'dask worker'",
+                scheduler=scheduler,
+            ) from error
+        _check_versions(client, scheduler)
+        yield Cluster(client, scheduler)
+
+
+def _distributed() -> Any:
+    try:
+        import distributed  # noqa: PLC0415 - an extra, and slow to import
+    except ImportError as error:
+        raise ClusterError(
+            "dask.distributed is not installed: install graft with its extra 'distributed'"
+        ) from error
+    # It sets its own level when it is imported, and says much.
+    logging.getLogger("distributed").setLevel(max(logging.WARNING, logging.getLogger().level))
+    return distributed
+
+
+def _check_versions(client: Any, scheduler: str) -> None:
+    for worker, found in client.run(_version, on_error="return").items():
+        if found != __version__:
+            has = f"graft {found}" if isinstance(found, str) else "no graft it can import"
+            raise ClusterError(
+                f"the worker '{worker}' of the scheduler '{scheduler}' has {has}, and this is "
+                f"graft {__version__}: install the same one on all machines",
+                scheduler=scheduler,
+                worker=worker,
+            )
+
+
+class Cluster:
+    """Calls functions on the workers of a cluster.
+
+    Args:
+        client: connected to the scheduler.
+        address: of the scheduler.
+    """
+
+    def __init__(self, client: Any, address: str) -> None:
+        self._client = client
+        self._address = address
+        self._executor = client.get_executor(pure=False, retries=_RETRIES)
+        self._functions: list[tuple[Callable[[Any], Any], str, Any]] = []
+
+    @property
+    def slots(self) -> int:
+        """Calls that can be at work at once."""
+        threads: dict[str, int] = self._client.nthreads()
+        return max(1, sum(threads.values()))
+
+    def submit(self, function: Callable[[Any], Any], argument: Any) -> Future[Any]:
+        """Begins a call of a function that can be pickled, and goes to each worker once.
+
+        Returns:
+            What the call will return, or the GraftError it will raise.
+        """
+        outer: Future[Any] = Future()
+        inner = self._executor.submit(_call, self._at_workers(function), argument)
+
+        def end(_inner: Future[Any]) -> None:
+            _settle(outer, inner, self._address, argument)
+
+        inner.add_done_callback(end)
+        return outer
+
+    def _at_workers(self, function: Callable[[Any], Any]) -> Any:
+        """A future of the function, which the workers hand on to each other.
+
+        It is the result of a task and was not scattered: so it can be made again when all that had
+        it are dead.
+        """
+        for known, _, future in self._functions:
+            if known == function:
+                return future
+        token = uuid.uuid4().hex
+        data = pickle.dumps(function)
+        future = self._client.submit(_Packed, token, data, pure=False, key=f"graft-{token}")
+        self._functions.append((function, token, future))
+        return future
+
+    def forget(self) -> None:
+        """Lets the workers close what the functions had open."""
+        with suppress(OSError):
+            self._client.run(_close, [token for _, token, _ in self._functions], on_error="ignore")
+        self._functions.clear()
+
+
+def _settle(outer: Future[Any], inner: Future[Any], scheduler: str, argument: Any) -> None:
+    path = getattr(argument, "path", argument)
+    try:
+        result = inner.result()
+    except CancelledError:
+        result = ClusterError(
+            f"the scheduler '{scheduler}' is gone: run the same command again, what is registered "
+            "stays",
+            scheduler=scheduler,
+        )
+    except Exception as error:  # noqa: BLE001 - whatever the cluster raises
+        reason = " ".join(str(error).split()) or type(error).__name__
+        result = ClusterError(
+            f"the workers of '{scheduler}' cannot make '{path}': {reason}",
+            scheduler=scheduler,
+            path=path,
+        )
+    if isinstance(result, GraftError):
+        outer.set_exception(result)
+    else:
+        outer.set_result(result)
+
+
+class _Packed:
+    """A function on its way to a worker, which unpacks it when it is first called.
+
+    What it has open is closed when the worker needs it no more, also if that is because whoever
+    has sent it is dead.
+    """
+
+    def __init__(self, token: str, data: bytes) -> None:
+        self.token = token
+        self._data = data
+        self._function: Any = None
+        self._lock = threading.Lock()
+        _packed.add(self)
+
+    def __reduce__(self) -> tuple[type[_Packed], tuple[str, bytes]]:
+        return _Packed, (self.token, self._data)
+
+    def function(self) -> Callable[[Any], Any]:
+        """The function, the same one each time."""
+        with self._lock:
+            if self._function is None:
+                self._function = pickle.loads(self._data)  # noqa: S301 - of our own
+                owner = getattr(self._function, "__self__", self._function)
+                self._finalizer = weakref.finalize(self, owner.close)
+            found: Callable[[Any], Any] = self._function
+            return found
+
+    def close(self) -> None:
+        """Closes what the function has open."""
+        with self._lock:
+            if self._function is not None:
+                self._function = None
+                self._finalizer()
+
+
+_packed: weakref.WeakSet[_Packed] = weakref.WeakSet()
+
+
+def _call(packed: _Packed, argument: Any) -> Any:
+    """What a worker does. An error is returned: the scheduler would try what raises again, and log
+    it.
+    """
+    try:
+        return packed.function()(argument)
+    except GraftError as error:
+        return error
+
+
+def _close(tokens: Sequence[str]) -> None:
+    for packed in list(_packed):
+        if packed.token in tokens:
+            packed.close()
+
+
+def _version() -> str:
+    return __version__

@@ -1,0 +1,68 @@
+"""Plans made from stores: the closure walked, and read if need be."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+from graft.closure import Closure
+from graft.content_naming import realise
+from graft.formats.hash_modulo import SelfReferences
+from graft.formats.store_path import StorePath
+from graft.hidden import deep_closure, recorded_closure
+from graft.plan import Addressing, Plan
+from graft.progress import Progress, no_progress
+from graft.store.api import Source
+
+
+def make_plan(
+    store: Source,
+    roots: Iterable[StorePath],
+    replacements: Iterable[tuple[StorePath, StorePath]],
+    *,
+    cutoffs: Iterable[StorePath] = (),
+    deep: bool = False,
+    hidden: Mapping[StorePath, Collection[StorePath]] | None = None,
+    addressing: Addressing = "input",
+    self_references: SelfReferences = "positions",
+    jobs: int | None = None,
+    progress: Progress = no_progress,
+) -> Plan:
+    """Walks the closure, and plans; arguments as for `apply`.
+
+    Raises:
+        InvalidPathError: a path is not valid in the store.
+        PlanError: the replacements make no plan.
+    """
+    roots, pairs = list(roots), list(replacements)
+    paths = [*roots, *(new for _, new in pairs)]
+    olds = store.path_infos(old for old, _ in pairs).keys()
+    if deep:
+        with progress("read", None) as on_bytes:
+            closure = deep_closure(store, paths, olds, jobs=jobs, on_bytes=on_bytes)
+    elif hidden:
+        closure = recorded_closure(Closure.of(store, [*paths, *olds]), paths, hidden)
+    else:
+        # OLD itself as well, though nothing may lead to it: warnings ask what it was built from.
+        closure = Closure.of(store, [*paths, *olds])
+    return Plan.of(
+        closure,
+        pairs,
+        roots=roots,
+        cutoffs=cutoffs,
+        addressing=addressing,
+        self_references=self_references,
+    )
+
+
+def realised_plan(
+    plan: Plan, source: Source, *, jobs: int | None = None, progress: Progress = no_progress
+) -> Plan:
+    """The plan with the names of its new paths: in content addressing it reads all of them.
+
+    Raises:
+        GraftError: an original cannot be read.
+    """
+    if not plan.placeholders:
+        return plan
+    with progress("name", plan.bytes_at_most) as on_bytes:
+        return realise(plan, source, jobs=jobs, on_bytes=on_bytes)

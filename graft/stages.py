@@ -1,0 +1,269 @@
+"""One job in its stages: what is between them several jobs may have in common."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from graft.abi import StoreContents, check_abi, unresolved, write_report
+from graft.errors import NoSpaceError
+from graft.executor import Done, Execution
+from graft.formats.hash_modulo import SelfReferences
+from graft.formats.signature import PublicKey, SecretKey
+from graft.formats.store_path import StorePath
+from graft.keeping import RootKeeping
+from graft.outcome import Outcome
+from graft.plan import Addressing, Plan, PlanWarning
+from graft.planning import make_plan
+from graft.progress import Progress, no_progress
+from graft.proof import Problem, Scope, prove
+from graft.reading import ObjectSearch
+from graft.store.api import LocalTarget, PathInfo, RootedTarget, Source, Store, Target
+from graft.store.daemon import DaemonStore
+from graft.store.objects import NarObject
+from graft.store.trust import check_signatures
+from graft.store.united import UnitedStore
+
+# What an object takes on disk if all its files are links: a directory, or the block of a file.
+_LEAST_OBJECT_SIZE = 4096
+
+
+class StagedJob:
+    """One job in its stages; what is between them several jobs may have in common.
+
+    Making one checks what can be checked before anything is done. Then come `plan`, the other
+    checks, whatever carries the plan out, and `conclude`.
+
+    Args:
+        source: where everything is that the job reads.
+        target: where the result goes, often the same store.
+        roots, replacements, cutoffs, add_roots, profile, jobs, progress: as for `apply`.
+
+    Attributes:
+        source: as given.
+        target: as given.
+
+    Raises:
+        GraftError: nothing can be written there, or the links or the profile cannot be made.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        target: Target,
+        roots: Iterable[StorePath],
+        replacements: Mapping[StorePath, StorePath] | Iterable[tuple[StorePath, StorePath]],
+        *,
+        cutoffs: Iterable[StorePath] = (),
+        add_roots: Sequence[str] = (),
+        profile: str | None = None,
+        jobs: int | None = None,
+        progress: Progress = no_progress,
+    ) -> None:
+        self.source = source
+        self.target = target
+        self._begin = time.monotonic()
+        self._abi_warnings: tuple[PlanWarning, ...] = ()
+        target.check_writable()
+        self._roots = tuple(dict.fromkeys(roots))
+        self._keeping = RootKeeping(target, self._roots, add_roots, profile)
+        self._pairs = list(
+            replacements.items() if isinstance(replacements, Mapping) else replacements
+        )
+        self._cutoffs = tuple(cutoffs)
+        self._jobs = jobs
+        self._progress = progress
+        kept = [*self._roots, *(path for pair in self._pairs for path in pair)]
+        source.protect(kept)
+        if source is not target:
+            UnitedStore(source, target)  # they must have one store directory
+            target.protect(kept)
+
+    def plan(
+        self,
+        *,
+        deep: bool = False,
+        hidden: Mapping[StorePath, Collection[StorePath]] | None = None,
+        addressing: Addressing = "input",
+        self_references: SelfReferences = "positions",
+    ) -> Plan:
+        """Plans; arguments and errors as of `make_plan`."""
+        return make_plan(
+            self.source,
+            self._roots,
+            self._pairs,
+            cutoffs=self._cutoffs,
+            deep=deep,
+            hidden=hidden,
+            addressing=addressing,
+            self_references=self_references,
+            jobs=self._jobs,
+            progress=self._progress,
+        )
+
+    def check_trust(
+        self,
+        plan: Plan,
+        *,
+        trusted_public_keys: Collection[PublicKey] | None,
+        sign_keys: Collection[SecretKey],
+    ) -> None:
+        """Makes sure that what is read may be believed, and that what is written will be.
+
+        Raises:
+            UntrustedPathError: nobody trusted has signed what comes from a cache.
+            UntrustedUserError: a daemon will not take what is made.
+        """
+        if isinstance(self.target, DaemonStore) and (
+            plan.new_references.keys() - self.target.path_infos(plan.new_references)
+        ):
+            self.target.check_accepted(sign_keys, content_addressed=plan.addressing == "content")
+        if trusted_public_keys is not None:
+            _check_inputs_signed(plan, self.source, trusted_public_keys)
+
+    def check_space(self, plan: Plan, *, links: bool) -> None:
+        """Raises NoSpaceError where a plan, whose names are known, cannot end well.
+
+        With links, nobody knows before.
+        """
+        _check_space(plan, self.target, links=links)
+
+    def check_abi(
+        self,
+        plan: Plan,
+        *,
+        allow_breaks: bool,
+        report: str | None = None,
+        contents: StoreContents | None = None,
+    ) -> None:
+        """Makes sure that programs will work with what they will load, or warns in the outcome.
+
+        Args:
+            allow_breaks: warn only.
+            report: a file or a directory for what abidiff says of the libraries that change.
+            contents: of `source`, so that what several jobs share is read once.
+
+        Raises:
+            AbiError: a program will not.
+            AbiReportError: abidiff is not there, or the report cannot be written.
+        """
+        check = check_abi(plan, self.source, contents)
+        if report is not None:
+            write_report(check, self.source, report)
+        if not allow_breaks:
+            check.refuse_breaks()
+        self._abi_warnings = check.warnings
+
+    def conclude(
+        self,
+        plan: Plan,
+        done: Done,
+        *,
+        scope: Scope | None,
+        allowed: Sequence[str],
+        search: ObjectSearch | None = None,
+    ) -> Outcome:
+        """Proves the result, and if it holds makes links and profile.
+
+        Args:
+            done: what came of carrying out the plan, and maybe others with it.
+            scope, allowed: as for `apply`.
+            search: as for `graft.proof.prove`.
+        """
+        execution = Execution.of(plan, done)
+        proof = None
+        if scope is not None:
+            with self._progress("prove", _bytes_read(plan, scope)) as on_bytes:
+                proof = prove(
+                    plan,
+                    self.target,
+                    scope=scope,
+                    allowed=allowed,
+                    written=execution.rewritten,
+                    search=search,
+                    jobs=self._jobs,
+                    on_bytes=on_bytes,
+                )
+            if not proof.problems:  # else it is not there to be read
+                found = tuple(_unresolved(plan, self.source, self.target))
+                proof = replace(proof, problems=found)
+        warnings = (*plan.warnings, *self._abi_warnings)
+        kept = self._keeping or not isinstance(self.target, RootedTarget)
+        outcome = Outcome(
+            plan=plan,
+            execution=execution,
+            proof=proof,
+            problems=proof.problems
+            if proof is not None
+            else tuple(Problem(kind="not-on-disk", path=path) for path in sorted(execution.lost)),
+            warnings=warnings if kept else (*warnings, *_no_root(plan)),
+            seconds=time.monotonic() - self._begin,
+        )
+        if outcome.succeeded:
+            self._keeping.keep(plan.new_roots)
+        return outcome
+
+
+def _unresolved(plan: Plan, source: Source, target: Source) -> Iterable[Problem]:
+    for found in unresolved(plan, source, target):
+        yield Problem(
+            kind="unresolved-library",
+            path=found.place.path,
+            file=found.place.name,
+            library=found.library,
+        )
+
+
+def _check_inputs_signed(
+    plan: Plan, source: Source, trusted_public_keys: Collection[PublicKey]
+) -> None:
+    """Makes sure that somebody trusted has signed whatever of a plan comes from a cache.
+
+    Raises:
+        UntrustedPathError: nobody has.
+        BadFormatError: a signature is none.
+    """
+    read = plan.shared.union(rewrite.path for rewrite in plan.rewrites)
+    caches: dict[str, tuple[Store, list[PathInfo]]] = {}
+    for path in sorted(read):
+        item = source.store_object(path)
+        if isinstance(item, NarObject):
+            caches.setdefault(item.cache.url, (item.cache, []))[1].append(plan.closure.infos[path])
+    for cache, infos in caches.values():
+        check_signatures(cache, infos, trusted_public_keys)
+
+
+def _check_space(plan: Plan, target: Target, *, links: bool) -> None:
+    """Raises NoSpaceError where the work cannot end well; with links, nobody knows before."""
+    free = target.free_bytes()
+    if free is None or not isinstance(target, RootedTarget):
+        return  # and how well NARs can be compressed, nobody knows either
+    links = links and isinstance(target, LocalTarget)
+    missing = plan.new_references.keys() - target.path_infos(plan.new_references)
+    needed = len(missing) * _LEAST_OBJECT_SIZE
+    needed += sum(plan.closure.infos[path].nar_size for path in plan.shared & missing)
+    if not links:
+        needed += sum(rewrite.nar_size for rewrite in plan.rewrites if rewrite.new_path in missing)
+    if free < needed:
+        raise NoSpaceError(
+            f"the file system of the store '{target.url}' has {free} bytes left and the graft "
+            f"needs {needed}: free some room first",
+            needed=needed,
+            free=free,
+        )
+
+
+def _bytes_read(plan: Plan, scope: Scope) -> int:
+    shared = plan.shared if scope == "closure" else ()
+    return plan.bytes_at_most + sum(plan.closure.infos[path].nar_size for path in shared)
+
+
+def _no_root(plan: Plan) -> Iterable[PlanWarning]:
+    for root in sorted(set(plan.new_roots.values()) & plan.new_paths):
+        yield PlanWarning(
+            kind="no-root",
+            path=root,
+            message=f"nothing keeps '{plan.store_dir.path(root)}' from the garbage collector: give "
+            "--add-root or --profile",
+        )

@@ -1,0 +1,356 @@
+"""A store that only Nix's daemon may write: what is made goes to it from a temporary cache.
+
+Source: Nix manual, "Multi-User Mode" and "nix copy". The daemon takes a path if a key it trusts has
+signed it, if its name comes from its contents, or from a user it trusts. Nix's own programs speak
+with it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from types import TracebackType
+from typing import Final, Self
+
+from graft.errors import DaemonError, UntrustedUserError, UsageError
+from graft.formats.narinfo import NarInfo
+from graft.formats.signature import SecretKey
+from graft.formats.store_path import StoreDir, StorePath
+from graft.store import roots
+from graft.store.api import PathInfo
+from graft.store.local import LocalStore
+from graft.store.location import Location
+from graft.store.nix_settings import NixSettings
+from graft.store.objects import StoreObject
+from graft.store.profile import Profile
+from graft.store.sockets import connect_to
+from graft.store.writable_cache import WritableCache
+
+_log = logging.getLogger(__name__)
+
+_MOST_PATHS: Final = 4000  # of one command: the kernel's limit is two megabytes
+
+_ESCAPES: Final = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class IncomingCache(WritableCache):
+    """A cache of what is to be new in a store: all that is valid in the store is valid here."""
+
+    store: LocalStore
+    new_paths: dict[StorePath, None]
+
+    @classmethod
+    def below(cls, directory: str, store: LocalStore) -> Self:
+        """Makes one for a store.
+
+        Raises:
+            StoreError: it cannot be made.
+        """
+        cache = cls.create(f"file://{directory}", store.store_dir)
+        cache.store = store
+        cache.new_paths = {}
+        return cache
+
+    def path_infos(self, paths: Iterable[StorePath]) -> dict[StorePath, PathInfo]:
+        """What is registered of those of `paths` that are valid in the store or here."""
+        paths = set(paths)
+        infos = self.store.path_infos(paths)
+        return infos | super().path_infos(paths - infos.keys())
+
+    def store_object(self, path: StorePath) -> StoreObject:
+        """Where the object of a valid path is."""
+        if self.store.path_infos([path]):
+            return self.store.store_object(path)
+        return super().store_object(path)
+
+    def register(
+        self, infos: Collection[NarInfo], *, elsewhere: Collection[StorePath] = ()
+    ) -> None:
+        """Makes paths valid here, each after all it refers to."""
+        references = {reference for info in infos for reference in info.references}
+        super().register(infos, elsewhere={*elsewhere, *self.store.path_infos(references)})
+        self.new_paths |= dict.fromkeys(info.path for info in infos)
+
+
+class DaemonStore:
+    """The machine's store, read as it is and written by its daemon.
+
+    Args:
+        location: of the store.
+        environment: of the programs that are started; NIX_REMOTE and NIX_DAEMON_SOCKET_PATH say
+            where the daemon is.
+
+    Raises:
+        StoreMissingError, SchemaError, StorePermissionError: there is no store that can be read.
+    """
+
+    def __init__(self, location: Location, environment: Mapping[str, str]) -> None:
+        self.location = location
+        self._environment = {
+            "NIX_REMOTE": "daemon",
+            **{name: value for name, value in environment.items() if value or name != "NIX_REMOTE"},
+            "NIX_STORE_DIR": str(location.store_dir),
+            "NIX_STATE_DIR": location.state_dir,
+        }
+        if self._environment["NIX_REMOTE"] == "auto":
+            self._environment["NIX_REMOTE"] = "daemon"
+        self._socket = daemon_socket(location, environment)
+        self._opened = ExitStack()
+        self._store = LocalStore(location=location)
+        self._temporary = self._opened.enter_context(
+            tempfile.TemporaryDirectory(prefix="graft-roots-")
+        )
+        self._numbers = itertools.count()
+        self._valid: StorePath | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the database, and gives back the temporary roots."""
+        self._store.close()
+        self._opened.close()
+
+    @property
+    def store_dir(self) -> StoreDir:
+        """The logical store directory."""
+        return self._store.store_dir
+
+    @property
+    def url(self) -> str:
+        """How messages name the store."""
+        return self._store.url
+
+    def path_infos(self, paths: Iterable[StorePath]) -> dict[StorePath, PathInfo]:
+        """What is registered of those of `paths` that are valid."""
+        return self._store.path_infos(paths)
+
+    def valid_paths(self) -> set[StorePath]:
+        """Every valid path."""
+        return self._store.valid_paths()
+
+    def resolve(self, argument: str) -> StorePath:
+        """The store path a path argument means; see `Location.resolve`."""
+        return self._store.resolve(argument)
+
+    def store_object(self, path: StorePath) -> StoreObject:
+        """Where the object of a valid path is."""
+        return self._store.store_object(path)
+
+    def tree(self, path: StorePath) -> str:
+        """Where the object of a path lies on the file system."""
+        return self._store.tree(path)
+
+    def free_bytes(self) -> int:
+        """The room left on the store's file system for this user, in bytes."""
+        return self._store.free_bytes()
+
+    def check_writable(self) -> None:
+        """Makes sure that the daemon answers.
+
+        Raises:
+            DaemonError: it does not.
+        """
+        try:
+            connect_to(self._socket).close()
+        except OSError as error:
+            raise DaemonError(
+                f"the Nix daemon does not answer at '{self._socket}' "
+                f"({(error.strerror or str(error)).lower()}): start it, or run as root",
+                socket=self._socket,
+            ) from error
+
+    def check_accepted(
+        self, sign_keys: Collection[SecretKey], *, content_addressed: bool = False
+    ) -> None:
+        """Makes sure that the daemon will take what is made, as far as can be seen from here.
+
+        Args:
+            sign_keys: what it will be signed with.
+            content_addressed: whether new names come from contents.
+
+        Raises:
+            UntrustedUserError: it will not.
+        """
+        settings = NixSettings.of_daemon(self._environment)
+        trusted = {str(key) for key in settings.trusted_public_keys}
+        if (
+            content_addressed
+            or not settings.require_sigs
+            or settings.trusts_this_user()
+            or any(str(key.public_key) in trusted for key in sign_keys)
+        ):
+            return
+        names = ", ".join(key.name for key in settings.trusted_public_keys) or "none"
+        given = (
+            f"it does not trust the key '{next(iter(sign_keys)).name}'"
+            if sign_keys
+            else "nothing is signed"
+        )
+        raise UntrustedUserError(
+            f"the Nix daemon takes no graft from you: {given}, and you are none of its trusted "
+            f"users; give --sign-key with a key of trusted-public-keys in '{settings.file}' "
+            f"({names}) or --content-addressed, or run as root",
+            store=self.url,
+            file=settings.file,
+            trusted_keys=[key.name for key in settings.trusted_public_keys],
+        )
+
+    def protect(self, paths: Iterable[StorePath]) -> None:
+        """Until the store is closed, no collector deletes the paths or what they refer to.
+
+        The daemon keeps links in a temporary directory as roots. It makes none to a path that is
+        not valid yet; but a link that is a root already may be turned by whoever owns it. Before
+        any path was given that is valid, the others are not protected.
+        """
+        paths = set(paths)
+        valid = sorted(self.path_infos(paths))
+        for batch in _batches(valid):
+            self._add_root(self._new_link(), batch)
+            self._valid = batch[0]
+        if self._valid is not None:
+            for path in sorted(paths.difference(valid)):
+                link = self._new_link()
+                self._add_root(link, [self._valid])
+                roots.replace_symlink(link, self.store_dir.path(path))
+
+    def _new_link(self) -> str:
+        return os.path.join(self._temporary, f"root-{next(self._numbers)}")
+
+    @contextmanager
+    def receiving(self, *, repair: bool = False) -> Iterator[IncomingCache]:
+        """A temporary cache, of which the daemon gets all paths if the block ends well.
+
+        Args:
+            repair: what was asked for; it cannot be done.
+
+        Raises:
+            UsageError: the daemon takes nothing in place of a path that is valid.
+            DaemonError: it does not take the paths. It may have taken some of them.
+            StoreError: there can be no temporary cache.
+        """
+        if repair:
+            raise UsageError(
+                "the Nix daemon repairs no grafted paths: leave out --repair, or run as root"
+            )
+        with tempfile.TemporaryDirectory(prefix="graft-") as directory:
+            with IncomingCache.below(directory, self._store) as cache:
+                yield cache
+                new_paths = list(cache.new_paths)
+            self._copy(directory, new_paths)
+        # Whoever may not write the database may have seen it as it was when it was opened.
+        self._store.close()
+        self._store = LocalStore(location=self.location)
+
+    def _copy(self, directory: str, paths: list[StorePath]) -> None:
+        command = ["nix", "copy", "--extra-experimental-features", "nix-command"]
+        command += ["--from", f"file://{directory}", "--no-recursive"]
+        if NixSettings.of_daemon(self._environment).trusts_this_user():
+            command.append("--no-check-sigs")
+        for batch in _batches(paths):
+            self._run([*command, *map(self.store_dir.path, batch)])
+
+    def check_root_link(self, link: str) -> None:
+        """Raises RootLinkError unless `add_root` could make this link; changes nothing."""
+        roots.check_root_link(link, self.store_dir)
+
+    def add_root(self, link: str, path: StorePath) -> None:
+        """Makes `link` a symlink to the path; the daemon makes it a root.
+
+        Raises:
+            DaemonError: that failed.
+        """
+        self._add_root(os.path.abspath(link), [path])
+
+    def check_profile(self, profile: str) -> None:
+        """Raises ProfileError unless `switch_profile` could work; changes nothing."""
+        Profile(profile, self.store_dir).check()
+
+    def switch_profile(self, profile: str, path: StorePath) -> None:
+        """Makes the path the current generation of a profile.
+
+        Raises:
+            DaemonError: that failed.
+        """
+        profile = Profile(profile, self.store_dir).path
+        self._run(["nix-env", "--profile", profile, "--set", self.store_dir.path(path)])
+
+    def _add_root(self, link: str, paths: Iterable[StorePath]) -> None:
+        full = map(self.store_dir.path, paths)
+        self._run(["nix-store", "--realise", *full, "--add-root", link, "--indirect"])
+
+    def _run(self, command: list[str]) -> None:
+        name = " ".join(command[:2]) if command[0] == "nix" else command[0]
+        try:
+            done = subprocess.run(
+                command,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                check=False,
+            )
+        except OSError as error:
+            raise DaemonError(
+                f"cannot run '{name}', which speaks with the Nix daemon "
+                f"({(error.strerror or str(error)).lower()}): install Nix's own programs",
+                program=name,
+            ) from error
+        lines = _ESCAPES.sub("", done.stderr.decode(errors="replace")).splitlines()
+        for line in lines:
+            _log.info("%s: %s", name, line)
+        if done.returncode != 0:
+            raise DaemonError(
+                f"'{name}' failed with status {done.returncode}: {_last_error(lines)}",
+                program=name,
+                status=done.returncode,
+            )
+
+
+def daemon_socket(location: Location, environment: Mapping[str, str]) -> str:
+    """Where the daemon of a store listens."""
+    remote = environment.get("NIX_REMOTE", "")
+    if remote.startswith("unix://") and len(remote) > len("unix://"):
+        return remote.removeprefix("unix://").partition("?")[0]
+    return environment.get("NIX_DAEMON_SOCKET_PATH") or os.path.join(
+        location.state_dir, "daemon-socket", "socket"
+    )
+
+
+def is_for_daemon(store: LocalStore, environment: Mapping[str, str]) -> bool:
+    """Whether Nix itself would let its daemon write into a store.
+
+    So it is if this user may not, and there is a daemon, or NIX_REMOTE says so. A store below a
+    root directory has none.
+    """
+    if store.may_write or store.location.real_store_dir != store.location.store_dir:
+        return False
+    remote = environment.get("NIX_REMOTE", "")
+    if remote in {"", "auto"}:
+        return os.path.exists(daemon_socket(store.location, environment))
+    return remote == "daemon" or remote.startswith("unix://")
+
+
+def _batches(paths: list[StorePath]) -> Iterator[list[StorePath]]:
+    for start in range(0, len(paths), _MOST_PATHS):
+        yield paths[start : start + _MOST_PATHS]
+
+
+def _last_error(lines: list[str]) -> str:
+    said = [line.strip() for line in lines if line.strip()]
+    errors = [line.removeprefix("error: ") for line in said if line.startswith("error: ")]
+    return (errors or said or ["it has said nothing"])[-1]
