@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -144,7 +144,17 @@ class ObjectSearch:
     def __init__(self, store: Source, wanted: WantedPaths) -> None:
         self._store = store
         self._wanted = wanted
+        self._wanted_paths = frozenset(wanted.paths)
         self._known: dict[StorePath, Searched] = {}
+
+    def know(self, path: StorePath, report: TreeReport, seen: Collection[StorePath]) -> None:
+        """Takes for read an object that somebody else has searched, for more than what is wanted.
+
+        Args:
+            seen: what was found; if it is wanted, its places are not known, and it is read again.
+        """
+        if not self._wanted_paths.intersection(seen):
+            self._known[path] = Searched(report, (), None)
 
     def search(
         self, path: StorePath, *, with_digest: bool, on_bytes: Callable[[int], object]

@@ -17,8 +17,9 @@ from graft.outcome import Outcome
 from graft.plan import Addressing, Plan, PlanWarning
 from graft.planning import make_plan
 from graft.progress import Progress, no_progress
-from graft.proof import Problem, Scope, prove
+from graft.proof import Problem, Scope, prove, replaced_paths
 from graft.reading import ObjectSearch
+from graft.references import WantedPaths
 from graft.store.api import LocalTarget, PathInfo, RootedTarget, Source, Store, Target
 from graft.store.daemon import DaemonStore
 from graft.store.objects import NarObject
@@ -174,6 +175,11 @@ class StagedJob:
         execution = Execution.of(plan, done)
         proof = None
         if scope is not None:
+            if search is None:
+                search = ObjectSearch(self.target, WantedPaths(sorted(replaced_paths(plan))))
+            for path, seen in done.seen.items():  # searched on its way from one cache to another
+                if (report := done.made[path]) is not None:
+                    search.know(path, report, seen)
             with self._progress("prove", _bytes_read(plan, scope)) as on_bytes:
                 proof = prove(
                     plan,

@@ -128,6 +128,7 @@ def test_a_key_that_is_given_is_the_only_one(grafting: Grafting) -> None:
     grafting.configure(f"trusted-public-keys = {KEY.public_key}")
     error = grafting.apply(f"--trusted-public-keys={OTHER.public_key}", status=2)
     assert "(trusted: other-1)" in error
+    assert "(trusted: none)" in grafting.apply("--trusted-public-keys=", status=2)
 
 
 def _not_at_all(grafting: Grafting) -> None:

@@ -25,6 +25,7 @@ pytestmark = pytest.mark.slow
 # As another user Python's own files may be out of reach: what is loaded late is loaded now.
 for _module in [
     "encodings.ascii",
+    "networkx",
     "rich.console",
     "rich.table",
     *(f"graft.cli.{name}_command" for name in ("apply", "plan", "scan", "verify", "why")),

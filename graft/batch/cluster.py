@@ -7,6 +7,7 @@ at work on them. A worker that dies costs what it was about: the scheduler gives
 
 from __future__ import annotations
 
+import itertools
 import logging
 import pickle
 import threading
@@ -14,7 +15,7 @@ import uuid
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import Any, Final
 
 from graft import __version__
@@ -22,6 +23,7 @@ from graft.errors import ClusterError, GraftError
 
 _CONNECT_SECONDS: Final = 5
 _WORKERS_SECONDS: Final = 60
+_WATCH_SECONDS: Final = 0.5
 
 # How often a call that raised what it should not is tried again. For workers that died in the
 # middle of it the scheduler has a number of its own, `distributed.scheduler.allowed-failures`.
@@ -29,7 +31,7 @@ _RETRIES: Final = 2
 
 
 @contextmanager
-def cluster(scheduler: str | None, workers: int | None) -> Iterator[Cluster]:
+def open_cluster(scheduler: str | None, workers: int | None) -> Iterator[Cluster]:
     """A cluster whose workers are at hand as long as the block runs.
 
     Args:
@@ -49,7 +51,7 @@ def cluster(scheduler: str | None, workers: int | None) -> Iterator[Cluster]:
                 host="127.0.0.1",
                 dashboard_address="127.0.0.1:0",
                 security=True,  # other users of this machine have no business with it
-                silence_logs=logging.WARNING,
+                silence_logs=logging.ERROR,
             )
             stack.enter_context(local)
             scheduler = local.scheduler_address
@@ -73,7 +75,8 @@ def cluster(scheduler: str | None, workers: int | None) -> Iterator[Cluster]:
                 scheduler=scheduler,
             ) from error
         _check_versions(client, scheduler)
-        yield Cluster(client, scheduler)
+        with closing(Cluster(client, scheduler)) as cluster:
+            yield cluster
 
 
 def _distributed() -> Any:
@@ -111,8 +114,14 @@ class Cluster:
     def __init__(self, client: Any, address: str) -> None:
         self._client = client
         self._address = address
-        self._executor = client.get_executor(pure=False, retries=_RETRIES)
         self._functions: list[tuple[Callable[[Any], Any], str, Any]] = []
+        self._token = uuid.uuid4().hex
+        self._numbers = itertools.count()
+        self._lock = threading.Lock()
+        self._running: dict[int, tuple[Future[Any], Any]] = {}
+        self._closed = threading.Event()
+        self._watch = threading.Thread(target=self._watch_scheduler, daemon=True)
+        self._watch.start()
 
     @property
     def slots(self) -> int:
@@ -127,10 +136,24 @@ class Cluster:
             What the call will return, or the GraftError it will raise.
         """
         outer: Future[Any] = Future()
-        inner = self._executor.submit(_call, self._at_workers(function), argument)
+        if self._is_gone:
+            outer.set_exception(self._gone())
+            return outer
+        number = next(self._numbers)
+        inner = self._client.submit(
+            _call,
+            self._at_workers(function),
+            argument,
+            key=f"graft-{self._token}-{number}",
+            retries=_RETRIES,
+            priority=-number,  # else what is submitted at once is done in any order
+        )
+        with self._lock:
+            self._running[number] = outer, inner  # what nobody holds the scheduler forgets
 
-        def end(_inner: Future[Any]) -> None:
-            _settle(outer, inner, self._address, argument)
+        def end(inner: Any) -> None:
+            path = getattr(argument, "path", argument)
+            self._settle(number, self._result(inner, path))
 
         inner.add_done_callback(end)
         return outer
@@ -150,34 +173,60 @@ class Cluster:
         self._functions.append((function, token, future))
         return future
 
+    def _result(self, inner: Any, path: object) -> Any:
+        """What a call has returned; an error if it was one, or if the cluster has failed."""
+        try:
+            return inner.result()
+        except CancelledError:
+            return self._gone()
+        except Exception as error:  # noqa: BLE001 - whatever the cluster raises
+            reason = " ".join(str(error).split()) or type(error).__name__
+            return ClusterError(
+                f"the workers of '{self._address}' cannot make '{path}': {reason}",
+                scheduler=self._address,
+                path=path,
+            )
+
+    def _settle(self, number: int, result: Any) -> None:
+        with self._lock:
+            outer, _ = self._running.pop(number, (None, None))
+        if outer is None:
+            return
+        if isinstance(result, GraftError):
+            outer.set_exception(result)
+        else:
+            outer.set_result(result)
+
+    @property
+    def _is_gone(self) -> bool:
+        return self._client.status in {"closing", "closed"}
+
+    def _gone(self) -> ClusterError:
+        return ClusterError(
+            f"the scheduler '{self._address}' is gone: run the same command again, what is "
+            "registered stays",
+            scheduler=self._address,
+        )
+
+    def _watch_scheduler(self) -> None:
+        """Ends what was begun when the client has given up: it lets its own futures wait."""
+        while not self._closed.wait(_WATCH_SECONDS):
+            if self._is_gone:
+                for number in list(self._running):
+                    self._settle(number, self._gone())
+
     def forget(self) -> None:
         """Lets the workers close what the functions had open."""
-        with suppress(OSError):
-            self._client.run(_close, [token for _, token, _ in self._functions], on_error="ignore")
+        tokens = [token for _, token, _ in self._functions]
         self._functions.clear()
+        if not self._is_gone:
+            with suppress(OSError):
+                self._client.run(_close, tokens, on_error="ignore")
 
-
-def _settle(outer: Future[Any], inner: Future[Any], scheduler: str, argument: Any) -> None:
-    path = getattr(argument, "path", argument)
-    try:
-        result = inner.result()
-    except CancelledError:
-        result = ClusterError(
-            f"the scheduler '{scheduler}' is gone: run the same command again, what is registered "
-            "stays",
-            scheduler=scheduler,
-        )
-    except Exception as error:  # noqa: BLE001 - whatever the cluster raises
-        reason = " ".join(str(error).split()) or type(error).__name__
-        result = ClusterError(
-            f"the workers of '{scheduler}' cannot make '{path}': {reason}",
-            scheduler=scheduler,
-            path=path,
-        )
-    if isinstance(result, GraftError):
-        outer.set_exception(result)
-    else:
-        outer.set_result(result)
+    def close(self) -> None:
+        """Watches no more."""
+        self._closed.set()
+        self._watch.join()
 
 
 class _Packed:

@@ -4,38 +4,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from graft.abi import StoreContents
 from graft.batch.arguments import resolve_path, resolve_roots
 from graft.batch.cluster import Cluster
+from graft.batch.crew import Crew, open_crew
 from graft.batch.jobs_file import JobsFile
 from graft.batch.results import BatchResult, JobResult, error_document
+from graft.batch.stores import Stores, open_stores
 from graft.batch.values import Job, Transfer
 from graft.content_naming import Namer, content_names
 from graft.errors import GraftError
 from graft.executor import CacheMaker, Compression, Done, Execution, Work, make_into_cache
-from graft.formats.signature import PublicKey, SecretKey
 from graft.formats.store_path import StorePath
-from graft.job import as_target
 from graft.plan import ContentName, Plan
 from graft.progress import Progress, no_progress
 from graft.proof import replaced_paths
 from graft.reading import ObjectSearch
 from graft.references import WantedPaths
 from graft.stages import StagedJob
-from graft.store.api import Source, Target
-from graft.store.binary_cache import BinaryCache
-from graft.store.key_files import read_secret_key
-from graft.store.local import LocalStore
-from graft.store.nix_settings import NixSettings
-from graft.store.opening import daemon_of, open_store, open_target
-from graft.store.united import UnitedStore
+from graft.store.api import Target
 from graft.store.writable_cache import WritableCache
-from graft.workers import Workers
 from graft.writer import writer
 
 Event = dict[str, Any]
@@ -86,37 +77,6 @@ def _groups(jobs: Sequence[Job], *, together: bool) -> Iterator[list[Job]]:
     yield from groups.values()
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Crew:
-    """Who does the tasks.
-
-    Attributes:
-        submit: begins the call of a function with one argument.
-        slots: calls that can be at work at once.
-        progress: for the tasks to call, where they are in this process.
-        ended: to be called with the size of each that has ended.
-    """
-
-    submit: Callable[..., Future[Any]]
-    slots: int
-    progress: Callable[[int], object]
-    ended: Callable[[int], object]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Stores:
-    """What the jobs of a group have open."""
-
-    source: Source
-    target: Target
-    sign_keys: Sequence[SecretKey]
-    trusted_public_keys: Sequence[PublicKey] | None
-
-
-def _nothing(_size: int) -> None:
-    pass
-
-
 class _Batch:
     """What came of the jobs so far."""
 
@@ -165,7 +125,7 @@ class _Batch:
         transfer = group[0].transfer
         with ExitStack() as stack:
             try:
-                stores = self._open(transfer, stack)
+                stores = open_stores(transfer, self._store_url, self._environment, stack)
                 carry_out = self._carrier(transfer, stores, stack, keep_going=keep_going)
             except (GraftError, OSError) as error:
                 for job in group:
@@ -190,35 +150,8 @@ class _Batch:
             for job, staged, plan in planned:
                 self._conclude(job, staged, plan, done, search)
 
-    def _open(self, transfer: Transfer, stack: ExitStack) -> _Stores:
-        environment = self._environment
-        url = transfer.store or self._store_url
-        store = stack.enter_context(open_store(url, environment))
-        others = [stack.enter_context(open_store(other, environment)) for other in transfer.sources]
-        target: Target
-        if transfer.target is not None:
-            target = stack.enter_context(open_target(transfer.target, environment, store.store_dir))
-        elif isinstance(store, LocalStore) and (daemon := daemon_of(url, store, environment)):
-            target = stack.enter_context(daemon)
-        else:
-            target = as_target(store)
-        return _Stores(
-            source=UnitedStore(store, *others) if others else store,
-            target=target,
-            sign_keys=[read_secret_key(file) for file in transfer.sign_keys],
-            trusted_public_keys=self._trusted(transfer, [store, *others]),
-        )
-
-    def _trusted(self, transfer: Transfer, sources: Sequence[Source]) -> Sequence[PublicKey] | None:
-        """Whose signatures are believed; as Nix is configured, if the job does not say."""
-        if not transfer.check_sigs:
-            return None
-        if not transfer.trusted_public_keys and any(isinstance(it, BinaryCache) for it in sources):
-            return NixSettings.of_user(self._environment).trusted_public_keys
-        return list(map(PublicKey.parse, transfer.trusted_public_keys))
-
     def _carrier(
-        self, transfer: Transfer, stores: _Stores, stack: ExitStack, *, keep_going: bool
+        self, transfer: Transfer, stores: Stores, stack: ExitStack, *, keep_going: bool
     ) -> Callable[[list[Plan]], Done]:
         """What carries plans out into the target."""
         target = stores.target
@@ -245,58 +178,43 @@ class _Batch:
         return into_store
 
     @contextmanager
-    def _crew(self, stage: str, total: int) -> Iterator[_Crew]:
-        """The cluster if there is one, else threads."""
-        with self._progress(stage, total) as on_bytes:
-            if self._cluster is None:
-                with Workers(self._threads, on_bytes) as workers:
-                    yield _Crew(
-                        submit=workers.pool.submit,
-                        slots=workers.jobs,
-                        progress=workers.progress,
-                        ended=_nothing,
-                    )
-                return
-            try:
-                yield _Crew(
-                    submit=self._cluster.submit,
-                    slots=self._cluster.slots,
-                    progress=_nothing,
-                    ended=on_bytes,
-                )
-            finally:
-                self._cluster.forget()
+    def _crew(self, stage: str, total: int) -> Iterator[Crew]:
+        with (
+            self._progress(stage, total) as on_bytes,
+            open_crew(self._cluster, self._threads, on_bytes) as hands,
+        ):
+            yield hands
 
     def _into_cache(
         self,
         plans: list[Plan],
         transfer: Transfer,
-        stores: _Stores,
+        stores: Stores,
         target: WritableCache,
         *,
         keep_going: bool,
     ) -> Done:
         work = Work.of(plans, stores.source, target)
         sizes = {path: work.nar_size(path) for path in work.items}
-        with self._crew("graft", sum(sizes.values())) as crew:
+        with self._crew("graft", sum(sizes.values())) as hands:
             maker = CacheMaker(
                 source=stores.source,
                 target=target,
                 wanted=work.wanted,
                 compression=Compression(name=transfer.compression or "zstd", level=transfer.level),
                 check_inputs=transfer.check_inputs,
-                progress=crew.progress,
+                progress=hands.progress,
             )
 
             def on_end(path: StorePath, end: object) -> None:
                 self._tell_of_path(path, end, target)
-                crew.ended(sizes.get(path, 0))
+                hands.ended(sizes.get(path, 0))
 
             return make_into_cache(
                 work,
                 maker,
-                crew.submit,
-                crew.slots,
+                hands.submit,
+                hands.slots,
                 repair=transfer.repair,
                 sign_keys=stores.sign_keys,
                 keep_going=keep_going,
@@ -304,7 +222,7 @@ class _Batch:
             )
 
     def _planned(
-        self, group: Sequence[Job], stores: _Stores
+        self, group: Sequence[Job], stores: Stores
     ) -> Iterator[tuple[Job, StagedJob, Plan]]:
         """The jobs that can be carried out; the others have failed."""
         for job in group:
@@ -314,7 +232,7 @@ class _Batch:
                 self._fail(job, error)
 
     def _named(
-        self, planned: Sequence[tuple[Job, StagedJob, Plan]], stores: _Stores
+        self, planned: Sequence[tuple[Job, StagedJob, Plan]], stores: Stores
     ) -> Iterator[tuple[Job, StagedJob, Plan]]:
         """The plans with real names: what several have in common is read once.
 
@@ -336,18 +254,18 @@ class _Batch:
                 else:
                     yield job, staged, real
 
-    def _names(self, plans: Sequence[Plan], stores: _Stores) -> dict[StorePath, ContentName]:
+    def _names(self, plans: Sequence[Plan], stores: Stores) -> dict[StorePath, ContentName]:
         plans = [plan for plan in plans if plan.placeholders]
         if not plans:
             return {}
         wanted = {path for plan in plans for path in plan.closure.infos}
-        with self._crew("name", sum(plan.bytes_at_most for plan in plans)) as crew:
+        with self._crew("name", sum(plan.bytes_at_most for plan in plans)) as hands:
             namer = Namer(
-                source=stores.source, wanted=WantedPaths(sorted(wanted)), progress=crew.progress
+                source=stores.source, wanted=WantedPaths(sorted(wanted)), progress=hands.progress
             )
-            return content_names(plans, namer, crew.submit, crew.slots)
+            return content_names(plans, namer, hands.submit, hands.slots)
 
-    def _plan(self, job: Job, stores: _Stores) -> tuple[StagedJob, Plan]:
+    def _plan(self, job: Job, stores: Stores) -> tuple[StagedJob, Plan]:
         source = stores.source
         staged = StagedJob(
             source,

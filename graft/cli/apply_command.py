@@ -14,17 +14,13 @@ from graft.cli.proof_table import print_problems, print_proof
 from graft.cli.settings import Settings, common_options
 from graft.executor import Compression
 from graft.formats.compression import LEVELS
-from graft.formats.signature import PublicKey
 from graft.job import apply
 from graft.outcome import Outcome, outcome_document
 from graft.quantities import binary_size, counted
 from graft.store.api import Source, Target
-from graft.store.binary_cache import BinaryCache
 from graft.store.daemon import DaemonStore
 from graft.store.key_files import read_secret_key
-from graft.store.local import LocalStore
-from graft.store.nix_settings import NixSettings
-from graft.store.opening import daemon_of, open_store, open_target
+from graft.store.opening import daemon_of, open_sources, open_target, trusted_keys
 from graft.store.united import UnitedStore
 
 
@@ -182,24 +178,20 @@ def command(
     """
     settings.start_log()
     sign_keys = [read_secret_key(file) for file in key_files]
-    public_keys = [PublicKey.parse(key) for keys in trusted_public_keys for key in keys.split()]
     how = Compression(name=compression, level=compression_level, threads=compression_threads)
     with ExitStack() as stack:
         store: Source = stack.enter_context(settings.open_store())
-        sources: list[Source] = [
-            stack.enter_context(open_store(url, os.environ)) for url in source_urls
-        ]
+        sources = open_sources(source_urls, os.environ, stack)
         known: Source = UnitedStore(store, *sources) if sources else store
-        from_caches = any(isinstance(it, BinaryCache) for it in [store, *sources])
-        if check_sigs and from_caches and not trusted_public_keys:
-            public_keys += NixSettings.of_user(os.environ).trusted_public_keys
+        public_keys = (
+            trusted_keys(trusted_public_keys, [store, *sources], os.environ) if check_sigs else None
+        )
         request = resolve_request(known, asked)
         target: Target | None = None
         if target_url is not None and not dry_run:
             target = stack.enter_context(open_target(target_url, os.environ, store.store_dir))
-        elif isinstance(store, LocalStore) and not dry_run:
-            daemon = daemon_of(settings.store_url, store, os.environ)
-            target = stack.enter_context(daemon) if daemon is not None else None
+        elif not dry_run and (daemon := daemon_of(settings.store_url, store, os.environ)):
+            target = stack.enter_context(daemon)
         if isinstance(target, DaemonStore):
             print_note(
                 f"you may not write the store '{target.store_dir}': what is made goes into a "
@@ -223,7 +215,7 @@ def command(
             allowed=allowed,
             check_inputs=check_inputs,
             repair=repair,
-            trusted_public_keys=public_keys if check_sigs else None,
+            trusted_public_keys=public_keys,
             sign_keys=sign_keys,
             compression=how,
             deep=request.deep,

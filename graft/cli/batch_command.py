@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 import click
 
-from graft.batch.cluster import cluster
+from graft.batch.cluster import open_cluster
 from graft.batch.jobs_file import JobsFile
 from graft.batch.junit import junit_text
 from graft.batch.results import BatchResult, JobResult
@@ -88,7 +88,7 @@ def command(
             jobs_file,
             store_url=settings.store_url,
             environment=os.environ,
-            cluster=stack.enter_context(cluster(scheduler, workers))
+            cluster=stack.enter_context(open_cluster(scheduler, workers))
             if scheduler is not None or workers is not None
             else None,
             threads=jobs,

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Any, Final
 
+from graft.archive import rewrite_archive
 from graft.errors import CacheError, CorruptCacheError, GraftError
 from graft.executor.content_check import check_content
 from graft.executor.work import Done, Item, Work
@@ -40,6 +41,7 @@ from graft.store.objects import NarObject, TreeObject
 from graft.store.trust import signed_narinfo
 from graft.store.writable_cache import WritableCache
 from graft.tree import TreeReport
+from graft.window import Window
 
 _REGISTER_SECONDS: Final = 2.0
 """How long finished paths may wait for their narinfos: each time the disk is waited for."""
@@ -97,7 +99,7 @@ class Made:
     Attributes:
         file: the NAR in the cache.
         info: what another cache says of a path whose NAR file was taken over as it is.
-        found: paths that are still found in the new bytes.
+        found: paths that are found in the bytes, new or not.
         report: what was done to its files, if that is known.
     """
 
@@ -174,9 +176,16 @@ class CacheMaker:
     def _fetch(self, info: PathInfo) -> Made:
         original = self.source.store_object(info.path)
         if isinstance(original, NarObject):
-            taken = self.target.copy_nar(original.cache, info.path)
-            self.progress(info.nar_size)
-            return Made(info=taken)
+            reports = []
+
+            def search(readinto: Callable[[memoryview], int]) -> None:
+                window = Window(readinto, lambda chunk: self.progress(len(chunk)))
+                report = rewrite_archive(window, Table([]), wanted=self.wanted.table)
+                reports.append(report.as_of_tree())
+
+            taken = self.target.copy_nar(original.cache, info.path, read_nar=search)
+            found = self.wanted.seen(reports[0])
+            return Made(info=taken, found=found, report=reports[0])
         made, file = write_archive(
             original, self._new_archive, Table([]), wanted=self.wanted, on_bytes=self.progress
         )
@@ -284,7 +293,7 @@ class _Loop:
         self._keep_going = keep_going
         self._items = dict(work.items)
         self._unregistered: dict[StorePath, None] = {}  # those to be made, in their order
-        self._finished: dict[StorePath, tuple[NarInfo, TreeReport | None]] = {}
+        self._finished: dict[StorePath, tuple[NarInfo, Made]] = {}
         self._registered_at = time.monotonic()
 
     def add(self, order: Sequence[StorePath]) -> None:
@@ -321,7 +330,7 @@ class _Loop:
         else:
             assert end.file is not None
             info = end.file.narinfo(self._info(path, end))
-        self._finished[path] = info, end.report
+        self._finished[path] = info, end
         self._fetch_found(info.references)
 
     def _info(self, path: StorePath, made: Made) -> PathInfo:
@@ -369,5 +378,8 @@ class _Loop:
         self._target.register(infos.values())
         for path in infos:
             del self._unregistered[path]
-            self.done.made[path] = self._finished.pop(path)[1]
+            _, made = self._finished.pop(path)
+            self.done.made[path] = made.report
+            if made.info is not None:
+                self.done.seen[path] = made.found
         self._registered_at = time.monotonic()

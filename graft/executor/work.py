@@ -28,7 +28,7 @@ class Work:
         content_names: what the names come from that were made from contents.
         originals: what is registered of every path of the plans' closures.
         foreign: those of them that are not valid in the target.
-        wanted: all of them, to be looked for in what is made.
+        wanted: all of them, and what is replaced, to be looked for in what is made.
         protected: what a garbage collector of the target may not delete meanwhile.
     """
 
@@ -52,6 +52,7 @@ class Work:
         content_names: dict[StorePath, ContentName] = {}
         originals: dict[StorePath, PathInfo] = {}
         shared: set[StorePath] = set()
+        replaced: set[StorePath] = set()
         protected: dict[StorePath, None] = {}
         for plan in plans:
             if plan.placeholders:
@@ -62,6 +63,7 @@ class Work:
             references.update(plan.new_references)
             originals.update(plan.closure.infos)
             shared |= plan.shared
+            replaced |= plan.replacements.keys()
             protected |= dict.fromkeys(plan.roots)
             protected |= dict.fromkeys(plan.replacements.values())
         protected |= dict.fromkeys(sorted(references))
@@ -75,7 +77,7 @@ class Work:
             content_names=content_names,
             originals=originals,
             foreign=foreign,
-            wanted=WantedPaths(sorted(originals)),
+            wanted=WantedPaths(sorted(replaced.union(originals))),
             protected=list(protected),
         )
 
@@ -100,7 +102,8 @@ class Work:
         content_name = self.content_names.get(path)
         item = self.items[path]
         # What a name from contents says is the same whatever else is looked for here.
-        references = self.references[path] | (found if content_name is None else content_name.found)
+        found = found & self.originals.keys() if content_name is None else content_name.found
+        references = self.references[path] | found
         if isinstance(item, Rewrite) and item.path in self.originals[item.path].references:
             references |= {path}
         return PathInfo(
@@ -120,11 +123,14 @@ class Done:
 
     Attributes:
         made: the paths made and registered, with what was done to their files if that is known.
+        seen: of a path whose NAR was taken over as it is, those of the work's `wanted` that are in
+            its bytes: all of them were searched as they passed.
         lost: paths that are registered, but whose objects are gone.
         failed: why a path could not be made; those above it were left out, and are here too.
     """
 
     made: dict[StorePath, TreeReport | None] = field(default_factory=dict)
+    seen: dict[StorePath, frozenset[StorePath]] = field(default_factory=dict)
     lost: set[StorePath] = field(default_factory=set)
     failed: dict[StorePath, GraftError] = field(default_factory=dict)
 

@@ -16,7 +16,7 @@ import re
 import tempfile
 import time
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 from typing import IO, Any, Final
 from urllib.parse import unquote
 
@@ -30,12 +30,11 @@ from graft.errors import (
 )
 from graft.formats.cache_info import CACHE_INFO_FILE
 from graft.formats.compression import SUFFIXES
+from graft.store.bucket_system import error_code, in_its_loop, one_line, open_bucket_system
 from graft.store.cache_address import CacheAddress
 from graft.store.cache_files import LARGEST_TEXT
 
 _BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
-_ENDPOINT: Final = re.compile(r"(?:https?://)?[A-Za-z0-9.:\[\]_-]+/?")
-_CODE: Final = re.compile(r"[A-Za-z0-9.]{1,64}")
 _ABSENT: Final = frozenset({"NoSuchKey", "404"})
 # What is said of absent files to those who may not list names; to Nix too they are not there then.
 _MAYBE_ABSENT: Final = frozenset({"AccessDenied", "403"})
@@ -89,61 +88,9 @@ class CacheBucket:
         self._connections = connections
         self._attempts = attempts
         self._wait = wait
-        self._system = self._connected(address, timeout)
-
-    def _connected(self, address: CacheAddress, timeout: float) -> Any:
-        try:
-            from fsspec.asyn import get_loop, sync  # noqa: PLC0415 - loaded only for buckets
-            from s3fs import S3FileSystem  # noqa: PLC0415
-        except ImportError as error:
-            raise CacheError(
-                f"the cache '{self.url}' cannot be used without s3fs: pip install 'nix-graft[s3]'",
-                store=self.url,
-            ) from error
-        from aiobotocore.session import AioSession  # noqa: PLC0415
-        from botocore.exceptions import BotoCoreError  # noqa: PLC0415
-
-        given = address.parameters
-        scheme, endpoint = given.get("scheme", "https"), given.get("endpoint")
-        if scheme not in {"http", "https"}:
-            raise self._bad("'scheme' is neither http nor https")
-        if endpoint is not None:
-            if not _ENDPOINT.fullmatch(endpoint):
-                raise self._bad("'endpoint' is no host, with a port if need be")
-            endpoint = endpoint if "://" in endpoint else f"{scheme}://{endpoint}"
-        self._sync: Callable[..., Any] = partial(sync, get_loop())
-        session = AioSession(profile=given.get("profile"))
-        try:
-            loader = _loader(session.get_config_variable("data_path"))
-            session.register_component("data_loader", loader)
-            known = self._sync(session.get_credentials)
-        except BotoCoreError as error:
-            raise StoreError(
-                f"the cache '{self.url}' cannot be used: {_one_line(error)}", store=self.url
-            ) from error
-        system = S3FileSystem(
-            anon=known is None,
-            session=session,
-            endpoint_url=endpoint,
-            use_ssl=scheme == "https",
-            client_kwargs={"region_name": given["region"]} if "region" in given else {},
-            config_kwargs={
-                "connect_timeout": timeout,
-                "read_timeout": timeout,
-                "max_pool_connections": self._connections,
-                "retries": {"mode": "standard", "total_max_attempts": self._attempts},
-                # What is read has hashes of its own; not every server knows those of Amazon's.
-                "request_checksum_calculation": "when_required",
-                "response_checksum_validation": "when_required",
-            },
-            use_listings_cache=False,
-            skip_instance_cache=True,
+        self._system = open_bucket_system(
+            address, self.url, connections=connections, attempts=attempts, timeout=timeout
         )
-        system.retries = 1  # those of the session are enough, and know more reasons
-        return system
-
-    def _bad(self, what: str) -> BadStoreUrlError:
-        return BadStoreUrlError(f"store '{self.url}': {what}", url=self.url)
 
     @property
     def url(self) -> str:
@@ -168,7 +115,7 @@ class CacheBucket:
     def close(self) -> None:
         """Closes the connections."""
         if self._system._s3 is not None:  # noqa: SLF001 - nothing else closes them at once
-            self._sync(self._system._s3.close)  # noqa: SLF001
+            in_its_loop(self._system, self._system._s3.close)  # noqa: SLF001
 
     def names(self) -> list[str]:
         """The names of the files directly in the cache."""
@@ -186,7 +133,7 @@ class CacheBucket:
         try:
             answer = self._system.call_s3("head_object", Bucket=self._bucket, Key=self._key(name))
         except Exception as error:
-            if _code(error) in _ABSENT:
+            if error_code(error) in _ABSENT:
                 return None
             raise self.error(error, name, "read") from error
         return int(answer["ContentLength"])
@@ -257,7 +204,7 @@ class CacheBucket:
             "get_object", Bucket=self._bucket, Key=self._key(name)
         )
         async with answer["Body"] as body:
-            if int(answer["ContentLength"]) > LARGEST_TEXT:
+            if _length(answer) > LARGEST_TEXT:
                 raise _AnswerError("it is longer than any such file")
             return await _whole(body)
 
@@ -267,10 +214,10 @@ class CacheBucket:
             Bucket=self._bucket,
             Key=self._key(name),
             Range=f"bytes={position}-{position + _BLOCK - 1}",
-            **({} if tag is None else {"IfMatch": tag}),
+            **({"IfMatch": tag} if tag else {}),
         )
         async with answer["Body"] as body:
-            length = int(answer["ContentLength"])
+            length = _length(answer)
             part = re.fullmatch(
                 r"bytes ([0-9]{1,19})-[0-9]{1,19}/([0-9]{1,19})",
                 answer.get("ContentRange", f"bytes 0-0/{length}"),
@@ -292,17 +239,17 @@ class CacheBucket:
         """Asks until the answer is whole; what fails before one begins was tried again already."""
         for attempt in range(1, self._attempts + 1):
             try:
-                return self._sync(ask)
+                return in_its_loop(self._system, ask)
             except _CutError as error:
                 if attempt == self._attempts:
                     raise self._unread(
-                        name, f"the connection was cut {attempt} times ({_one_line(error)})"
+                        name, f"the connection was cut {attempt} times ({one_line(error)})"
                     ) from error
                 time.sleep(min(self._wait * 2 ** (attempt - 1), _LONGEST_WAIT))
             except _AnswerError as error:
                 raise self._unread(name, str(error)) from error
             except Exception as error:
-                if _code(error) in absent:
+                if error_code(error) in absent:
                     return None
                 raise self.error(error, name, "read") from error
         raise AssertionError
@@ -319,14 +266,14 @@ class CacheBucket:
 
     def error(self, error: Exception, name: str, done: str) -> StoreError:
         """The error that something cannot be done with a file."""
-        code = _code(error)
+        code = error_code(error)
         if code == "NoSuchBucket":
             return StoreMissingError(
                 f"there is no bucket '{self._bucket}': make it, or name its region or endpoint",
                 store=self.url,
             )
         if code is None:
-            why = _one_line(error)
+            why = one_line(error)
         elif code in _CHANGED:
             why = _WHILE_READ
         elif code in _ABSENT:
@@ -425,14 +372,6 @@ class NewObject:
             self._spool.close()
 
 
-@lru_cache
-def _loader(path: str | None) -> Any:
-    """Descriptions of Amazon's services: some MB of JSON, read once for all buckets."""
-    from botocore.loaders import create_loader  # noqa: PLC0415
-
-    return create_loader(path)
-
-
 _WHILE_READ: Final = "it was changed or removed while it was read"
 
 
@@ -444,25 +383,15 @@ class _AnswerError(Exception):
     """A sentence about an answer that is not what was asked for."""
 
 
+def _length(answer: dict[str, Any]) -> int:
+    if "ContentLength" not in answer:
+        raise _AnswerError("the server does not say how long it is")
+    return int(answer["ContentLength"])
+
+
 async def _whole(body: Any) -> bytes:
     try:
         data: bytes = await body.read()
     except Exception as error:
-        raise _CutError(_one_line(error)) from error
+        raise _CutError(one_line(error)) from error
     return data
-
-
-def _code(error: BaseException) -> str | None:
-    """The word a server has for what is wrong; None if it was not a server that said no."""
-    # s3fs raises what Python has for it, from what the server answered.
-    answer = getattr(error, "response", None) or getattr(error.__cause__, "response", None)
-    if not isinstance(answer, dict):
-        return None
-    # Never its sentence, which may repeat anything that was sent.
-    code = str(answer.get("Error", {}).get("Code", ""))
-    return code if _CODE.fullmatch(code) else "an error"
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return "".join(letter for letter in text[:300] if letter.isprintable())

@@ -13,6 +13,7 @@ import os
 import re
 import subprocess
 import tempfile
+import urllib.parse
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
@@ -29,12 +30,15 @@ from graft.store.location import Location
 from graft.store.nix_settings import NixSettings
 from graft.store.objects import StoreObject
 from graft.store.profile import Profile
-from graft.store.sockets import connect_to
 from graft.store.writable_cache import WritableCache
 
 _log = logging.getLogger(__name__)
 
 _MOST_PATHS: Final = 4000  # of one command: the kernel's limit is two megabytes
+
+_NEW_COMMANDS: Final = ("--extra-experimental-features", "nix-command")
+
+_PLAIN: Final = re.compile(r"[\w/.-]+", re.ASCII)
 
 _ESCAPES: Final = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -52,7 +56,7 @@ class IncomingCache(WritableCache):
         Raises:
             StoreError: it cannot be made.
         """
-        cache = cls.create(f"file://{directory}", store.store_dir)
+        cache = cls.create(f"file://{urllib.parse.quote(directory)}", store.store_dir)
         cache.store = store
         cache.new_paths = {}
         return cache
@@ -100,7 +104,6 @@ class DaemonStore:
         }
         if self._environment["NIX_REMOTE"] == "auto":
             self._environment["NIX_REMOTE"] = "daemon"
-        self._socket = daemon_socket(location, environment)
         self._opened = ExitStack()
         self._store = LocalStore(location=location)
         self._temporary = self._opened.enter_context(
@@ -160,19 +163,12 @@ class DaemonStore:
         return self._store.free_bytes()
 
     def check_writable(self) -> None:
-        """Makes sure that the daemon answers.
+        """Makes sure that the daemon answers, and speaks with this user.
 
         Raises:
             DaemonError: it does not.
         """
-        try:
-            connect_to(self._socket).close()
-        except OSError as error:
-            raise DaemonError(
-                f"the Nix daemon does not answer at '{self._socket}' "
-                f"({(error.strerror or str(error)).lower()}): start it, or run as root",
-                socket=self._socket,
-            ) from error
+        self._run(["nix", "store", "ping", *_NEW_COMMANDS])
 
     def check_accepted(
         self, sign_keys: Collection[SecretKey], *, content_addressed: bool = False
@@ -257,12 +253,14 @@ class DaemonStore:
         self._store = LocalStore(location=self.location)
 
     def _copy(self, directory: str, paths: list[StorePath]) -> None:
-        command = ["nix", "copy", "--extra-experimental-features", "nix-command"]
-        command += ["--from", f"file://{directory}", "--no-recursive"]
+        command = ["nix", "copy", *_NEW_COMMANDS]
+        # Nix knows no way to spell most characters there.
+        place = directory if _PLAIN.fullmatch(directory) else "/proc/self/cwd"
+        command += ["--from", f"file://{place}", "--no-recursive"]
         if NixSettings.of_daemon(self._environment).trusts_this_user():
             command.append("--no-check-sigs")
         for batch in _batches(paths):
-            self._run([*command, *map(self.store_dir.path, batch)])
+            self._run([*command, *map(self.store_dir.path, batch)], directory)
 
     def check_root_link(self, link: str) -> None:
         """Raises RootLinkError unless `add_root` could make this link; changes nothing."""
@@ -293,11 +291,12 @@ class DaemonStore:
         full = map(self.store_dir.path, paths)
         self._run(["nix-store", "--realise", *full, "--add-root", link, "--indirect"])
 
-    def _run(self, command: list[str]) -> None:
-        name = " ".join(command[:2]) if command[0] == "nix" else command[0]
+    def _run(self, command: list[str], directory: str | None = None) -> None:
+        name = command[0] if command[0] != "nix" else f"nix {command[1]}"
         try:
             done = subprocess.run(
                 command,
+                cwd=directory,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

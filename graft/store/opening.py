@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Protocol, Self
 
 from graft.errors import BadStoreUrlError
+from graft.formats.signature import PublicKey
 from graft.formats.store_path import StoreDir
 from graft.store.api import Source, Target
 from graft.store.binary_cache import BinaryCache
@@ -14,6 +16,7 @@ from graft.store.cache_address import without_secrets
 from graft.store.daemon import DaemonStore, is_for_daemon
 from graft.store.local import LocalStore
 from graft.store.location import Location
+from graft.store.nix_settings import NixSettings
 from graft.store.writable_cache import WritableCache
 
 _CACHES = ("file:", "http:", "https:", "s3:")
@@ -59,6 +62,24 @@ def open_store(url: str, environment: Mapping[str, str]) -> OpenSource:
     return LocalStore(location=Location.parse(url, environment))
 
 
+def open_sources(
+    urls: Iterable[str], environment: Mapping[str, str], opened: ExitStack
+) -> list[OpenSource]:
+    """Opens stores to be read beside another, in the order in which they are to be asked.
+
+    Stores on this machine go first, then caches, those of a lower priority before the others.
+
+    Args:
+        opened: closes them.
+
+    Raises: as `open_store`.
+    """
+    stores = [opened.enter_context(open_store(url, environment)) for url in urls]
+    return sorted(
+        stores, key=lambda store: store.priority if isinstance(store, BinaryCache) else -1
+    )
+
+
 def open_local_store(url: str, environment: Mapping[str, str]) -> LocalStore:
     """Opens a store on this machine.
 
@@ -89,12 +110,32 @@ def open_target(url: str, environment: Mapping[str, str], store_dir: StoreDir) -
     return daemon_of(url, store, environment) or store
 
 
-def daemon_of(url: str, store: LocalStore, environment: Mapping[str, str]) -> DaemonStore | None:
+def daemon_of(url: str, store: Source, environment: Mapping[str, str]) -> DaemonStore | None:
     """What writes into a store this user may not write, if there is a daemon that does.
 
     Args:
         url: by which the store was opened: the environment says something of `auto` only.
     """
-    if url != "auto" or not is_for_daemon(store, environment):
-        return None
-    return DaemonStore(store.location, environment)
+    if url == "auto" and isinstance(store, LocalStore) and is_for_daemon(store, environment):
+        return DaemonStore(store.location, environment)
+    return None
+
+
+def trusted_keys(
+    given: Iterable[str], sources: Iterable[Source], environment: Mapping[str, str]
+) -> list[PublicKey]:
+    """Whose signatures count for what is read from caches.
+
+    Args:
+        given: texts of one or several keys, as the user has given them; if there are none, Nix's
+            own configuration says it.
+        sources: without a cache among them no configuration is read.
+
+    Raises:
+        BadFormatError: a key is none, or a file is no configuration.
+    """
+    texts = list(given)
+    keys = [PublicKey.parse(key) for text in texts for key in text.split()]
+    if texts or not any(isinstance(source, BinaryCache) for source in sources):
+        return keys
+    return list(NixSettings.of_user(environment).trusted_public_keys)

@@ -22,7 +22,6 @@ from contextlib import contextmanager
 
 from graft.errors import StoreError
 from graft.store.locks import open_lock_file
-from graft.store.sockets import connect_to
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +40,7 @@ class TemporaryRoots:
 
     def __init__(self, state_dir: str) -> None:
         self._collector_lock = open_lock_file(os.path.join(state_dir, "gc.lock"))
-        self._socket = os.path.join(state_dir, "gc-socket", "socket")
+        self._socket_dir = os.path.join(state_dir, "gc-socket")
         self._connection: socket.socket | None = None
         self._rooted: set[str] = set()
         directory = os.path.join(state_dir, "temproots")
@@ -122,7 +121,7 @@ class TemporaryRoots:
         """Sends the root to the collector that is at work; False if none answers."""
         try:
             if self._connection is None:
-                self._connection = connect_to(self._socket)
+                self._connection = self._connect()
             self._connection.sendall(os.fsencode(path) + b"\n")
             answer = self._connection.recv(1)
         except (ConnectionError, FileNotFoundError):
@@ -136,6 +135,19 @@ class TemporaryRoots:
                 f"the garbage collector did not accept '{path}' as a root: try again", path=path
             )
         return True
+
+    def _connect(self) -> socket.socket:
+        # The name of a socket has at most 107 bytes, a state directory may be longer.
+        directory = os.open(self._socket_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.connect(f"/proc/self/fd/{directory}/socket")
+        except BaseException:
+            connection.close()
+            raise
+        finally:
+            os.close(directory)
+        return connection
 
     def _disconnect(self) -> None:
         if self._connection is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from typing import Self
@@ -112,8 +112,18 @@ class WritableCache(BinaryCache):
         ) as writer:
             yield writer
 
-    def copy_nar(self, source: BinaryCache, path: StorePath) -> NarInfo:
+    def copy_nar(
+        self,
+        source: BinaryCache,
+        path: StorePath,
+        *,
+        read_nar: Callable[[Callable[[memoryview], int]], object] | None = None,
+    ) -> NarInfo:
         """Takes over the NAR file of a path from another cache, checked, and compressed as it is.
+
+        Args:
+            read_nar: looks at the NAR as it passes: is given what reads it, as `NarReader.readinto`
+                does, and uses that until it returns 0.
 
         Returns:
             What is to be registered of the path: what the other cache says, signatures too.
@@ -125,13 +135,11 @@ class WritableCache(BinaryCache):
             CacheError, StorePermissionError, NoSpaceError: it cannot be read or written.
         """
         info = source.narinfo(path)
-        buffer = memoryview(bytearray(SIZE))
         with (
             closing(FileWriter(self._writable, info.compression, digest=info.file_hash)) as writer,
             source.nar(path, on_file=writer.write) as reader,
         ):
-            while reader.readinto(buffer):  # to the end, where it compares the hashes
-                pass
+            (read_nar or _to_the_end)(reader.readinto)  # where it compares the hashes
             url = writer.publish()
             return replace(info, url=url, file_hash=writer.digest, file_size=writer.size)
 
@@ -229,3 +237,9 @@ def _writable(files: CacheFiles) -> WritableFiles:
         "serve that",
         url=files.url,
     )
+
+
+def _to_the_end(readinto: Callable[[memoryview], int]) -> None:
+    buffer = memoryview(bytearray(SIZE))
+    while readinto(buffer):
+        pass

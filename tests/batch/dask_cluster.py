@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _PATIENCE = 60  # seconds
+_MAIN = "from distributed.cli.dask_{} import main; main()"
+_PRETEND = "import graft; graft.__version__ = '{}'; "
 
 
 @dataclass
@@ -24,11 +26,11 @@ class DaskCluster:
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
     _processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    def _start(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
+    def _start(self, program: str, *arguments: str, prelude: str = "") -> subprocess.Popen[bytes]:
         log = (self.directory / f"{program}-{len(self._processes)}.log").open("wb")
         with log:
             process = subprocess.Popen(
-                [sys.executable, "-m", f"distributed.cli.dask_{program}", *arguments],
+                [sys.executable, "-c", f"{prelude}{_MAIN.format(program)}", *arguments],
                 cwd=self.directory,
                 stdout=log,
                 stderr=log,
@@ -46,13 +48,18 @@ class DaskCluster:
         wait_until(lambda: file.exists() and '"address"' in file.read_text())
         self.address = file.read_text().split('"address": "')[1].split('"')[0]
 
-    def start_worker(self) -> None:
+    def start_worker(self, graft_version: str | None = None) -> None:
+        prelude = "" if graft_version is None else _PRETEND.format(graft_version)
         self.workers.append(
             self._start(
                 "worker", self.address, "--host=127.0.0.1", "--nthreads=1", "--no-nanny",
-                "--no-dashboard", "--memory-limit=0",
+                "--no-dashboard", "--memory-limit=0", prelude=prelude,
             )
         )  # fmt: skip
+
+    @property
+    def scheduler(self) -> subprocess.Popen[bytes]:
+        return self._processes[0]
 
     def stop(self) -> None:
         for process in reversed(self._processes):

@@ -7,6 +7,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -14,6 +15,7 @@ pytest.importorskip("distributed")
 
 from tests.batch.dask_cluster import DaskCluster, dask_cluster, kill, wait_until
 from tests.batch.fleet import GRAFT_BATCH, TOPS, Fleet, files_of
+from tests.buckets import bucket_server, sign_in
 
 pytestmark = pytest.mark.slow
 
@@ -51,10 +53,25 @@ def nars_in(out: Path) -> int:
     return len(list(out.glob("nar/*")))
 
 
-def test_a_local_cluster_makes_the_same_files(fleet: Fleet, expected: dict[str, bytes]) -> None:
-    out = fleet.directory / "two-processes"
-    finish(fleet.start(out, "--workers=2"))
-    assert files_of(out) == expected
+def test_workers_write_the_same_files_into_a_bucket(
+    fleet: Fleet, expected: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("moto")
+    pytest.importorskip("s3fs")
+    sign_in(monkeypatch, str(tmp_path))
+    text = Path(fleet.jobs_file).read_text()
+    try:
+        with bucket_server() as server:
+            server.make("patched")
+            url = server.url("patched")
+            Path(fleet.jobs_file).write_text(text.replace("file://${OUT}", url))
+            finish(fleet.start(tmp_path, "--workers=2"))
+            listing = ET.fromstring(server.request("GET", "/patched?list-type=2"))
+            names = [str(key.text) for key in listing.iter() if key.tag.endswith("}Key")]
+            found = {name: server.request("GET", f"/patched/{name}") for name in names}
+    finally:
+        Path(fleet.jobs_file).write_text(text)
+    assert found == expected
 
 
 def test_a_worker_killed_in_the_middle_costs_only_its_task(
@@ -150,6 +167,26 @@ def test_nothing_secret_is_in_the_logs_of_the_cluster(fleet: Fleet, cluster: Das
         Path(fleet.jobs_file).write_text(text)
     assert process.returncode == 1
     assert "hunter22" not in process.stdout + process.stderr + cluster.logs()
+
+
+def test_a_scheduler_that_dies_is_one_error_of_each_job(fleet: Fleet, tmp_path: Path) -> None:
+    with dask_cluster(tmp_path / "mortal", workers=1) as mortal:
+        process = fleet.start(tmp_path / "out", f"--scheduler={mortal.address}", "--json")
+        wait_until(lambda: nars_in(tmp_path / "out") >= 2)
+        kill(mortal.scheduler)
+        out, err = finish(process, 1)
+    document = json.loads(out.splitlines()[-1])
+    assert {job["error"]["kind"] for job in document["jobs"]} == {"cluster"}
+    assert "is gone: run the same command again" in err
+    assert "Traceback" not in err
+
+
+def test_workers_with_another_graft_are_refused(fleet: Fleet, tmp_path: Path) -> None:
+    with dask_cluster(tmp_path / "old", workers=0) as old:
+        old.start_worker(graft_version="0.0.1")
+        _, err = finish(fleet.start(tmp_path / "out", f"--scheduler={old.address}"), 2)
+    assert "has graft 0.0.1, and this is graft " in err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_scheduler_without_answer_is_one_error(fleet: Fleet) -> None:

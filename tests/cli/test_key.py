@@ -55,15 +55,17 @@ def test_no_error_shows_a_secret(tmp_path: Path, capsys: pytest.CaptureFixture[s
     capsys.readouterr()
     # Cut, spoilt, taken for its public half, and without its name.
     file.write_text(f"k-1:{secret[:-9]}")
-    for arguments in [
-        ["key", "public", str(file)],
-        ["apply", "x", "--replace=a=b", "--sign-key", str(file)],
-        ["apply", "x", "--replace=a=b", "--trusted-public-keys", f"k-1:{secret}"],
-        ["apply", "x", "--replace=a=b", "--trusted-public-keys", f"k-1:{secret[:-9]}"],
-        ["apply", "x", "--replace=a=b", "--trusted-public-keys", secret],
+    job = ["apply", "x", "--replace=a=b", f"--store={new_store(tmp_path).url}"]
+    for arguments, says in [
+        (["key", "public", str(file)], "is no secret key"),
+        ([*job, "--sign-key", str(file)], "is no secret key"),
+        ([*job, "--trusted-public-keys", f"k-1:{secret}"], "public key 'k-1' has 64 bytes"),
+        ([*job, "--trusted-public-keys", f"k-1:{secret[:-9]}"], "'k-1' is no public key"),
+        ([*job, "--trusted-public-keys", secret], "is no public key"),
     ]:
         assert run([*arguments, "-vv", "--json"]) == 2
         out, err = capsys.readouterr()
+        assert says in err
         for start in range(0, len(secret) - 40, 8):
             assert secret[start : start + 40] not in out + err
 

@@ -74,6 +74,23 @@ def test_a_closure_in_a_cache_is_grafted_as_it_is_in_a_store(
         assert (found.nar_hash, found.references) == (info.nar_hash, info.references)
 
 
+def test_what_is_copied_is_searched_on_its_way(
+    it: Graftable, source: WritableCache, target: WritableCache, tmp_path: Path
+) -> None:
+    leftover = add_object(it.store, "leftover-1", it.store.store_dir.path(it.old).encode())
+    env = add_object(it.store, "env-2", it.store.store_dir.path(leftover), [leftover])
+    source = cache_of(it.store, tmp_path / "with-leftover")
+    outcome = apply(source, [it.env, env], {it.old: it.new}, to=target)
+    assert outcome.execution.fetched == {it.new, it.data, leftover, env}
+    assert outcome.proof is not None
+    assert [(found.path, found.reference) for found in outcome.proof.residual] == [
+        (leftover, it.old)
+    ]
+    assert outcome.proof.paths == len(outcome.plan.new_references)
+    again = apply(source, [it.env, env], {it.old: it.new}, to=target)
+    assert again.proof == outcome.proof
+
+
 def test_a_store_is_grafted_into_a_cache(it: Graftable, target: WritableCache) -> None:
     before = it.store.valid_paths()
     outcome = apply(it.store, [it.env], {it.old: it.new}, to=target)

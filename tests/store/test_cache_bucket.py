@@ -35,6 +35,7 @@ from tests.buckets import BucketServer, bucket_server, cutting, sign_in
 from tests.caches import STORE, add_nar, new_cache, read_nar, written
 from tests.objects import named_path
 from tests.real_nix import RealNix
+from tests.serving import Answer, Server, serving
 
 FILE = File(b"some contents\n" * 100)
 LONG = File(random.Random(1).randbytes(5 << 20))  # read in two pieces
@@ -68,8 +69,7 @@ def _names(server: BucketServer) -> set[str]:
         return set(cache._files.names())
 
 
-@pytest.mark.parametrize("compression", ["none", "zstd"])
-@pytest.mark.parametrize("prefix", ["", "/a/b c"])
+@pytest.mark.parametrize(("prefix", "compression"), [("", "none"), ("/a/b c", "zstd")])
 def test_what_is_written_is_read_back(prefix: str, compression: str, server: BucketServer) -> None:
     url = server.url(f"bucket{prefix}")
     with WritableCache.create(url, STORE) as cache:
@@ -266,6 +266,85 @@ def test_a_server_that_is_not_there_is_an_error(server: BucketServer) -> None:
         host = f"127.0.0.1:{taken.getsockname()[1]}"
     with _impatient(host, 1) as cache, pytest.raises(CacheError, match="connect") as raised:
         cache.narinfos([named_path("one-1", STORE)])
+    assert raised.value.message.isprintable()
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
+    """A server that is none of Amazon's, with a cache in what should be a bucket."""
+    sign_in(monkeypatch, str(tmp_path))
+    with new_cache(tmp_path / "bucket") as cache:
+        add_nar(cache, "one-1", FILE, compression="none")
+    with serving(tmp_path) as server:
+        yield server
+
+
+def _served(server: Server, attempts: int = 2) -> WritableCache:
+    return _impatient(server.url.removeprefix("http://"), attempts)
+
+
+def test_what_fails_for_a_moment_is_tried_again(served: Server) -> None:
+    failures = [503]
+
+    def fail(_name: str, answer: Answer) -> None:
+        if failures:
+            answer.status = failures.pop()
+
+    served.spoil = fail
+    with _served(served) as cache:
+        assert len(cache.narinfos([named_path("one-1", STORE)])) == 1
+    assert not failures
+    assert len(served.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("headers", "match"),
+    [
+        ({"Content-Length": str(1 << 40)}, "another part than asked for"),
+        ({"Content-Range": "bytes 7-9/10"}, "another part than asked for"),
+        ({"Content-Range": "bytes 0-/x"}, "another part than asked for"),
+        ({"Content-Length": "9999"}, "cut 2 times"),
+    ],
+)
+def test_an_answer_that_is_another_than_asked_for_is_an_error(
+    headers: dict[str, str], match: str, served: Server
+) -> None:
+    def lie(name: str, answer: Answer) -> None:
+        if name.endswith(".nar"):
+            answer.headers.update(headers)
+            answer.cut = 100
+
+    served.spoil = lie
+    with _served(served) as cache, pytest.raises(CacheError, match=match) as raised:
+        read_nar(cache, named_path("one-1", STORE))
+    assert raised.value.message.isprintable()
+
+
+def test_a_text_without_end_is_an_error(served: Server) -> None:
+    def lie(_name: str, answer: Answer) -> None:
+        answer.headers["Content-Length"] = str(1 << 40)
+        answer.cut = 100
+
+    served.spoil = lie
+    with _served(served) as cache, pytest.raises(CacheError, match="longer than any such file"):
+        cache.narinfos([named_path("one-1", STORE)])
+
+
+@pytest.mark.parametrize("code", ["Bad&#27;[2J", "a-secret an-id", "x" * 500])
+def test_nothing_of_what_a_server_says_is_repeated_but_its_word(code: str, served: Server) -> None:
+    def lie(_name: str, answer: Answer) -> None:
+        answer.status = 418
+        text = f"<Error><Code>{code}</Code><Message>a-secret</Message></Error>"
+        answer.body = text.encode()
+        answer.headers["Content-Length"] = str(len(answer.body))
+
+    served.spoil = lie
+    with (
+        _served(served) as cache,
+        pytest.raises(CacheError, match=r"answered (an error|418)$") as raised,
+    ):
+        cache.narinfos([named_path("one-1", STORE)])
+    assert "secret" not in repr(raised.value.as_json())
     assert raised.value.message.isprintable()
 
 
