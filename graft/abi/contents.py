@@ -281,7 +281,9 @@ class NarContents:
         file = self._kept.fileno()
 
         def read(offset: int, wanted: int) -> bytes:
-            return os.pread(file, max(0, min(wanted, size - offset)), start + offset)
+            if offset >= size:
+                return b""
+            return os.pread(file, min(wanted, size - offset), start + offset)
 
         return read, size
 

@@ -13,7 +13,8 @@ from graft.abi.contents import DIRECTORY, Link, StoreContents, Thing
 from graft.formats.store_path import HASH_PART_LENGTH, StoreDir, StorePath
 from graft.plan import Plan
 
-_MOST_LINKS: Final = 40  # as many as the kernel follows
+_MOST_LINKS: Final = 40  # as many as the kernel follows; ways out of an object count as well
+_LONGEST: Final = 4096  # PATH_MAX
 
 
 class Place(NamedTuple):
@@ -64,11 +65,11 @@ class World:
         Returns:
             None if there is nothing, or it is outside the store: there a graft changes nothing.
         """
-        return self._absolute(text, within, _MOST_LINKS)
+        return self._absolute(text, within, _MOST_LINKS) if len(text) < _LONGEST else None
 
     def walk(self, start: Place, rest: bytes) -> Place | None:
         """Where a relative path leads to from a place."""
-        return self._relative(start, rest, _MOST_LINKS)
+        return self._relative(start, rest, _MOST_LINKS) if len(rest) < _LONGEST else None
 
     def _absolute(self, text: bytes, within: StorePath, links: int) -> Place | None:
         if not text.startswith(self._prefix):
@@ -94,8 +95,8 @@ class World:
                 continue
             if part == b"..":
                 if not at:  # into the store directory, and from there into an object again
-                    left = b"/".join(waiting[::-1])
-                    return self._absolute(self._prefix + left, path, links)
+                    left = self._prefix + b"/".join(waiting[::-1])
+                    return self._absolute(left, path, links - 1) if links else None
                 at = at.rpartition(b"/")[0]
                 continue
             name = at + b"/" + part if at else part

@@ -54,8 +54,12 @@ _COPY: Final[Mapping[int, int]] = {
     243: 4,  # riscv
     258: 4,  # loongarch
 }
-_MOST_HEADERS: Final = 0xFFFF
 _LONGEST_PATH: Final = 4096  # PATH_MAX
+# More than any program has, and less than a stranger could ask for.
+_MOST_NEEDED: Final = 10_000
+_MOST_VERSIONS: Final = 100_000
+_MOST_SYMBOLS: Final = 2_000_000
+_LARGEST_TABLE: Final = 256 << 20  # bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,6 +246,7 @@ class _Image:
         self._strings = b""
         self._names: dict[int, bytes] = {}
         self._names_left = 0
+        self._versions_left = _MOST_VERSIONS
 
     def read_dynamic(self, offset: int, size: int, interpreter: tuple[int, int] | None) -> None:
         """Reads what leads to all the rest."""
@@ -259,6 +264,8 @@ class _Image:
                 break
             if tag == _DT_NEEDED:
                 self._needed.append(value)
+                if len(self._needed) > _MOST_NEEDED:
+                    raise _broken("it needs more libraries than any program does")
             else:
                 self._values[tag] = value
         if _DT_STRTAB in self._values:
@@ -347,8 +354,8 @@ class _Image:
 
     def _table(self, tag: int, size: int) -> bytes:
         offset, most = self._at(self._values[tag], "tables")
-        if size > most:
-            raise _broken("a table does not end in its segment")
+        if size > min(most, _LARGEST_TABLE):
+            raise _broken("a table does not end in its segment, or is larger than any is")
         data = self._read(offset, size)
         if len(data) != size:
             raise _broken("a table does not end in the file")
@@ -376,6 +383,8 @@ class _Image:
     def _symbols(self) -> list[tuple[int, ...]]:
         """The table of symbols, of each its fields in their order."""
         form = struct.Struct(self._order + ("IBBHQQ" if self._wide else "IIIBBH"))
+        if self._symbol_count > _MOST_SYMBOLS:
+            raise _broken("it has more symbols than any library")
         size = self._symbol_count * form.size
         return list(form.iter_unpack(self._table(_DT_SYMTAB, size))) if size else []
 
@@ -429,6 +438,9 @@ class _Image:
         entry = struct.Struct(self._order + form)
         base, most = self._at(self._values[tag], "versions")
         for _ in range(count):
+            self._versions_left -= 1
+            if self._versions_left < 0:
+                raise _broken("its versions lead from one to the next without end")
             data = self._read(base + offset, entry.size) if offset + entry.size <= most else b""
             if len(data) < entry.size:
                 raise _broken("its versions do not end in their segment")

@@ -40,8 +40,8 @@ class Workshop:
     ) -> bytes:
         """A shared library, or a program if `flags` do not say -shared."""
         (self._directory / "source.c").write_text(source)
-        command = ["gcc", "-w", "-O1", "-o", "made", "source.c", *flags]
-        command += ["-Wl,--enable-new-dtags,--no-as-needed,--allow-shlib-undefined"]
+        command = ["gcc", "-w", "-O1", "-o", "made", "source.c"]
+        command += ["-Wl,--enable-new-dtags,--no-as-needed,--allow-shlib-undefined", *flags]
         if version_script is not None:
             (self._directory / "versions").write_text(version_script)
             command.append("-Wl,--version-script=versions")

@@ -312,6 +312,7 @@ def _succeeds(program: str) -> bool:
     return run(program).returncode == 0
 
 
+@pytest.mark.slow
 def test_a_break_is_refused_before_anything_is_written(workshop: Workshop) -> None:
     old, new = workshop.library("foo-1.0", _FOO), workshop.library("foo-1.1", _NO_BAR)
     app = workshop.program("app", _MAIN, [old])
@@ -322,6 +323,7 @@ def test_a_break_is_refused_before_anything_is_written(workshop: Workshop) -> No
     assert workshop.store.valid_paths() == before
 
 
+@pytest.mark.slow
 def test_a_break_that_is_allowed_is_one(workshop: Workshop) -> None:
     old, new = workshop.library("foo-1.0", _FOO), workshop.library("foo-1.1", _NO_BAR)
     app = workshop.program("app", _MAIN, [old])

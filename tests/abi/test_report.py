@@ -11,7 +11,7 @@ from graft.job import apply
 from tests.abi.programs import Workshop
 from tests.objects import new_store
 
-pytestmark = [pytest.mark.needs("gcc")]
+pytestmark = [pytest.mark.needs("gcc"), pytest.mark.slow]
 
 _MAIN = "int foo(void); int main(void) { return foo(); }"
 
