@@ -175,9 +175,12 @@ def test_a_variable_that_a_program_has_copied_must_keep_its_size(
     assert rows == [("copy-size", "app/bin/run", "foo-1.1", [b"table"])] * breaks
 
 
-def test_private_versions_hold_between_outputs_of_one_build_only(workshop: Workshop) -> None:
+@pytest.mark.parametrize("known", [True, False])
+def test_private_versions_hold_between_outputs_of_one_build_only(
+    workshop: Workshop, *, known: bool
+) -> None:
     script = "FOO_1 { foo; }; FOO_PRIVATE { bar; };"
-    builds = [workshop.derivation("foo-1.0"), workshop.derivation("foo-1.1")]
+    builds = [workshop.derivation("foo-1.0"), workshop.derivation("foo-1.1") if known else None]
     old, new = (
         workshop.library(f"foo-1.{number}", _FOO, version_script=script, deriver=build)
         for number, build in enumerate(builds)
