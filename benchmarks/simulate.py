@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from graft.executor import CacheMaker, Compression, Work
-from graft.executor.into_cache import Task
+from graft.executor.cache_maker import Task
 from graft.formats.store_path import StorePath
 from graft.plan import Rewrite
 from graft.planning import make_plan

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 from graft.batch.values import Job
 from graft.batch.variables import Variables
-from graft.errors import GraftError
+from graft.errors import ClusterError, GraftError
 from graft.formats.file_name import printable_text
 from graft.outcome import Outcome, outcome_document
 from graft.quantities import counted
@@ -60,7 +60,8 @@ class JobResult:
             place = f"'{self.error.filename}': " if self.error.filename is not None else ""
             return f"{place}{(self.error.strerror or str(self.error)).lower()}"
         if self.error is not None:
-            if self.original is None or self.original in self.error.message:
+            about_all = self.original is None or isinstance(self.error, ClusterError)
+            if about_all or str(self.original) in self.error.message:
                 return self.error.message
             return f"'{self.original}' cannot be grafted: {self.error.message}"
         if self.outcome is None or self.outcome.succeeded:

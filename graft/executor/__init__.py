@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from graft.executor.into_cache import CacheMaker, Compression, make_into_cache
+from graft.executor.cache_maker import CacheMaker, Compression
+from graft.executor.into_cache import make_into_cache
 from graft.executor.into_store import make_into_store
 from graft.executor.work import Done, Execution, Work
 from graft.formats.signature import SecretKey

@@ -11,37 +11,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Any, Final
 
-from graft.archive import rewrite_archive
-from graft.errors import CacheError, CorruptCacheError, GraftError
-from graft.executor.content_check import check_content
-from graft.executor.work import Done, Item, Work
-from graft.formats.compression import check_compression
+from graft.errors import GraftError
+from graft.executor.cache_maker import CacheMaker, Made, Task
+from graft.executor.work import Done, Work
 from graft.formats.narinfo import NarInfo
 from graft.formats.signature import SecretKey
 from graft.formats.store_path import StorePath
 from graft.graph import reachable, references_first
-from graft.kernel import Table
-from graft.plan import Alias, ContentName, Rewrite
-from graft.reading import object_hash
-from graft.references import WantedPaths
-from graft.rewrite import (
-    alias_archive,
-    corrupt_original,
-    rewrite_table,
-    write_archive,
-)
-from graft.store.api import PathInfo, Source
-from graft.store.nar_files import NarFile, NarWriter
-from graft.store.objects import NarObject, TreeObject
+from graft.plan import Alias, Rewrite
+from graft.store.api import PathInfo
 from graft.store.trust import signed_narinfo
 from graft.store.writable_cache import WritableCache
-from graft.tree import TreeReport
-from graft.window import Window
 
 _REGISTER_SECONDS: Final = 2.0
 """How long finished paths may wait for their narinfos: each time the disk is waited for."""
@@ -52,163 +35,6 @@ More of them, and less would be registered of a run that dies: what they refer t
 
 _AHEAD: Final = 4
 """Tasks given out for each that can be at work: nobody waits for the next one."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compression:
-    """How NARs are compressed.
-
-    Attributes:
-        name: one of `graft.formats.compression.LEVELS`.
-        level: of the compression; None is its own default.
-        threads: of zstd's own, for each NAR.
-
-    Raises:
-        UsageError: there is no such compression or level, or threads are not for it.
-    """
-
-    name: str = "zstd"
-    level: int | None = None
-    threads: int = 1
-
-    def __post_init__(self) -> None:
-        check_compression(self.name, self.level, self.threads)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """One path to be made.
-
-    Attributes:
-        path: the new one.
-        item: what becomes it.
-        original: what the source has registered of what a rewrite is made from.
-        content_name: what a rewrite's name comes from, if that is its contents.
-    """
-
-    path: StorePath
-    item: Item
-    original: PathInfo | None
-    content_name: ContentName | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """What came of a task.
-
-    Attributes:
-        file: the NAR in the cache.
-        info: what another cache says of a path whose NAR file was taken over as it is.
-        found: paths that are found in the bytes, new or not.
-        report: what was done to its files, if that is known.
-    """
-
-    file: NarFile | None = None
-    info: NarInfo | None = None
-    found: frozenset[StorePath] = frozenset()
-    report: TreeReport | None = None
-
-
-def _no_progress(_size: int) -> None:
-    pass
-
-
-@dataclass(frozen=True, kw_only=True)
-class CacheMaker:
-    """What is common to all tasks, and does them; may be pickled for other processes.
-
-    Attributes:
-        source: where originals are read.
-        target: the cache that is written.
-        wanted: what is looked for in the new bytes.
-        compression: of what is written; a NAR file that is taken over keeps its own.
-        check_inputs: compare originals that are trees with their registered NAR hash first.
-        progress: called with the number of NAR bytes done since the last call; may raise to stop.
-            It stays behind when the rest is pickled.
-    """
-
-    source: Source
-    target: WritableCache
-    wanted: WantedPaths
-    compression: Compression
-    check_inputs: bool = False
-    progress: Callable[[int], object] = _no_progress
-
-    def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "progress": _no_progress}
-
-    def __call__(self, task: Task) -> Made:
-        """Does a task.
-
-        Raises:
-            GraftError: the path cannot be made; nothing of it is left.
-        """
-        item = task.item
-        if isinstance(item, Alias):
-            archive = alias_archive(item.target, self.target.store_dir)
-            with self._new_archive() as writer:
-                writer.write(archive)
-                return Made(file=writer.finish())
-        if isinstance(item, PathInfo):
-            return self._fetch(item)
-        assert task.original is not None
-        original = self.source.store_object(item.path)
-        if (
-            self.check_inputs
-            and isinstance(original, TreeObject)
-            and object_hash(original, self.progress) != task.original.nar_hash
-        ):
-            raise corrupt_original(item.path, self.target.store_dir)
-        table = rewrite_table(item.path, task.path, item.references)
-        made, file = write_archive(
-            original,
-            self._new_archive,
-            table,
-            wanted=self.wanted,
-            on_bytes=self.progress,
-            new_modulo=task.content_name.new_modulo if task.content_name is not None else None,
-        )
-        check_content(task.content_name, made, original, item, self.target.store_dir)
-        if task.original.nar_size and made.nar_size != task.original.nar_size:
-            raise corrupt_original(item.path, self.target.store_dir)
-        return Made(file=file, found=made.found, report=made.tree)
-
-    def _fetch(self, info: PathInfo) -> Made:
-        original = self.source.store_object(info.path)
-        if isinstance(original, NarObject):
-            reports = []
-
-            def search(readinto: Callable[[memoryview], int]) -> None:
-                window = Window(readinto, lambda chunk: self.progress(len(chunk)))
-                report = rewrite_archive(window, Table([]), wanted=self.wanted.table)
-                reports.append(report.as_of_tree())
-
-            taken = self.target.copy_nar(original.cache, info.path, read_nar=search)
-            found = self.wanted.seen(reports[0])
-            return Made(info=taken, found=found, report=reports[0])
-        made, file = write_archive(
-            original, self._new_archive, Table([]), wanted=self.wanted, on_bytes=self.progress
-        )
-        if made.nar_hash != info.nar_hash:
-            raise corrupt_original(info.path, self.target.store_dir)
-        return Made(file=file, report=made.tree)
-
-    def is_sound(self, path: StorePath) -> bool:
-        """Whether a path of the target can be read as what it is registered as."""
-        try:
-            object_hash(self.target.store_object(path), self.progress)
-        except (CacheError, CorruptCacheError):
-            return False
-        return True
-
-    def close(self) -> None:
-        """Closes the stores; for processes that have unpickled it."""
-        self.target.close()
-        self.source.close()
-
-    def _new_archive(self) -> AbstractContextManager[NarWriter]:
-        how = self.compression
-        return self.target.writing(compression=how.name, level=how.level, threads=how.threads)
 
 
 def make_into_cache(

@@ -10,14 +10,11 @@ from __future__ import annotations
 import bz2
 import lzma
 import zlib
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any, Final, Protocol
 
 from graft.errors import BadFormatError, UsageError
+from graft.formats.zstd_frames import ZstdFrames, ZstdThreads, zstd_module
 
 LEVELS: Final = {
     "none": range(0),
@@ -192,15 +189,9 @@ def unreadable(compression: str) -> BadFormatError:
     )
 
 
-def _zstd() -> Any:
-    # Python has it from 3.14 on.
-    name = "compression.zstd" if find_spec("compression") else "backports.zstd"
-    return import_module(name)
-
-
 def _errors() -> tuple[type[Exception], ...]:
     """What the libraries raise when a stream is damaged."""
-    return (lzma.LZMAError, OSError, zlib.error, EOFError, _zstd().ZstdError)
+    return (lzma.LZMAError, OSError, zlib.error, EOFError, zstd_module().ZstdError)
 
 
 def _decompressor(compression: str) -> _Decompressor | None:
@@ -214,7 +205,7 @@ def _begun(compression: str) -> _Decompressor:
         return bz2.BZ2Decompressor()
     if compression == "gzip":
         return _GzipDecompressor()
-    zstd = _zstd()
+    zstd = zstd_module()
     options = {zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG}
     stream: _Decompressor = zstd.ZstdDecompressor(options=options)
     return stream
@@ -256,85 +247,4 @@ def _compressor(compression: str, level: int | None, threads: int) -> Any:
         return bz2.BZ2Compressor(level)
     if compression == "gzip":
         return zlib.compressobj(level, wbits=_GZIP)
-    return _ZstdFrames(level) if threads == 1 else _ZstdThreads(level, threads)
-
-
-def _frame_size(level: int) -> int:
-    """Bytes of the stream in one frame: some of zstd's windows, that little is lost by cutting.
-
-    zstd's own threads are not used because with them the bytes are others than without.
-    """
-    return 1 << (24 if level < 16 else 26 if level < 20 else 28)
-
-
-def _zstd_compressor(level: int) -> Any:
-    return _zstd().ZstdCompressor(level=level)
-
-
-class _ZstdFrames:
-    """zstd, in frames of one size."""
-
-    def __init__(self, level: int) -> None:
-        self._stream = _zstd_compressor(level)
-        self._size = _frame_size(level)
-        self._left = self._size
-
-    def compress(self, data: bytes | memoryview) -> bytes:
-        out = []
-        rest = memoryview(data)
-        while rest:
-            if not self._left:
-                out.append(self.flush())
-                self._left = self._size
-            piece, rest = rest[: self._left], rest[self._left :]
-            self._left -= len(piece)
-            out.append(self._stream.compress(piece))
-        return b"".join(out)
-
-    def flush(self) -> bytes:
-        end: bytes = self._stream.flush()
-        return end
-
-
-class _ZstdThreads:
-    """The same frames, several at once."""
-
-    def __init__(self, level: int, threads: int) -> None:
-        self._level = level
-        self._size = _frame_size(level)
-        self._most = threads
-        self._pool = ThreadPoolExecutor(threads)
-        self._frame = bytearray()
-        self._running: deque[Future[bytes]] = deque()
-
-    def compress(self, data: bytes | memoryview) -> bytes:
-        out = []
-        rest = memoryview(data)
-        while rest:
-            if len(self._frame) == self._size:
-                out.append(self._submit())
-            left = self._size - len(self._frame)
-            self._frame += rest[:left]
-            rest = rest[left:]
-        return b"".join(out)
-
-    def _submit(self) -> bytes:
-        """Begins a frame, and gives one that is ready if otherwise too many would be held."""
-        ready = b"" if len(self._running) < self._most else self._running.popleft().result()
-        self._running.append(self._pool.submit(_zstd_frame, self._level, self._frame))
-        self._frame = bytearray()
-        return ready
-
-    def flush(self) -> bytes:
-        out = [self._submit()]
-        out += [future.result() for future in self._running]
-        self._running.clear()
-        self._pool.shutdown()
-        return b"".join(out)
-
-
-def _zstd_frame(level: int, data: bytearray) -> bytes:
-    # Not at once: zstd compresses otherwise when it knows how much it will be.
-    stream = _zstd_compressor(level)
-    out: bytes = (stream.compress(data) if data else b"") + stream.flush()
-    return out
+    return ZstdFrames(level) if threads == 1 else ZstdThreads(level, threads)
