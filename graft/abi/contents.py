@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import BinaryIO, Final, Protocol, Self
 
 from graft.errors import BadFormatError, CacheError, TreeError
-from graft.formats.elf import MAGIC, Elf, Exports, Read, read_elf, read_exports
+from graft.formats.elf import Elf, Exports, read_elf, read_exports
+from graft.formats.elf_image import MAGIC, Read
 from graft.formats.file_name import printable
 from graft.formats.nar_reader import Contents, Directory, Entry, Regular, read_archive
 from graft.formats.nar_reader import Symlink as NarSymlink
