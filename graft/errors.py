@@ -193,6 +193,18 @@ class StalePlanError(PlanError):
     kind = "stale-plan"
 
 
+class AbiError(GraftError):
+    """A program would not work with the library that it gets in the place of another."""
+
+    kind = "abi"
+
+
+class AbiReportError(GraftError):
+    """What abidiff says of libraries cannot be had."""
+
+    kind = "abi-report"
+
+
 class RootLinkError(GraftError):
     """A garbage collector root cannot be made."""
 

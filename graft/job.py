@@ -44,6 +44,8 @@ def apply(
     hidden: Mapping[StorePath, Collection[StorePath]] | None = None,
     addressing: Addressing = "input",
     self_references: SelfReferences = "positions",
+    allow_abi_breaks: bool = False,
+    abi_report: str | None = None,
     approve: Callable[[Plan], object] = lambda _: None,
     progress: Progress = no_progress,
 ) -> Outcome:
@@ -75,6 +77,8 @@ def apply(
         hidden: such references as a deep plan has found them before.
         addressing: what new paths are named after; `content`: their bytes.
         self_references: then, the rule of the Nix that is to take them.
+        allow_abi_breaks: go on where a program will not work with what it will load.
+        abi_report: a file or a directory for what abidiff says of the libraries that change.
         approve: is shown the plan before anything is written, and may raise to stop.
         progress: shows how far the job is.
 
@@ -104,6 +108,7 @@ def apply(
         job.check_trust(plan, trusted_public_keys=trusted_public_keys, sign_keys=sign_keys)
         plan = realised_plan(plan, job.source, jobs=jobs, progress=progress)
         job.check_space(plan, links=links)
+        job.check_abi(plan, allow_breaks=allow_abi_breaks, report=abi_report)
         with progress("graft", plan.bytes_at_most) as on_bytes:
             done = carry_out(
                 [plan],

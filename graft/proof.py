@@ -53,13 +53,24 @@ class Problem:
     """A path of the result that is not what it should be.
 
     Attributes:
-        kind: `not-valid`, `not-on-disk`, `nar-hash`, `references`, `content-address` or
-            `not-the-rewrite`.
+        kind: `not-valid`, `not-on-disk`, `nar-hash`, `references`, `content-address`,
+            `not-the-rewrite` or `unresolved-library`.
         path: the store path.
+        file: of the last kind: which file, relative to the path.
+        library: and what it no longer finds.
     """
 
     kind: str
     path: StorePath
+    file: bytes = b""
+    library: bytes = b""
+
+    def as_json(self, full: Callable[[StorePath], str]) -> dict[str, str]:
+        """One of the `problems` of docs/reference/json.md."""
+        document = {"kind": self.kind, "path": full(self.path)}
+        if self.library:
+            document |= {"file": printable(self.file), "library": printable(self.library)}
+        return document
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,7 +254,5 @@ def proof_document(proof: Proof, full: Callable[[StorePath], str]) -> Mapping[st
             }
             for found in proof.residual
         ],
-        "problems": [
-            {"kind": problem.kind, "path": full(problem.path)} for problem in proof.problems
-        ],
+        "problems": [problem.as_json(full) for problem in proof.problems],
     }

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
+from graft.abi import StoreContents, check_abi, unresolved, write_report
 from graft.errors import NoSpaceError
 from graft.executor import Done, Execution
 from graft.formats.hash_modulo import SelfReferences
@@ -65,6 +67,7 @@ class StagedJob:
         self.source = source
         self.target = target
         self._begin = time.monotonic()
+        self._abi_warnings: tuple[PlanWarning, ...] = ()
         target.check_writable()
         self._roots = tuple(dict.fromkeys(roots))
         self._keeping = RootKeeping(target, self._roots, add_roots, profile)
@@ -131,6 +134,32 @@ class StagedJob:
         """
         _check_space(plan, self.target, links=links)
 
+    def check_abi(
+        self,
+        plan: Plan,
+        *,
+        allow_breaks: bool,
+        report: str | None = None,
+        contents: StoreContents | None = None,
+    ) -> None:
+        """Makes sure that programs will work with what they will load, or warns in the outcome.
+
+        Args:
+            allow_breaks: warn only.
+            report: a file or a directory for what abidiff says of the libraries that change.
+            contents: of `source`, so that what several jobs share is read once.
+
+        Raises:
+            AbiError: a program will not.
+            AbiReportError: abidiff is not there, or the report cannot be written.
+        """
+        check = check_abi(plan, self.source, contents)
+        if report is not None:
+            write_report(check, self.source, report)
+        if not allow_breaks:
+            check.refuse_breaks()
+        self._abi_warnings = check.warnings
+
     def conclude(
         self,
         plan: Plan,
@@ -166,6 +195,10 @@ class StagedJob:
                     jobs=self._jobs,
                     on_bytes=on_bytes,
                 )
+            if not proof.problems:  # else it is not there to be read
+                found = tuple(_unresolved(plan, self.source, self.target))
+                proof = replace(proof, problems=found)
+        warnings = (*plan.warnings, *self._abi_warnings)
         kept = self._keeping or not isinstance(self.target, RootedTarget)
         outcome = Outcome(
             plan=plan,
@@ -174,12 +207,22 @@ class StagedJob:
             problems=proof.problems
             if proof is not None
             else tuple(Problem(kind="not-on-disk", path=path) for path in sorted(execution.lost)),
-            warnings=plan.warnings if kept else (*plan.warnings, *_no_root(plan)),
+            warnings=warnings if kept else (*warnings, *_no_root(plan)),
             seconds=time.monotonic() - self._begin,
         )
         if outcome.succeeded:
             self._keeping.keep(plan.new_roots)
         return outcome
+
+
+def _unresolved(plan: Plan, source: Source, target: Source) -> Iterable[Problem]:
+    for found in unresolved(plan, source, target):
+        yield Problem(
+            kind="unresolved-library",
+            path=found.place.path,
+            file=found.place.name,
+            library=found.library,
+        )
 
 
 def _check_inputs_signed(

@@ -40,6 +40,7 @@ KEYS: Final = frozenset(
         "hard-links",
         "prove",
         "allow-residual",
+        "allow-abi-breaks",
         "add-root",
         "profile",
         "note",
@@ -110,6 +111,7 @@ class JobTable:
             add_roots=self._links(),
             profile=self._file_name("profile"),
             note=self._text("note", lines=True),
+            allow_abi_breaks=self._flag("allow-abi-breaks", default=False),
         )
 
     def _transfer(self) -> Transfer:

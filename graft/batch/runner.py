@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from graft.abi import StoreContents
 from graft.batch.arguments import resolve_path, resolve_roots
 from graft.batch.cluster import Cluster
 from graft.batch.crew import Crew, open_crew
@@ -241,15 +242,17 @@ class _Batch:
             names = self._names([plan for _, _, plan in planned], stores)
         except (GraftError, OSError):
             names = None
-        for job, staged, plan in planned:
-            try:
-                found = self._names([plan], stores) if names is None else names
-                real = plan.realised(found) if plan.placeholders else plan
-                staged.check_space(real, links=job.transfer.links)
-            except (GraftError, OSError) as error:
-                self._fail(job, error)
-            else:
-                yield job, staged, real
+        with StoreContents(stores.source) as contents:
+            for job, staged, plan in planned:
+                try:
+                    found = self._names([plan], stores) if names is None else names
+                    real = plan.realised(found) if plan.placeholders else plan
+                    staged.check_space(real, links=job.transfer.links)
+                    staged.check_abi(real, allow_breaks=job.allow_abi_breaks, contents=contents)
+                except (GraftError, OSError) as error:
+                    self._fail(job, error)
+                else:
+                    yield job, staged, real
 
     def _names(self, plans: Sequence[Plan], stores: Stores) -> dict[StorePath, ContentName]:
         plans = [plan for plan in plans if plan.placeholders]

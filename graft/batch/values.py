@@ -65,6 +65,7 @@ class Job:
         add_roots: links to the new roots.
         profile: gets the new root as its generation.
         note: shown in reports.
+        allow_abi_breaks: go on where a program will not work with what it will load.
     """
 
     name: str
@@ -79,3 +80,4 @@ class Job:
     add_roots: tuple[str, ...]
     profile: str | None
     note: str | None
+    allow_abi_breaks: bool = False

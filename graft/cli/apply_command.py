@@ -9,7 +9,7 @@ import click
 
 from graft.cli.arguments import PlanArguments, plan_options, resolve_request
 from graft.cli.output import Bars, print_document, print_note, print_warnings
-from graft.cli.plan_command import free_bytes, show_plan
+from graft.cli.plan_command import abi_report_option, free_bytes, show_plan
 from graft.cli.proof_table import print_problems, print_proof
 from graft.cli.settings import Settings, common_options
 from graft.executor import Compression
@@ -136,6 +136,12 @@ from graft.store.united import UnitedStore
     show_default=True,
     help="Threads that compress one NAR with zstd, beside those of --jobs.",
 )
+@click.option(
+    "--allow-abi-breaks",
+    is_flag=True,
+    help="Go on where a program will not work with what it will load; warn only.",
+)
+@abi_report_option
 @click.option("--dry-run", is_flag=True, help="Only show the plan, as `graft plan` does.")
 @common_options
 @click.pass_obj
@@ -158,6 +164,8 @@ def command(
     compression: str,
     compression_level: int | None,
     compression_threads: int,
+    allow_abi_breaks: bool,
+    abi_report: str | None,
     dry_run: bool,
 ) -> int:
     """Replace dependencies deep in the closures of ROOTs, register and prove the result.
@@ -191,7 +199,7 @@ def command(
                 settings,
             )
         if dry_run:
-            return show_plan(known, free_bytes(store), request, settings)
+            return show_plan(known, free_bytes(store), request, settings, abi_report=abi_report)
         outcome = apply(
             store,
             request.roots,
@@ -215,6 +223,8 @@ def command(
             hidden=request.hidden,
             addressing=request.addressing,
             self_references=request.self_references,
+            allow_abi_breaks=allow_abi_breaks,
+            abi_report=abi_report,
             approve=request.approve,
             progress=Bars(settings),
         )

@@ -6,6 +6,7 @@ import json
 
 import click
 
+from graft.abi import check_abi, check_reporting, write_report
 from graft.cli.arguments import PlanArguments, Request, plan_options, resolve_request
 from graft.cli.output import (
     Bars,
@@ -17,11 +18,17 @@ from graft.cli.output import (
 )
 from graft.cli.settings import Settings, common_options
 from graft.formats.store_path import StorePath
-from graft.plan import Plan, plan_document
+from graft.plan import Plan, plan_document, warnings_document
 from graft.planning import make_plan
 from graft.progress import Progress
 from graft.quantities import binary_size, counted
 from graft.store.api import Source, Target
+
+abi_report_option = click.option(
+    "--abi-report",
+    metavar="FILE",
+    help="Write to FILE, or into a directory, what abidiff says of the libraries that change.",
+)
 
 
 @click.command(
@@ -31,18 +38,24 @@ from graft.store.api import Source, Target
 )
 @plan_options
 @click.option("-o", "--output", metavar="FILE", help="Write the plan's JSON document to FILE.")
+@abi_report_option
 @common_options
 @click.pass_obj
 def command(
     settings: Settings,
     asked: PlanArguments,
     output: str | None,
+    abi_report: str | None,
 ) -> int:
-    """Show what `graft apply` would do with the closures of ROOTs. Changes nothing."""
+    """Show what `graft apply` would do with the closures of ROOTs. Changes nothing.
+
+    Programs that will not work with the libraries they would load are among the warnings: `graft
+    apply` refuses them.
+    """
     settings.start_log()
     with settings.open_store() as store:
         request = resolve_request(store, asked)
-        return show_plan(store, free_bytes(store), request, settings, output)
+        return show_plan(store, free_bytes(store), request, settings, output, abi_report)
 
 
 def free_bytes(store: Source) -> int | None:
@@ -84,17 +97,30 @@ def show_plan(
     request: Request,
     settings: Settings,
     output: str | None = None,
+    abi_report: str | None = None,
 ) -> int:
     """Plans, and prints the plan; the exit status.
 
     Args:
         store: where everything is.
         free_bytes: room where the result would go, if that is known.
+        output: a file for the document.
+        abi_report: a file or a directory for what abidiff says.
     """
+    if abi_report is not None:
+        check_reporting()
     plan = approved_plan(store, request, Bars(settings))
-    print_warnings(plan.warnings, settings)
+    abi = check_abi(plan, store)
+    if abi_report is not None:
+        write_report(abi, store, abi_report)
+    warnings = (*plan.warnings, *abi.warnings)
+    print_warnings(warnings, settings)
     if output is not None or settings.json:
-        document = {**plan_document(plan), "free_bytes": free_bytes}
+        document = {
+            **plan_document(plan),
+            "warnings": warnings_document(warnings, plan.store_dir),
+            "free_bytes": free_bytes,
+        }
     if output is not None:
         write_whole(output, json.dumps(document, indent=2) + "\n")
     if settings.json:

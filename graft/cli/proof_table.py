@@ -15,6 +15,7 @@ _PROBLEMS = {
     "not-valid": "it is not registered in the store",
     "not-on-disk": "it is registered, but not on disk: run again with --repair",
     "not-the-rewrite": "its bytes are not those of its original with the references changed",
+    "unresolved-library": "'{file}' no longer finds '{library}'",
     "references": "references are missing from what is registered of it",
     "nar-hash": "its bytes are not those it was registered with: run again with --repair",
 }
@@ -67,6 +68,7 @@ def print_proof(proof: Proof, store_dir: StoreDir, settings: Settings) -> None:
 def print_problems(problems: Iterable[Problem], store_dir: StoreDir, settings: Settings) -> None:
     """Prints which paths of a result are not what they should be."""
     for problem in problems:
-        print_note(
-            f"problem: '{store_dir.path(problem.path)}': {_PROBLEMS[problem.kind]}", settings
+        said = _PROBLEMS[problem.kind].format(
+            file=printable(problem.file), library=printable(problem.library)
         )
+        print_note(f"problem: '{store_dir.path(problem.path)}': {said}", settings)

@@ -1,4 +1,4 @@
-"""glibc's ld.so.cache: which library is found under which name.
+"""glibc's ld.so.cache: which library is found under which name; and what a loader has built in.
 
 Source: sysdeps/generic/dl-cache.h, elf/cache.c and elf/dl-cache.c of glibc 2.36; the "new" format
 alone, all that glibc has read since 2.2 and written since 2.32.
@@ -32,6 +32,9 @@ _FLAGS: Final[Mapping[tuple[int, int], int]] = {
     (2, 22): 0x0400,  # s390x
 }
 
+_DIRECTORIES: Final = re.compile(rb"(?<=\0)(?:/[^\0]*/\0)+")
+_CACHE: Final = re.compile(rb"(?<=\0)/[^\0]*/ld\.so\.cache(?=\0)")
+
 ELF_HEADER_SIZE: Final = 20
 """Bytes of a file that tell which entry its library gets."""
 
@@ -46,8 +49,17 @@ def library_flags(header: bytes) -> int | None:
         return None
     order = "<" if header[5] == 1 else ">"
     kind, machine = struct.unpack_from(f"{order}HH", header, 16)
-    flags = _FLAGS.get((header[4], machine))
-    return None if flags is None or kind != 3 else flags | _ELF_LIBC6
+    return flags_of_kind(header[4], machine) if kind == 3 else None
+
+
+def flags_of_kind(elf_class: int, machine: int) -> int | None:
+    """The flags of the entries of one kind of library; None for what the cache has no word for.
+
+    Args:
+        elf_class, machine: as in the header of an ELF file.
+    """
+    flags = _FLAGS.get((elf_class, machine))
+    return flags | _ELF_LIBC6 if flags is not None else None
 
 
 def loader_cache(libraries: Mapping[tuple[str, int], str]) -> bytes:
@@ -69,6 +81,52 @@ def loader_cache(libraries: Mapping[tuple[str, int], str]) -> bytes:
         entries.append(_ENTRY.pack(flags, places[0], places[1], 0, 0))
     header = _HEADER.pack(_MAGIC, len(order), len(strings), _BYTE_ORDER, 0)
     return b"".join([header, *entries, strings])
+
+
+def parse_loader_cache(data: bytes, flags: int) -> dict[bytes, bytes]:
+    """What a cache says of the libraries of one kind: by name the full path, the first one said.
+
+    Those for some processors only are left out.
+
+    Args:
+        data: the file, of this machine's byte order; what is no cache has no libraries.
+        flags: of the kind, as `library_flags` gives them.
+    """
+    found: dict[bytes, bytes] = {}
+    start = data.find(_MAGIC)  # an older cache may stand before it
+    if start < 0 or len(data) < start + _HEADER.size:
+        return found
+    _, count, _, _, _ = _HEADER.unpack_from(data, start)
+    first = start + _HEADER.size
+    for place in range(
+        first, min(first + count * _ENTRY.size, len(data) - _ENTRY.size + 1), _ENTRY.size
+    ):
+        kind, name, path, _, processors = _ENTRY.unpack_from(data, place)
+        if kind == flags and not processors:
+            texts = [data[start + at : data.find(b"\0", start + at)] for at in (name, path)]
+            found.setdefault(texts[0], texts[1])
+    return found
+
+
+def default_directories(loader: bytes) -> tuple[bytes, ...]:
+    """Where a loader looks at last, as it was built: the directories, without a slash behind.
+
+    Args:
+        loader: its file. `system_dirs` of elf/dl-load.c is the one list of names in it that end in
+            a slash.
+    """
+    lists = max(_DIRECTORIES.findall(loader), key=len, default=b"")
+    return tuple(name[:-1] for name in lists.split(b"\0") if name)
+
+
+def cache_place(loader: bytes) -> bytes | None:
+    """Where a loader looks for its cache; None for one that has none.
+
+    Args:
+        loader: its file.
+    """
+    found = _CACHE.search(loader)
+    return found[0] if found is not None else None
 
 
 def _sort_key(name: str) -> tuple[tuple[int, int], ...]:

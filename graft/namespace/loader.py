@@ -13,7 +13,8 @@ import platform
 import re
 from collections.abc import Iterable
 
-from graft.formats.loader_cache import ELF_HEADER_SIZE, library_flags, loader_cache
+from graft.formats import loader_cache
+from graft.formats.loader_cache import ELF_HEADER_SIZE, library_flags
 from graft.namespace.view import View
 
 # Sources: sysdeps/unix/sysv/linux/*/shlib-versions and ldconfig.h of glibc.
@@ -26,7 +27,6 @@ _LOADERS = {
     "s390x": "ld64.so.1",
     "x86_64": "ld-linux-x86-64.so.2",
 }
-_CACHE = re.compile(rb"(?<=\0)/[^\0]*/ld\.so\.cache(?=\0)")
 _LIBRARY = re.compile(r".+\.so(?:\.[^/]+)?|ld-.+\.so\.[0-9]+")
 
 
@@ -42,8 +42,8 @@ def cache_place(loader: str) -> str | None:
         loader: where its file lies.
     """
     with open(loader, "rb") as stream:
-        found = _CACHE.search(stream.read())
-    return os.fsdecode(found[0]) if found is not None else None
+        found = loader_cache.cache_place(stream.read())
+    return os.fsdecode(found) if found is not None else None
 
 
 def cache_of(directories: Iterable[str], view: View) -> bytes:
@@ -57,7 +57,7 @@ def cache_of(directories: Iterable[str], view: View) -> bytes:
             path = f"{directory}/{name}"
             if _LIBRARY.fullmatch(name) and (flags := _flags(view.outside(path))) is not None:
                 libraries.setdefault((name, flags), path)
-    return loader_cache(libraries)
+    return loader_cache.loader_cache(libraries)
 
 
 def _flags(file: str) -> int | None:

@@ -11,6 +11,7 @@ import pytest
 
 from graft.cli import run
 from tests.batch.fleet import TOPS, Fleet
+from tests.objects import add_object, new_store
 
 
 @pytest.fixture
@@ -124,3 +125,29 @@ def test_without_dask_it_says_what_to_install(
     monkeypatch.setitem(sys.modules, "distributed", None)
     batch(fleet, "--workers=2", status=2)
     assert "extra 'distributed'" in capsys.readouterr().err
+
+
+def test_a_job_whose_programs_would_not_start_fails_unless_that_is_allowed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = new_store(tmp_path)
+    full = store.store_dir.path
+    old = add_object(store, "shell-1.0", {"bin": {"sh": b"#!/bin/sh\n"}})
+    new = add_object(store, "shell-1.1", {"bin": {"bash": b"#!/bin/sh\n"}})
+    tops = [
+        add_object(store, name, {"run": f"#!{full(old)}/bin/sh\n".encode()}, [old])
+        for name in ("one", "two")
+    ]
+    lines = [f'store = "local?store={store.store_dir}&state={tmp_path}/state"']
+    lines += [f'replacements = {{ "{full(old)}" = "{full(new)}" }}', 'prove = "none"']
+    for top, allowed in zip(tops, ("false", "true"), strict=True):
+        lines += ["[[job]]", f'name = "{top.name}"', f'roots = ["{full(top)}"]']
+        lines += [f"allow-abi-breaks = {allowed}"]
+    jobs = tmp_path / "jobs.toml"
+    jobs.write_text("\n".join(lines))
+    assert run(["batch", str(jobs), "--json"]) == 1
+    *events, _ = map(json.loads, capsys.readouterr().out.splitlines())
+    ended = {event["job"]: event for event in events if event["event"] == "job"}
+    assert ended["one"]["error"]["kind"] == "abi"
+    assert ended["one"]["error"]["program"] == f"{full(tops[0])}/run"
+    assert ended["two"]["status"] == "succeeded"

@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graft.formats.loader_cache import _sort_key, library_flags, loader_cache
+from graft.formats.loader_cache import (
+    _sort_key,
+    cache_place,
+    default_directories,
+    library_flags,
+    loader_cache,
+    parse_loader_cache,
+)
 
 X86_64 = 0x0303
 I386 = 0x0003
@@ -89,3 +96,23 @@ def test_only_shared_objects_have_flags() -> None:
     assert library_flags(elf) is None
     big = b"\x7fELF\x02\x02\x01" + bytes(9)
     assert library_flags(big + b"\x00\x03\x00\x16") == 0x0403  # s390x
+
+
+def test_a_cache_is_read_as_it_was_written() -> None:
+    libraries = {("libz.so.1", 0x303): "/a/libz.so.1", ("libz.so.1", 0x803): "/x32/libz.so.1"}
+    data = b"older" + loader_cache(libraries)
+    assert parse_loader_cache(data, 0x303) == {b"libz.so.1": b"/a/libz.so.1"}
+    assert parse_loader_cache(data[:90], 0x303) == {}
+
+
+@given(st.binary(max_size=200))
+def test_what_is_no_cache_has_no_libraries(data: bytes) -> None:
+    assert parse_loader_cache(data, 0x303) == {}
+    assert isinstance(parse_loader_cache(b"glibc-ld.so.cache1.1" + data, 0x303), dict)
+
+
+def test_what_a_loader_has_built_in_is_found_among_its_strings() -> None:
+    loader = b"\x7fELF\0/etc/ld.so.cache\0/dev/full\0\0/lib/x86/\0/usr/lib/x86/\0/lib/\0x/\0"
+    assert default_directories(loader) == (b"/lib/x86", b"/usr/lib/x86", b"/lib")
+    assert cache_place(loader) == b"/etc/ld.so.cache"
+    assert (default_directories(b""), cache_place(b"")) == ((), None)
