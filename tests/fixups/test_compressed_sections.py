@@ -25,6 +25,7 @@ class Sections(Fixup):
     magics = ((0, b"\x7fELF"),)
 
     def apply(self, data: bytes, name: bytes, inside: Inside) -> bytes:
+        assert name == b"program"
         return compressed_sections(inside.plain(data), inside)
 
 
@@ -45,16 +46,16 @@ def looked_into(data: bytes, *, rewriting: bool) -> tuple[bytes, Search]:
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("sections") / "a.c"
     names = "".join(f"int variable_{n * n % 991}(int a) {{return a * {n};}}\n" for n in range(300))
-    file.write_text(
-        f'{names}const char *w = "/nix/store/{OLD.decode()}";int main(void){{return 0;}}'
-    )
+    where = f'"/nix/store/{OLD.decode()}"'
+    macro = f"#define WHERE {where}\n"
+    file.write_text(f"{macro}{names}const char *where = WHERE;int main(void) {{return 0;}}\n")
     return file
 
 
 def program(source: Path, *options: str) -> bytes:
     target = source.with_name("program")
     maps = f"-fdebug-prefix-map={source.parent}=/nix/store/{OLD.decode()}/src"
-    command = ["gcc", "-g", maps, *options, "-o", str(target), str(source)]
+    command = ["gcc", "-g3", maps, *options, "-o", str(target), str(source)]
     subprocess.run(command, check=True, cwd=source.parent)
     return target.read_bytes()
 
