@@ -206,6 +206,8 @@ class Fixes:
         else:
             name = path or _name(self._source, path)
             new, outcomes = self._registry.rewrite(data, name, self._table, self, self._fragments)
+            if not outcomes and not fixup.opens:
+                return  # it is as plain rewriting makes it
             plain = self._table.rewrite(data)[0]
             replaced = new != plain
             if replaced:
@@ -275,14 +277,14 @@ def _regular(path: bytes) -> bytes | None:
 
 def _recognised(top: bytes, path: bytes, registry: Registry) -> tuple[Fixup, bytes | None] | None:
     """A file's fix-up and its bytes, None if it is too large; None if it is no fix-up's."""
-    with open(_below(top, path), "rb") as stream:
-        head = stream.read(HEAD)
-        fixup = registry.recognise(head, _name(top, path))
+    with open(_below(top, path), "rb", buffering=0) as stream:
+        fixup = registry.recognise(stream.read(HEAD), _name(top, path))
         if fixup is None:
             return None
         if os.fstat(stream.fileno()).st_size > registry.limits.size:
             return fixup, None
-        return fixup, head + stream.read()
+        stream.seek(0)
+        return fixup, stream.read()
 
 
 def _too_large(fixup: Fixup, registry: Registry) -> Outcome:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterator
 
 from graft.fixups.api import Fixup, Inside
 
@@ -29,18 +30,24 @@ class Elf(Fixup):
         """The file with all of its references changed."""
         del name
         plain = inside.plain(data)
+        patches = [*inside.fragments(data), *_sums(data, inside)]
+        if all(plain.startswith(patch, at) for at, patch in patches):
+            return plain
         new = bytearray(plain)
-        for at, patch in inside.fragments(data):
+        for at, patch in patches:
             new[at : at + len(patch)] = patch
-        found = _link(data)
-        if found is not None:
-            at, file = found
-            crc, order = data[at : at + 4], "little" if data[5] == 1 else "big"
-            for old_detached, new_detached in inside.detached(file):
-                if _crc(old_detached, order) == crc:
-                    new[at : at + 4] = _crc(new_detached, order)
-                    break
-        return plain if new == plain else bytes(new)
+        return bytes(new)
+
+
+def _sums(data: bytes, inside: Inside) -> Iterator[tuple[int, bytes]]:
+    found = _link(data)
+    if found is not None:
+        at, file = found
+        order = "little" if data[5] == 1 else "big"
+        for old, new in inside.detached(file):
+            if data.startswith(_crc(old, order), at):
+                yield at, _crc(new, order)
+                return
 
 
 def _crc(data: bytes, order: str) -> bytes:

@@ -116,6 +116,7 @@ class Search:
         self.places: list[Place] = []
         self.outcomes: list[Outcome] = []
         self.spent = 0
+        self.plain = b"", b""  # bytes, and what they become as they stand
 
     def recognise(self, head: bytes, name: bytes) -> Fixup | None:
         """The first fix-up whose type a file is."""
@@ -168,7 +169,7 @@ class Descent:
             return self._left_alone(data, fixup, reason)
         if new == data:
             return data
-        if not fixup.opens and search.rewriting and new == search.table.rewrite(data)[0]:
+        if not fixup.opens and search.rewriting and new == inside.plain(data):
             return new  # as any file would be: there was nothing to fix
         if fixup.name not in search.switched_on:
             return self._left_alone(data, fixup, f"only --fixup {fixup.name} rewrites it")
@@ -219,8 +220,11 @@ class Descent:
                 for hit in hits
             ]
             return data
-        new, hits, _ = self._search.table.rewrite(data)
-        return new if hits and new != data else data
+        known, new = self._search.plain
+        if known is not data:
+            new, hits, _ = self._search.table.rewrite(data)
+            self._search.plain = data, new if hits and new != data else data
+        return self._search.plain[1]
 
     def contents(self, name: bytes, data: bytes) -> bytes:
         """The only file inside."""
