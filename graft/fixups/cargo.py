@@ -22,8 +22,6 @@ class Cargo(Fixup):
         made = inside.plain(data)
         for path, digest in json.loads(data).get("files", {}).items():
             beside = path.encode()
-            if inside.unchanged(beside):
-                continue
             old, new = inside.old(beside), inside.new(beside)
             if old is None or new is None or old == new:
                 continue

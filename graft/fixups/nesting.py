@@ -19,6 +19,7 @@ from graft.fixups.api import (
 from graft.kernel import HASH_LENGTH, Hit
 
 if TYPE_CHECKING:
+    from graft.fragments import FragmentFinder
     from graft.kernel import Table
 
 _PIECE = 1 << 20  # bytes expanded at a time
@@ -33,10 +34,6 @@ class Siblings(Protocol):
 
     def new(self, path: bytes) -> bytes | None:
         """The same as it is now."""
-        ...
-
-    def unchanged(self, path: bytes) -> bool:
-        """Whether the two are known to be the same, without a look at their bytes."""
         ...
 
     def detached(self, name: bytes) -> list[tuple[bytes, bytes]]:
@@ -76,10 +73,6 @@ class Members:
         index = self._indices.get(path)
         return None if index is None else self._at(index)
 
-    def unchanged(self, path: bytes) -> bool:
-        """Whether a member's bytes are the very same."""
-        return self.new(path) is self.old(path)
-
     def detached(self, name: bytes) -> list[tuple[bytes, bytes]]:
         """The members of a name."""
         return [
@@ -106,6 +99,7 @@ class Search:
         table: what is looked for and, where there is a replacement, rewritten.
         limits: how far it is opened.
         rewriting: else nothing is changed, and places are noted.
+        fragments: of what is rewritten; None: what compilers have cut up stays.
     """
 
     def __init__(
@@ -116,13 +110,16 @@ class Search:
         limits: Limits,
         *,
         rewriting: bool,
+        fragments: FragmentFinder | None = None,
     ) -> None:
         self.fixups, self.switched_on = fixups, switched_on
         self.table, self.limits, self.rewriting = table, limits, rewriting
+        self.fragments = fragments
         self.places: list[Place] = []
         self.outcomes: list[Outcome] = []
         self.made: set[bytes] = set()  # hash parts that were put in; another's OLD may be one
         self.spent = 0
+        self.plain = b"", b""  # bytes, and what they become as they stand
 
     def recognise(self, head: bytes, name: bytes) -> Fixup | None:
         """The first fix-up whose type a file is."""
@@ -184,7 +181,7 @@ class Descent:
             return self._left_alone(data, fixup, reason)
         if new == data:
             return data
-        if not fixup.opens and search.rewriting and new == search.table.rewrite(data)[0]:
+        if not fixup.opens and search.rewriting and new == inside.plain(data):
             return new  # as any file would be: there was nothing to fix
         if fixup.name not in search.switched_on:
             return self._left_alone(data, fixup, f"only --fixup {fixup.name} rewrites it")
@@ -205,6 +202,9 @@ class Descent:
             raise LeftAloneError("a reference stands in a part of it that is not known")
 
     def _left_alone(self, data: bytes, fixup: Fixup, reason: str, *, fatal: bool = False) -> bytes:
+        if fixup.plain_without:
+            self._outcome(fixup, "noted", f"it is rewritten as it stands: {reason}")
+            return self.plain(data)
         # What was rewritten inside is given up; what was left alone there stays to be told.
         depth = len(self._container)
         self._search.outcomes[:] = [
@@ -249,10 +249,14 @@ class Descent:
                 for hit in hits
             ]
             return data
-        new, hits, _ = self._search.table.rewrite(data)
-        if not hits or new == data:
-            return data
-        self._search.made.update(_hash_part(new, hit) for hit in hits)
+        known, new = self._search.plain
+        if known is not data:
+            new, hits, _ = self._search.table.rewrite(data)
+            if hits and new != data:
+                self._search.made.update(_hash_part(new, hit) for hit in hits)
+            else:
+                new = data
+            self._search.plain = data, new
         return new
 
     def contents(self, name: bytes, data: bytes) -> bytes:
@@ -302,13 +306,18 @@ class Descent:
         """A file beside the one in hand, as it is now."""
         return self._siblings.new(self._beside(path))
 
-    def unchanged(self, path: bytes) -> bool:
-        """Whether a file beside the one in hand is known to be as it was."""
-        return self._siblings.unchanged(self._beside(path))
-
     def detached(self, name: bytes) -> list[tuple[bytes, bytes]]:
         """Files of a name, wherever they are."""
         return self._siblings.detached(name)
+
+    def fragments(self, data: bytes) -> Sequence[tuple[int, bytes]]:
+        """What a compiler has cut up, put together anew."""
+        if self._search.fragments is None:
+            return ()
+        found = self._search.fragments.rewrite(data)
+        for left in found.left:
+            self.note(f"the fragment of a reference at {left.offset} is left alone: {left.reason}")
+        return found.patches
 
     def note(self, text: str) -> None:
         """Keeps what is to be known of the file in hand."""

@@ -19,9 +19,7 @@ class OciBlob(Fixup):
     """Layers, configurations and manifests: looked into, and left alone."""
 
     name = "oci-blob"
-    everywhere = False
-    magics = ((0, b"{"), (0, b"\x1f\x8b\x08"), (0, b"\x28\xb5\x2f\xfd"), (257, b"ustar"))
-    names = (_LAYOUT,)
+    magics = ((0, b'{"'), (0, b"\x1f\x8b\x08"), (0, b"\x28\xb5\x2f\xfd"), (257, b"ustar"))
 
     def recognises(self, head: bytes, name: bytes) -> bool:
         """By its name, and by what it may be."""
