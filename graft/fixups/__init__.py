@@ -67,6 +67,11 @@ class Registry:
         return _marks([fixup for fixup in self.fixups if fixup.searched])
 
     @property
+    def sums(self) -> bool:
+        """Whether checksums that are kept as text are to be those of the new files."""
+        return "checksums" in self.switched_on
+
+    @property
     def switched(self) -> tuple[str, ...]:
         """What makes the same registry of `registered`, sorted: what differs from its defaults."""
         return tuple(
@@ -188,6 +193,7 @@ def _built_in() -> tuple[Fixup, ...]:
     """In their order."""
     from graft.fixups.ar import Ar  # noqa: PLC0415 - nothing of this is needed to start
     from graft.fixups.bzip2 import Bzip2  # noqa: PLC0415
+    from graft.fixups.checksums import Checksums  # noqa: PLC0415
     from graft.fixups.cpio import Initrd  # noqa: PLC0415
     from graft.fixups.elf import Elf  # noqa: PLC0415
     from graft.fixups.fontconfig import Fontconfig  # noqa: PLC0415
@@ -220,6 +226,7 @@ def _built_in() -> tuple[Fixup, ...]:
         Elf(),
         Pyc(),
         Record(),
+        Checksums(),
     )
 
 

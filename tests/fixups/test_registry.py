@@ -18,9 +18,9 @@ from tests.fixups.samples import OLD, TABLE, grafted, tar, text, zipped
 
 def test_the_order_is_fixed() -> None:
     names = [fixup.name for fixup in registered().fixups]
-    assert names[-15:] == [
+    assert names[-16:] == [
         *("gzip", "xz", "bzip2", "zstd", "lz4", "zip", "ar", "initrd", "tar"),
-        *("sqlite", "fontconfig", "macho", "elf", "pyc", "record"),
+        *("sqlite", "fontconfig", "macho", "elf", "pyc", "record", "checksums"),
     ]
 
 
