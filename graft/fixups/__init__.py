@@ -69,6 +69,11 @@ class Registry:
         return _marks([fixup for fixup in self.fixups if fixup.searched])
 
     @property
+    def sums(self) -> bool:
+        """Whether checksums that are kept as text are to be those of the new files."""
+        return "checksums" in self.switched_on
+
+    @property
     def switched(self) -> tuple[str, ...]:
         """What makes the same registry of `registered`, sorted: what differs from its defaults."""
         return tuple(
@@ -204,6 +209,7 @@ def _built_in() -> tuple[Fixup, ...]:
     from graft.fixups.beam import Beam  # noqa: PLC0415
     from graft.fixups.bzip2 import Bzip2  # noqa: PLC0415
     from graft.fixups.cargo import Cargo  # noqa: PLC0415
+    from graft.fixups.checksums import Checksums  # noqa: PLC0415
     from graft.fixups.cpio import Initrd  # noqa: PLC0415
     from graft.fixups.elf import Elf  # noqa: PLC0415
     from graft.fixups.erofs import Erofs  # noqa: PLC0415
@@ -253,6 +259,7 @@ def _built_in() -> tuple[Fixup, ...]:
         Cargo(),
         Ocaml(),
         Signature(),
+        Checksums(),
     )
 
 

@@ -184,7 +184,8 @@ class Descent:
         if not fixup.opens and search.rewriting and new == inside.plain(data):
             return new  # as any file would be: there was nothing to fix
         if fixup.name not in search.switched_on:
-            return self._left_alone(data, fixup, f"only --fixup {fixup.name} rewrites it")
+            why = f"only --fixup {fixup.name} rewrites it"
+            return self._left_alone(data, fixup, why, fatal=False)
         self._outcome(fixup, "rewritten")
         return new
 
@@ -201,7 +202,9 @@ class Descent:
         if changed != new and any(_hash_part(new, hit) not in search.made for hit in hits):
             raise LeftAloneError("a reference stands in a part of it that is not known")
 
-    def _left_alone(self, data: bytes, fixup: Fixup, reason: str, *, fatal: bool = False) -> bytes:
+    def _left_alone(
+        self, data: bytes, fixup: Fixup, reason: str, *, fatal: bool | None = None
+    ) -> bytes:
         if fixup.plain_without:
             self._outcome(fixup, "noted", f"it is rewritten as it stands: {reason}")
             return self.plain(data)
@@ -212,7 +215,8 @@ class Descent:
             for outcome in self._search.outcomes
             if outcome.outcome == "left-alone" or outcome.container[:depth] != self._container
         ]
-        fatal = fatal or fixup.vital(data, posixpath.basename(self._path))
+        if fatal is None:
+            fatal = fixup.vital(data, posixpath.basename(self._path))
         self._outcome(fixup, "left-alone", reason, fatal=fatal)
         if not self._search.rewriting:
             self.plain(data)

@@ -30,7 +30,7 @@ def test_the_order_is_fixed() -> None:
         *("erofs", "gzip", "xz", "bzip2", "zstd", "lz4", "zip", "ar", "initrd", "tar"),
         *("sqlite", "gvdb", "cdb", "beam", "sbcl-core", "kernel-module"),
         *("fontconfig", "emacs-native", "ghc", "rust-metadata", "npm-lock"),
-        *("pe", "macho", "elf", "pyc", "record", "cargo", "ocaml", "signature"),
+        *("pe", "macho", "elf", "pyc", "record", "cargo", "ocaml", "signature", "checksums"),
     ]
 
 
