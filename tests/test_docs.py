@@ -89,6 +89,9 @@ def test_options_spoken_of_exist(page: Path) -> None:
         "--recursive",
         "--directory",
         "--nthreads",
+        "--debug-dump",
+        "--extract",
+        "--only-keep-debug",
     }
     known = set(_OPTION.findall(read("reference/command-line.md")))
     assert set(_OPTION.findall(page.read_text(encoding="utf-8"))) - others <= known

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from graft.checksums import ChangedFile, digests_of, repair_tree, search_tree
+from graft.checksums import ChangedFile, digests_of, search_tree
 from graft.contents import regular_files
 from graft.deep import DeepFinder
 from graft.fixing import Fixes
@@ -42,8 +42,7 @@ def plainly(source: Path, target: Path, sample: Sample) -> list[str]:
 
 def with_graft(source: Path, target: Path, sample: Sample) -> list[str]:
     """As `graft apply` does it; what it tells, of fix-ups and of what `scan --deep` finds."""
-    switches = tuple(switch for switch in sample.switches if switch != "checksums")
-    registry = registered(switches)
+    registry = registered(sample.switches)
     report = copy_tree(source, target, TABLE, marks=registry.marks)
     fragments = FragmentFinder([(OLD, NEW)])
     fixes = Fixes(os.fsencode(source), TABLE, report.marked, registry, fragments=fragments)
@@ -54,27 +53,19 @@ def with_graft(source: Path, target: Path, sample: Sample) -> list[str]:
         for outcome in file.outcomes
         if outcome.outcome != "rewritten"
     ]
-    changed = _changed(source, target)
-    if "checksums" in sample.switches:
-        repair_tree(str(target), changed)
-    return list(dict.fromkeys([*told, *_found(source, target, changed.values())]))
+    return list(dict.fromkeys([*told, *_found(source, target)]))
 
 
-def _changed(source: Path, target: Path) -> dict[bytes, ChangedFile]:
-    changed = {}
-    for file in regular_files(str(source)):
-        old, new = source / os.fsdecode(file), target / os.fsdecode(file)
-        if new.is_file() and old.read_bytes() != new.read_bytes():
-            digests = digests_of(os.fsencode(old))
-            changed[file] = ChangedFile(name=os.fsdecode(file), old=digests)
-    return changed
-
-
-def _found(source: Path, target: Path, changed: Iterable[ChangedFile]) -> Iterator[str]:
+def _found(source: Path, target: Path) -> Iterator[str]:
     """What is looked for in a new closure besides."""
     for found in DeepFinder([StorePath(OLD.decode())]).in_object(TreeObject(str(target))):
         yield f"a reference is spelled as {found.encoding}"
-    for place in search_tree(str(target), list(changed)):
+    changed = []
+    for file in regular_files(str(source)):
+        old, new = source / os.fsdecode(file), target / os.fsdecode(file)
+        if new.is_file() and old.read_bytes() != new.read_bytes():
+            changed.append(ChangedFile(name=os.fsdecode(file), old=digests_of(os.fsencode(old))))
+    for place in search_tree(str(target), changed):
         yield f"the {place.algorithm} of '{place.of}' as it was"
     library = source.with_name(OLD_TREE)
     if library.exists():
