@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from graft.deep import Findings, PassingFile
 from graft.errors import NarOrderError
 from graft.formats.nar_reader import (
     Contents,
@@ -86,7 +87,16 @@ class StreamReport:
 class _Search:
     """Looks for what is wanted in the bytes of a NAR that will not change any more."""
 
-    def __init__(self, wanted: Table | None, report: StreamReport, *, places: bool) -> None:
+    def __init__(
+        self,
+        wanted: Table | None,
+        report: StreamReport,
+        findings: Findings | None,
+        *,
+        places: bool,
+    ) -> None:
+        self._findings = findings
+        self._passing: PassingFile | None = None  # the file in hand
         self._wanted = wanted or None
         self._report = report
         self._places = places
@@ -104,13 +114,23 @@ class _Search:
         if self._names:
             self._names.pop()
 
+    def regular(self, size: int) -> None:
+        """A file begins."""
+        if self._findings is not None:
+            name = self._names[-1] if self._names else b""
+            self._passing = self._findings.passing_file(b"/".join(self._names), name, size)
+
     def text(self, text: bytes | memoryview, where: Where) -> None:
         """Looks through a name or a symlink's target."""
+        if self._findings is not None and len(text) >= HASH_LENGTH:
+            self._findings.text(b"/".join(self._names), where, bytes(text))
         if self._wanted is not None and len(text) >= HASH_LENGTH:
             self._note(self._wanted.find(text)[0], where, 0)
 
     def contents(self, data: memoryview, *, final: bool) -> None:
         """Looks through the next bytes of a file's contents."""
+        if self._passing is not None:
+            self._passing.more(data, final=final)
         if self._wanted is not None:
             base = self._position - len(self._unsearched)
             text = self._unsearched + data if self._unsearched else data
@@ -148,7 +168,12 @@ def rewrite_stream(window: Window, table: Table) -> StreamReport:
 
 
 def rewrite_archive(
-    window: Window, table: Table, *, wanted: Table | None = None, places: bool = False
+    window: Window,
+    table: Table,
+    *,
+    wanted: Table | None = None,
+    places: bool = False,
+    findings: Findings | None = None,
 ) -> StreamReport:
     """Rewrites a NAR: contents, symlink targets and names, each on its own.
 
@@ -157,6 +182,7 @@ def rewrite_archive(
         table: what to rewrite; an empty one changes nothing.
         wanted: what to look for in the result.
         places: list the places found, not only which of `wanted` were.
+        findings: takes what is hidden in the result; `wanted` is the table of its search.
 
     Raises:
         BadFormatError: the stream is no NAR.
@@ -164,7 +190,7 @@ def rewrite_archive(
             What was written until then is worthless.
     """
     report = StreamReport()
-    search = _Search(wanted, report, places=places)
+    search = _Search(wanted, report, findings, places=places)
     last_names: list[bytes] = []  # of each open directory, the entry passed last
     before = 0  # references, when the file began
     for event in read_archive(window):
@@ -180,6 +206,7 @@ def rewrite_archive(
         elif isinstance(event, Regular):
             before = report.references
             report.bytes_read += event.size
+            search.regular(event.size)
         elif isinstance(event, Entry):
             report.rewrite(table, event.name, final=True)
             new_name = bytes(event.name)

@@ -23,6 +23,7 @@ from graft.plan import ContentName, Plan
 from graft.progress import Progress, no_progress
 from graft.proof import replaced_paths
 from graft.reading import ObjectSearch
+from graft.deep import DeepSearch
 from graft.references import WantedPaths
 from graft.stages import StagedJob
 from graft.store.api import Target
@@ -146,7 +147,7 @@ class _Batch:
                 self._fetched |= execution.fetched
                 self._resumed |= execution.resumed
             replaced = {path for _, _, plan in planned for path in replaced_paths(plan)}
-            search = ObjectSearch(stores.target, WantedPaths(sorted(replaced)))
+            search = ObjectSearch(stores.target, DeepSearch(sorted(replaced)))
             for job, staged, plan in planned:
                 self._conclude(job, staged, plan, done, search)
 

@@ -93,6 +93,8 @@ class Fixup:
         everywhere: whether all files of the type are gone through; else they are where a tree has
             a file of one of the suffixes or names, or the caller says so.
         opens: whether there are files inside; else references are in the file as it stands.
+        stores: whether the files inside are in it as they are.
+        hides: whether there may be references in it that nobody can see, so that it is reported.
         magics: (offset, bytes) within the first `HEAD` bytes.
         suffixes: what names end with.
         names: whole names.
@@ -103,6 +105,8 @@ class Fixup:
     by_default: bool = True
     everywhere: bool = True
     opens: bool = True
+    stores: bool = False
+    hides: bool = False
     magics: tuple[tuple[int, bytes], ...] = ()
     suffixes: tuple[bytes, ...] = ()
     names: tuple[bytes, ...] = ()
@@ -154,7 +158,8 @@ class Place:
         where: in contents, or in the name or the target of a member.
         offset: of the first character in these, in bytes.
         index: of the entry in the table.
-        stride: bytes a character: 1, 2 or 4.
+        stride: bytes a character: 1, 2 or 4; 0 where it is spelled otherwise, or cut up.
+        encoding: a name of that.
     """
 
     container: tuple[str, ...]
@@ -162,6 +167,7 @@ class Place:
     offset: int
     index: int
     stride: int
+    encoding: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

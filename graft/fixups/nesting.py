@@ -12,7 +12,6 @@ from graft.fixups.api import (
     LeftAloneError,
     Limits,
     Outcome,
-    Place,
     Where,
 )
 
@@ -103,7 +102,6 @@ class Search:
         switched_on: the names of those that may rewrite.
         table: what is looked for and, where there is a replacement, rewritten.
         limits: how far it is opened.
-        rewriting: else nothing is changed, and places are noted.
     """
 
     def __init__(
@@ -112,12 +110,9 @@ class Search:
         switched_on: frozenset[str],
         table: Table,
         limits: Limits,
-        *,
-        rewriting: bool,
     ) -> None:
         self.fixups, self.switched_on = fixups, switched_on
-        self.table, self.limits, self.rewriting = table, limits, rewriting
-        self.places: list[Place] = []
+        self.table, self.limits = table, limits
         self.outcomes: list[Outcome] = []
         self.spent = 0
 
@@ -172,7 +167,7 @@ class Descent:
             return self._left_alone(data, fixup, reason)
         if new == data:
             return data
-        if not fixup.opens and search.rewriting and new == search.table.rewrite(data)[0]:
+        if not fixup.opens and new == search.table.rewrite(data)[0]:
             return new  # as any file would be: there was nothing to fix
         if fixup.name not in search.switched_on:
             return self._left_alone(data, fixup, f"only --fixup {fixup.name} rewrites it")
@@ -188,8 +183,6 @@ class Descent:
             if outcome.outcome == "left-alone" or outcome.container[:depth] != self._container
         ]
         self._outcome(fixup, "left-alone", reason)
-        if not self._search.rewriting:
-            self.plain(data)
         return data
 
     def _outcome(self, fixup: Fixup, outcome: str, reason: str | None = None) -> None:
@@ -205,21 +198,8 @@ class Descent:
     # ---- what a fix-up sees -------------------------------------------------------------------
 
     def plain(self, data: bytes, where: Where = "contents") -> bytes:
-        """Bytes that are searched, and changed, as they stand."""
-        if not self._search.rewriting:
-            hits, _ = self._search.table.find(data)
-            steps = (*self._container, self._step()) if self._opened() else self._container
-            self._search.places += [
-                Place(
-                    container=steps,
-                    where=where,
-                    offset=hit.offset,
-                    index=hit.index,
-                    stride=hit.stride,
-                )
-                for hit in hits
-            ]
-            return data
+        """Bytes that are changed as they stand."""
+        del where
         new, hits, _ = self._search.table.rewrite(data)
         return new if hits and new != data else data
 
@@ -282,9 +262,6 @@ class Descent:
         """Keeps what is to be known of the file in hand."""
         assert self._fixup is not None
         self._outcome(self._fixup, "noted", text)
-
-    def _opened(self) -> bool:
-        return self._fixup is not None and self._fixup.opens
 
     def _step(self) -> str:
         assert self._fixup is not None
