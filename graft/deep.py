@@ -1,4 +1,4 @@
-"""Everything that leads to some paths in an object: as it stands, cut up, spelled otherwise, packed.
+"""All that leads to some paths in an object: as it stands, cut up, spelled otherwise, packed.
 
 What stands in bytes as it is, and where there may be more, a walk over the tree tells in one pass:
 `DeepSearch` says what it is to look for. Only files with something in them, and containers, are
@@ -133,10 +133,9 @@ class DeepSearch:
         self._spellings = SpellingFinder(encoded)
         self._fragments = FragmentFinder((hash_part, None) for hash_part in encoded)
         registry = registered() if registry is None else registry
-        looking = tuple(fixup for fixup in registry.fixups if fixup.opens or fixup.hides)
         self._limits = registry.limits
-        self._recognise = Recogniser(looking)
-        self.marks = Registry(looking, frozenset()).marks
+        self._recognise = Recogniser(registry.fixups)
+        self.marks = registry.searched_marks
         self.suspicions = (
             Suspicion(self._spellings.anchors),
             Suspicion(self._fragments.anchors, _CODE),
@@ -312,11 +311,11 @@ class Findings:
                     while window:
                         passing.more(window)
                         window = stream.read(_WINDOW)
-                    self._passed(file, passing, lambda: _whole(path))
+                    self.passed(file, passing, lambda: _whole(path))
                 if fixup is not None:
                     stream.seek(0)
                     name = os.path.basename(path)
-                    self._into(fixup, file, name, head, size, stream.read, suspected)
+                    self.into(fixup, file, name, head, size, stream.read, suspected)
         except OSError as error:
             shown = printable(path)
             raise TreeError(f"'{shown}' cannot be read: {error.strerror}", path=shown) from error
@@ -325,7 +324,7 @@ class Findings:
         """Looks into a file of a NAR, as its bytes pass."""
         return PassingFile(self._search, self, file, name, size)
 
-    def _into(
+    def into(
         self,
         fixup: Fixup,
         file: bytes,
@@ -335,18 +334,25 @@ class Findings:
         read: Callable[[], bytes],
         suspected: bool,
     ) -> None:
+        """Looks into a file that is to be.
+
+        Args:
+            head: its first bytes.
+            size: of all of it.
+            read: gives all of it.
+            suspected: whether something may be in the files that are stored in it.
+        """
         reason = self._search.is_too_large(size) if fixup.opens else None
         if reason is not None:
-            self._unread.append(
-                Unread(file=file, container=(), fixup=fixup.name, reason=reason)
-            )
+            self._unread.append(Unread(file=file, container=(), fixup=fixup.name, reason=reason))
             return
         look = self._search.look()
         look.into(fixup, read() if fixup.opens else head, name, apart=suspected)
         self._hidden += [self._inside(file, place) for place in look.places]
         self._unread += [self._not_read(file, outcome) for outcome in look.outcomes]
 
-    def _passed(self, file: bytes, passing: _Passing, whole: Callable[[], bytes]) -> None:
+    def passed(self, file: bytes, passing: _Passing, whole: Callable[[], bytes]) -> None:
+        """Takes what was found in a file whose bytes have passed."""
         self._stood(file, "contents", passing.found)
         if passing.is_promising:
             self._stood(file, "contents", self._search.find_apart(whole()))
@@ -431,9 +437,9 @@ class PassingFile:
 
     def _end(self, passing: _Passing) -> None:
         try:
-            self._findings._passed(self._file, passing, self._whole)
+            self._findings.passed(self._file, passing, self._whole)
             if self._fixup is not None:
-                self._findings._into(
+                self._findings.into(
                     self._fixup,
                     self._file,
                     self._name,

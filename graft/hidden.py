@@ -1,8 +1,8 @@
 """Hidden references: in the bytes of a path, but not registered, so that Nix does not know of them.
 
-Nix's scanner sees hash parts in ASCII only, and only those of a build's inputs; what is spelled in
-UTF-16 or UTF-32, is compressed, was cut up by a compiler, or was put into a path by hand, it misses.
-What no rewrite can replace, such as base64, is no reference here: it would be one after it, too.
+Nix's scanner sees hash parts in ASCII only, and only those of a build's inputs. What is in UTF-16
+or UTF-32, compressed, cut up by a compiler, or was put into a path by hand, it misses. What no rewrite
+can replace, such as base64, is no reference here: no plan would help.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from graft.closure import Closure
+from graft.deep import DeepSearch
 from graft.errors import InvalidPathError
 from graft.formats.store_path import StorePath
-from graft.deep import DeepSearch
 from graft.reading import search_object
 from graft.store.api import Source
 from graft.workers import Workers

@@ -92,6 +92,7 @@ class StagedJob:
         hidden: Mapping[StorePath, Collection[StorePath]] | None = None,
         addressing: Addressing = "input",
         self_references: SelfReferences = "positions",
+        fixups: Iterable[str] = (),
     ) -> Plan:
         """Plans; arguments and errors as of `make_plan`."""
         return make_plan(
@@ -104,6 +105,7 @@ class StagedJob:
             hidden=hidden,
             addressing=addressing,
             self_references=self_references,
+            fixups=fixups,
             jobs=self._jobs,
             progress=self._progress,
         )
@@ -184,7 +186,7 @@ class StagedJob:
                 search = ObjectSearch(self.target, DeepSearch(sorted(replaced_paths(plan))))
             for path, seen in done.seen.items():  # searched on its way from one cache to another
                 if (report := done.made[path]) is not None:
-                    search.know(path, report, seen)
+                    search.know(path, report, seen, done.unread[path])
             with self._progress("prove", _bytes_read(plan, scope)) as on_bytes:
                 proof = prove(
                     plan,

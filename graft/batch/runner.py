@@ -16,6 +16,7 @@ from graft.batch.results import BatchResult, JobResult, error_document
 from graft.batch.stores import Stores, open_stores
 from graft.batch.values import Job, Transfer
 from graft.content_naming import Namer, content_names
+from graft.deep import DeepSearch
 from graft.errors import GraftError
 from graft.executor import CacheMaker, Compression, Done, Execution, Work, make_into_cache
 from graft.formats.store_path import StorePath
@@ -23,7 +24,6 @@ from graft.plan import ContentName, Plan
 from graft.progress import Progress, no_progress
 from graft.proof import replaced_paths
 from graft.reading import ObjectSearch
-from graft.deep import DeepSearch
 from graft.references import WantedPaths
 from graft.stages import StagedJob
 from graft.store.api import Target
@@ -201,7 +201,7 @@ class _Batch:
             maker = CacheMaker(
                 source=stores.source,
                 target=target,
-                wanted=work.wanted,
+                search=work.search,
                 compression=Compression(name=transfer.compression or "zstd", level=transfer.level),
                 check_inputs=transfer.check_inputs,
                 progress=hands.progress,
@@ -287,6 +287,7 @@ class _Batch:
             deep=job.deep,
             addressing=job.transfer.addressing,
             self_references=job.transfer.self_references,
+            fixups=job.fixups,
         )
         staged.check_trust(
             plan, trusted_public_keys=stores.trusted_public_keys, sign_keys=stores.sign_keys

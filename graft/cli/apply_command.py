@@ -223,6 +223,7 @@ def command(
             hidden=request.hidden,
             addressing=request.addressing,
             self_references=request.self_references,
+            fixups=request.fixups,
             allow_abi_breaks=allow_abi_breaks,
             abi_report=abi_report,
             approve=request.approve,

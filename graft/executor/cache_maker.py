@@ -10,18 +10,16 @@ from graft.deep import DeepReport, DeepSearch, Unread
 from graft.errors import CacheError
 from graft.executor.content_check import check_content
 from graft.executor.work import Item
+from graft.fixing import FixedFile
 from graft.formats.compression import check_compression
 from graft.formats.narinfo import NarInfo
 from graft.formats.store_path import StorePath
-from graft.kernel import Table
 from graft.plan import Alias, ContentName
 from graft.progress import untold
 from graft.reading import object_hash, search_archive
-from graft.references import WantedPaths
 from graft.rewrite import (
     alias_archive,
     corrupt_original,
-    rewrite_table,
     write_archive,
 )
 from graft.store.api import PathInfo, Source
@@ -80,6 +78,7 @@ class Made:
         found: paths that are found in the bytes, new or not.
         report: what was done to its files, if that is known.
         unread: of what was taken over as it is, what could not be looked into.
+        fixed: those that fix-ups had something to do with.
     """
 
     file: NarFile | None = None
@@ -87,6 +86,7 @@ class Made:
     found: frozenset[StorePath] = frozenset()
     report: TreeReport | None = None
     unread: tuple[Unread, ...] = ()
+    fixed: tuple[FixedFile, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +96,7 @@ class CacheMaker:
     Attributes:
         source: where originals are read.
         target: the cache that is written.
-        wanted: what is looked for in the new bytes.
-        search: the same, hidden or not, in what is taken over as it is.
+        search: what is looked for in the new bytes.
         compression: of what is written; a NAR file that is taken over keeps its own.
         check_inputs: compare originals that are trees with their registered NAR hash first.
         progress: called with the number of NAR bytes done since the last call; may raise to stop.
@@ -106,7 +105,6 @@ class CacheMaker:
 
     source: Source
     target: WritableCache
-    wanted: WantedPaths
     search: DeepSearch
     compression: Compression
     check_inputs: bool = False
@@ -137,19 +135,18 @@ class CacheMaker:
             and object_hash(original, self.progress) != task.original.nar_hash
         ):
             raise corrupt_original(item.path, self.target.store_dir)
-        table = rewrite_table(item.path, task.path, item.references)
         made, file = write_archive(
             original,
             self._new_archive,
-            table,
-            wanted=self.wanted,
+            item.rewriting(self.target.store_dir),
+            wanted=self.search.standing,
             on_bytes=self.progress,
             new_modulo=task.content_name.new_modulo if task.content_name is not None else None,
         )
         check_content(task.content_name, made, original, item, self.target.store_dir)
-        if task.original.nar_size and made.nar_size != task.original.nar_size:
+        if task.original.nar_size and made.original_size != task.original.nar_size:
             raise corrupt_original(item.path, self.target.store_dir)
-        return Made(file=file, found=made.found, report=made.tree)
+        return Made(file=file, found=made.found, report=made.tree, fixed=made.fixed)
 
     def _fetch(self, info: PathInfo) -> Made:
         original = self.source.store_object(info.path)
@@ -165,7 +162,7 @@ class CacheMaker:
             found = self.search.seen(report)
             return Made(info=taken, found=found, report=report.report, unread=report.unread)
         made, file = write_archive(
-            original, self._new_archive, Table([]), wanted=self.wanted, on_bytes=self.progress
+            original, self._new_archive, None, wanted=self.search.standing, on_bytes=self.progress
         )
         if made.nar_hash != info.nar_hash:
             raise corrupt_original(info.path, self.target.store_dir)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from graft.deep import DeepSearch
 from graft.errors import ContentAddressError
 from graft.formats.file_name import printable
 from graft.formats.store_path import StoreDir
 from graft.plan import ContentName, Rewrite
-from graft.reading import read_object
-from graft.references import WantedPaths
+from graft.reading import search_object
 from graft.rewrite import RewrittenObject
 from graft.store.objects import StoreObject
 
@@ -32,9 +32,9 @@ def check_content(
     if name is None or made.content_hash == name.digest:
         return
     full = store_dir.path(rewrite.path)
-    wanted = WantedPaths([rewrite.path])
-    report = read_object(original, wanted=wanted.table, sink=lambda _: None, places=True)
-    for place in wanted.places(report):
+    search = DeepSearch([rewrite.path])
+    found = search_object(original, search, places=True)
+    for place in search.standing.places(found.report):
         file = printable(place.file)
         if place.encoding != "ascii":
             raise ContentAddressError(
@@ -50,6 +50,14 @@ def check_content(
                 path=full,
                 file=file,
             )
+    for hidden in found.hidden:
+        file = printable(hidden.file)
+        raise ContentAddressError(
+            f"'{full}' holds its own name inside of the file '{file}', which no content "
+            "address allows for: graft it without --content-addressed, or cut it off",
+            path=full,
+            file=file,
+        )
     raise ContentAddressError(
         f"the bytes of '{full}' are no longer those its new name was computed from: something "
         "changes them; run the same command again",

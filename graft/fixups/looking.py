@@ -233,15 +233,15 @@ class _Level:
         del path
         return None
 
-    def unchanged(self, path: bytes) -> bool:
-        """Nothing changes."""
-        del path
-        return True
-
     def detached(self, name: bytes) -> list[tuple[bytes, bytes]]:
         """As `old`."""
         del name
         return []
+
+    def fragments(self, data: bytes) -> Sequence[tuple[int, bytes]]:
+        """Nothing is written."""
+        del data
+        return ()
 
     def note(self, text: str) -> None:
         """What cannot be read of the file in hand."""

@@ -8,6 +8,7 @@ import stat
 from typing import TYPE_CHECKING, Final
 
 from graft.formats import nar
+from graft.kernel.anchors import WORD
 from graft.tree.copying import (
     NO_REFLINKS,
     copy_bytes,
@@ -17,7 +18,6 @@ from graft.tree.copying import (
 )
 from graft.tree.descent import DIRECTORY_FLAGS, Descent
 from graft.tree.made import make_file
-from graft.kernel.anchors import WORD
 from graft.tree.state import IN_CONTENTS, Place, Tally, WalkState
 from graft.tree.suspicion import Watch
 
@@ -153,10 +153,10 @@ class RegularFiles:
         if marks is None or file.marked:
             return
         file.marked = True
-        if not marks.has(os.path.basename(file.origin.name)):
-            if not marks.begins(self._head(file, head, marks.head)):
-                return
-        self._state.marked.append(self._state.old_path)
+        if marks.has(os.path.basename(file.origin.name)) or marks.begins(
+            self._head(file, head, marks.head)
+        ):
+            self._state.marked.append(self._state.old_path)
 
     def _head(self, file: _File, read: bytes, size: int) -> bytes:
         """The first `size` bytes, or more of them; these were read, and may be fewer."""
