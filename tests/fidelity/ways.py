@@ -9,12 +9,13 @@ from pathlib import Path
 
 from graft.checksums import ChangedFile, digests_of, search_tree
 from graft.contents import regular_files
-from graft.deep import DeepFinder
+from graft.deep import DeepSearch
 from graft.fixing import Fixes
 from graft.fixups import registered
 from graft.formats.store_path import StorePath
 from graft.fragments import FragmentFinder
 from graft.likeness import Likeness
+from graft.reading import search_object
 from graft.store.objects import TreeObject
 from graft.tree import copy_tree
 from tests.fidelity.hazard import NEW, OLD, OLD_TREE, TABLE, Sample
@@ -58,8 +59,10 @@ def with_graft(source: Path, target: Path, sample: Sample) -> list[str]:
 
 def _found(source: Path, target: Path) -> Iterator[str]:
     """What is looked for in a new closure besides."""
-    for found in DeepFinder([StorePath(OLD.decode())]).in_object(TreeObject(str(target))):
-        yield f"a reference is spelled as {found.encoding}"
+    search = DeepSearch([StorePath(OLD.decode())])
+    for found in search_object(TreeObject(str(target)), search).hidden:
+        if not found.container:
+            yield f"a reference is spelled as {found.encoding}"
     changed = []
     for file in regular_files(str(source)):
         old, new = source / os.fsdecode(file), target / os.fsdecode(file)
