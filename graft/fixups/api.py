@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import IO, Literal, Protocol
+from typing import IO, Final, Literal, Protocol
 
 from graft.tree.marks import HEAD
 
 __all__ = [
     "HEAD",
+    "SIGNATURES",
     "Fixup",
     "Inside",
     "LeftAloneError",
@@ -24,6 +25,9 @@ __all__ = [
     "UnknownLibraryError",
     "Where",
 ]
+
+SIGNATURES: Final = (b".sign", b".sig", b".asc", b".minisig", b".p7s")
+"""What the names of files end with that are signatures of those beside them."""
 
 Where = Literal["contents", "target", "name"]
 
