@@ -1,8 +1,8 @@
 """Hidden references: in the bytes of a path, but not registered, so that Nix does not know of them.
 
-Nix's scanner sees hash parts in ASCII only, and only those of a build's inputs. What is in UTF-16
-or UTF-32, compressed, cut up by a compiler, or was put into a path by hand, it misses. What no
-rewrite can replace, such as base64, is no reference here: no plan would help.
+Nix's scanner sees hash parts in ASCII only, and only those of a build's inputs. It misses what is
+in UTF-16 or UTF-32, compressed, cut up by a compiler, or put into a path by hand. What no rewrite
+can replace, such as base64, is no reference here: no plan would help.
 """
 
 from __future__ import annotations
