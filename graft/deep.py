@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from tempfile import SpooledTemporaryFile
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final
 
 from graft.errors import TreeError
 from graft.fixups import HEAD, Fixup, Look, Outcome, Place, Recogniser, Registry, Stood, registered
@@ -312,7 +312,7 @@ class Findings:
                         passing.more(window)
                         window = stream.read(_WINDOW)
                     self.passed(file, passing, lambda: _whole(path))
-                if fixup is not None:
+                if fixup is not None and (not fixup.holds or fixup.may_hold(_reader(stream))):
                     stream.seek(0)
                     name = os.path.basename(path)
                     self.into(fixup, file, name, head, size, stream.read, suspected)
@@ -342,12 +342,13 @@ class Findings:
             read: gives all of it.
             suspected: whether something may be in the files that are stored in it.
         """
-        reason = self._search.is_too_large(size) if fixup.opens else None
+        inside = fixup.opens or fixup.holds
+        reason = self._search.is_too_large(size) if inside else None
         if reason is not None:
             self._unread.append(Unread(file=file, container=(), fixup=fixup.name, reason=reason))
             return
         look = self._search.look()
-        look.into(fixup, read() if fixup.opens else head, name, apart=suspected)
+        look.into(fixup, read() if inside else head, name, apart=suspected)
         self._hidden += [self._inside(file, place) for place in look.places]
         self._unread += [self._not_read(file, outcome) for outcome in look.outcomes]
 
@@ -429,7 +430,7 @@ class PassingFile:
     def _begin(self, head: bytes) -> None:
         self._passing = self._search.passing(head)
         self._fixup = self._search.recognise(head, self._name)
-        opened = self._fixup is not None and self._fixup.opens
+        opened = self._fixup is not None and (self._fixup.opens or self._fixup.holds)
         if opened and self._search.is_too_large(self._size) is not None:
             opened = False
         if opened or head.startswith(_CODE):
@@ -438,7 +439,10 @@ class PassingFile:
     def _end(self, passing: _Passing) -> None:
         try:
             self._findings.passed(self._file, passing, self._whole)
-            if self._fixup is not None:
+            if self._fixup is not None and (
+                not self._fixup.holds
+                or (self._kept is not None and self._fixup.may_hold(_reader(self._kept)))
+            ):
                 self._findings.into(
                     self._fixup,
                     self._file,
@@ -456,6 +460,14 @@ class PassingFile:
         assert self._kept is not None
         self._kept.seek(0)
         return self._kept.read()
+
+
+def _reader(stream: IO[bytes]) -> Callable[[int, int], bytes]:
+    def read(offset: int, size: int) -> bytes:
+        stream.seek(offset)
+        return stream.read(size)
+
+    return read
 
 
 def _whole(path: bytes) -> bytes:

@@ -16,12 +16,16 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import groupby
 from typing import BinaryIO
 
-from graft.errors import NoSpaceError, TreeError
+from graft.checksums import ChangedFile, ChecksumPlace, digests_of, repair_tree
+from graft.errors import FixupError, NoSpaceError, TreeError
 from graft.fixups import HEAD, Fixup, Outcome, Registry
+from graft.formats.file_name import printable
 from graft.fragments import FragmentFinder
 from graft.kernel import Table
+from graft.tree import read_tree
 
 _STORE_TIME = (1_000_000_000, 1_000_000_000)  # ns; every file in a store is from that second
 
@@ -56,6 +60,7 @@ class Fixes:
 
     Raises:
         TreeError: a file cannot be read.
+        FixupError: one cannot be rewritten, and must not be left alone.
     """
 
     def __init__(
@@ -82,8 +87,8 @@ class Fixes:
 
     @property
     def replaces(self) -> bool:
-        """Whether a file is other than plain rewriting makes it."""
-        return bool(self._new)
+        """Whether a file may be other than plain rewriting makes it."""
+        return bool(self._new) or self._registry.sums
 
     def place(self, staged: bytes, *, owner: tuple[int, int]) -> None:
         """Puts what was made into a copy of the tree.
@@ -115,6 +120,8 @@ class Fixes:
                         contents = original if new is None else BytesIO(new)
                         _make_file(place, contents, status, owner)
                         twins[identity] = place
+            if self._registry.sums:
+                self._sum_again(staged, owner)
 
     # ---- as fix-ups see it --------------------------------------------------------------------
 
@@ -167,9 +174,39 @@ class Fixes:
                 self._new[path] = new
             if replaced and plain == data:
                 self.unshared.append((len(data), len(new)))
+        for outcome in outcomes:
+            if outcome.fatal:
+                where = "/".join([printable(_below(self._source, path)), *outcome.container])
+                raise FixupError(
+                    f"'{where}' must not be left as it is, and cannot be rewritten: "
+                    f"{outcome.reason}; cut the path off, or leave the file alone on purpose with "
+                    f"--fixup no-{outcome.fixup}",
+                    file=where,
+                    fixup=outcome.fixup,
+                )
         if replaced or outcomes:
             fixed = FixedFile(file=self._renamed(path), outcomes=tuple(outcomes), replaced=replaced)
             self.files.append(fixed)
+
+    def _sum_again(self, staged: bytes, owner: tuple[int, int]) -> None:
+        """Replaces checksums that are kept as text in the copy, of files that are in it."""
+        report = read_tree(self._source, wanted=self._table, report=True)
+        changed = {found.file for found in report.found if found.where == "contents"}
+        files = {
+            self._renamed(path): ChangedFile(
+                name=printable(path), old=digests_of(_below(self._source, path))
+            )
+            for path in sorted(changed.union(self._new))
+        }
+        repair = repair_tree(staged, files)
+        for file in repair.rewritten:
+            if owner != (os.geteuid(), os.getegid()):
+                os.chown(_below(staged, file), *owner)
+        for file, places in groupby(repair.places, lambda place: place.file):
+            outcomes = tuple(_of_checksum(place) for place in places)
+            replaced = file in repair.rewritten
+            self.files.append(FixedFile(file=file, outcomes=outcomes, replaced=replaced))
+        self.files.sort(key=lambda fixed: fixed.file)
 
     def _renamed(self, path: bytes) -> bytes:
         return b"/".join(self._table.rewrite(part)[0] for part in path.split(b"/"))
@@ -238,6 +275,20 @@ def _recognised(top: bytes, path: bytes, registry: Registry) -> tuple[Fixup, byt
             return fixup, None
         stream.seek(0)
         return fixup, stream.read()
+
+
+def _of_checksum(place: ChecksumPlace) -> Outcome:
+    what = f"the {place.algorithm} of '{place.of}' at {place.offset}"
+    reasons = {
+        "binary": f"{what} is left alone: the file is no text",
+        "cycle": f"{what} is left alone: it changes whenever that does",
+    }
+    return Outcome(
+        container=(),
+        fixup="checksums",
+        outcome="rewritten" if place.outcome == "replaced" else "left-alone",
+        reason=reasons.get(place.outcome),
+    )
 
 
 def _too_large(fixup: Fixup, registry: Registry) -> Outcome:

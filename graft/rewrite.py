@@ -61,6 +61,7 @@ class Rewriting:
     Attributes:
         table: what is rewritten as it stands.
         marks: what files have that a fix-up may rewrite.
+        whole: whether fix-ups have to do with the whole tree.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Rewriting:
         entries = [(old.encode(), new.encode()) for old, new in pairs]
         self.table = Table(entries)
         self.marks = registry.marks
+        self.whole = registry.sums
         self._registry = registry
         self._fragments = FragmentFinder(entries, os.fsencode(str(store_dir)))
 
@@ -157,7 +159,7 @@ def _copy(
     )
     fixed: list[FixedFile] = []
     original_size = report.nar_size
-    if rewriting is not None and report.marked:
+    if rewriting is not None and (report.marked or rewriting.whole):
         try:
             fixes = rewriting.fixes(source, report.marked)
             fixed = fixes.files
@@ -329,7 +331,7 @@ def read_rewritten(
     report = None
     with suppress(NarOrderError):  # only a tree can be sorted
         report = read_object(original, table=table, wanted=wanted, sink=begin(), marks=marks)
-        if not report.marked:
+        if not report.marked and not rewriting.whole:
             return _as_it_is(report)
     with as_tree(original) as at:
         marked = read_tree(at.tree, marks=marks).marked if report is None else report.marked

@@ -10,6 +10,7 @@ from graft.abi import StoreContents, check_abi, unresolved, write_report
 from graft.deep import DeepSearch
 from graft.errors import NoSpaceError
 from graft.executor import Done, Execution
+from graft.foreign_checksums import foreign_checksums
 from graft.formats.file_name import printable
 from graft.formats.hash_modulo import SelfReferences
 from graft.formats.signature import PublicKey, SecretKey
@@ -204,6 +205,11 @@ class StagedJob:
         warnings = (*plan.warnings, *self._abi_warnings)
         if proof is not None:
             warnings += tuple(_not_looked_into(plan, proof))
+        if "checksums" in plan.fixups and scope == "closure":
+            with self._progress("checksums", None) as on_bytes:
+                warnings += foreign_checksums(
+                    plan, self.source, self.target, jobs=self._jobs, on_bytes=on_bytes
+                )
         kept = self._keeping or not isinstance(self.target, RootedTarget)
         outcome = Outcome(
             plan=plan,

@@ -13,7 +13,17 @@ from typing import Literal, Protocol
 
 from graft.tree.marks import HEAD
 
-__all__ = ["HEAD", "Fixup", "Inside", "LeftAloneError", "Limits", "Outcome", "Place", "Where"]
+__all__ = [
+    "HEAD",
+    "Fixup",
+    "Inside",
+    "LeftAloneError",
+    "Limits",
+    "Outcome",
+    "Place",
+    "UnknownLibraryError",
+    "Where",
+]
 
 Where = Literal["contents", "target", "name"]
 
@@ -23,6 +33,17 @@ class LeftAloneError(Exception):
 
     What has been changed of it so far is given up: it stays as it was, byte for byte.
     """
+
+
+class UnknownLibraryError(LeftAloneError):
+    """A library is another than the one graft relies on, so that others may make other bytes.
+
+    Args:
+        library: which one, with its version if it tells.
+    """
+
+    def __init__(self, library: str) -> None:
+        super().__init__(f"{library} compresses otherwise than the one graft relies on")
 
 
 class Inside(Protocol):
@@ -104,6 +125,7 @@ class Fixup:
         opens: whether there are files inside; else references are in the file as it stands, and
             whoever only looks for them need not open it.
         stores: whether the files inside are in it as they are.
+        holds: whether there are files inside of some, which else have references as they stand.
         hides: whether there may be references in it that nobody can see, so that it is reported.
         magics: (offset, bytes) within the first `HEAD` bytes.
         suffixes: what names end with.
@@ -117,6 +139,7 @@ class Fixup:
     opens: bool = True
     stores: bool = False
     hides: bool = False
+    holds: bool = False
     magics: tuple[tuple[int, bytes], ...] = ()
     suffixes: tuple[bytes, ...] = ()
     names: tuple[bytes, ...] = ()
@@ -131,6 +154,30 @@ class Fixup:
         if self.magics:
             return any(head.startswith(magic, offset) for offset, magic in self.magics)
         return name in self.names or (bool(self.suffixes) and name.endswith(self.suffixes))
+
+    @property
+    def is_searched(self) -> bool:
+        """Whether there may be more in a file of the type than stands in its bytes."""
+        return self.opens or self.hides or self.holds
+
+    def may_hold(self, read: Callable[[int, int], bytes]) -> bool:
+        """Whether there are files inside of one, where the type `holds` some.
+
+        Args:
+            read: gives the bytes at an offset, and as many, or fewer at the end.
+        """
+        del read
+        return True
+
+    def vital(self, data: bytes, name: bytes) -> bool:
+        """Whether a file of the type must not be left alone: what is made would do harm.
+
+        Args:
+            data: the whole file.
+            name: without directories.
+        """
+        del data, name
+        return False
 
     def apply(self, data: bytes, name: bytes, inside: Inside) -> bytes:
         """The file with what is inside of it changed; the very same object if nothing is.
@@ -190,9 +237,12 @@ class Outcome:
         outcome: `left-alone`: the file's bytes are the old ones. `noted`: besides whatever else
             came of it, there is something to know.
         reason: of what is left alone or noted.
+        fatal: whether a tree in which a file was left alone so must not be taken into a store: a
+            system would start with old units, or others make other bytes for the same name.
     """
 
     container: tuple[str, ...]
     fixup: str
     outcome: Literal["rewritten", "left-alone", "noted"]
     reason: str | None = None
+    fatal: bool = False
