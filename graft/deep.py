@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from io import BytesIO
 from tempfile import SpooledTemporaryFile
 from typing import IO, TYPE_CHECKING, Final
 
@@ -312,10 +313,8 @@ class Findings:
                         passing.more(window)
                         window = stream.read(_WINDOW)
                     self.passed(file, passing, lambda: _whole(path))
-                if fixup is not None and (not fixup.holds or fixup.may_hold(_reader(stream))):
-                    stream.seek(0)
-                    name = os.path.basename(path)
-                    self.into(fixup, file, name, head, size, stream.read, suspected)
+                if fixup is not None:
+                    self.into(fixup, file, os.path.basename(path), head, size, stream, suspected)
         except OSError as error:
             shown = printable(path)
             raise TreeError(f"'{shown}' cannot be read: {error.strerror}", path=shown) from error
@@ -331,7 +330,7 @@ class Findings:
         name: bytes,
         head: bytes,
         size: int,
-        read: Callable[[], bytes],
+        stream: IO[bytes],
         suspected: bool,
     ) -> None:
         """Looks into a file that is to be.
@@ -339,16 +338,19 @@ class Findings:
         Args:
             head: its first bytes.
             size: of all of it.
-            read: gives all of it.
+            stream: it, wherever it is looked at.
             suspected: whether something may be in the files that are stored in it.
         """
-        inside = fixup.opens or fixup.holds
-        reason = self._search.is_too_large(size) if inside else None
+        if fixup.packs and not fixup.is_packed(stream):
+            return
+        opened = fixup.opens or fixup.packs
+        reason = self._search.is_too_large(size) if opened else None
         if reason is not None:
             self._unread.append(Unread(file=file, container=(), fixup=fixup.name, reason=reason))
             return
         look = self._search.look()
-        look.into(fixup, read() if inside else head, name, apart=suspected)
+        stream.seek(0)
+        look.into(fixup, stream.read() if opened else head, name, apart=suspected)
         self._hidden += [self._inside(file, place) for place in look.places]
         self._unread += [self._not_read(file, outcome) for outcome in look.outcomes]
 
@@ -430,7 +432,7 @@ class PassingFile:
     def _begin(self, head: bytes) -> None:
         self._passing = self._search.passing(head)
         self._fixup = self._search.recognise(head, self._name)
-        opened = self._fixup is not None and (self._fixup.opens or self._fixup.holds)
+        opened = self._fixup is not None and self._fixup.opens
         if opened and self._search.is_too_large(self._size) is not None:
             opened = False
         if opened or head.startswith(_CODE):
@@ -439,17 +441,14 @@ class PassingFile:
     def _end(self, passing: _Passing) -> None:
         try:
             self._findings.passed(self._file, passing, self._whole)
-            if self._fixup is not None and (
-                not self._fixup.holds
-                or (self._kept is not None and self._fixup.may_hold(_reader(self._kept)))
-            ):
+            if self._fixup is not None:
                 self._findings.into(
                     self._fixup,
                     self._file,
                     self._name,
                     self._head,
                     self._size,
-                    self._whole,
+                    self._kept or BytesIO(self._head),
                     passing.has_pieces,
                 )
         finally:
@@ -460,14 +459,6 @@ class PassingFile:
         assert self._kept is not None
         self._kept.seek(0)
         return self._kept.read()
-
-
-def _reader(stream: IO[bytes]) -> Callable[[int, int], bytes]:
-    def read(offset: int, size: int) -> bytes:
-        stream.seek(offset)
-        return stream.read(size)
-
-    return read
 
 
 def _whole(path: bytes) -> bytes:

@@ -87,7 +87,7 @@ class Registry:
     @property
     def searched_marks(self) -> Marks:
         """The same, of those in which there may be what is not seen in the file as it stands."""
-        return _marks([fixup for fixup in self.fixups if fixup.is_searched])
+        return _marks([fixup for fixup in self.fixups if fixup.is_looked_into])
 
     @property
     def sums(self) -> bool:

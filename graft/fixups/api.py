@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import IO, Final, Literal, Protocol
 
 from graft.tree.marks import HEAD
 
 __all__ = [
     "HEAD",
+    "SIGNATURES",
     "Fixup",
     "Inside",
     "LeftAloneError",
@@ -24,6 +25,9 @@ __all__ = [
     "UnknownLibraryError",
     "Where",
 ]
+
+SIGNATURES: Final = (b".sign", b".sig", b".asc", b".minisig", b".p7s")
+"""What the names of files end with that are signatures of those beside them."""
 
 Where = Literal["contents", "target", "name"]
 
@@ -125,7 +129,7 @@ class Fixup:
         opens: whether there are files inside; else references are in the file as it stands, and
             whoever only looks for them need not open it.
         stores: whether the files inside are in it as they are.
-        holds: whether there are files inside of some, which else have references as they stand.
+        packs: whether part of it may be packed, though there are no files inside: see `is_packed`.
         hides: whether there may be references in it that nobody can see, so that it is reported.
         magics: (offset, bytes) within the first `HEAD` bytes.
         suffixes: what names end with.
@@ -138,8 +142,8 @@ class Fixup:
     plain_without: bool = False
     opens: bool = True
     stores: bool = False
+    packs: bool = False
     hides: bool = False
-    holds: bool = False
     magics: tuple[tuple[int, bytes], ...] = ()
     suffixes: tuple[bytes, ...] = ()
     names: tuple[bytes, ...] = ()
@@ -156,18 +160,14 @@ class Fixup:
         return name in self.names or (bool(self.suffixes) and name.endswith(self.suffixes))
 
     @property
-    def is_searched(self) -> bool:
-        """Whether there may be more in a file of the type than stands in its bytes."""
-        return self.opens or self.hides or self.holds
+    def is_looked_into(self) -> bool:
+        """Whether there may be more in files of the type than a search of their bytes finds."""
+        return self.opens or self.hides or self.packs
 
-    def may_hold(self, read: Callable[[int, int], bytes]) -> bool:
-        """Whether there are files inside of one, where the type `holds` some.
-
-        Args:
-            read: gives the bytes at an offset, and as many, or fewer at the end.
-        """
-        del read
-        return True
+    def is_packed(self, file: IO[bytes]) -> bool:
+        """Whether part of a file is packed, of a type that `packs`."""
+        del file
+        return self.packs
 
     def vital(self, data: bytes, name: bytes) -> bool:
         """Whether a file of the type must not be left alone: what is made would do harm.

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import IO
 
 from graft.fixups.api import Fixup, Inside, LeftAloneError
 from graft.fixups.compressed_sections import compressed_sections, has_compressed_sections
@@ -23,13 +24,13 @@ class Elf(Fixup):
 
     name = "elf"
     opens = False
-    holds = True
+    packs = True
     plain_without = True
     magics = ((0, b"\x7fELF"),)
 
-    def may_hold(self, read: Callable[[int, int], bytes]) -> bool:
-        """Whether a section is compressed."""
-        return has_compressed_sections(read)
+    def is_packed(self, file: IO[bytes]) -> bool:
+        """Whether it has compressed sections."""
+        return has_compressed_sections(file)
 
     def apply(self, data: bytes, name: bytes, inside: Inside) -> bytes:
         """The file with all of its references changed."""

@@ -47,7 +47,7 @@ class Recogniser:
     """
 
     def __init__(self, fixups: Iterable[Fixup]) -> None:
-        self._fixups = [fixup for fixup in fixups if fixup.is_searched]
+        self._fixups = [fixup for fixup in fixups if fixup.is_looked_into]
         magics = {magic for fixup in self._fixups for magic in fixup.magics}
         first = sorted(re.escape(magic) for at, magic in magics if at == 0)
         self._first = re.compile(b"|".join(first) or b"(?!)", re.DOTALL)
@@ -150,7 +150,7 @@ class _Level:
         if self._fixup.opens and self._depth > limits.depth:
             self._left_alone(data, f"it is nested deeper than {limits.depth} containers")
             return
-        places, outcomes = len(self._look.places), len(self._look.outcomes)
+        before = len(self._look.places), len(self._look.outcomes)
         try:
             self._fixup.apply(data, name, self)
         except LeftAloneError as error:
@@ -158,7 +158,7 @@ class _Level:
         except Exception as error:  # noqa: BLE001 - a stranger's file may break any parser
             self._left_alone(data, f"it cannot be read: {type(error).__name__}: {error}")
         else:
-            if len(self._look.places) == places and len(self._look.outcomes) == outcomes:
+            if (len(self._look.places), len(self._look.outcomes)) == before:
                 self._search_rest(data)
 
     def _search_rest(self, data: bytes) -> None:

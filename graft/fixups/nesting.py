@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from graft.fixups.api import (
     HEAD,
+    SIGNATURES,
     Fixup,
     LeftAloneError,
     Limits,
@@ -177,6 +178,9 @@ class Descent:
             return self._left_alone(data, fixup, reason)
         if new == data:
             return data
+        if self._has_signature():
+            reason = "its signature lies beside it"
+            return self._left_alone(data, fixup, reason, plain_without=False)
         if not fixup.opens and new == inside.plain(data):
             return new  # as any file would be: there was nothing to fix
         if fixup.name not in search.switched_on:
@@ -194,10 +198,19 @@ class Descent:
         if changed != new and any(_hash_part(new, hit) not in search.made for hit in hits):
             raise LeftAloneError("a reference stands in a part of it that is not known")
 
+    def _has_signature(self) -> bool:
+        return any(self._siblings.old(self._path + suffix) is not None for suffix in SIGNATURES)
+
     def _left_alone(
-        self, data: bytes, fixup: Fixup, reason: str, *, fatal: bool | None = None
+        self,
+        data: bytes,
+        fixup: Fixup,
+        reason: str,
+        *,
+        fatal: bool | None = None,
+        plain_without: bool = True,
     ) -> bytes:
-        if fixup.plain_without:
+        if plain_without and fixup.plain_without:
             self._outcome(fixup, "noted", f"it is rewritten as it stands: {reason}")
             return self.plain(data)
         # What was rewritten inside is given up; what was left alone there stays to be told.

@@ -25,7 +25,7 @@ class Gvdb(Fixup):
 
     name = "gvdb"
     opens = False
-    holds = True
+    packs = True
     magics = ((0, b"GVariant"), (0, b"raVGtnai"))
 
     def apply(self, data: bytes, name: bytes, inside: Inside) -> bytes:
