@@ -10,8 +10,8 @@ from graft.abi import StoreContents, check_abi, unresolved, write_report
 from graft.deep import DeepSearch
 from graft.errors import NoSpaceError
 from graft.executor import Done, Execution
+from graft.forecast import not_looked_into
 from graft.foreign_checksums import foreign_checksums
-from graft.formats.file_name import printable
 from graft.formats.hash_modulo import SelfReferences
 from graft.formats.signature import PublicKey, SecretKey
 from graft.formats.store_path import StorePath
@@ -281,16 +281,12 @@ def _bytes_read(plan: Plan, scope: Scope) -> int:
 
 
 def _not_looked_into(plan: Plan, proof: Proof) -> Iterable[PlanWarning]:
+    told = {warning.path for warning in plan.warnings if warning.kind == "not-looked-into"}
+    originals = {rewrite.new_path: rewrite.path for rewrite in plan.rewrites}
     for unread in proof.unread:
-        first = unread.first
-        place = "/".join([plan.store_dir.path(unread.path), printable(first.file)]).rstrip("/")
-        inside = " > ".join([place, *first.container])
-        others = f", and {unread.count - 1} more in this path" if unread.count > 1 else ""
-        yield PlanWarning(
-            kind="not-looked-into",
-            path=unread.path,
-            message=f"references in '{inside}' would not be seen: {first.reason}{others}",
-        )
+        if originals.get(unread.path, unread.path) not in told:
+            full = plan.store_dir.path(unread.path)
+            yield not_looked_into(full, unread.path, unread.first, unread.count)
 
 
 def _no_root(plan: Plan) -> Iterable[PlanWarning]:
