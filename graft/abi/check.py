@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from graft.abi.breaks import AbiCheck, Break, in_order
-from graft.abi.contents import Broken, Script, StoreContents
+from graft.abi.contents import StoreContents
 from graft.abi.loading import Loaded, Loading, LoadScope, Machine
+from graft.abi.things import Broken, Script
 from graft.abi.worlds import Place, world_after, world_before
 from graft.errors import BadFormatError
 from graft.formats.elf import Elf, Exports
@@ -34,7 +35,7 @@ def check_abi(plan: Plan, source: Source, contents: StoreContents | None = None)
         contents: of the source, so that what several plans share is read once.
 
     Raises:
-        TreeError: an object cannot be read.
+        TreeError, CacheError, CorruptCacheError, BadFormatError: an object cannot be read.
     """
     if not plan.rewrites:
         return AbiCheck(store_dir=plan.store_dir)
@@ -86,8 +87,6 @@ class _Checking:
                         self._interpreters.setdefault(thing.machine, known)
         for place, elf in programs.items():
             self._check(place, elf)
-        for path, reason in self._contents.unreadable.items():
-            self._unchecked[Place(path, b"")] = reason
         return AbiCheck(
             store_dir=self._plan.store_dir,
             breaks=in_order(self._breaks.values()),
@@ -103,7 +102,7 @@ class _Checking:
         changes = list(_changes(before, after))
         for (user, name), other in after.unresolved.items():
             own = before if user in places else self._own_scope(user)
-            if (user, name) not in own.unresolved and not self._contents.unreadable:
+            if (user, name) not in own.unresolved:
                 was = own.names[name].place if name in own.names else None
                 reason = "library-missing" if other is None else "other-machine"
                 self._add(reason, user, place, name=name, was=was, library=other)
