@@ -19,7 +19,7 @@ from graft.abi.things import (
     parsed,
     script,
 )
-from graft.formats.elf import Elf, Exports, read_exports
+from graft.formats.elf import Elf, Exports, Imports, read_exports, read_imports
 from graft.formats.elf_image import MAGIC, Read
 from graft.formats.nar_reader import Contents, Directory, Entry, Regular, Symlink, read_archive
 from graft.store.objects import NarObject
@@ -50,6 +50,10 @@ class NarContents:
     def thing(self, name: bytes) -> Thing | None:
         """As the protocol says."""
         return self._things.get(name)
+
+    def imports(self, name: bytes) -> Imports:
+        """As the protocol says."""
+        return read_imports(*self._within(name))
 
     def exports(self, name: bytes) -> Exports:
         """As the protocol says."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from graft.errors import BadFormatError
-from graft.formats.elf import Elf, Exports, read_elf
+from graft.formats.elf import Elf, Exports, Imports, read_elf
 from graft.formats.elf_image import Read
 
 
@@ -62,6 +62,13 @@ class ObjectContents(Protocol):
 
     def thing(self, name: bytes) -> Thing | None:
         """What a name is; None if nothing has it."""
+
+    def imports(self, name: bytes) -> Imports:
+        """What an ELF file wants of its libraries.
+
+        Raises:
+            BadFormatError: its tables are broken.
+        """
 
     def exports(self, name: bytes) -> Exports:
         """What an ELF file offers.

@@ -20,7 +20,7 @@ from graft.abi.things import (
     script,
 )
 from graft.errors import TreeError
-from graft.formats.elf import Elf, Exports, read_exports
+from graft.formats.elf import Elf, Exports, Imports, read_exports, read_imports
 from graft.formats.elf_image import MAGIC, Read
 from graft.formats.file_name import printable
 from graft.store.objects import TreeObject
@@ -38,6 +38,11 @@ class TreeContents:
         if name not in self._things:
             self._things[name] = self._look(name)
         return self._things[name]
+
+    def imports(self, name: bytes) -> Imports:
+        """As the protocol says."""
+        with _opened(self._place(name)) as file:
+            return read_imports(_reading(file), os.fstat(file).st_size)
 
     def exports(self, name: bytes) -> Exports:
         """As the protocol says."""

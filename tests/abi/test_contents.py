@@ -29,6 +29,7 @@ def _compare(tree: TreeContents | NarContents, nar: TreeContents | NarContents) 
     for name, thing in files.items():
         assert nar.thing(name) == thing
         if isinstance(thing, Elf):
+            assert nar.imports(name) == tree.imports(name)
             assert nar.exports(name) == tree.exports(name)
             assert nar.data(name) == tree.data(name)
 
