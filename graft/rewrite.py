@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 
@@ -78,20 +78,18 @@ class Rewriting:
         self._registry = registry
         self._fragments = FragmentFinder(entries, os.fsencode(str(store_dir)))
 
-    def fixes(self, tree: str, report: TreeReport) -> Fixes | None:
-        """What fix-ups make of a tree's files; None: nothing.
+    def fixes(self, tree: str, marked: Iterable[bytes]) -> Fixes:
+        """What fix-ups make of a tree's files.
 
         Args:
-            report: of a walk that was given the `marks`.
+            marked: those that have the `marks`.
 
         Raises:
             TreeError: a file cannot be read.
             FixupError: one cannot be rewritten, and must not be left alone.
         """
-        if not report.marked and not self._registry.sums:
-            return None
         top = os.fsencode(tree)
-        return Fixes(top, self.table, report.marked, self._registry, fragments=self._fragments)
+        return Fixes(top, self.table, marked, self._registry, fragments=self._fragments)
 
 
 def write_tree(
@@ -162,8 +160,8 @@ def _copy(
     )
     original_size = report.nar_size  # references never change a length
     try:
-        fixes = rewriting.fixes(source, report)
-        if fixes is not None and fixes.replaces:
+        fixes = rewriting.fixes(source, report.marked)
+        if fixes.replaces:
             fixes.place(os.fsencode(target), owner=owner)
             # Of the same bytes, once more: they were done before.
             hashing = _Hashing(new_modulo, lambda _: on_bytes(0))
@@ -173,8 +171,7 @@ def _copy(
     except BaseException:
         remove_tree(target)
         raise
-    fixed = [] if fixes is None else fixes.files
-    return hashing.made(report, original_size, found=found, fixed=fixed)
+    return hashing.made(report, original_size, found=found, fixed=fixes.files)
 
 
 def _found(item: StoreObject, search: DeepSearch | None) -> frozenset[StorePath]:
@@ -347,8 +344,8 @@ def read_rewritten(
     with as_tree(original) as at:
         report = read_tree(at.tree, table=table, wanted=wanted, sink=begin(), marks=marks)
         size = report.nar_size  # references never change a length
-        fixes = rewriting.fixes(at.tree, report)
-        if fixes is not None and fixes.replaces:
+        fixes = rewriting.fixes(at.tree, report.marked)
+        if fixes.replaces:
             with temporary_tree() as staged:
                 links = isinstance(original, NarObject)
                 copied = _patched(copy_tree(at.tree, staged, table, links=links), fixes)
@@ -356,12 +353,11 @@ def read_rewritten(
                 nar_size = read_tree(staged, sink=begin()).nar_size
                 found = _found(TreeObject(staged), search)
                 return Reading(replace(copied, nar_size=nar_size), size, found, fixes.files)
-        fixed = [] if fixes is None else fixes.files
         if search is None:
-            return Reading(report, size, fixed=fixed)
+            return Reading(report, size, fixed=fixes.files)
         # What is hidden is as it was, for nothing else was changed but what stands in the open.
         hidden = search_object(at, search)
-        return Reading(report, size, search.seen(replace(hidden, report=report)), fixed)
+        return Reading(report, size, search.seen(replace(hidden, report=report)), fixes.files)
 
 
 def rewritten_hash(
