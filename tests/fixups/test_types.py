@@ -201,7 +201,7 @@ def test_sums_of_vendored_packages_are_those_of_the_new_files() -> None:
 
 def test_a_kernel_module_is_rewritten_unless_it_is_signed() -> None:
     assert rewritten(b"\x7fELF" + WHERE, "a.ko") == (b"\x7fELF" + grafted(WHERE), [])
-    signed = WHERE + b"~Module signature appended~\n"
+    signed = b"\x7fELF" + WHERE + b"~Module signature appended~\n"
     assert left_alone(signed, "a.ko").startswith("it is signed")
     compressed = gzip.compress(signed, mtime=0)
     new, [outcome] = rewritten(compressed, "a.ko.gz")
