@@ -1,4 +1,4 @@
-"""What a plan will not reach, told before it is carried out: hidden places that stay as they are."""
+"""What a plan will not reach, told before it is carried out: hidden places that stay."""
 
 from __future__ import annotations
 
