@@ -1,4 +1,4 @@
-"""What a plan will not reach, told before it is carried out: hidden places that stay."""
+"""What a plan will not reach, told before: hidden places that stay as they are."""
 
 from __future__ import annotations
 

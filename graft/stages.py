@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from graft.abi import StoreContents, check_abi, unresolved, write_report
+from graft.abi import StoreContents, check_abi, write_report
 from graft.deep import DeepSearch
 from graft.errors import NoSpaceError
 from graft.executor import Done, Execution
@@ -27,6 +27,7 @@ from graft.store.daemon import DaemonStore
 from graft.store.objects import NarObject
 from graft.store.trust import check_signatures
 from graft.store.united import UnitedStore
+from graft.verification import library_problems
 
 # What an object takes on disk if all its files are links: a directory, or the block of a file.
 _LEAST_OBJECT_SIZE = 4096
@@ -200,7 +201,7 @@ class StagedJob:
                     on_bytes=on_bytes,
                 )
             if not proof.problems:  # else it is not there to be read
-                found = tuple(_unresolved(plan, self.source, self.target))
+                found = tuple(library_problems(plan, self.source, self.target))
                 proof = replace(proof, problems=found)
         warnings = (*plan.warnings, *self._abi_warnings)
         if "checksums" in plan.fixups and scope == "closure":
@@ -224,16 +225,6 @@ class StagedJob:
         if outcome.succeeded:
             self._keeping.keep(plan.new_roots)
         return outcome
-
-
-def _unresolved(plan: Plan, source: Source, target: Source) -> Iterable[Problem]:
-    for found in unresolved(plan, source, target):
-        yield Problem(
-            kind="unresolved-library",
-            path=found.place.path,
-            file=found.place.name,
-            library=found.library,
-        )
 
 
 def _check_inputs_signed(

@@ -264,8 +264,8 @@ def _print_summary(outcome: Outcome, settings: Settings) -> None:
         )
     if outcome.spelled_residual:
         print_note(
-            f"{len(outcome.spelled_residual)} of these places spell a path otherwise, as base64 "
-            "does, and no graft rewrites that: build what they are in again, or allow them with "
+            f"{len(outcome.spelled_residual)} of these places spell a path otherwise, as in "
+            "base64: no graft rewrites them; build what they are in again, or allow them with "
             "--allow-residual",
             settings,
         )
