@@ -34,8 +34,12 @@ class Finder(Protocol):
         """All of it in a file, or in a name or a target."""
         ...
 
-    def find_apart(self, data: bytes) -> Iterable[Stood]:
-        """What is found in a file only if it is looked at by itself."""
+    def find_apart(self, data: bytes, *, suspected: bool) -> Iterable[Stood]:
+        """What is found in a file only if it is looked at by itself.
+
+        Args:
+            suspected: else a search of what it is stored in has found no sign of that.
+        """
         ...
 
 
@@ -208,8 +212,9 @@ class _Level:
         if fixup is None or not fixup.opens:
             if not (stored and self._searched):
                 look.found(steps, "contents", look.finder.find(data))
-            elif self._apart:
-                look.found(steps, "contents", look.finder.find_apart(data))
+            else:
+                alone = look.finder.find_apart(data, suspected=self._apart)
+                look.found(steps, "contents", alone)
         if fixup is not None:
             seen = stored and self._searched
             apart = self._apart or not seen
