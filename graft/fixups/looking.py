@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from io import BytesIO
 from typing import Final, Literal, NamedTuple, Protocol
 
 from graft.fixups.api import HEAD, Fixup, LeftAloneError, Limits, Outcome, Place, Where
@@ -215,7 +216,7 @@ class _Level:
             else:
                 alone = look.finder.find_apart(data, suspected=self._apart)
                 look.found(steps, "contents", alone)
-        if fixup is not None:
+        if fixup is not None and (not fixup.packs or fixup.is_packed(BytesIO(data))):
             seen = stored and self._searched
             apart = self._apart or not seen
             inner = _Level(look, fixup, steps, self._depth + 1, searched=seen, apart=apart)
