@@ -185,7 +185,8 @@ class StagedJob:
         proof = None
         if scope is not None:
             if search is None:
-                search = ObjectSearch(self.target, DeepSearch(sorted(replaced_paths(plan))))
+                replaced = sorted(replaced_paths(plan))
+                search = ObjectSearch(self.target, DeepSearch(replaced, store_dir=plan.store_dir))
             for path, seen in done.seen.items():  # searched on its way from one cache to another
                 if (report := done.made[path]) is not None:
                     search.know(path, report, seen, done.unread[path])
