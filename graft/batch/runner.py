@@ -16,6 +16,7 @@ from graft.batch.results import BatchResult, JobResult, error_document
 from graft.batch.stores import Stores, open_stores
 from graft.batch.values import Job, Transfer
 from graft.content_naming import Namer, content_names
+from graft.deep import DeepSearch
 from graft.errors import GraftError
 from graft.executor import CacheMaker, Compression, Done, Execution, Work, make_into_cache
 from graft.formats.store_path import StorePath
@@ -23,7 +24,6 @@ from graft.plan import ContentName, Plan
 from graft.progress import Progress, no_progress
 from graft.proof import replaced_paths
 from graft.reading import ObjectSearch
-from graft.references import WantedPaths
 from graft.stages import StagedJob
 from graft.store.api import Target
 from graft.store.writable_cache import WritableCache
@@ -146,7 +146,7 @@ class _Batch:
                 self._fetched |= execution.fetched
                 self._resumed |= execution.resumed
             replaced = {path for _, _, plan in planned for path in replaced_paths(plan)}
-            search = ObjectSearch(stores.target, WantedPaths(sorted(replaced)))
+            search = ObjectSearch(stores.target, DeepSearch(sorted(replaced)))
             for job, staged, plan in planned:
                 self._conclude(job, staged, plan, done, search)
 
@@ -200,7 +200,7 @@ class _Batch:
             maker = CacheMaker(
                 source=stores.source,
                 target=target,
-                wanted=work.wanted,
+                search=work.search,
                 compression=Compression(name=transfer.compression or "zstd", level=transfer.level),
                 check_inputs=transfer.check_inputs,
                 progress=hands.progress,
@@ -261,7 +261,7 @@ class _Batch:
         wanted = {path for plan in plans for path in plan.closure.infos}
         with self._crew("name", sum(plan.bytes_at_most for plan in plans)) as hands:
             namer = Namer(
-                source=stores.source, wanted=WantedPaths(sorted(wanted)), progress=hands.progress
+                source=stores.source, search=DeepSearch(sorted(wanted)), progress=hands.progress
             )
             return content_names(plans, namer, hands.submit, hands.slots)
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from typing import IO
 
-from graft.fixups.api import Fixup, Inside, LeftAloneError
+from graft.fixups.api import HEAD, SIGNATURES, Fixup, Inside, LeftAloneError
 
 _MODULE_TRAILER = b"~Module signature appended~\n"
 _SECTION = 40
+_KERNEL = b".linux"
 _CERTIFICATES = 4  # of the data directories
 _WIDE = 0x20B  # PE32+
 
@@ -39,17 +41,23 @@ class Pe(Fixup):
 
     name = "pe"
     opens = False
+    packs = True
     magics = ((0, b"MZ"),)
 
     def recognises(self, head: bytes, name: bytes) -> bool:
         """By the two magics."""
         return super().recognises(head, name) and head.startswith(b"PE\0\0", _header(head))
 
+    def is_packed(self, file: IO[bytes]) -> bool:
+        """Whether it is a unified kernel image."""
+        file.seek(0)
+        return _KERNEL + b"\0" in file.read(HEAD)
+
     def apply(self, data: bytes, name: bytes, inside: Inside) -> bytes:
         """The program, rewritten; the sections of a unified kernel image are looked into."""
         del name
         sections = list(_sections(data))
-        if any(section == b".linux" for section, _ in sections):
+        if any(section == _KERNEL for section, _ in sections):
             changed = inside.members(sections)
             if any(new is not old for new, (_, old) in zip(changed, sections, strict=True)):
                 raise LeftAloneError("it is a unified kernel image: make it anew")
@@ -61,11 +69,14 @@ class Pe(Fixup):
 
 
 class Signature(Fixup):
-    """Signatures of files beside them, by their names; if one of these changes, that is told."""
+    """Signatures of files beside them, by their names; if one of these changes, that is told.
+
+    One that is of a file type is left alone; this is of the others, which change as they stand.
+    """
 
     name = "signature"
     opens = False
-    suffixes = (b".sign", b".sig", b".asc", b".minisig", b".p7s")
+    suffixes = SIGNATURES
 
     def apply(self, data: bytes, name: bytes, inside: Inside) -> bytes:
         """The file as it is."""
