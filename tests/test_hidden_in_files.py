@@ -234,8 +234,8 @@ def test_a_string_that_a_compiler_cut_up_is_put_together_anew(
     program.chmod(0o755)
     shown = subprocess.run([program, full(it.new)], capture_output=True, text=True, check=True)
     assert shown.stdout == full(it.new) + "\n"
-    told = [done["fixup"] for done in outcome_document(outcome)["fixups"]]
-    assert told == ["gzip", "elf"]
+    told = [(done["fixup"], done["outcome"]) for done in outcome_document(outcome)["fixups"]]
+    assert told == [("gzip", "rewritten"), ("elf", "noted"), ("elf", "rewritten")]
 
 
 def test_a_checksum_of_a_file_that_changes_changes_with_it(it: Graftable) -> None:

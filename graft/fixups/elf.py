@@ -8,13 +8,17 @@ from typing import IO
 
 from graft.fixups.api import Fixup, Inside, LeftAloneError
 from graft.fixups.compressed_sections import compressed_sections, has_compressed_sections
-from graft.formats.elf_debug_link import debug_link
+from graft.formats.elf_debug_link import SECTION, debug_link
+
+# In the note that has it: its type and its owner, in either byte order (gABI, "Note Section").
+_BUILD_ID = (b"\x03\0\0\0GNU\0", b"\0\0\0\x03GNU\0")
 
 
 class Elf(Fixup):
     """What stands in immediates and constants, and the CRC of the file that has the symbols.
 
-    A sum is computed again if it was right before.
+    A sum is computed again if it was right before. The build id is kept: by it debuggers and symbol
+    servers find what belongs to the original, and that still fits, but for the references in it.
     """
 
     name = "elf"
@@ -30,6 +34,13 @@ class Elf(Fixup):
     def apply(self, data: bytes, name: bytes, inside: Inside) -> bytes:
         """The file with all of its references changed."""
         del name
+        new = self._rewritten(data, inside)
+        if new != data and any(note in data for note in _BUILD_ID):
+            inside.note("its build id is that of the original")
+        return new
+
+    @staticmethod
+    def _rewritten(data: bytes, inside: Inside) -> bytes:
         plain = inside.plain(data)
         patches = [*inside.fragments(data), *_sums(data, inside)]
         if any(not plain.startswith(patch, at) for at, patch in patches):
@@ -45,6 +56,8 @@ class Elf(Fixup):
 
 
 def _sums(data: bytes, inside: Inside) -> Iterator[tuple[int, bytes]]:
+    if SECTION not in data:  # others may have headers that lie
+        return
     link = debug_link(lambda at, size: data[at : at + size])
     if link is not None:
         for old, new in inside.detached(link.name):

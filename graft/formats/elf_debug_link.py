@@ -10,7 +10,8 @@ from typing import Literal, NamedTuple
 
 from graft.formats.elf_image import MAGIC, Read
 
-_SECTION = b".gnu_debuglink"
+SECTION = b".gnu_debuglink"
+"""Its name."""
 _SHORTEST, _LONGEST = 8, 4096 + 8  # bytes of the section: a name, padded, and the sum
 
 
@@ -63,7 +64,7 @@ def debug_link(read: Read) -> DebugLink | None:
         return name, offset, length
 
     _, strings, length = section(names)
-    place = read(strings, length).find(_SECTION + b"\0")
+    place = read(strings, length).find(SECTION + b"\0")
     for name, offset, length in map(section, range(count)):
         if name == place >= 0 and _SHORTEST <= length <= _LONGEST:
             contents = read(offset, length)
