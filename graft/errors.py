@@ -218,7 +218,7 @@ class PivotError(GraftError):
 
 
 class ProfileError(GraftError):
-    """A profile cannot get a generation."""
+    """A profile cannot get, has not, or must keep a generation."""
 
     kind = "profile"
 

@@ -29,6 +29,7 @@ _COMMANDS = {
     "mount": "graft.cli.mount_command",
     "pivot": "graft.cli.pivot_command",
     "plan": "graft.cli.plan_command",
+    "profile": "graft.cli.profile_command",
     "rewrite": "graft.cli.rewrite_command",
     "scan": "graft.cli.scan_command",
     "store": "graft.cli.store_command",

@@ -1,0 +1,166 @@
+"""`graft profile`: the generations of a profile, as nix-env has them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+import click
+
+from graft.cli.output import print_document, print_note, print_table
+from graft.cli.settings import Settings, common_options
+from graft.store.profile import Generation, Profile, generations_to_delete
+
+
+@click.group(
+    "profile",
+    no_args_is_help=False,
+    epilog="Example: graft profile rollback /nix/var/nix/profiles/system",
+)
+@common_options
+def command() -> None:
+    """List the generations of a profile, switch between them, and delete some."""
+
+
+@command.command("list", epilog="Example: graft profile list /nix/var/nix/profiles/system")
+@click.argument("profile", metavar="PROFILE")
+@common_options
+@click.pass_obj
+def list_generations(settings: Settings, profile: str) -> int:
+    """List the generations of PROFILE, oldest first. Status 1: there are none."""
+    opened = _profile(settings, profile)
+    generations, current = opened.generations(), opened.current
+    if settings.json:
+        print_document(
+            {
+                "version": 1,
+                "profile": opened.path,
+                "current": current,
+                "generations": _documents(generations),
+            }
+        )
+    elif generations:
+        print_table(
+            ("generation", "made", "", "path"),
+            (
+                (
+                    str(one.number),
+                    _local_time(one.time),
+                    "(current)" if one.number == current else "",
+                    one.target,
+                )
+                for one in generations
+            ),
+            right=("generation",),
+        )
+    if not generations:
+        print_note(f"the profile '{opened.path}' has no generations", settings)
+    return 0 if generations else 1
+
+
+@command.command("switch", epilog="Example: graft profile switch /nix/var/nix/profiles/system 41")
+@click.argument("profile", metavar="PROFILE")
+@click.argument("generation", metavar="GENERATION", type=click.IntRange(min=1))
+@common_options
+@click.pass_obj
+def switch(settings: Settings, profile: str, generation: int) -> int:
+    """Make a GENERATION that exists the current one of PROFILE.
+
+    This is what `nix-env --switch-generation` does. Nothing is activated by it: of a NixOS system
+    `bin/switch-to-configuration` does that.
+    """
+    return _switch_back(settings, profile, generation)
+
+
+@command.command("rollback", epilog="Example: graft profile rollback ~/.nix-profile")
+@click.argument("profile", metavar="PROFILE")
+@common_options
+@click.pass_obj
+def rollback(settings: Settings, profile: str) -> int:
+    """Make the generation before the current one of PROFILE the current one.
+
+    This is what `nix-env --rollback` does. Nothing is activated by it: of a NixOS system
+    `bin/switch-to-configuration` does that.
+    """
+    return _switch_back(settings, profile, None)
+
+
+@command.command(
+    "delete-generations",
+    epilog="Example: graft profile delete-generations /nix/var/nix/profiles/system 30d",
+)
+@click.argument("profile", metavar="PROFILE")
+@click.argument("which", metavar="WHICH...", nargs=-1, required=True)
+@click.option("--dry-run", is_flag=True, help="Only show which they are.")
+@common_options
+@click.pass_obj
+def delete_generations(
+    settings: Settings, profile: str, which: tuple[str, ...], dry_run: bool
+) -> int:
+    """Delete generations of PROFILE; what only they led to is freed by the garbage collector.
+
+    WHICH is one of the forms nix-env has: numbers; `old`, all but the current one; `30d`, those
+    that were no longer current 30 days ago; `+5`, all but the current one, the four before it and
+    those that are newer. The current one is never deleted.
+    """
+    opened = _profile(settings, profile)
+    chosen = generations_to_delete(which, int(time.time()))
+    if dry_run:
+        generations = opened.generations()
+        numbers = chosen(generations, opened.current)
+        deleted = [one for one in generations if one.number in numbers]
+    else:
+        deleted = opened.delete(chosen)
+    if settings.json:
+        print_document(
+            {
+                "version": 1,
+                "profile": opened.path,
+                "current": opened.current,
+                "deleted": _documents(deleted),
+            }
+        )
+    else:
+        for one in deleted:
+            print(one.number)
+    return 0
+
+
+def _profile(settings: Settings, profile: str) -> Profile:
+    settings.start_log()
+    with settings.open_local_store() as store:
+        return Profile(profile, store.store_dir)
+
+
+def _switch_back(settings: Settings, profile: str, number: int | None) -> int:
+    opened = _profile(settings, profile)
+    before = opened.current
+    generation = opened.switch_back(number)
+    print_note(
+        f"profile '{opened.path}' switched from generation {before} to {generation.number}",
+        settings,
+    )
+    if settings.json:
+        print_document(
+            {
+                "version": 1,
+                "profile": opened.path,
+                "previous": before,
+                "current": generation.number,
+                "path": generation.target,
+            }
+        )
+    else:
+        print(generation.target)
+    return 0
+
+
+def _documents(generations: Iterable[Generation]) -> list[dict[str, object]]:
+    return [
+        {"generation": one.number, "time": one.time, "link": one.link, "path": one.target}
+        for one in generations
+    ]
+
+
+def _local_time(seconds: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
