@@ -223,6 +223,12 @@ class ProfileError(GraftError):
     kind = "profile"
 
 
+class ProvenanceError(GraftError):
+    """The record of grafts cannot be read or written."""
+
+    kind = "provenance"
+
+
 class KernelError(GraftError):
     """The kernel demanded by GRAFT_KERNEL is not to be had."""
 

@@ -31,6 +31,7 @@ def apply(
     source: Source | None = None,
     add_roots: Sequence[str] = (),
     profile: str | None = None,
+    note: str | None = None,
     jobs: int | None = None,
     links: bool = True,
     scope: Scope | None = "closure",
@@ -63,6 +64,7 @@ def apply(
         add_roots: links to be made to the new roots, as many as there are roots, or one that is
             numbered (`LINK`, `LINK-2`, ...), as nix-store does.
         profile: gets the new root as its current generation; only for one root.
+        note: why, for the record of grafts.
         jobs: threads; the number of usable processors if None.
         links: whether unchanged files may be hard links to the original's.
         scope: what the proof reads; None: there is none.
@@ -97,6 +99,7 @@ def apply(
         initrd_cutoff=initrd_cutoff,
         add_roots=add_roots,
         profile=profile,
+        note=note,
         jobs=jobs,
         progress=progress,
     )

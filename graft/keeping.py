@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 
 from graft.errors import ProfileError, RootLinkError, UsageError
 from graft.formats.store_path import StorePath
+from graft.provenance import Place
 from graft.store.api import RootedTarget, Target
+from graft.store.profile import Profile
 
 
 class RootKeeping:
@@ -46,14 +49,30 @@ class RootKeeping:
         """Whether there are any."""
         return bool(self._links) or self._profile is not None
 
-    def keep(self, new_roots: Mapping[StorePath, StorePath]) -> None:
-        """Makes the links, and the profile's generation."""
+    def keep(self, new_roots: Mapping[StorePath, StorePath]) -> list[Place]:
+        """Makes the links, and the profile's generation, and says where they are."""
         if self._target is None:
-            return
+            return []
+        places = []
         for link, root in zip(self._links, self._roots, strict=False):
             self._target.add_root(link, new_roots[root])
+            places.append(
+                Place(kind="link", link=os.path.abspath(link), root=root, new_root=new_roots[root])
+            )
         if self._profile is not None:
-            self._target.switch_profile(self._profile, new_roots[self._roots[0]])
+            root = self._roots[0]
+            self._target.switch_profile(self._profile, new_roots[root])
+            profile = Profile(self._profile, self._target.store_dir)
+            places.append(
+                Place(
+                    kind="profile",
+                    link=profile.path,
+                    root=root,
+                    new_root=new_roots[root],
+                    generation=profile.current,
+                )
+            )
+        return places
 
 
 def _root_links(links: Sequence[str], roots: Sequence[StorePath]) -> list[str]:

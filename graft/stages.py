@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from graft.abi import StoreContents, check_abi, unresolved, write_report
-from graft.errors import NoSpaceError
+from graft.errors import NoSpaceError, ProvenanceError
 from graft.executor import Done, Execution
 from graft.formats.hash_modulo import SelfReferences
 from graft.formats.signature import PublicKey, SecretKey
@@ -18,13 +19,16 @@ from graft.plan import Addressing, Plan, PlanWarning
 from graft.planning import make_plan
 from graft.progress import Progress, no_progress
 from graft.proof import Problem, Scope, prove, replaced_paths
+from graft.provenance import GraftRecord, Place, Provenance, user_name
 from graft.reading import ObjectSearch
 from graft.references import WantedPaths
 from graft.store.api import LocalTarget, PathInfo, RootedTarget, Source, Store, Target
 from graft.store.daemon import DaemonStore
+from graft.store.local import LocalStore
 from graft.store.objects import NarObject
 from graft.store.trust import check_signatures
 from graft.store.united import UnitedStore
+from graft.version import VERSION
 
 # What an object takes on disk if all its files are links: a directory, or the block of a file.
 _LEAST_OBJECT_SIZE = 4096
@@ -40,7 +44,7 @@ class StagedJob:
         source: where everything is that the job reads.
         target: where the result goes, often the same store.
         roots, replacements, cutoffs, initrd_cutoff: as for `apply`.
-        add_roots, profile, jobs, progress: as for `apply`.
+        add_roots, profile, note, jobs, progress: as for `apply`.
 
     Attributes:
         source: as given.
@@ -61,6 +65,7 @@ class StagedJob:
         initrd_cutoff: bool = True,
         add_roots: Sequence[str] = (),
         profile: str | None = None,
+        note: str | None = None,
         jobs: int | None = None,
         progress: Progress = no_progress,
     ) -> None:
@@ -76,6 +81,7 @@ class StagedJob:
         )
         self._cutoffs = tuple(cutoffs)
         self._initrd_cutoff = initrd_cutoff
+        self._note = note
         self._jobs = jobs
         self._progress = progress
         kept = [*self._roots, *(path for pair in self._pairs for path in pair)]
@@ -169,7 +175,7 @@ class StagedJob:
         allowed: Sequence[str],
         search: ObjectSearch | None = None,
     ) -> Outcome:
-        """Proves the result, and if it holds makes links and profile.
+        """Proves the result, and if it holds makes links and profile, and writes it down.
 
         Args:
             done: what came of carrying out the plan, and maybe others with it.
@@ -211,8 +217,44 @@ class StagedJob:
             seconds=time.monotonic() - self._begin,
         )
         if outcome.succeeded:
-            self._keeping.keep(plan.new_roots)
+            outcome = self._recorded(outcome, self._keeping.keep(plan.new_roots))
         return outcome
+
+    def _recorded(self, outcome: Outcome, places: Sequence[Place]) -> Outcome:
+        """The outcome of a graft that stands, once it is written down where it was made."""
+        plan, execution = outcome.plan, outcome.execution
+        if not isinstance(self.target, LocalStore | DaemonStore) or not plan.moved:
+            return outcome
+        graft = GraftRecord(
+            roots={root: plan.new_roots[root] for root in plan.roots},
+            replacements=dict(self._pairs),
+            cutoffs=frozenset(self._cutoffs),
+            rewrites=_named(plan),
+            addressing=plan.addressing,
+            places=tuple(places),
+            note=self._note,
+            time=int(time.time()),
+            tool_version=VERSION,
+            user=user_name(),
+            bytes_written=execution.bytes_written,
+            bytes_shared=execution.bytes_shared,
+        )
+        try:
+            Provenance(self.target.location, os.environ).record(graft)
+        except ProvenanceError as error:
+            warning = PlanWarning(
+                kind="not-recorded",
+                path=None,
+                message=f"the graft is done, but 'graft status' will not know of it: {error}",
+            )
+            return replace(outcome, warnings=(*outcome.warnings, warning))
+        return replace(outcome, graft=graft.id)
+
+
+def _named(plan: Plan) -> dict[StorePath, StorePath]:
+    """What was made anew under the name of what: rewrites, and the aliases of replacements."""
+    found = {one.path: one.new_path for one in plan.rewrites}
+    return found | {one.replaces: one.path for one in plan.aliases}
 
 
 def _unresolved(plan: Plan, source: Source, target: Source) -> Iterable[Problem]:

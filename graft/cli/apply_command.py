@@ -142,6 +142,7 @@ from graft.store.united import UnitedStore
     help="Go on where a program will not work with what it will load; warn only.",
 )
 @abi_report_option
+@click.option("--note", metavar="TEXT", help="Why, for 'graft status': such as the CVE's number.")
 @click.option("--dry-run", is_flag=True, help="Only show the plan, as `graft plan` does.")
 @common_options
 @click.pass_obj
@@ -166,6 +167,7 @@ def command(
     compression_threads: int,
     allow_abi_breaks: bool,
     abi_report: str | None,
+    note: str | None,
     dry_run: bool,
 ) -> int:
     """Replace dependencies deep in the closures of ROOTs, register and prove the result.
@@ -208,6 +210,7 @@ def command(
             initrd_cutoff=request.initrd_cutoff,
             add_roots=add_roots,
             profile=profile,
+            note=note,
             to=target,
             source=UnitedStore(*sources) if sources else None,
             jobs=jobs,
