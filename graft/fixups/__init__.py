@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from graft.fixups.nesting import Descent, Members, Search, Siblings
 from graft.tree.marks import Marks
 
 if TYPE_CHECKING:
+    from graft.fragments import FragmentFinder
     from graft.kernel import Table
 
 __all__ = [
@@ -56,30 +58,29 @@ class Registry:
 
     @property
     def marks(self) -> Marks:
-        """What files must have so that one of the fix-ups may recognise them: for a walk."""
-        by_magic = [fixup for fixup in self.fixups if fixup.magics and fixup.everywhere]
-        by_name = [fixup for fixup in self.fixups if fixup not in by_magic]
-        return Marks(
-            magics=tuple(dict.fromkeys(m for fixup in by_magic for m in fixup.magics)),
-            suffixes=tuple(dict.fromkeys(s for fixup in by_name for s in fixup.suffixes)),
-            names=tuple(dict.fromkeys(n for fixup in by_name for n in fixup.names)),
+        """What files must have so that one of the fix-ups may rewrite them: for a walk."""
+        return _marks(self.fixups)
+
+    @property
+    def searched_marks(self) -> Marks:
+        """The same, of the fix-ups that find what no other search does."""
+        return _marks([fixup for fixup in self.fixups if fixup.searched])
+
+    @property
+    def sums(self) -> bool:
+        """Whether checksums that are kept as text are to be those of the new files."""
+        return "checksums" in self.switched_on
+
+    @property
+    def switched(self) -> tuple[str, ...]:
+        """What makes the same registry of `registered`, sorted: what differs from its defaults."""
+        return tuple(
+            sorted(
+                fixup.name if fixup.name in self.switched_on else f"no-{fixup.name}"
+                for fixup in self.fixups
+                if (fixup.name in self.switched_on) != fixup.by_default
+            )
         )
-
-    def more_marks(self, marked: Iterable[bytes]) -> Marks | None:
-        """What else a tree is to be walked for where these files were found; None: nothing.
-
-        Args:
-            marked: paths of files that have the `marks`.
-        """
-        bases = {path.rpartition(b"/")[2] for path in marked}
-        magics = [
-            magic
-            for fixup in self.fixups
-            if not fixup.everywhere
-            and any(base in fixup.names or base.endswith(fixup.suffixes) for base in bases)
-            for magic in fixup.magics
-        ]
-        return Marks(magics=tuple(magics)) if magics else None
 
     @property
     def switches(self) -> tuple[str, ...]:
@@ -116,7 +117,12 @@ class Registry:
         return search.places, search.outcomes
 
     def rewrite(
-        self, data: bytes, path: bytes, table: Table, siblings: Siblings = _ALONE
+        self,
+        data: bytes,
+        path: bytes,
+        table: Table,
+        siblings: Siblings = _ALONE,
+        fragments: FragmentFinder | None = None,
     ) -> tuple[bytes, list[Outcome]]:
         """A file with its references rewritten, at any depth; the same object if nothing changes.
 
@@ -125,16 +131,35 @@ class Registry:
             path: its old one, from the top of its tree.
             table: what is rewritten.
             siblings: the other files of that tree, some of which are summed up in others.
+            fragments: for what the table rewrites; None: what compilers have cut up stays.
 
         Returns:
             The new bytes, and what the fix-ups did; nothing if the file is none of theirs.
         """
-        search = Search(self.fixups, self.switched_on, table, self.limits, rewriting=True)
+        search = Search(
+            self.fixups,
+            self.switched_on,
+            table,
+            self.limits,
+            rewriting=True,
+            fragments=fragments,
+        )
         new = Descent(search, siblings, path=path).file(data)
         return new, search.outcomes
 
 
-def registered(switches: Iterable[str] = (), limits: Limits = NO_BOMBS) -> Registry:
+def _marks(fixups: Iterable[Fixup]) -> Marks:
+    by_magic = [fixup for fixup in fixups if fixup.magics]
+    by_name = [fixup for fixup in fixups if not fixup.magics]
+    return Marks(
+        magics=tuple(dict.fromkeys(m for fixup in by_magic for m in fixup.magics)),
+        suffixes=tuple(dict.fromkeys(s for fixup in by_name for s in fixup.suffixes)),
+        names=tuple(dict.fromkeys(n for fixup in by_name for n in fixup.names)),
+    )
+
+
+@cache
+def registered(switches: tuple[str, ...] = (), limits: Limits = NO_BOMBS) -> Registry:
     """The registry: users' own fix-ups by name, then the built-in ones in a fixed order.
 
     Args:
@@ -168,8 +193,9 @@ def _built_in() -> tuple[Fixup, ...]:
     """In their order."""
     from graft.fixups.ar import Ar  # noqa: PLC0415 - nothing of this is needed to start
     from graft.fixups.bzip2 import Bzip2  # noqa: PLC0415
+    from graft.fixups.checksums import Checksums  # noqa: PLC0415
     from graft.fixups.cpio import Initrd  # noqa: PLC0415
-    from graft.fixups.debuglink import Debuglink  # noqa: PLC0415
+    from graft.fixups.elf import Elf  # noqa: PLC0415
     from graft.fixups.fontconfig import Fontconfig  # noqa: PLC0415
     from graft.fixups.gzip import Gzip  # noqa: PLC0415
     from graft.fixups.lz4 import Lz4  # noqa: PLC0415
@@ -197,9 +223,10 @@ def _built_in() -> tuple[Fixup, ...]:
         Sqlite(),
         Fontconfig(),
         Macho(),
-        Debuglink(),
+        Elf(),
         Pyc(),
         Record(),
+        Checksums(),
     )
 
 

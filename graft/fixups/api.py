@@ -67,12 +67,21 @@ class Inside(Protocol):
         """The same, as it is going to be."""
         ...
 
-    def unchanged(self, path: bytes) -> bool:
-        """Whether that file is known to be the same, without a look at its bytes."""
-        ...
-
     def detached(self, name: bytes) -> list[tuple[bytes, bytes]]:
         """Files of that name that hold what was detached from others: (old, new) of each."""
+        ...
+
+    def fragments(self, data: bytes) -> Sequence[tuple[int, bytes]]:
+        """What must be written over an ELF file whose references have changed as they stand.
+
+        Compilers cut short strings up: see `graft.fragments`.
+
+        Args:
+            data: the file as it was.
+
+        Returns:
+            Offsets, and the bytes to write there.
+        """
         ...
 
     def note(self, text: str) -> None:
@@ -90,8 +99,10 @@ class Fixup:
         version: raised whenever its bytes change.
         by_default: whether it rewrites without being asked to. What is switched off is looked into
             all the same, and reported.
-        everywhere: whether all files of the type are gone through; else they are where a tree has
-            a file of one of the suffixes or names, or the caller says so.
+        searched: whether such files are looked into by whoever looks for references; else all that
+            may be in them is found by other ways.
+        plain_without: whether a file that this fix-up does not rewrite, since it is switched off or
+            fails, or the file is too large, is rewritten as it stands; else it is left alone.
         opens: whether there are files inside; else references are in the file as it stands.
         magics: (offset, bytes) within the first `HEAD` bytes.
         suffixes: what names end with.
@@ -101,7 +112,8 @@ class Fixup:
     name: str
     version: int = 1
     by_default: bool = True
-    everywhere: bool = True
+    searched: bool = True
+    plain_without: bool = False
     opens: bool = True
     magics: tuple[tuple[int, bytes], ...] = ()
     suffixes: tuple[bytes, ...] = ()

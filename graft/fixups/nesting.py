@@ -17,6 +17,7 @@ from graft.fixups.api import (
 )
 
 if TYPE_CHECKING:
+    from graft.fragments import FragmentFinder
     from graft.kernel import Table
 
 _PIECE = 1 << 20  # bytes expanded at a time
@@ -31,10 +32,6 @@ class Siblings(Protocol):
 
     def new(self, path: bytes) -> bytes | None:
         """The same as it is now."""
-        ...
-
-    def unchanged(self, path: bytes) -> bool:
-        """Whether the two are known to be the same, without a look at their bytes."""
         ...
 
     def detached(self, name: bytes) -> list[tuple[bytes, bytes]]:
@@ -74,10 +71,6 @@ class Members:
         index = self._indices.get(path)
         return None if index is None else self._at(index)
 
-    def unchanged(self, path: bytes) -> bool:
-        """Whether a member's bytes are the very same."""
-        return self.new(path) is self.old(path)
-
     def detached(self, name: bytes) -> list[tuple[bytes, bytes]]:
         """The members of a name."""
         return [
@@ -104,6 +97,7 @@ class Search:
         table: what is looked for and, where there is a replacement, rewritten.
         limits: how far it is opened.
         rewriting: else nothing is changed, and places are noted.
+        fragments: of what is rewritten; None: what compilers have cut up stays.
     """
 
     def __init__(
@@ -114,12 +108,15 @@ class Search:
         limits: Limits,
         *,
         rewriting: bool,
+        fragments: FragmentFinder | None = None,
     ) -> None:
         self.fixups, self.switched_on = fixups, switched_on
         self.table, self.limits, self.rewriting = table, limits, rewriting
+        self.fragments = fragments
         self.places: list[Place] = []
         self.outcomes: list[Outcome] = []
         self.spent = 0
+        self.plain = b"", b""  # bytes, and what they become as they stand
 
     def recognise(self, head: bytes, name: bytes) -> Fixup | None:
         """The first fix-up whose type a file is."""
@@ -172,7 +169,7 @@ class Descent:
             return self._left_alone(data, fixup, reason)
         if new == data:
             return data
-        if not fixup.opens and search.rewriting and new == search.table.rewrite(data)[0]:
+        if not fixup.opens and search.rewriting and new == inside.plain(data):
             return new  # as any file would be: there was nothing to fix
         if fixup.name not in search.switched_on:
             return self._left_alone(data, fixup, f"only --fixup {fixup.name} rewrites it")
@@ -180,6 +177,9 @@ class Descent:
         return new
 
     def _left_alone(self, data: bytes, fixup: Fixup, reason: str) -> bytes:
+        if fixup.plain_without:
+            self._outcome(fixup, "noted", f"it is rewritten as it stands: {reason}")
+            return self.plain(data)
         # What was rewritten inside is given up; what was left alone there stays to be told.
         depth = len(self._container)
         self._search.outcomes[:] = [
@@ -220,8 +220,11 @@ class Descent:
                 for hit in hits
             ]
             return data
-        new, hits, _ = self._search.table.rewrite(data)
-        return new if hits and new != data else data
+        known, new = self._search.plain
+        if known is not data:
+            new, hits, _ = self._search.table.rewrite(data)
+            self._search.plain = data, new if hits and new != data else data
+        return self._search.plain[1]
 
     def contents(self, name: bytes, data: bytes) -> bytes:
         """The only file inside."""
@@ -270,13 +273,18 @@ class Descent:
         """A file beside the one in hand, as it is now."""
         return self._siblings.new(self._beside(path))
 
-    def unchanged(self, path: bytes) -> bool:
-        """Whether a file beside the one in hand is known to be as it was."""
-        return self._siblings.unchanged(self._beside(path))
-
     def detached(self, name: bytes) -> list[tuple[bytes, bytes]]:
         """Files of a name, wherever they are."""
         return self._siblings.detached(name)
+
+    def fragments(self, data: bytes) -> Sequence[tuple[int, bytes]]:
+        """What a compiler has cut up, put together anew."""
+        if self._search.fragments is None:
+            return ()
+        found = self._search.fragments.rewrite(data)
+        for left in found.left:
+            self.note(f"the fragment of a reference at {left.offset} is left alone: {left.reason}")
+        return found.patches
 
     def note(self, text: str) -> None:
         """Keeps what is to be known of the file in hand."""

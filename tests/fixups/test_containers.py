@@ -32,7 +32,7 @@ from tests.fixups.samples import (
     zipped,
 )
 
-EVERYTHING = registered(["initrd"])
+EVERYTHING = registered(("initrd",))
 
 
 def reached(tree: object) -> object:
