@@ -427,6 +427,7 @@ def test_the_document_is_that_of_the_contract(it: Graftable) -> None:
         "warnings",
         "proof",
         "seconds",
+        "graft",
     }
     assert document["proof"].keys() == {"scope", "paths", "files", "bytes", "residual", "problems"}
     assert document["rewritten_paths"] == 2
