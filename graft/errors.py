@@ -229,6 +229,12 @@ class ProvenanceError(GraftError):
     kind = "provenance"
 
 
+class UngraftError(GraftError):
+    """A graft cannot be taken back, or there is none of that name."""
+
+    kind = "ungraft"
+
+
 class KernelError(GraftError):
     """The kernel demanded by GRAFT_KERNEL is not to be had."""
 

@@ -228,12 +228,12 @@ class StagedJob:
         if not isinstance(self.target, LocalStore | DaemonStore) or not plan.moved:
             return outcome
         graft = GraftRecord(
-            roots={root: plan.new_roots[root] for root in plan.roots},
+            roots={root: new for root, new in plan.new_roots.items() if new != root},
             replacements=dict(self._pairs),
             cutoffs=frozenset(self._cutoffs),
             rewrites=_named(plan),
             addressing=plan.addressing,
-            places=tuple(places),
+            places=tuple(place for place in places if place.new_root != place.root),
             note=self._note,
             time=int(time.time()),
             tool_version=VERSION,

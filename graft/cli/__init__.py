@@ -32,7 +32,9 @@ _COMMANDS = {
     "profile": "graft.cli.profile_command",
     "rewrite": "graft.cli.rewrite_command",
     "scan": "graft.cli.scan_command",
+    "status": "graft.cli.status_command",
     "store": "graft.cli.store_command",
+    "ungraft": "graft.cli.ungraft_command",
     "verify": "graft.cli.verify_command",
     "why": "graft.cli.why_command",
 }
