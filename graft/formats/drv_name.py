@@ -1,8 +1,7 @@
 """Names of packages with their versions, split and compared as Nix does.
 
-Source: `DrvName` in src/libexpr/names.cc of Nix and `compareVersions` there (since 2.20 in
-src/libstore/names.cc), which are `builtins.parseDrvName` and `builtins.compareVersions`; Nix manual,
-nix-env, "--upgrade", says what is told here.
+Source: `DrvName` and `compareVersions` in names.cc of Nix (src/libexpr, later src/libstore), which
+are `builtins.parseDrvName` and `builtins.compareVersions`; Nix manual, nix-env, "--upgrade".
 """
 
 from __future__ import annotations

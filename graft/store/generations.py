@@ -1,7 +1,7 @@
 """Profiles found by the links of their generations, wherever somebody keeps profiles.
 
-Source: Nix manual, "Profiles". A directory of profiles has others in it: those of NixOS and Guix have
-`per-user/NAME`, that of NixOS also `system-profiles` and `per-container/NAME`.
+Source: Nix manual, "Profiles". A directory of profiles has others in it: `per-user/NAME`, and on
+NixOS `system-profiles` and `per-container/NAME`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,13 @@ from graft.formats.store_path import StoreDir
 from graft.store.profile import Profile
 
 _GENERATION_LINK: Final = re.compile(r"(.+)-[0-9]+-link", re.DOTALL)
+
+
+def profile_of_generation(link: str, store_dir: StoreDir) -> Profile | None:
+    """The profile that has a link for a generation; None if this is no such link's name."""
+    directory, name = os.path.split(link)
+    match = _GENERATION_LINK.fullmatch(name)
+    return Profile(os.path.join(directory, match[1]), store_dir) if match else None
 
 
 def find_profiles(

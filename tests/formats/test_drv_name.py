@@ -42,7 +42,9 @@ def test_separators_at_an_end_change_nothing(version: str, separator: str) -> No
 
 
 @given(st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=5), st.data())
-def test_versions_of_numbers_compare_as_their_lists(numbers: list[int], data: st.DataObject) -> None:
+def test_versions_of_numbers_compare_as_their_lists(
+    numbers: list[int], data: st.DataObject
+) -> None:
     others = data.draw(st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=5))
     expected = (numbers > others) - (numbers < others)
     assert compare_versions(".".join(map(str, numbers)), ".".join(map(str, others))) == expected
