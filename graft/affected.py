@@ -65,8 +65,8 @@ class Affected:
         asked: the paths that were asked for, and are there.
         unversioned: paths with a name that was asked for, but no version to compare; not counted.
         current_cost: of all roots in force that are hit.
-        whole_cost: of all lasting roots that are hit.
-        planned: whether the costs are those of plans; else of all that leads to what was asked for.
+        whole_cost: of all lasting roots that are hit, counted.
+        planned: whether the cost of those in force is a plan's; else it is counted, and at most.
     """
 
     hits: tuple[Hit, ...]
@@ -100,20 +100,17 @@ def find_affected(
     current = _graftable(hit.root for hit in hits if hit.root.current)
     whole = _graftable(hit.root for hit in hits)
 
-    def cost(roots: Collection[StorePath]) -> Cost:
-        if not replacements or not roots:
-            return dependents.cost(roots)
-        plan = make_plan(store, roots, replacements)
-        return Cost(roots=len(roots), paths=len(plan.rewrites), bytes=plan.bytes_at_most)
-
-    current_cost = cost(current)
+    current_cost = dependents.cost(current)
+    if replacements and current:
+        plan = make_plan(store, current, replacements)
+        current_cost = Cost(roots=len(current), paths=len(plan.rewrites), bytes=plan.bytes_at_most)
     return Affected(
         hits=hits,
         asked=frozenset(asked),
         unversioned=frozenset(unversioned),
         current_cost=current_cost,
-        whole_cost=cost(whole) if whole != current else current_cost,
-        planned=bool(replacements),
+        whole_cost=dependents.cost(whole),
+        planned=bool(replacements and current),
     )
 
 
@@ -215,12 +212,8 @@ class _Dependents:
             path: references for path, references in self._graph.items() if path not in self._asked
         }
         rewritten = reachable(above, roots) - set(self._asked)
-        infos = self._store.path_infos(rewritten)
-        return Cost(
-            roots=len(roots),
-            paths=len(rewritten),
-            bytes=sum(info.nar_size for info in infos.values()),
-        )
+        sizes = self._store.nar_sizes(rewritten)
+        return Cost(roots=len(roots), paths=len(rewritten), bytes=sum(sizes.values()))
 
 
 def _rank(hit: Hit) -> tuple[object, ...]:

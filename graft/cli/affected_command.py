@@ -90,8 +90,7 @@ def affected_document(
         "roots": [_hit_document(hit, store_dir) for hit in answer.hits],
         "roots_seen": len(machine.roots),
         "cost": {
-            "planned": answer.planned,
-            "current": _cost_document(answer.current_cost),
+            "current": {**_cost_document(answer.current_cost), "planned": answer.planned},
             "all": _cost_document(answer.whole_cost),
         },
         "stale": [
@@ -134,7 +133,7 @@ def _hit_document(hit: Hit, store_dir: StoreDir) -> dict[str, Any]:
     return document
 
 
-def _cost_document(cost: Cost) -> dict[str, int]:
+def _cost_document(cost: Cost) -> dict[str, Any]:
     return {"roots": cost.roots, "paths": cost.paths, "bytes": cost.bytes}
 
 
@@ -188,9 +187,10 @@ def _print_notes(answer: Affected, machine: MachineRoots, settings: Settings) ->
             settings,
         )
         current, whole = answer.current_cost, answer.whole_cost
-        note = f"a graft of all that is in force would rewrite {_shown(current, answer)}"
-        if whole != current:
-            note += f"; of the old generations too, {_shown(whole, answer)}"
+        most = "" if answer.planned else "at most "
+        note = f"a graft of all that is in force would rewrite {most}{_shown(current)}"
+        if whole.roots > current.roots:
+            note += f"; of the old generations too, at most {_shown(whole)}"
         print_note(note, settings)
     if answer.unversioned:
         print_note(
@@ -217,6 +217,5 @@ def _names(answer: Affected) -> str:
     return shown + (f" and {len(reached) - _MOST_SHOWN:,} more" if reached[_MOST_SHOWN:] else "")
 
 
-def _shown(cost: Cost, answer: Affected) -> str:
-    most = "" if answer.planned else "at most "
-    return f"{most}{counted(cost.paths, 'path')}, {binary_size(cost.bytes)}"
+def _shown(cost: Cost) -> str:
+    return f"{counted(cost.paths, 'path')}, {binary_size(cost.bytes)}"
