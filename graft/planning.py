@@ -26,6 +26,7 @@ def make_plan(
     hidden: Mapping[StorePath, Collection[StorePath]] | None = None,
     addressing: Addressing = "input",
     self_references: SelfReferences = "positions",
+    fixups: Iterable[str] = (),
     jobs: int | None = None,
     progress: Progress = no_progress,
 ) -> Plan:
@@ -35,7 +36,7 @@ def make_plan(
         InvalidPathError: a path is not valid in the store.
         PlanError: the replacements make no plan.
     """
-    roots, pairs = list(roots), list(replacements)
+    roots, pairs, fixups = list(roots), list(replacements), list(fixups)
     paths = [*roots, *(new for _, new in pairs)]
     olds = store.path_infos(old for old, _ in pairs).keys()
     if deep:
@@ -55,10 +56,12 @@ def make_plan(
         closure,
         pairs,
         roots=roots,
-        cutoffs=[*cutoffs, *initrds] if initrd_cutoff else cutoffs,
+        # Whoever has initrds rewritten wants them rewritten.
+        cutoffs=[*cutoffs, *initrds] if initrd_cutoff and "initrd" not in fixups else cutoffs,
         initrds=initrds,
         addressing=addressing,
         self_references=self_references,
+        fixups=fixups,
     )
 
 

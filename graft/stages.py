@@ -91,6 +91,7 @@ class StagedJob:
         hidden: Mapping[StorePath, Collection[StorePath]] | None = None,
         addressing: Addressing = "input",
         self_references: SelfReferences = "positions",
+        fixups: Iterable[str] = (),
     ) -> Plan:
         """Plans; arguments and errors as of `make_plan`."""
         return make_plan(
@@ -103,6 +104,7 @@ class StagedJob:
             hidden=hidden,
             addressing=addressing,
             self_references=self_references,
+            fixups=fixups,
             jobs=self._jobs,
             progress=self._progress,
         )

@@ -28,6 +28,7 @@ class Request:
         hidden: those that the plan file has recorded.
         addressing: what new paths are named after.
         self_references: the rule for them in content addressing.
+        fixups: what is switched on or off of them.
         file: the plan file it was read from, and that planning must agree with.
     """
 
@@ -39,6 +40,7 @@ class Request:
     hidden: Mapping[StorePath, tuple[StorePath, ...]]
     addressing: Addressing
     self_references: SelfReferences
+    fixups: tuple[str, ...]
     file: tuple[str, PlanFile] | None = None
 
     def approve(self, plan: Plan) -> None:
@@ -64,6 +66,7 @@ class PlanArguments:
     deep: bool = False
     content_addressed: bool = False
     self_references: SelfReferences | None = None
+    fixups: tuple[str, ...] = ()
 
 
 def plan_options(command: Callable[..., int]) -> Callable[..., int]:
@@ -80,6 +83,7 @@ def plan_options(command: Callable[..., int]) -> Callable[..., int]:
         deep: bool,
         content_addressed: bool,
         self_references: SelfReferences | None,
+        fixups: tuple[str, ...],
         **options: Any,
     ) -> int:
         asked = PlanArguments(
@@ -91,6 +95,7 @@ def plan_options(command: Callable[..., int]) -> Callable[..., int]:
             deep=deep,
             content_addressed=content_addressed,
             self_references=self_references,
+            fixups=fixups,
         )
         return command(*arguments, asked=asked, **options)
 
@@ -107,6 +112,14 @@ def plan_options(command: Callable[..., int]) -> Callable[..., int]:
             is_flag=True,
             help="Name new paths after their contents, and convert what nobody has signed: other "
             "stores take such paths without a signature.",
+        ),
+        click.option(
+            "--fixup",
+            "fixups",
+            metavar="[no-]NAME",
+            multiple=True,
+            help="Rewrite files of this type where that is not the default, as 'initrd'; or leave "
+            "them alone, as 'no-zip'.",
         ),
         click.option(
             "--deep",
@@ -165,7 +178,7 @@ def resolve_request(store: Source, asked: PlanArguments) -> Request:
         if asked != PlanArguments(roots=asked.roots):
             raise UsageError(
                 f"'{asked.roots[0]}' is a plan file, which says all that is to be planned: leave "
-                "out --replace, --replacements, --cutoff, --no-initrd-cutoff, --deep, "
+                "out --replace, --replacements, --cutoff, --no-initrd-cutoff, --fixup, --deep, "
                 "--content-addressed and --self-references"
             )
         file = PlanFile.parse(_read(asked.roots[0]), asked.roots[0])
@@ -181,6 +194,7 @@ def resolve_request(store: Source, asked: PlanArguments) -> Request:
             },
             addressing=file.addressing,
             self_references=file.self_references,
+            fixups=file.fixups,
             file=(asked.roots[0], file),
         )
     pairs = resolve_replacements(store, asked.replacements)
@@ -200,6 +214,7 @@ def resolve_request(store: Source, asked: PlanArguments) -> Request:
         hidden={},
         addressing="content" if asked.content_addressed else "input",
         self_references=asked.self_references or SELF_REFERENCES[0],
+        fixups=asked.fixups,
     )
 
 

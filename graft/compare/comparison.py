@@ -172,6 +172,7 @@ class _Comparing:
                 cutoffs=plan.cutoffs,
                 initrd_cutoff=False,  # the plan has them
                 hidden=hidden,
+                fixups=plan.fixups,
                 addressing=plan.addressing,
                 self_references=plan.self_references,
                 jobs=jobs,
