@@ -127,6 +127,12 @@ class TreeError(GraftError):
     kind = "tree"
 
 
+class FixupError(GraftError):
+    """A file must not be left as it is, and cannot be rewritten soundly."""
+
+    kind = "fixup"
+
+
 class UnsupportedFileError(TreeError):
     """A tree holds a device node, a socket or a pipe, which no store object may."""
 
@@ -233,6 +239,12 @@ class UngraftError(GraftError):
     """A graft cannot be taken back, or there is none of that name."""
 
     kind = "ungraft"
+
+
+class ActivationError(GraftError):
+    """A NixOS system cannot be activated, or its activation has failed."""
+
+    kind = "activation"
 
 
 class KernelError(GraftError):

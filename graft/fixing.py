@@ -20,7 +20,7 @@ from itertools import groupby
 from typing import BinaryIO
 
 from graft.checksums import ChangedFile, ChecksumPlace, digests_of, repair_tree
-from graft.errors import NoSpaceError, TreeError
+from graft.errors import FixupError, NoSpaceError, TreeError
 from graft.fixups import HEAD, Fixup, Outcome, Place, Registry
 from graft.formats.file_name import printable
 from graft.fragments import FragmentFinder
@@ -107,6 +107,7 @@ class Fixes:
 
     Raises:
         TreeError: a file cannot be read.
+        FixupError: one cannot be rewritten, and must not be left alone.
     """
 
     def __init__(
@@ -220,6 +221,16 @@ class Fixes:
                 self._new[path] = new
             if replaced and plain == data:
                 self.unshared.append((len(data), len(new)))
+        for outcome in outcomes:
+            if outcome.fatal:
+                where = "/".join([printable(_below(self._source, path)), *outcome.container])
+                raise FixupError(
+                    f"'{where}' must not be left as it is, and cannot be rewritten: "
+                    f"{outcome.reason}; cut the path off, or leave the file alone on purpose with "
+                    f"--fixup no-{outcome.fixup}",
+                    file=where,
+                    fixup=outcome.fixup,
+                )
         if replaced or outcomes:
             fixed = FixedFile(file=self._renamed(path), outcomes=tuple(outcomes), replaced=replaced)
             self.files.append(fixed)

@@ -64,17 +64,23 @@ def _links(store: Source, info: PathInfo) -> tuple[StorePath | None, list[StoreP
         if not all(os.path.lexists(os.path.join(at.tree, part)) for part in _PARTS):
             return None, []
         initrd = _led_to(os.path.join(at.tree, "initrd"), store.store_dir)
-        return initrd, _specialisations(at.tree, store.store_dir)
+        return initrd, list(specialisations(at.tree, store.store_dir).values())
 
 
-def _specialisations(tree: str, store_dir: StoreDir) -> list[StorePath]:
+def specialisations(tree: str, store_dir: StoreDir) -> dict[str, StorePath]:
+    """The specialisations in the tree of a NixOS system, or of a home-manager generation, by name.
+
+    Args:
+        tree: where it lies; of one without any, or that may not be read, there are none.
+        store_dir: its logical one.
+    """
     directory = os.path.join(tree, _SPECIALISATIONS)
     try:
         names = os.listdir(directory)
     except OSError:
-        return []
-    led_to = (_led_to(os.path.join(directory, name), store_dir) for name in sorted(names))
-    return [path for path in led_to if path is not None]
+        return {}
+    led_to = {name: _led_to(os.path.join(directory, name), store_dir) for name in sorted(names)}
+    return {name: path for name, path in led_to.items() if path is not None}
 
 
 def _led_to(link: str, store_dir: StoreDir) -> StorePath | None:

@@ -20,6 +20,7 @@ from graft.errors import GraftError
 INTERRUPTED = 130
 
 _COMMANDS = {
+    "affected": "graft.cli.affected_command",
     "apply": "graft.cli.apply_command",
     "batch": "graft.cli.batch_command",
     "compare": "graft.cli.compare_command",

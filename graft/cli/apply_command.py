@@ -7,11 +7,14 @@ from contextlib import ExitStack
 
 import click
 
+from graft.activation import ACTIONS, Action
+from graft.cli.activation import activate_outcome, system_profile
 from graft.cli.arguments import PlanArguments, plan_options, resolve_request
 from graft.cli.output import Bars, print_document, print_note, print_table, print_warnings
 from graft.cli.plan_command import abi_report_option, free_bytes, show_plan
 from graft.cli.proof_table import print_problems, print_proof
 from graft.cli.settings import Settings, common_options
+from graft.errors import UsageError
 from graft.executor import Compression, Execution
 from graft.formats.compression import LEVELS
 from graft.formats.file_name import printable
@@ -143,6 +146,13 @@ from graft.store.united import UnitedStore
     help="Go on where a program will not work with what it will load; warn only.",
 )
 @abi_report_option
+@click.option(
+    "--activate",
+    "action",
+    type=click.Choice(ACTIONS),
+    help="Activate the new root, a NixOS system, as nixos-rebuild does. With switch and boot it is "
+    "the system profile's new generation, if --profile says no other.",
+)
 @click.option("--note", metavar="TEXT", help="Why, for 'graft status': such as the CVE's number.")
 @click.option("--dry-run", is_flag=True, help="Only show the plan, as `graft plan` does.")
 @common_options
@@ -168,6 +178,7 @@ def command(
     compression_threads: int,
     allow_abi_breaks: bool,
     abi_report: str | None,
+    action: Action | None,
     note: str | None,
     dry_run: bool,
 ) -> int:
@@ -175,6 +186,9 @@ def command(
 
     Instead of ROOTs and replacements a plan file may be given, as `graft plan -o FILE` writes it;
     it is planned again, and refused if anything has changed.
+
+    With --activate the profile comes first, then switch-to-configuration, in a unit of systemd
+    where that runs, shown before it is done; then what still runs OLD is listed.
 
     Prints the new roots. Status 1: something still leads to OLD, or a path is broken; then no link
     is made.
@@ -201,6 +215,11 @@ def command(
                 "temporary cache, and from there through the Nix daemon, with 'nix copy'",
                 settings,
             )
+        if action is not None:
+            if target_url is not None:
+                raise UsageError("--activate and --to contradict each other: leave one of them out")
+            profile = system_profile(store, request, action, profile)
+            check_inputs = True  # what is corrupt must not start a machine with a new hash
         if dry_run:
             return show_plan(known, free_bytes(store), request, settings, abi_report=abi_report)
         outcome = apply(
@@ -233,10 +252,13 @@ def command(
             approve=request.approve,
             progress=Bars(settings),
         )
-    print_warnings(outcome.warnings, settings)
-    _print_summary(outcome, settings)
+        print_warnings(outcome.warnings, settings)
+        _print_summary(outcome, settings)
+        document = outcome_document(outcome)
+        if action is not None and outcome.succeeded:
+            document["activation"] = activate_outcome(store, outcome, action, settings)
     if settings.json:
-        print_document(outcome_document(outcome))
+        print_document(document)
     elif outcome.succeeded:
         for root in outcome.plan.roots:
             print(outcome.plan.store_dir.path(outcome.plan.new_roots[root]))

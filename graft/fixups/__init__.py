@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
@@ -50,11 +50,13 @@ class Registry:
         fixups: a file is its first's that recognises it.
         switched_on: names of those that rewrite. The others look inside all the same: what they
             find is reported, and the file left alone.
+        users_own: names of the fix-ups that are not built in.
     """
 
     fixups: tuple[Fixup, ...]
     switched_on: frozenset[str]
     limits: Limits = NO_BOMBS
+    users_own: frozenset[str] = frozenset()
 
     @property
     def marks(self) -> Marks:
@@ -84,14 +86,25 @@ class Registry:
 
     @property
     def switches(self) -> tuple[str, ...]:
-        """What differs from the defaults, as new store paths' names have to say it, sorted."""
-        return tuple(
-            sorted(
-                f"{'' if fixup.name in self.switched_on else 'no-'}{fixup.name} {fixup.version}"
-                for fixup in self.fixups
-                if (fixup.name in self.switched_on) != fixup.by_default
-            )
-        )
+        """What differs from the defaults, as new store paths' names have to say it, sorted.
+
+        Users' own fix-ups are among it in any case: one that is switched off leaves its files
+        alone, which others would rewrite.
+        """
+        switches = []
+        for fixup in self.fixups:
+            on = fixup.name in self.switched_on
+            own = fixup.name in self.users_own
+            if own or on != fixup.by_default:
+                kind = type(fixup)
+                where = f" {kind.__module__}:{kind.__qualname__}" if own else ""
+                switches.append(f"{'' if on else 'no-'}{fixup.name} {fixup.version}{where}")
+        switches += [
+            f"limit-{field.name} {value}"
+            for field in fields(Limits)
+            if (value := getattr(self.limits, field.name)) != getattr(NO_BOMBS, field.name)
+        ]
+        return tuple(sorted(switches))
 
     def recognise(self, head: bytes, name: bytes) -> Fixup | None:
         """The fix-up whose type a file is.
@@ -169,7 +182,8 @@ def registered(switches: tuple[str, ...] = (), limits: Limits = NO_BOMBS) -> Reg
     Raises:
         UsageError: there is no fix-up of a name, or two, or one is none.
     """
-    fixups = (*_users_own(), *_built_in())
+    own = _users_own()
+    fixups = (*own, *_built_in())
     known = [fixup.name for fixup in fixups]
     for name in known:
         if known.count(name) > 1:
@@ -186,31 +200,41 @@ def registered(switches: tuple[str, ...] = (), limits: Limits = NO_BOMBS) -> Reg
                 fixup=name,
             )
         (on.discard if off else on.add)(name)
-    return Registry(fixups, frozenset(on), limits)
+    return Registry(fixups, frozenset(on), limits, frozenset(fixup.name for fixup in own))
 
 
 def _built_in() -> tuple[Fixup, ...]:
     """In their order."""
     from graft.fixups.ar import Ar  # noqa: PLC0415 - nothing of this is needed to start
+    from graft.fixups.beam import Beam  # noqa: PLC0415
     from graft.fixups.bzip2 import Bzip2  # noqa: PLC0415
+    from graft.fixups.cargo import Cargo  # noqa: PLC0415
     from graft.fixups.checksums import Checksums  # noqa: PLC0415
     from graft.fixups.cpio import Initrd  # noqa: PLC0415
     from graft.fixups.elf import Elf  # noqa: PLC0415
-    from graft.fixups.fontconfig import Fontconfig  # noqa: PLC0415
+    from graft.fixups.erofs import Erofs  # noqa: PLC0415
     from graft.fixups.gzip import Gzip  # noqa: PLC0415
     from graft.fixups.lz4 import Lz4  # noqa: PLC0415
     from graft.fixups.macho import Macho  # noqa: PLC0415
+    from graft.fixups.noted import NOTED  # noqa: PLC0415
+    from graft.fixups.ocaml import Ocaml  # noqa: PLC0415
+    from graft.fixups.oci import OciBlob  # noqa: PLC0415
     from graft.fixups.opaque import OPAQUE  # noqa: PLC0415
     from graft.fixups.pyc import Pyc  # noqa: PLC0415
     from graft.fixups.record import Record  # noqa: PLC0415
+    from graft.fixups.sbcl import SbclCore  # noqa: PLC0415
+    from graft.fixups.signed import KernelModule, Pe, Signature  # noqa: PLC0415
     from graft.fixups.sqlite import Sqlite  # noqa: PLC0415
+    from graft.fixups.tables import Cdb, Gvdb  # noqa: PLC0415
     from graft.fixups.tar import Tar  # noqa: PLC0415
     from graft.fixups.xz import Xz  # noqa: PLC0415
     from graft.fixups.zip import Zip  # noqa: PLC0415
     from graft.fixups.zstd import Zstd  # noqa: PLC0415
 
     return (
+        OciBlob(),
         *OPAQUE,
+        Erofs(),
         Gzip(),
         Xz(),
         Bzip2(),
@@ -221,11 +245,20 @@ def _built_in() -> tuple[Fixup, ...]:
         Initrd(),
         Tar(),
         Sqlite(),
-        Fontconfig(),
+        Gvdb(),
+        Cdb(),
+        Beam(),
+        SbclCore(),
+        KernelModule(),
+        *NOTED,
+        Pe(),
         Macho(),
         Elf(),
         Pyc(),
         Record(),
+        Cargo(),
+        Ocaml(),
+        Signature(),
         Checksums(),
     )
 

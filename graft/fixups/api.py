@@ -13,7 +13,17 @@ from typing import Literal, Protocol
 
 from graft.tree.marks import HEAD
 
-__all__ = ["HEAD", "Fixup", "Inside", "LeftAloneError", "Limits", "Outcome", "Place", "Where"]
+__all__ = [
+    "HEAD",
+    "Fixup",
+    "Inside",
+    "LeftAloneError",
+    "Limits",
+    "Outcome",
+    "Place",
+    "UnknownLibraryError",
+    "Where",
+]
 
 Where = Literal["contents", "target", "name"]
 
@@ -23,6 +33,17 @@ class LeftAloneError(Exception):
 
     What has been changed of it so far is given up: it stays as it was, byte for byte.
     """
+
+
+class UnknownLibraryError(LeftAloneError):
+    """A library is another than the one graft relies on, so that others may make other bytes.
+
+    Args:
+        library: which one, with its version if it tells.
+    """
+
+    def __init__(self, library: str) -> None:
+        super().__init__(f"{library} compresses otherwise than the one graft relies on")
 
 
 class Inside(Protocol):
@@ -130,6 +151,16 @@ class Fixup:
             return any(head.startswith(magic, offset) for offset, magic in self.magics)
         return name in self.names or (bool(self.suffixes) and name.endswith(self.suffixes))
 
+    def vital(self, data: bytes, name: bytes) -> bool:
+        """Whether a file of the type must not be left alone: what is made would do harm.
+
+        Args:
+            data: the whole file.
+            name: without directories.
+        """
+        del data, name
+        return False
+
     def apply(self, data: bytes, name: bytes, inside: Inside) -> bytes:
         """The file with what is inside of it changed; the very same object if nothing is.
 
@@ -186,9 +217,12 @@ class Outcome:
         outcome: `left-alone`: the file's bytes are the old ones. `noted`: besides whatever else
             came of it, there is something to know.
         reason: of what is left alone or noted.
+        fatal: whether a tree in which a file was left alone so must not be taken into a store: a
+            system would start with old units, or others make other bytes for the same name.
     """
 
     container: tuple[str, ...]
     fixup: str
     outcome: Literal["rewritten", "left-alone", "noted"]
     reason: str | None = None
+    fatal: bool = False

@@ -1,4 +1,4 @@
-"""ELF files: strings that a compiler has cut up, and the sums of what was detached from them.
+"""ELF files: strings cut up by compilers, compressed sections, sums of what was detached.
 
 Source: for the sums, "Debugging Information in Separate Files" in GDB's manual.
 """
@@ -9,7 +9,8 @@ import struct
 import zlib
 from collections.abc import Iterator
 
-from graft.fixups.api import Fixup, Inside
+from graft.fixups.api import Fixup, Inside, LeftAloneError
+from graft.fixups.compressed_sections import compressed_sections
 
 _SECTION = b".gnu_debuglink"
 
@@ -31,12 +32,16 @@ class Elf(Fixup):
         del name
         plain = inside.plain(data)
         patches = [*inside.fragments(data), *_sums(data, inside)]
-        if all(plain.startswith(patch, at) for at, patch in patches):
+        if any(not plain.startswith(patch, at) for at, patch in patches):
+            patched = bytearray(plain)
+            for at, patch in patches:
+                patched[at : at + len(patch)] = patch
+            plain = bytes(patched)
+        try:
+            return compressed_sections(plain, inside)
+        except LeftAloneError as error:
+            inside.note(str(error))
             return plain
-        new = bytearray(plain)
-        for at, patch in patches:
-            new[at : at + len(patch)] = patch
-        return bytes(new)
 
 
 def _sums(data: bytes, inside: Inside) -> Iterator[tuple[int, bytes]]:

@@ -13,8 +13,10 @@ from graft.fixups.api import (
     Limits,
     Outcome,
     Place,
+    UnknownLibraryError,
     Where,
 )
+from graft.kernel import HASH_LENGTH, Hit
 
 if TYPE_CHECKING:
     from graft.fragments import FragmentFinder
@@ -115,12 +117,17 @@ class Search:
         self.fragments = fragments
         self.places: list[Place] = []
         self.outcomes: list[Outcome] = []
+        self.made: set[bytes] = set()  # hash parts that were put in; another's OLD may be one
         self.spent = 0
         self.plain = b"", b""  # bytes, and what they become as they stand
 
     def recognise(self, head: bytes, name: bytes) -> Fixup | None:
         """The first fix-up whose type a file is."""
         return next((f for f in self.fixups if f.recognises(head, name)), None)
+
+
+def _hash_part(data: bytes, hit: Hit) -> bytes:
+    return data[hit.offset : hit.offset + HASH_LENGTH * hit.stride : hit.stride]
 
 
 class Descent:
@@ -160,8 +167,13 @@ class Descent:
         if fixup.opens and self._depth >= search.limits.depth:
             reason = f"it is nested deeper than {search.limits.depth} containers"
             return self._left_alone(data, fixup, reason)
+        seen = len(search.places), len(search.outcomes)
         try:
             new = fixup.apply(data, name, inside)
+            if fixup.opens:
+                self._check_rest(new, seen)
+        except UnknownLibraryError as error:
+            return self._left_alone(data, fixup, str(error), fatal=True)
         except LeftAloneError as error:
             return self._left_alone(data, fixup, str(error))
         except Exception as error:  # noqa: BLE001 - a stranger's file may break any parser
@@ -172,11 +184,27 @@ class Descent:
         if not fixup.opens and search.rewriting and new == inside.plain(data):
             return new  # as any file would be: there was nothing to fix
         if fixup.name not in search.switched_on:
-            return self._left_alone(data, fixup, f"only --fixup {fixup.name} rewrites it")
+            why = f"only --fixup {fixup.name} rewrites it"
+            return self._left_alone(data, fixup, why, fatal=False)
         self._outcome(fixup, "rewritten")
         return new
 
-    def _left_alone(self, data: bytes, fixup: Fixup, reason: str) -> bytes:
+    def _check_rest(self, new: bytes, seen: tuple[int, int]) -> None:
+        """Looks for what stands in a part of the file that its fix-up has not shown."""
+        search = self._search
+        if any(outcome.outcome == "left-alone" for outcome in search.outcomes[seen[1] :]):
+            return  # a member that has its old bytes
+        if not search.rewriting:
+            if len(search.places) == seen[0]:
+                self.plain(new)
+            return
+        changed, hits, _ = search.table.rewrite(new)
+        if changed != new and any(_hash_part(new, hit) not in search.made for hit in hits):
+            raise LeftAloneError("a reference stands in a part of it that is not known")
+
+    def _left_alone(
+        self, data: bytes, fixup: Fixup, reason: str, *, fatal: bool | None = None
+    ) -> bytes:
         if fixup.plain_without:
             self._outcome(fixup, "noted", f"it is rewritten as it stands: {reason}")
             return self.plain(data)
@@ -187,18 +215,23 @@ class Descent:
             for outcome in self._search.outcomes
             if outcome.outcome == "left-alone" or outcome.container[:depth] != self._container
         ]
-        self._outcome(fixup, "left-alone", reason)
+        if fatal is None:
+            fatal = fixup.vital(data, posixpath.basename(self._path))
+        self._outcome(fixup, "left-alone", reason, fatal=fatal)
         if not self._search.rewriting:
             self.plain(data)
         return data
 
-    def _outcome(self, fixup: Fixup, outcome: str, reason: str | None = None) -> None:
+    def _outcome(
+        self, fixup: Fixup, outcome: str, reason: str | None = None, *, fatal: bool = False
+    ) -> None:
         self._search.outcomes.append(
             Outcome(
                 container=self._container,
                 fixup=fixup.name,
                 outcome=outcome,  # type: ignore[arg-type]
                 reason=reason,
+                fatal=fatal,
             )
         )
 
@@ -223,8 +256,12 @@ class Descent:
         known, new = self._search.plain
         if known is not data:
             new, hits, _ = self._search.table.rewrite(data)
-            self._search.plain = data, new if hits and new != data else data
-        return self._search.plain[1]
+            if hits and new != data:
+                self._search.made.update(_hash_part(new, hit) for hit in hits)
+            else:
+                new = data
+            self._search.plain = data, new
+        return new
 
     def contents(self, name: bytes, data: bytes) -> bytes:
         """The only file inside."""

@@ -1,0 +1,84 @@
+"""What `graft apply --activate` does beside grafting: the profile it needs, and what it says."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from graft.activation import (
+    Action,
+    Remainder,
+    activate,
+    check_system,
+    find_remainders,
+    sets_profile,
+)
+from graft.cli.arguments import Request
+from graft.cli.output import print_note, print_table
+from graft.cli.settings import Settings
+from graft.errors import ActivationError
+from graft.outcome import Outcome
+from graft.store.api import Source
+from graft.store.local import LocalStore
+
+SYSTEM_PROFILE = "profiles/system"
+"""The profile of a NixOS machine, in the state directory: boot loaders list its generations."""
+
+
+def system_profile(
+    store: Source, request: Request, action: Action, profile: str | None
+) -> str | None:
+    """The profile that gets the new root, once all is found in order for an activation.
+
+    Raises:
+        ActivationError: this is no single NixOS system of this machine's own store.
+    """
+    if (
+        not isinstance(store, LocalStore)
+        or store.location.real_store_dir != store.store_dir
+        or len(request.roots) != 1
+    ):
+        raise ActivationError(
+            "--activate takes one root, in the store of this machine: graft others by themselves"
+        )
+    check_system(store.tree(request.roots[0]))
+    if profile is None and sets_profile(action):
+        return os.path.join(store.location.state_dir, SYSTEM_PROFILE)
+    return profile
+
+
+def activate_outcome(
+    store: Source, outcome: Outcome, action: Action, settings: Settings
+) -> dict[str, Any]:
+    """Activates the new root, and tells what goes on with OLD; its part of the JSON document.
+
+    Raises:
+        ActivationError: it failed.
+    """
+    assert isinstance(store, LocalStore)
+    (new_root,) = outcome.plan.new_roots.values()
+    activate(store.store_dir.path(new_root), action, os.environ)
+    remainders = (
+        []
+        if action == "dry-activate"
+        else list(find_remainders(store, new_root, list(outcome.plan.replacements)))
+    )
+    _print(remainders, settings)
+    return {
+        "action": action,
+        "remainders": [
+            {"kind": one.kind, "what": one.what, "advice": one.advice, "pids": list(one.pids)}
+            for one in remainders
+        ],
+    }
+
+
+def _print(remainders: list[Remainder], settings: Settings) -> None:
+    if settings.quiet or not remainders:
+        return
+    print_note("this goes on as it was before:", settings)
+    print_table(
+        ["", "what", "what to do", "processes"],
+        [[one.kind, one.what, one.advice, " ".join(map(str, one.pids))] for one in remainders],
+        to_stderr=True,
+    )
