@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable
 
@@ -123,6 +124,44 @@ def delete_generations(
     else:
         for one in deleted:
             print(one.number)
+    return 0
+
+
+@command.command(
+    "build", epilog="Example: graft profile build -o ./env /nix/store/...-hello-2.12 ./result:4"
+)
+@click.argument("roots", metavar="ROOT...", nargs=-1, required=True)
+@click.option(
+    "-o",
+    "--output",
+    "link",
+    metavar="LINK",
+    required=True,
+    help="A link to the environment, which keeps it from the garbage collector.",
+)
+@common_options
+@click.pass_obj
+def build(settings: Settings, roots: tuple[str, ...], link: str) -> int:
+    """Make one tree of symlinks of the packages ROOTs, as nix-env makes user environments.
+
+    It has no manifest: nix-env and `nix profile` would not know what is in it. Of two files for one
+    place that of the lower priority is taken; ROOT:PRIORITY gives one, and without it is 5. Prints
+    the environment's store path, a name from its contents.
+    """
+    from graft.cli.packages import resolve_package  # noqa: PLC0415 - late: the others need none
+    from graft.user_environment import register_environment  # noqa: PLC0415
+
+    settings.start_log()
+    with settings.open_local_store() as store:
+        packages = [resolve_package(store, root) for root in roots]
+        store.check_root_link(link)
+        path = register_environment(store, packages)
+        store.add_root(link, path)
+        full = store.store_dir.path(path)
+    if settings.json:
+        print_document({"version": 1, "path": full, "link": os.path.abspath(link)})
+    else:
+        print(full)
     return 0
 
 
