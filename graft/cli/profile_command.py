@@ -150,11 +150,15 @@ def build(settings: Settings, roots: tuple[str, ...], link: str) -> int:
     """
     from graft.cli.packages import resolve_package  # noqa: PLC0415 - late: the others need none
     from graft.user_environment import register_environment  # noqa: PLC0415
+    from graft.writer import make_writable  # noqa: PLC0415
 
     settings.start_log()
     with settings.open_local_store() as store:
         packages = [resolve_package(store, root) for root in roots]
         store.check_root_link(link)
+        if store.needs_remount:
+            # Nothing that this process makes later is a mount, which nobody else would see.
+            make_writable(store.location.real_store_dir)
         path = register_environment(store, packages)
         store.add_root(link, path)
         full = store.store_dir.path(path)

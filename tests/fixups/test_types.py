@@ -224,12 +224,21 @@ def test_a_unified_kernel_image_is_looked_into_and_left_alone() -> None:
 
 
 def test_that_a_signature_beside_a_file_is_of_the_old_one_is_told() -> None:
-    files = {"ipa.so": WHERE, "ipa.so.sign": b"signature", "b": b"b", "b.sig": b"x", "c.asc": b"y"}
+    files = {"a": WHERE, "a.sign": b"signature", "b": b"b", "b.sig": b"x", "c.asc": b"y"}
     new, [outcome] = together(files)
-    assert new == {**files, "ipa.so": grafted(WHERE)}
+    assert new == {**files, "a": grafted(WHERE)}
     assert outcome.fixup == "signature"
     assert outcome.reason is not None
-    assert "'ipa.so'" in outcome.reason
+    assert "'a'" in outcome.reason
+
+
+@pytest.mark.parametrize("data", [b"\x7fELF" + WHERE, gzip.compress(WHERE * 2, mtime=0)])
+def test_a_file_whose_signature_lies_beside_it_is_left_alone(data: bytes) -> None:
+    files = {"lib/ipa.so": data, "lib/ipa.so.sign": b"signature"}
+    new, [outcome] = together(files)
+    assert new == files
+    assert (outcome.outcome, outcome.reason) == ("left-alone", "its signature lies beside it")
+    assert together({"lib/ipa.so": data})[0] != {"lib/ipa.so": data}
 
 
 # ---- images ------------------------------------------------------------------------------------
