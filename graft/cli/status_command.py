@@ -72,7 +72,7 @@ def command(
 
     A NAME is a graft's own, or that of a package it replaces. Status 1: a profile or a link that
     had a graft leads to OLD again, as after a rebuild without the fix or a rollback; with --rebuilt
-    also if ROOT still has it; with NAMEs also if there is no such graft.
+    also if ROOT still has it; with NAMEs, --nixos-option or --vex also if there is no such graft.
     """
     settings.start_log()
     if (vulnerabilities or author) and not vex:
@@ -93,14 +93,17 @@ def command(
             for one in shown:
                 olds = [old for old in one.graft.replacements if root in leads_to(store, [old])]
                 left[one.graft.id] = sorted(olds)
-        in_force = [one.graft for one in shown if one.state in {"in-force", "undone"}]
+        told = [one for one in shown if one.state in {"in-force", "undone"}]
+        if (option or vex) and not told:
+            print_note("no graft is in force: there is nothing to tell others of", settings)
+            return 1
         if option:
-            print(nixos_option(in_force, store.store_dir), end="")
+            print(nixos_option((one.graft for one in told), store.store_dir), end="")
         elif vex:
             author = author or f"{user_name()}@{socket.gethostname()}"
             print_document(
                 vex_document(
-                    [one for one in shown if one.state in {"in-force", "undone"}],
+                    told,
                     store.store_dir,
                     author=author,
                     given=vulnerabilities,

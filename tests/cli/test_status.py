@@ -70,6 +70,10 @@ def test_others_are_told(line: CommandLine, it: Graftable) -> None:
     assert document["author"] == "me"
     assert document["statements"][0]["vulnerability"]["name"] == "CVE-2026-4711"
     line("status", "--author=me", status=2)
+    line("ungraft", "lib")
+    for option in ("--vex", "--nixos-option"):
+        out, err = line("status", option, status=1)
+        assert (out, "no graft is in force" in err) == ("", True)
 
 
 def test_a_name_must_mean_one_graft(line: CommandLine, it: Graftable, tmp_path: Path) -> None:
