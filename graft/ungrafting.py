@@ -61,7 +61,7 @@ def ungraft(
     standing = next(one for one in standing_of(store, grafts) if one.graft.id == graft.id)
     _check_nothing_upon(graft, grafts, store)
     back = [now for now in standing.places if now.state == "in-force" and now.exactly]
-    store.protect(graft.roots)
+    target.protect(graft.roots)
     for now in back:
         _check_valid(store, _original(graft, now))
         if now.place.kind == "profile":
