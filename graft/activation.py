@@ -22,8 +22,6 @@ from graft.standing import leads_to
 from graft.store.local import LocalStore
 
 Action = Literal["switch", "boot", "test", "dry-activate"]
-
-ACTIONS: Final[tuple[Action, ...]] = ("switch", "boot", "test", "dry-activate")
 """What switch-to-configuration can be asked for."""
 
 _UNIT: Final = "graft-switch-to-configuration"
@@ -53,9 +51,8 @@ class Remainder:
     pids: tuple[int, ...] = ()
 
 
-def sets_profile(action: Action) -> bool:
-    """Whether an action is one for which nixos-rebuild makes a generation of the system first."""
-    return action in {"switch", "boot"}
+LASTING: Final[tuple[Action, ...]] = ("switch", "boot")
+"""Those for which nixos-rebuild makes a generation of the system first."""
 
 
 def check_system(tree: str) -> None:

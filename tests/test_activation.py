@@ -114,6 +114,25 @@ def test_the_profile_comes_first_then_what_would_be_done_then_that(
     assert all(f"would {step}" in err for step in steps)
 
 
+def test_going_back_may_activate_too(
+    line: CommandLine, it: Graftable, system: StorePath, tmp_path: Path
+) -> None:
+    profile = f"{it.store.location.state_dir}/profiles/system"
+    original = it.store.store_dir.path(system)
+    it.store.switch_profile(profile, system)
+    grafted = line("apply", system, f"--replace={it.old}={it.new}", "--activate=boot")[0].strip()
+    line("profile", "rollback", profile, "--activate=boot")
+    line("profile", "switch", profile, "2", "--activate=boot")
+    line("ungraft", "lib", "--activate=switch")
+    assert [words[:3] for words in _said(tmp_path)] == [
+        ["boot", grafted, "profile=system-2-link"],
+        ["boot", original, "profile=system-1-link"],
+        ["boot", grafted, "profile=system-2-link"],
+        ["dry-activate", original, "profile=system-1-link"],
+        ["switch", original, "profile=system-1-link"],
+    ]
+
+
 def test_an_activation_that_fails_is_an_error_and_the_generation_stands(
     line: CommandLine, it: Graftable, system: StorePath, tmp_path: Path
 ) -> None:

@@ -1,4 +1,4 @@
-"""What `graft apply --activate` does beside grafting: the profile it needs, and what it says."""
+"""What `--activate` does beside grafting and going back: the profile it needs, and what it says."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import os
 from typing import Any
 
 from graft.activation import (
+    LASTING,
     Action,
     Remainder,
     activate,
     check_system,
     find_remainders,
-    sets_profile,
 )
 from graft.cli.arguments import Request
 from graft.cli.output import print_note, print_table
@@ -42,7 +42,7 @@ def system_profile(
             "--activate takes one root, in the store of this machine: graft others by themselves"
         )
     check_system(store.tree(request.roots[0]))
-    if profile is None and sets_profile(action):
+    if profile is None and action in LASTING:
         return os.path.join(store.location.state_dir, SYSTEM_PROFILE)
     return profile
 
@@ -71,6 +71,16 @@ def activate_outcome(
             for one in remainders
         ],
     }
+
+
+def activate_generation(target: str, action: Action) -> None:
+    """Activates what a profile has been switched to.
+
+    Raises:
+        ActivationError: it is no NixOS system, or that failed. The profile stays as it is.
+    """
+    check_system(target)
+    activate(target, action, os.environ)
 
 
 def _print(remainders: list[Remainder], settings: Settings) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import click
 
-from graft.activation import ACTIONS, Action
-from graft.cli.activation import activate_outcome, system_profile
 from graft.cli.arguments import PlanArguments, plan_options, resolve_request
 from graft.cli.output import Bars, print_document, print_note, print_table, print_warnings
 from graft.cli.plan_command import abi_report_option, free_bytes, show_plan
@@ -26,6 +25,9 @@ from graft.store.daemon import DaemonStore
 from graft.store.key_files import read_secret_key
 from graft.store.opening import daemon_of, open_sources, open_target, trusted_keys
 from graft.store.united import UnitedStore
+
+if TYPE_CHECKING:
+    from graft.activation import Action
 
 
 @click.command(
@@ -149,7 +151,7 @@ from graft.store.united import UnitedStore
 @click.option(
     "--activate",
     "action",
-    type=click.Choice(ACTIONS),
+    type=click.Choice(["switch", "boot", "test", "dry-activate"]),
     help="Activate the new root, a NixOS system, as nixos-rebuild does. With switch and boot it is "
     "the system profile's new generation, if --profile says no other.",
 )
@@ -218,6 +220,8 @@ def command(
         if action is not None:
             if target_url is not None:
                 raise UsageError("--activate and --to contradict each other: leave one of them out")
+            from graft.cli.activation import system_profile  # noqa: PLC0415 - late: most do not
+
             profile = system_profile(store, request, action, profile)
             check_inputs = True  # what is corrupt must not start a machine with a new hash
         if dry_run:
@@ -256,6 +260,8 @@ def command(
         _print_summary(outcome, settings)
         document = outcome_document(outcome)
         if action is not None and outcome.succeeded:
+            from graft.cli.activation import activate_outcome  # noqa: PLC0415
+
             document["activation"] = activate_outcome(store, outcome, action, settings)
     if settings.json:
         print_document(document)

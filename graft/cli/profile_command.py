@@ -5,12 +5,23 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import click
 
 from graft.cli.output import print_document, print_note, print_table
 from graft.cli.settings import Settings, common_options
 from graft.store.profile import Generation, Profile, generations_to_delete
+
+if TYPE_CHECKING:
+    from graft.activation import Action
+
+activate_option = click.option(
+    "--activate",
+    "action",
+    type=click.Choice(["switch", "boot"]),
+    help="Then activate it, a NixOS system, as nixos-rebuild does.",
+)
 
 
 @click.group(
@@ -62,28 +73,28 @@ def list_generations(settings: Settings, profile: str) -> int:
 @command.command("switch", epilog="Example: graft profile switch /nix/var/nix/profiles/system 41")
 @click.argument("profile", metavar="PROFILE")
 @click.argument("generation", metavar="GENERATION", type=click.IntRange(min=1))
+@activate_option
 @common_options
 @click.pass_obj
-def switch(settings: Settings, profile: str, generation: int) -> int:
+def switch(settings: Settings, profile: str, generation: int, action: Action | None) -> int:
     """Make a GENERATION that exists the current one of PROFILE.
 
-    This is what `nix-env --switch-generation` does. Nothing is activated by it: of a NixOS system
-    `bin/switch-to-configuration` does that.
+    This is what `nix-env --switch-generation` does.
     """
-    return _switch_back(settings, profile, generation)
+    return _switch_back(settings, profile, generation, action)
 
 
 @command.command("rollback", epilog="Example: graft profile rollback ~/.nix-profile")
 @click.argument("profile", metavar="PROFILE")
+@activate_option
 @common_options
 @click.pass_obj
-def rollback(settings: Settings, profile: str) -> int:
+def rollback(settings: Settings, profile: str, action: Action | None) -> int:
     """Make the generation before the current one of PROFILE the current one.
 
-    This is what `nix-env --rollback` does. Nothing is activated by it: of a NixOS system
-    `bin/switch-to-configuration` does that.
+    This is what `nix-env --rollback` does.
     """
-    return _switch_back(settings, profile, None)
+    return _switch_back(settings, profile, None, action)
 
 
 @command.command(
@@ -175,7 +186,9 @@ def _profile(settings: Settings, profile: str) -> Profile:
         return Profile(profile, store.store_dir)
 
 
-def _switch_back(settings: Settings, profile: str, number: int | None) -> int:
+def _switch_back(
+    settings: Settings, profile: str, number: int | None, action: Action | None
+) -> int:
     opened = _profile(settings, profile)
     before = opened.current
     generation = opened.switch_back(number)
@@ -183,6 +196,10 @@ def _switch_back(settings: Settings, profile: str, number: int | None) -> int:
         f"profile '{opened.path}' switched from generation {before} to {generation.number}",
         settings,
     )
+    if action is not None:
+        from graft.cli.activation import activate_generation  # noqa: PLC0415 - late: most do not
+
+        activate_generation(generation.target, action)
     if settings.json:
         print_document(
             {

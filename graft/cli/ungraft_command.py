@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import click
 
 from graft.cli.output import print_document, print_note
+from graft.cli.profile_command import activate_option
 from graft.cli.settings import Settings, common_options
 from graft.errors import UngraftError
 from graft.provenance import GraftRecord, Provenance, named_grafts
 from graft.store.opening import daemon_of
 from graft.ungrafting import ungraft
+
+if TYPE_CHECKING:
+    from graft.activation import Action
 
 
 @click.command("ungraft", epilog="Example: graft ungraft openssl && nix-store --gc")
@@ -21,14 +26,15 @@ from graft.ungrafting import ungraft
     is_flag=True,
     help="Keep the generations that lead to the graft: the garbage collector then keeps it too.",
 )
+@activate_option
 @common_options
 @click.pass_obj
-def command(settings: Settings, name: str, keep_generations: bool) -> int:
+def command(settings: Settings, name: str, keep_generations: bool, action: Action | None) -> int:
     """Take the graft NAME back: its own name, or that of the package it replaces.
 
     Each profile it was put into goes back to the newest generation with the original, or gets a new
     one, and its generations with the graft are deleted; links of roots are turned back. The paths
-    stay until the garbage collector comes. Nothing is activated by it.
+    stay until the garbage collector comes. With --activate the profiles' originals are activated.
 
     Prints the links that lead to originals again. Status 1: something else still keeps the graft.
     """
@@ -51,6 +57,12 @@ def command(settings: Settings, name: str, keep_generations: bool) -> int:
             )
         for link, path in sorted(done.kept_by.items()):
             print_note(f"'{link}' still keeps the graft, by '{full(path)}'", settings)
+        if action is not None:
+            from graft.cli.activation import activate_generation  # noqa: PLC0415 - late: slow
+
+            profiles = {place.link for place in graft.places if place.kind == "profile"}
+            for link in sorted(profiles & done.restored.keys()):
+                activate_generation(full(done.restored[link]), action)
         if settings.json:
             print_document(
                 {

@@ -96,10 +96,10 @@ def test_nix_env_reads_rolls_back_and_goes_on_with_the_generations(
     assert os.readlink(profile) == "mine-1-link"
     nix.run("nix-env", "-p", profile, "--set", full(paths[2]))
     assert _numbers(profile, store) == [1, 2, 3]
-    nix.run("nix-store", "--gc")
+    nix.collect()
     assert all(os.path.lexists(store.tree(path)) for path in paths)
     nix.run("nix-env", "-p", profile, "--delete-generations", "1", "2")
-    nix.run("nix-store", "--gc")
+    nix.collect()
     assert [os.path.lexists(store.tree(path)) for path in paths] == [False, False, True]
 
 
