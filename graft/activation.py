@@ -8,6 +8,7 @@ half-way; without systemd it is started by itself.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Collection, Iterator, Mapping
@@ -18,6 +19,7 @@ from graft.compare.pivoted import WRAPPERS, wrapped_programs
 from graft.errors import ActivationError
 from graft.formats.store_path import StorePath
 from graft.machine_roots import Root, find_machine_roots
+from graft.processes import Process
 from graft.standing import leads_to
 from graft.store.local import LocalStore
 
@@ -27,7 +29,9 @@ Action = Literal["switch", "boot", "test", "dry-activate"]
 _UNIT: Final = "graft-switch-to-configuration"
 _PROGRAM: Final = "bin/switch-to-configuration"
 _SYSTEMD: Final = "run/systemd/system"  # there while it is the machine's first process
-_MANAGERS: Final = {"systemd"}
+_CONTAINER: Final = re.compile(
+    r"/(container@[^/]+\.service|machine-[^/]+\.scope|docker-[^/]+\.scope)"
+)
 # What the kernel, and whatever is loaded before the first process, come from.
 _OF_BOOT: Final = ("kernel", "kernel-modules", "initrd")
 
@@ -169,25 +173,46 @@ def find_remainders(
 
 
 def _processes(roots: Collection[Root], olds: Collection[StorePath]) -> Iterator[Remainder]:
-    """Those that hold OLD itself, by their units."""
+    """Those that hold OLD itself, by what must be started again."""
     found: dict[tuple[RemainderKind, str, str], list[int]] = {}
     for root in roots:
         process = root.process
         if process is None or process.uses.keys().isdisjoint(olds):
             continue
-        key: tuple[RemainderKind, str, str]
-        unit = process.unit or process.program
-        if process.pid == 1:
-            key = ("first-process", process.program, "systemctl daemon-reexec")
-        elif process.program in _MANAGERS or unit.startswith("session-"):
-            key = ("session", f"{unit} of {process.user}", "log out and in again")
-        elif process.unit is not None and process.unit.endswith(".service"):
-            key = ("service", process.unit, f"systemctl restart {process.unit}")
-        else:
-            key = ("session", f"{process.program} of {process.user}", "end it and start it again")
-        found.setdefault(key, []).append(process.pid)
+        try:
+            with open(os.path.join(root.place, "cgroup"), encoding="utf-8") as stream:
+                groups = stream.read()
+        except OSError:  # it has just ended
+            continue
+        found.setdefault(started_by(process, groups), []).append(process.pid)
     for (kind, what, advice), pids in found.items():
         yield Remainder(kind=kind, what=what, advice=advice, pids=tuple(pids))
+
+
+def started_by(process: Process, groups: str) -> tuple[RemainderKind, str, str]:
+    """What has started a process: its kind, its name, and what starts it again.
+
+    Args:
+        groups: what its file `cgroup` says, cgroups(7); systemd names groups after its units.
+    """
+    if process.pid == 1:
+        return "first-process", process.program, "systemctl daemon-reexec"
+    container = _CONTAINER.search(groups)
+    if container is not None:
+        unit = container[1]
+        if unit.endswith(".scope"):
+            return "container", unit, "restart the container"
+        return "container", unit, f"systemctl restart {unit}"
+    unit = process.unit or ""
+    if "/user@" in groups:
+        if unit.endswith(".service") and not unit.startswith("user@"):
+            return "session", f"{unit} of {process.user}", f"systemctl --user restart {unit}"
+        return "session", f"{process.program} of {process.user}", "log out and in again"
+    if unit.startswith("session-"):
+        return "session", f"{process.program} of {process.user}", "log out and in again"
+    if unit.endswith(".service"):
+        return "service", unit, f"systemctl restart {unit}"
+    return "session", f"{process.program} of {process.user}", "end it and start it again"
 
 
 def _older_boot(tree: str, machine: str) -> Iterator[Remainder]:

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from graft.activation import Remainder, activate, check_system, find_remainders
+from graft.activation import Remainder, activate, check_system, find_remainders, started_by
 from graft.errors import ActivationError
 from graft.formats.store_path import StorePath
+from graft.processes import Process, systemd_unit
 from graft.store.local import LocalStore
 from tests.cli.lines import CommandLine
 from tests.graftable import Graftable
@@ -198,6 +199,42 @@ def test_what_still_runs_old_is_listed(it: Graftable, system: StorePath, tmp_pat
         assert [one.pids for one in found] == [(process.pid,)]
         process.communicate()
     assert list(find_remainders(it.store, system, [it.old], machine=str(tmp_path))) == []
+
+
+@pytest.mark.parametrize(
+    ("pid", "groups", "kind", "advice"),
+    [
+        (1, "0::/init.scope", "first-process", "systemctl daemon-reexec"),
+        (7, "0::/system.slice/nginx.service", "service", "systemctl restart nginx.service"),
+        (
+            7,
+            "0::/machine.slice/container@web.service/payload/system.slice/nginx.service",
+            "container",
+            "systemctl restart container@web.service",
+        ),
+        (7, "0::/machine.slice/machine-a\\x2db.scope", "container", "restart the container"),
+        (
+            7,
+            "0::/user.slice/user-1000.slice/user@1000.service/app.slice/emacs.service",
+            "session",
+            "systemctl --user restart emacs.service",
+        ),
+        (
+            7,
+            "0::/user.slice/user-1000.slice/user@1000.service/init.scope",
+            "session",
+            "log out and in again",
+        ),
+        (7, "0::/user.slice/user-1000.slice/session-3.scope", "session", "log out and in again"),
+        (7, "0::/", "session", "end it and start it again"),
+    ],
+)
+def test_who_must_start_a_process_again_is_seen_by_its_group(
+    pid: int, groups: str, kind: str, advice: str
+) -> None:
+    process = Process(pid=pid, program="p", user="u", unit=systemd_unit(f"{groups}\n"), uses={})
+    found, _, what_to_do = started_by(process, f"{groups}\n")
+    assert (found, what_to_do) == (kind, advice)
 
 
 def test_another_kernel_or_initrd_waits_for_a_reboot(
