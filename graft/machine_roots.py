@@ -16,8 +16,8 @@ from typing import Final, Literal
 
 from graft.errors import BadStorePathError
 from graft.formats.store_path import StorePath
-from graft.nixos_system import specialisations
 from graft.processes import Process, find_kernel_roots, find_processes
+from graft.specialisations import find_specialisations
 from graft.store.generations import find_profiles, profile_of_generation
 from graft.store.local import LocalStore
 from graft.store.location import Location
@@ -265,7 +265,7 @@ class _Finding:
     def specialisations(self, root: Root) -> Iterator[Root]:
         """The specialisations of a system, or of a generation of home-manager."""
         tree = f"{self._location.real_store_dir}/{root.paths[0]}"
-        for name, path in specialisations(tree, self._store_dir).items():
+        for name, path in find_specialisations(tree, self._store_dir).items():
             yield Root(
                 kind="specialisation",
                 place=os.path.join(root.place, "specialisation", name),
