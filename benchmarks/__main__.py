@@ -2,9 +2,9 @@
 
     python -m benchmarks [SUITE ...] [--runs N] [--quick] [--output DIR] [--work-dir DIR]
 
-The suites are `scan`, `worst`, `trees`, `memory`, `job`, `cache`, `planning`, `affected`, `simulate`,
-`filter` and `growth`; all of them if none is named. `docs/performance.py` puts what was written into
-the documentation.
+The suites are `scan`, `worst`, `trees`, `memory`, `job`, `cache`, `planning`, `affected`,
+`simulate`, `filter` and `growth`; all of them if none is named. `docs/performance.py` puts what was
+written into the documentation.
 """
 
 from __future__ import annotations
