@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 
 from graft.closure import Closure
 from graft.content_naming import realise
@@ -12,6 +13,7 @@ from graft.hidden import deep_closure, recorded_closure
 from graft.nixos_system import initrds_of_systems
 from graft.plan import Addressing, Plan
 from graft.progress import Progress, no_progress
+from graft.static_copies import static_copies
 from graft.store.api import Source
 
 
@@ -52,7 +54,7 @@ def make_plan(
         for initrd, system in initrds_of_systems(store, roots).items()
         if initrd in closure and initrd not in dict(pairs)
     }
-    return Plan.of(
+    plan = Plan.of(
         closure,
         pairs,
         roots=roots,
@@ -63,6 +65,11 @@ def make_plan(
         self_references=self_references,
         fixups=fixups,
     )
+    if deep:
+        with progress("copies", None) as on_bytes:
+            copies = static_copies(plan, store, jobs=jobs, on_bytes=on_bytes)
+        plan = replace(plan, warnings=tuple(sorted([*plan.warnings, *copies])))
+    return plan
 
 
 def realised_plan(

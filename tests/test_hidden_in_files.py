@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from graft.errors import ContentAddressError, UsageError
+from graft.foreign_checksums import foreign_checksums
 from graft.formats.store_path import StorePath
 from graft.job import apply
 from graft.outcome import Outcome, outcome_document
@@ -174,6 +175,13 @@ def test_checksums_of_files_that_change_are_replaced_on_request(it: Graftable) -
     }
     new = Path(it.tree(usual.plan.new_roots[root]))
     assert Path(new, "manifest").read_bytes() == manifest
+    files = {
+        "image": [warning.message for warning in outcome.warnings],
+        "manifest": [found.message for found in foreign_checksums(usual.plan, it.store, it.store)],
+    }
+    for file, messages in files.items():
+        assert any(f"/{file}' holds the" in message for message in messages)
+    assert len(foreign_checksums(outcome.plan, it.store, it.store)) == 1
 
 
 def test_a_fixup_that_does_not_exist_is_refused_before_anything_is_done(it: Graftable) -> None:
