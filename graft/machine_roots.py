@@ -177,7 +177,7 @@ class _Finding:
         self._store_dir = store.store_dir
         self._location = store.location
         self._on_unreadable = on_unreadable
-        self._top = _top_of_machine(store.location)
+        self._top = machine_of(store.location)
         self._links = list(find_roots(store.store_dir, store.location.state_dir, on_unreadable))
         self._resolved = _Resolved()
         self._seen: set[str] = set()
@@ -318,7 +318,7 @@ class _Resolved:
         return os.path.join(self._directories[directory], name)
 
 
-def _top_of_machine(location: Location) -> str | None:
+def machine_of(location: Location) -> str | None:
     """The root directory of the machine whose own store this is, if it is one's."""
     if location.real_store_dir != location.store_dir:
         return location.real_store_dir.removesuffix(location.store_dir) or "/"

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from graft.formats.store_path import StorePath
-from graft.machine_roots import Root, current_roots, find_machine_roots
+from graft.machine_roots import Root, current_roots, find_machine_roots, machine_of
 from graft.store.local import LocalStore
 from graft.store.location import Location
 from tests.nixos_systems import add_system
@@ -336,3 +336,17 @@ def test_of_a_machines_own_store_all_places_are_looked_at(machine: Machine, tmp_
     # Nothing has made the current system a root of the collector's here.
     assert {root["place"] for root in roots} - printed == {"/run/current-system"}
     assert printed <= {root["place"] for root in roots}
+
+
+@pytest.mark.parametrize(
+    ("location", "top"),
+    [
+        (Location.of_directories("/nix/store", "/nix/var/nix"), "/"),
+        (Location.of_directories("/gnu/store", "/var/guix"), "/"),
+        (Location.of_directories("/gnu/store", "/nix/var/nix"), None),
+        (Location.of_directories("/x/store", "/x/state"), None),
+        (Location.at_root("/mnt"), "/mnt"),
+    ],
+)
+def test_a_machine_is_where_its_own_store_is(location: Location, top: str | None) -> None:
+    assert machine_of(location) == top
