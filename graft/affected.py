@@ -11,7 +11,6 @@ from graft.formats.package_range import PackageRange
 from graft.formats.store_path import StorePath
 from graft.graph import reachable, references_first
 from graft.machine_roots import MachineRoots, Root
-from graft.planning import make_plan
 from graft.processes import Use
 from graft.store.local import LocalStore
 
@@ -102,6 +101,8 @@ def find_affected(
 
     current_cost = dependents.cost(current)
     if replacements and current:
+        from graft.planning import make_plan  # noqa: PLC0415 - late: most ask without a NEW
+
         plan = make_plan(store, current, replacements)
         current_cost = Cost(roots=len(current), paths=len(plan.rewrites), bytes=plan.bytes_at_most)
     return Affected(

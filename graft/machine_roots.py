@@ -16,8 +16,8 @@ from typing import Final, Literal
 
 from graft.errors import BadStorePathError
 from graft.formats.store_path import StorePath
-from graft.nixos_system import specialisations
 from graft.processes import Process, find_kernel_roots, find_processes
+from graft.specialisations import find_specialisations
 from graft.store.generations import find_profiles, profile_of_generation
 from graft.store.local import LocalStore
 from graft.store.location import Location
@@ -177,7 +177,7 @@ class _Finding:
         self._store_dir = store.store_dir
         self._location = store.location
         self._on_unreadable = on_unreadable
-        self._top = _top_of_machine(store.location)
+        self._top = machine_of(store.location)
         self._links = list(find_roots(store.store_dir, store.location.state_dir, on_unreadable))
         self._resolved = _Resolved()
         self._seen: set[str] = set()
@@ -265,7 +265,7 @@ class _Finding:
     def specialisations(self, root: Root) -> Iterator[Root]:
         """The specialisations of a system, or of a generation of home-manager."""
         tree = f"{self._location.real_store_dir}/{root.paths[0]}"
-        for name, path in specialisations(tree, self._store_dir).items():
+        for name, path in find_specialisations(tree, self._store_dir).items():
             yield Root(
                 kind="specialisation",
                 place=os.path.join(root.place, "specialisation", name),
@@ -318,7 +318,7 @@ class _Resolved:
         return os.path.join(self._directories[directory], name)
 
 
-def _top_of_machine(location: Location) -> str | None:
+def machine_of(location: Location) -> str | None:
     """The root directory of the machine whose own store this is, if it is one's."""
     if location.real_store_dir != location.store_dir:
         return location.real_store_dir.removesuffix(location.store_dir) or "/"

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from graft.formats.store_path import StorePath
-from graft.machine_roots import Root, current_roots, find_machine_roots
+from graft.machine_roots import Root, current_roots, find_machine_roots, machine_of
 from graft.store.local import LocalStore
 from graft.store.location import Location
 from tests.nixos_systems import add_system
@@ -260,3 +264,89 @@ def test_processes_and_what_they_are_at_work_on_are_roots(tmp_path: Path) -> Non
     (root,) = (root for root in found.roots if root.kind == "process")
     assert root.process is not None
     assert (root.place, root.paths, root.lasting) == (f"/proc/{pid}", (program,), False)
+
+
+_ASKED = """
+"$1" 600 &
+until [ "$(readlink /proc/$!/exe)" = "$1" ]; do sleep 0.1; done
+"$2" -m graft affected --json lib
+nix-store --gc --print-roots >&2
+kill $!
+"""
+
+
+@pytest.mark.nix
+@pytest.mark.slow
+@pytest.mark.needs("bwrap")
+def test_of_a_machines_own_store_all_places_are_looked_at(machine: Machine, tmp_path: Path) -> None:
+    """In a namespace where /nix and /run are this machine's."""
+    store = machine.store
+    full = store.store_dir.path
+    library = add_object(store, "lib-1", b"lib")
+    system = add_system(store, library)
+    program = add_program(store, "sleeper-1", [library])
+    machine.profile("nix/var/nix/profiles/system", {1: library, 2: system.path}, 2)
+    machine.profile("state/nix/profiles/profile", {1: library}, 1)
+    machine.link("run/current-system", system.path)
+    machine.link("run/booted-system", library)
+    gcroots = machine.top / "nix/var/nix/gcroots"
+    (gcroots / "booted-system").symlink_to("/run/booted-system")
+    (gcroots / "profile").symlink_to(machine.top / "state/nix/profiles/profile-1-link")
+    store.close()
+    bound = [
+        word
+        for name in sorted(set(os.listdir("/")) - {"nix", "run", "proc", "dev"})
+        for word in (
+            ("--symlink", os.readlink(f"/{name}"), f"/{name}")
+            if os.path.islink(f"/{name}")
+            else ("--dev-bind", f"/{name}", f"/{name}")
+        )
+    ]
+    done = subprocess.run(
+        [
+            *("bwrap", *bound, "--proc", "/proc", "--dev", "/dev", "--unshare-pid"),
+            *("--bind", f"{machine.top}/nix", "/nix", "--bind", f"{machine.top}/run", "/run"),
+            *("--", "sh", "-c", _ASKED),
+            *("sh", f"{full(program)}/bin/sleep", sys.executable),
+        ],
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(Path(__file__).parent.parent),
+            "XDG_STATE_HOME": str(machine.top / "state"),
+            "HOME": str(tmp_path),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    roots = json.loads(done.stdout)["roots"]
+    process, *others = roots
+    assert (process["kind"], process["chain"]) == ("process", [full(program), full(library)])
+    profiles = "/nix/var/nix/profiles"
+    assert [(root["kind"], root["place"]) for root in others] == [
+        ("current-system", "/run/current-system"),
+        ("booted-system", "/run/booted-system"),
+        ("generation", f"{profiles}/system-2-link"),
+        ("generation", f"{machine.top}/state/nix/profiles/profile-1-link"),
+        ("generation", f"{profiles}/system-1-link"),
+    ]
+    printed = {line.split(" -> ")[0] for line in done.stderr.splitlines() if " -> " in line}
+    printed = {re.sub(r"^(/proc/\d+)/.*", r"\1", place) for place in printed}
+    # Nothing has made the current system a root of the collector's here.
+    assert {root["place"] for root in roots} - printed == {"/run/current-system"}
+    assert printed <= {root["place"] for root in roots}
+
+
+@pytest.mark.parametrize(
+    ("location", "top"),
+    [
+        (Location.of_directories("/nix/store", "/nix/var/nix"), "/"),
+        (Location.of_directories("/gnu/store", "/var/guix"), "/"),
+        (Location.of_directories("/gnu/store", "/nix/var/nix"), None),
+        (Location.of_directories("/x/store", "/x/state"), None),
+        (Location.at_root("/mnt"), "/mnt"),
+    ],
+)
+def test_a_machine_is_where_its_own_store_is(location: Location, top: str | None) -> None:
+    assert machine_of(location) == top

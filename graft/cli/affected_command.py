@@ -200,13 +200,17 @@ def _print_notes(answer: Affected, machine: MachineRoots, settings: Settings) ->
         )
     if machine.stale:
         print_note(f"{counted(len(machine.stale), 'stale root')}, leading nowhere", settings)
-    if machine.unreadable_processes or machine.unreadable_places:
-        processes = machine.unreadable_processes
-        places = len(machine.unreadable_places)
-        noun = "process" if processes == 1 else "processes"
+    unread = [
+        "1 process"
+        if machine.unreadable_processes == 1
+        else f"{machine.unreadable_processes:,} processes",
+        counted(len(machine.unreadable_places), "place"),
+    ]
+    unread = [text for text in unread if not text.startswith("0 ")]
+    if unread:
         print_note(
-            f"warning: {processes:,} {noun} and {counted(places, 'place')} that this user may not "
-            "read are not in this answer" + (": run as root" if os.geteuid() else ""),
+            f"warning: {' and '.join(unread)} that this user may not read: not in this answer"
+            + ("; run as root to see all" if os.geteuid() else ""),
             settings,
         )
 
