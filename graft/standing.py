@@ -119,7 +119,7 @@ def _standing(
         state: State
         if path is None:
             state = "gone"
-        elif path in to_new_roots or graft in _grafts_below(path, made_by):
+        elif path in to_new_roots or any(one is graft for one in _grafts_below(path, made_by)):
             state = "in-force"
         else:
             state = "undone" if path in to_old else "replaced"
