@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
+from graft.fixups.allowance import Allowance
 from graft.fixups.api import (
     HEAD,
     SIGNATURES,
@@ -21,8 +23,6 @@ from graft.kernel import HASH_LENGTH, Hit
 if TYPE_CHECKING:
     from graft.fragments import FragmentFinder
     from graft.kernel import Table
-
-_PIECE = 1 << 20  # bytes expanded at a time
 
 
 class Siblings(Protocol):
@@ -115,7 +115,7 @@ class Search:
         self.fragments = fragments
         self.outcomes: list[Outcome] = []
         self.made: set[bytes] = set()  # hash parts that were put in; another's OLD may be one
-        self.spent = 0
+        self.allowance = Allowance(limits)
         self.plain = b"", b""  # bytes, and what they become as they stand
 
     def recognise(self, head: bytes, name: bytes) -> Fixup | None:
@@ -185,7 +185,7 @@ class Descent:
             return new  # as any file would be: there was nothing to fix
         if fixup.name not in search.switched_on:
             why = f"only --fixup {fixup.name} rewrites it"
-            return self._left_alone(data, fixup, why, fatal=False)
+            return self._left_alone(data, fixup, why)
         self._outcome(fixup, "rewritten")
         return new
 
@@ -210,17 +210,19 @@ class Descent:
         fatal: bool | None = None,
         plain_without: bool = True,
     ) -> bytes:
+        if fixup.name not in self._search.switched_on:
+            fatal = False  # that is what was asked for
         if plain_without and fixup.plain_without:
             why = f"it is rewritten as it stands: {reason}"
             self._outcome(fixup, "noted", why, fatal=fatal is True)
             return self.plain(data)
-        # What was rewritten inside is given up; what was left alone there stays to be told.
-        depth = len(self._container)
-        self._search.outcomes[:] = [
-            outcome
-            for outcome in self._search.outcomes
-            if outcome.outcome == "left-alone" or outcome.container[:depth] != self._container
-        ]
+        # What was rewritten inside is given up; what was left alone there stays to be told, and
+        # does no more harm than the file as a whole.
+        outcomes, depth = self._search.outcomes, len(self._container)
+        before = [each for each in outcomes if each.container[:depth] != self._container]
+        inside = [each for each in outcomes if each.container[:depth] == self._container]
+        outcomes[:] = before
+        outcomes += [replace(each, fatal=False) for each in inside if each.outcome == "left-alone"]
         if fatal is None:
             fatal = fixup.vital(data, posixpath.basename(self._path))
         self._outcome(fixup, "left-alone", reason, fatal=fatal)
@@ -280,18 +282,7 @@ class Descent:
 
     def expanded(self, read: Callable[[int], bytes], compressed: int) -> bytes:
         """What a compressed file expands to, within the limits."""
-        limits = self._search.limits
-        most = min(limits.size - self._search.spent, max(limits.free, limits.ratio * compressed))
-        pieces, size = [], 0
-        while piece := read(min(_PIECE, most - size + 1)):
-            size += len(piece)
-            if size > most:
-                raise LeftAloneError(
-                    f"it expands to more than {most} bytes, which is not worth the risk"
-                )
-            pieces.append(piece)
-        self._search.spent += size
-        return b"".join(pieces)
+        return self._search.allowance.expanded(read, compressed)
 
     def old(self, path: bytes) -> bytes | None:
         """A file beside the one in hand, as it was."""
