@@ -153,23 +153,6 @@ def find_machine_roots(
     )
 
 
-def current_roots(
-    store: LocalStore, environment: Mapping[str, str] | None = None
-) -> list[StorePath]:
-    """The paths that are in force: what `apply` would have to graft for all of a machine.
-
-    They are those of the current generations of all profiles, of the current system, of declared
-    containers, and of all other roots but derivations. Arguments as for `find_machine_roots`.
-
-    Returns:
-        Valid paths, in the order of their names.
-    """
-    found = find_machine_roots(store, environment, processes=False).roots
-    return sorted(
-        {path for root in found if root.current for path in root.paths if not path.is_derivation}
-    )
-
-
 class _Finding:
     """The search for lasting roots of one store."""
 

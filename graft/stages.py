@@ -16,7 +16,7 @@ from graft.foreign_checksums import foreign_checksums
 from graft.formats.hash_modulo import SelfReferences
 from graft.formats.signature import PublicKey, SecretKey
 from graft.formats.store_path import StorePath
-from graft.keeping import RootKeeping
+from graft.keeping import RootKeeping, RootPlace
 from graft.outcome import Outcome
 from graft.plan import Addressing, Plan, PlanWarning
 from graft.planning import make_plan
@@ -47,7 +47,7 @@ class StagedJob:
         source: where everything is that the job reads.
         target: where the result goes, often the same store.
         roots, replacements, cutoffs, initrd_cutoff: as for `apply`.
-        add_roots, profile, note, jobs, progress: as for `apply`.
+        add_roots, profile, places, note, jobs, progress: as for `apply`.
 
     Attributes:
         source: as given.
@@ -68,6 +68,7 @@ class StagedJob:
         initrd_cutoff: bool = True,
         add_roots: Sequence[str] = (),
         profile: str | None = None,
+        places: Sequence[RootPlace] = (),
         note: str | None = None,
         jobs: int | None = None,
         progress: Progress = no_progress,
@@ -78,7 +79,7 @@ class StagedJob:
         self._abi: AbiCheck | None = None
         target.check_writable()
         self._roots = tuple(dict.fromkeys(roots))
-        self._keeping = RootKeeping(target, self._roots, add_roots, profile)
+        self._keeping = RootKeeping(target, self._roots, add_roots, profile, places)
         self._pairs = list(
             replacements.items() if isinstance(replacements, Mapping) else replacements
         )

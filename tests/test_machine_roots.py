@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from graft.formats.store_path import StorePath
-from graft.machine_roots import Root, current_roots, find_machine_roots, machine_of
+from graft.machine_roots import Root, find_machine_roots, machine_of
 from graft.store.local import LocalStore
 from graft.store.location import Location
 from tests.nixos_systems import add_system
@@ -186,19 +186,6 @@ def test_links_that_lead_nowhere_any_more_are_stale(
         link: str(machine.top / "result"),
         f"{machine.top}/nix/var/nix/profiles/system-1-link": machine.store.store_dir.path(gone),
     }
-
-
-def test_what_is_in_force_is_what_a_graft_of_the_machine_is_about(
-    machine: Machine, paths: list[StorePath]
-) -> None:
-    store = machine.store
-    derivation = add_object(store, "env.drv", b"")
-    machine.profile("nix/var/nix/profiles/system", {1: paths[0], 2: paths[1]}, 2)
-    machine.link("run/current-system", paths[1])
-    machine.link("run/booted-system", paths[3])
-    store.add_root(str(machine.top / "result"), paths[2])
-    store.add_root(str(machine.top / "derivation"), derivation)
-    assert current_roots(store) == sorted(paths[1:3])
 
 
 def test_of_a_store_of_its_own_only_its_own_directories_are_looked_at(tmp_path: Path) -> None:

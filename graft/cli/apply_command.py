@@ -18,6 +18,7 @@ from graft.executor import Compression, Execution
 from graft.formats.compression import LEVELS
 from graft.formats.file_name import printable
 from graft.job import apply
+from graft.keeping import RootPlace
 from graft.outcome import Outcome, outcome_document
 from graft.quantities import binary_size, counted
 from graft.store.api import Source, Target
@@ -36,6 +37,12 @@ if TYPE_CHECKING:
     "--add-root ./patched",
 )
 @plan_options
+@click.option(
+    "--all-roots",
+    is_flag=True,
+    help="Instead of ROOTs: all that is in force and leads to OLD, in one plan. Every profile gets "
+    "a new generation, every other root's link is turned; those of other users stay.",
+)
 @click.option(
     "--add-root",
     "add_roots",
@@ -162,6 +169,7 @@ if TYPE_CHECKING:
 def command(
     settings: Settings,
     asked: PlanArguments,
+    all_roots: bool,
     add_roots: tuple[str, ...],
     profile: str | None,
     target_url: str | None,
@@ -205,12 +213,22 @@ def command(
         public_keys = (
             trusted_keys(trusted_public_keys, [store, *sources], os.environ) if check_sigs else None
         )
-        request = resolve_request(known, asked)
         target: Target | None = None
         if target_url is not None and not dry_run:
             target = stack.enter_context(open_target(target_url, os.environ, store.store_dir))
         elif not dry_run and (daemon := daemon_of(settings.store_url, store, os.environ)):
             target = stack.enter_context(daemon)
+        places: tuple[RootPlace, ...] | None = None
+        if all_roots:
+            if add_roots or profile or target_url is not None:
+                raise UsageError(
+                    "--all-roots says where the new roots go: leave --add-root, --profile and --to "
+                    "out"
+                )
+            from graft.cli.all_roots import ask_for_all_roots  # noqa: PLC0415 - late: most do not
+
+            asked, places = ask_for_all_roots(store, target, asked, settings)
+        request = resolve_request(known, asked)
         if isinstance(target, DaemonStore):
             print_note(
                 f"you may not write the store '{target.store_dir}': what is made goes into a "
@@ -220,9 +238,9 @@ def command(
         if action is not None:
             if target_url is not None:
                 raise UsageError("--activate and --to contradict each other: leave one of them out")
-            from graft.cli.activation import system_profile  # noqa: PLC0415 - late: most do not
+            from graft.cli.activation import system_to_activate  # noqa: PLC0415 - late: as that
 
-            profile = system_profile(store, request, action, profile)
+            system, profile = system_to_activate(store, request, action, profile, places)
             check_inputs = True  # what is corrupt must not start a machine with a new hash
         if dry_run:
             return show_plan(known, free_bytes(store), request, settings, abi_report=abi_report)
@@ -234,6 +252,7 @@ def command(
             initrd_cutoff=request.initrd_cutoff,
             add_roots=add_roots,
             profile=profile,
+            places=places or (),
             note=note,
             to=target,
             source=UnitedStore(*sources) if sources else None,
@@ -262,7 +281,7 @@ def command(
         if action is not None and outcome.succeeded:
             from graft.cli.activation import activate_outcome  # noqa: PLC0415
 
-            document["activation"] = activate_outcome(store, outcome, action, settings)
+            document["activation"] = activate_outcome(store, outcome, system, action, settings)
     if settings.json:
         print_document(document)
     elif outcome.succeeded:
