@@ -147,12 +147,16 @@ def delete_generations(
     "--output",
     "link",
     metavar="LINK",
-    required=True,
     help="A link to the environment, which keeps it from the garbage collector.",
+)
+@click.option(
+    "--profile",
+    metavar="PROFILE",
+    help="Make it the current generation of PROFILE, with or without -o.",
 )
 @common_options
 @click.pass_obj
-def build(settings: Settings, roots: tuple[str, ...], link: str) -> int:
+def build(settings: Settings, roots: tuple[str, ...], link: str | None, profile: str | None) -> int:
     """Make one tree of symlinks of the packages ROOTs, as nix-env makes user environments.
 
     It has no manifest: nix-env and `nix profile` would not know what is in it. Of two files for one
@@ -164,19 +168,30 @@ def build(settings: Settings, roots: tuple[str, ...], link: str) -> int:
     from graft.writer import make_writable  # noqa: PLC0415
 
     settings.start_log()
+    if link is None and profile is None:
+        raise click.UsageError("nothing would keep the environment: give -o LINK or --profile")
     with settings.open_local_store() as store:
         packages = [resolve_package(store, root) for root in roots]
-        store.check_root_link(link)
+        if link is not None:
+            store.check_root_link(link)
+        if profile is not None:
+            store.check_profile(profile)
         if store.needs_remount:
             # Nothing that this process makes later is a mount, which nobody else would see.
             make_writable(store.location.real_store_dir)
         path = register_environment(store, packages)
-        store.add_root(link, path)
-        full = store.store_dir.path(path)
+        document: dict[str, object] = {"version": 1, "path": store.store_dir.path(path)}
+        if link is not None:
+            store.add_root(link, path)
+            document["link"] = os.path.abspath(link)
+        if profile is not None:
+            store.switch_profile(profile, path)
+            switched = Profile(profile, store.store_dir)
+            document |= {"profile": switched.path, "generation": switched.current}
     if settings.json:
-        print_document({"version": 1, "path": full, "link": os.path.abspath(link)})
+        print_document(document)
     else:
-        print(full)
+        print(document["path"])
     return 0
 
 

@@ -55,3 +55,22 @@ def test_a_profile_that_is_not_there_has_no_generations(line: CommandLine, tmp_p
     out, err = line("profile", "list", str(tmp_path / "none"), status=1)
     assert out == ""
     assert "has no generations" in err
+
+
+def test_a_built_environment_becomes_the_generation_of_a_profile(
+    line: CommandLine, store: LocalStore, tmp_path: Path
+) -> None:
+    tools = [add_object(store, name, {"bin": {name: b""}}) for name in ("awk-1", "sed-1")]
+    profile, link = str(tmp_path / "mine"), str(tmp_path / "env")
+    line("profile", "build", *tools, status=2)
+    first = line("profile", "build", "--profile", profile, tools[0])[0].strip()
+    assert os.path.realpath(profile) == first
+    document = line.json("profile", "build", "-o", link, "--profile", profile, *tools)
+    assert document == {
+        "version": 1,
+        "path": os.path.realpath(link),
+        "link": link,
+        "profile": profile,
+        "generation": 2,
+    }
+    assert sorted(os.listdir(f"{profile}/bin")) == ["awk-1", "sed-1"]
