@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -49,17 +49,22 @@ def run(bench: Bench) -> Report:
         ),
     }
     memory: dict[str, list[float]] = {name: [] for name in commands}
+    processor: dict[str, list[float]] = {name: [] for name in commands}
 
     def watched(name: str, command: list[str]) -> float:
         done = peak(command)
         memory[name].append(done.memory / 1e6)
+        processor[name].append(done.processor)
         return done.seconds
 
     ways = [Way(name, partial(watched, name, command)) for name, command in commands.items()]
     figures = in_turn(ways, bench.runs, bench.say)
     table = Table("Who is hit", "s", tuple(figures), START)
-    found = tuple(Figure(name, tuple(values)) for name, values in memory.items())
-    report.tables += [table, Table("Memory at the peak", "MB", found, START)]
+    report.tables += [
+        table,
+        Table("Who is hit, time of processors", "s", _figures(processor), START),
+        Table("Memory at the peak of who is hit", "MB", _figures(memory), START),
+    ]
     report.notes.append(
         f"{paths} paths, {generations} generations of a system, {len(os.listdir('/proc'))} entries "
         "of /proc"
@@ -69,6 +74,10 @@ def run(bench: Bench) -> Report:
         for name in list(commands)[1:4]
     ]
     return report
+
+
+def _figures(values: Mapping[str, Sequence[float]]) -> tuple[Figure, ...]:
+    return tuple(Figure(name, tuple(measured)) for name, measured in values.items())
 
 
 def make_machine(top: Path, paths: int, generations: int) -> tuple[StorePath, StorePath]:
