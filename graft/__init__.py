@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from graft.version import VERSION
+
 if TYPE_CHECKING:
     from graft.closure import Closure
     from graft.content_naming import realise
@@ -61,7 +63,7 @@ __all__ = [
     "realise",
 ]
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 
 def __getattr__(name: str) -> object:

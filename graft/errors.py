@@ -224,9 +224,27 @@ class PivotError(GraftError):
 
 
 class ProfileError(GraftError):
-    """A profile cannot get a generation."""
+    """A profile cannot get, has not, or must keep a generation."""
 
     kind = "profile"
+
+
+class ProvenanceError(GraftError):
+    """The record of grafts cannot be read or written."""
+
+    kind = "provenance"
+
+
+class UngraftError(GraftError):
+    """A graft cannot be taken back, or there is none of that name."""
+
+    kind = "ungraft"
+
+
+class ActivationError(GraftError):
+    """A NixOS system cannot be activated, or its activation has failed."""
+
+    kind = "activation"
 
 
 class KernelError(GraftError):

@@ -9,6 +9,7 @@ from graft.executor import Compression
 from graft.formats.hash_modulo import SelfReferences
 from graft.formats.signature import PublicKey, SecretKey
 from graft.formats.store_path import StorePath
+from graft.keeping import RootPlace
 from graft.outcome import Outcome
 from graft.plan import Addressing, Plan
 from graft.planning import realised_plan
@@ -31,6 +32,8 @@ def apply(
     source: Source | None = None,
     add_roots: Sequence[str] = (),
     profile: str | None = None,
+    places: Sequence[RootPlace] = (),
+    note: str | None = None,
     jobs: int | None = None,
     links: bool = True,
     scope: Scope | None = "closure",
@@ -64,6 +67,8 @@ def apply(
         add_roots: links to be made to the new roots, as many as there are roots, or one that is
             numbered (`LINK`, `LINK-2`, ...), as nix-store does.
         profile: gets the new root as its current generation; only for one root.
+        places: other profiles and links that get what becomes of a root, one of `roots`.
+        note: why, for the record of grafts.
         jobs: threads; the number of usable processors if None.
         links: whether unchanged files may be hard links to the original's.
         scope: what the proof reads; None: there is none.
@@ -99,6 +104,8 @@ def apply(
         initrd_cutoff=initrd_cutoff,
         add_roots=add_roots,
         profile=profile,
+        places=places,
+        note=note,
         jobs=jobs,
         progress=progress,
     )

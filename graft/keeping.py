@@ -1,16 +1,42 @@
-"""What keeps new roots from the garbage collector: links, and a profile's generation."""
+"""What keeps new roots from the garbage collector: links, and generations of profiles."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from graft.errors import ProfileError, RootLinkError, UsageError
 from graft.formats.store_path import StorePath
+from graft.provenance import Place
 from graft.store.api import RootedTarget, Target
+from graft.store.profile import Profile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RootPlace:
+    """A profile, or a link that is a root of the garbage collector, for what becomes of a root.
+
+    Attributes:
+        link: its path.
+        root: what is grafted.
+    """
+
+    kind: Literal["profile", "link"]
+    link: str
+    root: StorePath
 
 
 class RootKeeping:
-    """Links and a profile that are to keep the new roots, checked before anything is done."""
+    """Links and profiles that are to keep the new roots, checked before anything is done.
+
+    Args:
+        target: where the new roots will be.
+        roots: what is grafted.
+        links, profile: as `add_roots` and `profile` of `apply`.
+        places: others.
+    """
 
     def __init__(
         self,
@@ -18,12 +44,17 @@ class RootKeeping:
         roots: Sequence[StorePath],
         links: Sequence[str],
         profile: str | None,
+        places: Sequence[RootPlace] = (),
     ) -> None:
-        self._roots = roots
-        self._links = _root_links(links, roots)
-        self._profile = profile
+        self._places = [
+            *(
+                RootPlace(kind="link", link=link, root=root)
+                for link, root in zip(_root_links(links, roots), roots, strict=False)
+            ),
+            *places,
+        ]
         self._target: RootedTarget | None = None
-        if not self:
+        if not self._places and profile is None:
             return
         if not isinstance(target, RootedTarget):
             raise UsageError(
@@ -31,8 +62,6 @@ class RootKeeping:
                 "--profile, and make them where its paths are copied to"
             )
         self._target = target
-        for link in self._links:
-            target.check_root_link(link)
         if profile is not None:
             if len(roots) != 1:
                 raise ProfileError(
@@ -40,20 +69,41 @@ class RootKeeping:
                     "one",
                     path=profile,
                 )
-            target.check_profile(profile)
+            self._places.append(RootPlace(kind="profile", link=profile, root=roots[0]))
+        for place in self._places:
+            if place.kind == "profile":
+                target.check_profile(place.link)
+            else:
+                target.check_root_link(place.link)
 
     def __bool__(self) -> bool:
         """Whether there are any."""
-        return bool(self._links) or self._profile is not None
+        return bool(self._places)
 
-    def keep(self, new_roots: Mapping[StorePath, StorePath]) -> None:
-        """Makes the links, and the profile's generation."""
+    def keep(self, new_roots: Mapping[StorePath, StorePath]) -> list[Place]:
+        """Makes the links, and the profiles' generations, and says where they are."""
         if self._target is None:
-            return
-        for link, root in zip(self._links, self._roots, strict=False):
-            self._target.add_root(link, new_roots[root])
-        if self._profile is not None:
-            self._target.switch_profile(self._profile, new_roots[self._roots[0]])
+            return []
+        kept = []
+        for place in self._places:
+            new_root = new_roots[place.root]
+            link, generation = os.path.abspath(place.link), None
+            if place.kind == "profile":
+                self._target.switch_profile(place.link, new_root)
+                profile = Profile(place.link, self._target.store_dir)
+                link, generation = profile.path, profile.current
+            else:
+                self._target.add_root(place.link, new_root)
+            kept.append(
+                Place(
+                    kind=place.kind,
+                    link=link,
+                    root=place.root,
+                    new_root=new_root,
+                    generation=generation,
+                )
+            )
+        return kept
 
 
 def _root_links(links: Sequence[str], roots: Sequence[StorePath]) -> list[str]:

@@ -10,14 +10,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from graft.errors import BadStorePathError
-from graft.formats.store_path import StoreDir, StorePath
+from graft.formats.store_path import StorePath
 from graft.reading import as_tree
+from graft.specialisations import find_specialisations, led_to
 from graft.store.api import PathInfo, Source
 from graft.store.objects import TreeObject
 
 _PARTS = ("init", "nixos-version", "kernel", "initrd")
-_SPECIALISATIONS = "specialisation"
 _NAME = "nixos-system-"
 _LARGEST_ARCHIVE = 1 << 24
 
@@ -63,23 +62,5 @@ def _links(store: Source, info: PathInfo) -> tuple[StorePath | None, list[StoreP
     with as_tree(item) as at:
         if not all(os.path.lexists(os.path.join(at.tree, part)) for part in _PARTS):
             return None, []
-        initrd = _led_to(os.path.join(at.tree, "initrd"), store.store_dir)
-        return initrd, _specialisations(at.tree, store.store_dir)
-
-
-def _specialisations(tree: str, store_dir: StoreDir) -> list[StorePath]:
-    directory = os.path.join(tree, _SPECIALISATIONS)
-    try:
-        names = os.listdir(directory)
-    except OSError:
-        return []
-    led_to = (_led_to(os.path.join(directory, name), store_dir) for name in sorted(names))
-    return [path for path in led_to if path is not None]
-
-
-def _led_to(link: str, store_dir: StoreDir) -> StorePath | None:
-    """The store path a symlink leads into, as it says itself; None if it is none, or leads out."""
-    try:
-        return store_dir.first_path(os.readlink(link))
-    except (OSError, BadStorePathError, ValueError):
-        return None
+        initrd = led_to(os.path.join(at.tree, "initrd"), store.store_dir)
+        return initrd, list(find_specialisations(at.tree, store.store_dir).values())

@@ -22,6 +22,7 @@ class Outcome:
         problems: paths that are registered and not on disk, where no proof says so.
         warnings: those of the plan and of the job.
         seconds: of wall time.
+        graft: the name it has in the record of grafts; None where it is in none.
     """
 
     plan: Plan
@@ -30,6 +31,7 @@ class Outcome:
     problems: tuple[Problem, ...]
     warnings: tuple[PlanWarning, ...]
     seconds: float
+    graft: str | None = None
 
     @property
     def hidden_residual(self) -> tuple[Residual, ...]:
@@ -93,4 +95,5 @@ def outcome_document(outcome: Outcome) -> dict[str, Any]:
         "warnings": warnings_document(outcome.warnings, plan.store_dir),
         "proof": proof_document(outcome.proof, full) if outcome.proof is not None else None,
         "seconds": round(outcome.seconds, 6),
+        "graft": outcome.graft,
     }

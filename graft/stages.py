@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from graft.abi import AbiCheck, StoreContents, check_abi, write_report
 from graft.deep import DeepSearch
-from graft.errors import NoSpaceError
+from graft.errors import NoSpaceError, ProvenanceError
 from graft.executor import Done, Execution
 from graft.forecast import not_looked_into
 from graft.foreign_checksums import foreign_checksums
 from graft.formats.hash_modulo import SelfReferences
 from graft.formats.signature import PublicKey, SecretKey
 from graft.formats.store_path import StorePath
-from graft.keeping import RootKeeping
+from graft.keeping import RootKeeping, RootPlace
 from graft.outcome import Outcome
 from graft.plan import Addressing, Plan, PlanWarning
 from graft.planning import make_plan
 from graft.progress import Progress, no_progress
 from graft.proof import Problem, Proof, Scope, prove, replaced_paths
+from graft.provenance import GraftRecord, Place, Provenance, user_name
 from graft.reading import ObjectSearch
 from graft.store.api import LocalTarget, PathInfo, RootedTarget, Source, Store, Target
 from graft.store.daemon import DaemonStore
+from graft.store.local import LocalStore
 from graft.store.objects import NarObject
 from graft.store.trust import check_signatures
 from graft.store.united import UnitedStore
 from graft.verification import library_problems
+from graft.version import VERSION
 
 # What an object takes on disk if all its files are links: a directory, or the block of a file.
 _LEAST_OBJECT_SIZE = 4096
@@ -43,7 +47,7 @@ class StagedJob:
         source: where everything is that the job reads.
         target: where the result goes, often the same store.
         roots, replacements, cutoffs, initrd_cutoff: as for `apply`.
-        add_roots, profile, jobs, progress: as for `apply`.
+        add_roots, profile, places, note, jobs, progress: as for `apply`.
 
     Attributes:
         source: as given.
@@ -64,6 +68,8 @@ class StagedJob:
         initrd_cutoff: bool = True,
         add_roots: Sequence[str] = (),
         profile: str | None = None,
+        places: Sequence[RootPlace] = (),
+        note: str | None = None,
         jobs: int | None = None,
         progress: Progress = no_progress,
     ) -> None:
@@ -73,12 +79,13 @@ class StagedJob:
         self._abi: AbiCheck | None = None
         target.check_writable()
         self._roots = tuple(dict.fromkeys(roots))
-        self._keeping = RootKeeping(target, self._roots, add_roots, profile)
+        self._keeping = RootKeeping(target, self._roots, add_roots, profile, places)
         self._pairs = list(
             replacements.items() if isinstance(replacements, Mapping) else replacements
         )
         self._cutoffs = tuple(cutoffs)
         self._initrd_cutoff = initrd_cutoff
+        self._note = note
         self._jobs = jobs
         self._progress = progress
         kept = [*self._roots, *(path for pair in self._pairs for path in pair)]
@@ -174,7 +181,7 @@ class StagedJob:
         allowed: Sequence[str],
         search: ObjectSearch | None = None,
     ) -> Outcome:
-        """Proves the result, and if it holds makes links and profile.
+        """Proves the result, and if it holds makes links and profile, and writes it down.
 
         Args:
             done: what came of carrying out the plan, and maybe others with it.
@@ -223,7 +230,7 @@ class StagedJob:
             seconds=time.monotonic() - self._begin,
         )
         if outcome.succeeded:
-            self._keeping.keep(plan.new_roots)
+            outcome = self._recorded(outcome, self._keeping.keep(plan.new_roots))
         return outcome
 
     def _library_problems(self, plan: Plan) -> Iterable[Problem]:
@@ -240,6 +247,42 @@ class StagedJob:
             )
             for place, name in missing
         ]
+
+    def _recorded(self, outcome: Outcome, places: Sequence[Place]) -> Outcome:
+        """The outcome of a graft that stands, once it is written down where it was made."""
+        plan, execution = outcome.plan, outcome.execution
+        if not isinstance(self.target, LocalStore | DaemonStore) or not plan.moved:
+            return outcome
+        graft = GraftRecord(
+            roots={root: new for root, new in plan.new_roots.items() if new != root},
+            replacements=dict(self._pairs),
+            cutoffs=frozenset(self._cutoffs),
+            rewrites=_named(plan),
+            addressing=plan.addressing,
+            places=tuple(place for place in places if place.new_root != place.root),
+            note=self._note,
+            time=int(time.time()),
+            tool_version=VERSION,
+            user=user_name(),
+            bytes_written=execution.bytes_written,
+            bytes_shared=execution.bytes_shared,
+        )
+        try:
+            Provenance(self.target.location, os.environ).record(graft)
+        except ProvenanceError as error:
+            warning = PlanWarning(
+                kind="not-recorded",
+                path=None,
+                message=f"the graft is done, but 'graft status' will not know of it: {error}",
+            )
+            return replace(outcome, warnings=(*outcome.warnings, warning))
+        return replace(outcome, graft=graft.id)
+
+
+def _named(plan: Plan) -> dict[StorePath, StorePath]:
+    """What was made anew under the name of what: rewrites, and the aliases of replacements."""
+    found = {one.path: one.new_path for one in plan.rewrites}
+    return found | {one.replaces: one.path for one in plan.aliases}
 
 
 def _check_inputs_signed(

@@ -82,6 +82,8 @@ def test_options_spoken_of_exist(page: Path) -> None:
     # Those of other programs, in the how-to's commands.
     others = {"--check", "--set", "--rollback", "--mount", "--gc", "--verify"}
     others |= {"--no-recursive", "--realise", "--optimise", "--import"}
+    others |= {"--list-generations", "--switch-generation", "--delete-generations", "--impure"}
+    others |= {"--arg", "--no-grafts", "--with-graft", "--roll-back"}
     others |= {"--verify-path", "--repair-path", "--dump", "--restore", "--help", "--version"}
     others |= {
         "--generate-binary-cache-key",

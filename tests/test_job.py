@@ -115,11 +115,11 @@ def test_the_real_nix_agrees_with_all_that_was_registered(it: Graftable, tmp_pat
     nix.run("nix", "copy", "--to", f"file://{cache}", new_root)
     assert len(list(cache.glob("*.narinfo"))) == len(closure)
     it.store.close()  # with its temporary roots
-    nix.run("nix-store", "--gc")
+    nix.collect()
     assert all(os.path.lexists(path) for path in closure)
     assert not os.path.lexists(it.tree(it.env))
     link.unlink()
-    nix.run("nix-store", "--gc")
+    nix.collect()
     assert not any(os.path.lexists(path) for path in closure)
     nix.check()
 
@@ -231,7 +231,7 @@ def test_the_real_collector_keeps_what_a_hidden_reference_needs(
     nix = RealNix(it.store.location, tmp_path)
     outcome = apply(it.store, [root], {it.old: it.new}, deep=True, add_roots=[str(link)])
     it.store.close()
-    nix.run("nix-store", "--gc")
+    nix.collect()
     assert Path(it.tree(outcome.plan.moved[page]), "text").exists()
     assert Path(it.tree(it.new), "lib").exists()
     assert not os.path.lexists(it.tree(it.old))
@@ -427,6 +427,7 @@ def test_the_document_is_that_of_the_contract(it: Graftable) -> None:
         "warnings",
         "proof",
         "seconds",
+        "graft",
     }
     assert document["proof"].keys() == {"scope", "paths", "files", "bytes", "residual", "problems"}
     assert document["rewritten_paths"] == 2

@@ -283,6 +283,7 @@ class _Batch:
             initrd_cutoff=job.initrd_cutoff,
             add_roots=job.add_roots,
             profile=job.profile,
+            note=job.note,
             jobs=self._threads,
             progress=self._progress,
         )

@@ -20,6 +20,7 @@ from graft.errors import GraftError
 INTERRUPTED = 130
 
 _COMMANDS = {
+    "affected": "graft.cli.affected_command",
     "apply": "graft.cli.apply_command",
     "batch": "graft.cli.batch_command",
     "compare": "graft.cli.compare_command",
@@ -29,9 +30,12 @@ _COMMANDS = {
     "mount": "graft.cli.mount_command",
     "pivot": "graft.cli.pivot_command",
     "plan": "graft.cli.plan_command",
+    "profile": "graft.cli.profile_command",
     "rewrite": "graft.cli.rewrite_command",
     "scan": "graft.cli.scan_command",
+    "status": "graft.cli.status_command",
     "store": "graft.cli.store_command",
+    "ungraft": "graft.cli.ungraft_command",
     "verify": "graft.cli.verify_command",
     "why": "graft.cli.why_command",
 }

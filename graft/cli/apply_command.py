@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,10 +13,12 @@ from graft.cli.output import Bars, print_document, print_note, print_table, prin
 from graft.cli.plan_command import abi_report_option, free_bytes, show_plan
 from graft.cli.proof_table import print_problems, print_proof
 from graft.cli.settings import Settings, common_options
+from graft.errors import UsageError
 from graft.executor import Compression, Execution
 from graft.formats.compression import LEVELS
 from graft.formats.file_name import printable
 from graft.job import apply
+from graft.keeping import RootPlace
 from graft.outcome import Outcome, outcome_document
 from graft.quantities import binary_size, counted
 from graft.store.api import Source, Target
@@ -24,6 +27,9 @@ from graft.store.key_files import read_secret_key
 from graft.store.opening import daemon_of, open_sources, open_target, trusted_keys
 from graft.store.united import UnitedStore
 
+if TYPE_CHECKING:
+    from graft.activation import Action
+
 
 @click.command(
     "apply",
@@ -31,6 +37,12 @@ from graft.store.united import UnitedStore
     "--add-root ./patched",
 )
 @plan_options
+@click.option(
+    "--all-roots",
+    is_flag=True,
+    help="Instead of ROOTs: all that is in force and leads to OLD, in one plan. Every profile gets "
+    "a new generation, every other root's link is turned; those of other users stay.",
+)
 @click.option(
     "--add-root",
     "add_roots",
@@ -143,12 +155,21 @@ from graft.store.united import UnitedStore
     help="Go on where a program will not work with what it will load; warn only.",
 )
 @abi_report_option
+@click.option(
+    "--activate",
+    "action",
+    type=click.Choice(["switch", "boot", "test", "dry-activate"]),
+    help="Activate the new root, a NixOS system, as nixos-rebuild does. With switch and boot it is "
+    "the system profile's new generation, if --profile says no other.",
+)
+@click.option("--note", metavar="TEXT", help="Why, for 'graft status': such as the CVE's number.")
 @click.option("--dry-run", is_flag=True, help="Only show the plan, as `graft plan` does.")
 @common_options
 @click.pass_obj
 def command(
     settings: Settings,
     asked: PlanArguments,
+    all_roots: bool,
     add_roots: tuple[str, ...],
     profile: str | None,
     target_url: str | None,
@@ -167,12 +188,17 @@ def command(
     compression_threads: int,
     allow_abi_breaks: bool,
     abi_report: str | None,
+    action: Action | None,
+    note: str | None,
     dry_run: bool,
 ) -> int:
     """Replace dependencies deep in the closures of ROOTs, register and prove the result.
 
     Instead of ROOTs and replacements a plan file may be given, as `graft plan -o FILE` writes it;
     it is planned again, and refused if anything has changed.
+
+    With --activate the profile comes first, then switch-to-configuration, in a unit of systemd
+    where that runs, shown before it is done; then what still runs OLD is listed.
 
     Prints the new roots. Status 1: something still leads to OLD, or a path is broken; then no link
     is made.
@@ -187,18 +213,35 @@ def command(
         public_keys = (
             trusted_keys(trusted_public_keys, [store, *sources], os.environ) if check_sigs else None
         )
-        request = resolve_request(known, asked)
         target: Target | None = None
         if target_url is not None and not dry_run:
             target = stack.enter_context(open_target(target_url, os.environ, store.store_dir))
         elif not dry_run and (daemon := daemon_of(settings.store_url, store, os.environ)):
             target = stack.enter_context(daemon)
+        places: tuple[RootPlace, ...] | None = None
+        if all_roots:
+            if add_roots or profile or target_url is not None:
+                raise UsageError(
+                    "--all-roots says where the new roots go: leave --add-root, --profile and --to "
+                    "out"
+                )
+            from graft.cli.all_roots import ask_for_all_roots  # noqa: PLC0415 - late: most do not
+
+            asked, places = ask_for_all_roots(store, target, asked, settings)
+        request = resolve_request(known, asked)
         if isinstance(target, DaemonStore):
             print_note(
                 f"you may not write the store '{target.store_dir}': what is made goes into a "
                 "temporary cache, and from there through the Nix daemon, with 'nix copy'",
                 settings,
             )
+        if action is not None:
+            if target_url is not None:
+                raise UsageError("--activate and --to contradict each other: leave one of them out")
+            from graft.cli.activation import system_to_activate  # noqa: PLC0415 - late: as that
+
+            system, profile = system_to_activate(store, request, action, profile, places)
+            check_inputs = True  # what is corrupt must not start a machine with a new hash
         if dry_run:
             return show_plan(known, free_bytes(store), request, settings, abi_report=abi_report)
         outcome = apply(
@@ -209,6 +252,8 @@ def command(
             initrd_cutoff=request.initrd_cutoff,
             add_roots=add_roots,
             profile=profile,
+            places=places or (),
+            note=note,
             to=target,
             source=UnitedStore(*sources) if sources else None,
             jobs=jobs,
@@ -230,10 +275,15 @@ def command(
             approve=request.approve,
             progress=Bars(settings),
         )
-    print_warnings(outcome.warnings, settings)
-    _print_summary(outcome, settings)
+        print_warnings(outcome.warnings, settings)
+        _print_summary(outcome, settings)
+        document = outcome_document(outcome)
+        if action is not None and outcome.succeeded:
+            from graft.cli.activation import activate_outcome  # noqa: PLC0415
+
+            document["activation"] = activate_outcome(store, outcome, system, action, settings)
     if settings.json:
-        print_document(outcome_document(outcome))
+        print_document(document)
     elif outcome.succeeded:
         for root in outcome.plan.roots:
             print(outcome.plan.store_dir.path(outcome.plan.new_roots[root]))

@@ -153,7 +153,7 @@ def plan_options(command: Callable[..., int]) -> Callable[..., int]:
             multiple=True,
             help="Put NEW in the place of OLD everywhere.",
         ),
-        click.argument("roots", metavar="ROOT...", nargs=-1, required=True),
+        click.argument("roots", metavar="ROOT...", nargs=-1),
     ):
         wrapped = option(wrapped)
     return wrapped
@@ -166,10 +166,12 @@ def resolve_request(store: Source, asked: PlanArguments) -> Request:
         store: in which the paths must be valid.
 
     Raises:
-        UsageError: there is nothing to replace, or more is said than the plan file says.
+        UsageError: there is no root or nothing to replace, or more is said than the plan file says.
         BadFormatError: a file has not its form.
         BadStorePathError, InvalidPathError: a path argument is none, or the path is not valid.
     """
+    if not asked.roots:
+        raise UsageError("say what to graft: one ROOT or several, or a plan file")
     if (
         len(asked.roots) == 1
         and os.path.isfile(asked.roots[0])
@@ -197,10 +199,7 @@ def resolve_request(store: Source, asked: PlanArguments) -> Request:
             fixups=file.fixups,
             file=(asked.roots[0], file),
         )
-    pairs = resolve_replacements(store, asked.replacements)
-    if asked.replacements_file is not None:
-        text = _read(asked.replacements_file)
-        pairs += resolve_pairs(store, parse_replacements(text, asked.replacements_file))
+    pairs = requested_pairs(store, asked)
     if asked.self_references is not None and not asked.content_addressed:
         raise UsageError("--self-references says nothing without --content-addressed")
     if not pairs and not asked.content_addressed:
@@ -216,6 +215,15 @@ def resolve_request(store: Source, asked: PlanArguments) -> Request:
         self_references=asked.self_references or SELF_REFERENCES[0],
         fixups=asked.fixups,
     )
+
+
+def requested_pairs(store: Source, asked: PlanArguments) -> list[tuple[StorePath, StorePath]]:
+    """The replacements that are asked for; errors as of `resolve_request`."""
+    pairs = resolve_replacements(store, asked.replacements)
+    if asked.replacements_file is not None:
+        text = _read(asked.replacements_file)
+        pairs += resolve_pairs(store, parse_replacements(text, asked.replacements_file))
+    return pairs
 
 
 def _is_outside(store: Source, argument: str) -> bool:

@@ -17,9 +17,12 @@ from graft.errors import UsageError
 
 @click.command("demo", epilog="Example: graft demo ./try-graft")
 @click.argument("directory", metavar="[DIR]", required=False)
+@click.option(
+    "--store-only", is_flag=True, help="Make the store in DIR, and leave the rest to you."
+)
 @common_options
 @click.pass_obj
-def command(settings: Settings, directory: str | None) -> int:
+def command(settings: Settings, directory: str | None, store_only: bool) -> int:
     """Show a graft on a small store of real programs, made on the spot; Nix is not needed.
 
     Without DIR it happens in a temporary directory, which is removed in the end. In DIR, which must
@@ -28,11 +31,13 @@ def command(settings: Settings, directory: str | None) -> int:
     settings.start_log()
     if settings.store_url != "auto":
         raise UsageError("graft demo makes a store of its own: leave --store out")
+    if store_only and directory is None:
+        raise UsageError("--store-only makes a store that stays: say in which DIR")
     steps: list[Step] = []
     compiler = find_compiler()
     with prepared(directory) as place:
         chapters = 0
-        for part in tell(place, compiler):
+        for part in tell(place, compiler, store_only=store_only):
             if isinstance(part, Step):
                 steps.append(part)
             else:
@@ -46,7 +51,7 @@ def command(settings: Settings, directory: str | None) -> int:
         if settings.json:
             _print_json(place, compiler, steps)
         elif directory is not None:
-            _print_next(place)
+            _print_next(place, store_only=store_only)
     return 0
 
 
@@ -78,7 +83,7 @@ def _print_json(place: str, compiler: str | None, steps: list[Step]) -> None:
     )
 
 
-def _print_next(place: str) -> None:
+def _print_next(place: str, *, store_only: bool) -> None:
     """Says what may be tried in a store that stays."""
     click.secho("\nIt is all still there. To go on:", bold=True)
     click.echo()
@@ -88,5 +93,6 @@ def _print_next(place: str) -> None:
     click.echo(f"  cd {place}")
     click.echo(f"  export NIX_STORE_DIR={place}/store NIX_STATE_DIR={place}/state")
     click.echo("  graft plan ./system --replace ./parse-1.0=./parse-1.1 --json")
-    click.echo("  graft why ./patched ./parse-1.1 --all")
+    if not store_only:
+        click.echo("  graft why ./patched ./parse-1.1 --all")
     click.echo(f"  chmod -R u+w {place} && rm -r {place}    # when you have seen enough")

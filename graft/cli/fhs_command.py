@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 
 import click
 
-from graft.cli.arguments import resolve_path, resolve_replacements
+from graft.cli.arguments import resolve_replacements
 from graft.cli.output import print_note, print_warnings
+from graft.cli.packages import resolve_package
 from graft.cli.running import RunningCommand
 from graft.cli.settings import Settings, common_options
-from graft.namespace import DEFAULT_PRIORITY, FhsRoot, Mount, Package, run_program
+from graft.namespace import FhsRoot, Mount, run_program
 from graft.planning import make_plan
-from graft.store.local import LocalStore
-
-_WITH_PRIORITY = re.compile(r"(.+):(-?[0-9]+)")
 
 
 @click.command(
@@ -58,7 +55,7 @@ def command(
         settings.open_local_store() as store,
         tempfile.TemporaryDirectory(prefix="graft-fhs-") as tree,
     ):
-        packages = [_package(store, root) for root in roots]
+        packages = [resolve_package(store, root) for root in roots]
         pairs = resolve_replacements(store, replacements)
         paths = [package.path for package in packages]
         store.protect([*paths, *(each for pair in pairs for each in pair)])
@@ -86,11 +83,3 @@ def command(
             program = tuple(root.with_profile(program))
         options = root.options(profile_script=profile_script)
         return run_program(options, program, environment, root.view)
-
-
-def _package(store: LocalStore, argument: str) -> Package:
-    """The package that a `ROOT` or `ROOT:PRIORITY` argument means."""
-    match = None if os.path.lexists(argument) else _WITH_PRIORITY.fullmatch(argument)
-    if match is None:
-        return Package(resolve_path(store, argument), DEFAULT_PRIORITY)
-    return Package(resolve_path(store, match[1]), int(match[2]))

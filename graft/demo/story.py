@@ -76,23 +76,28 @@ def _check_plain(directory: str) -> None:
         )
 
 
-def tell(directory: str, compiler: str | None) -> Iterator[Chapter | Step]:
+def tell(
+    directory: str, compiler: str | None, *, store_only: bool = False
+) -> Iterator[Chapter | Step]:
     """Makes the store, and does each step while it is told.
 
     Args:
         directory: as `prepared` gives it.
         compiler: a C compiler; None: all programs are scripts.
+        store_only: end when the store is there.
 
     Raises:
         GraftError: a step did not end as it must.
     """
-    for part in _chapters(directory, compiler):
+    for part in _chapters(directory, compiler, store_only=store_only):
         yield part
         if isinstance(part, Step):
             part.check()
 
 
-def _chapters(directory: str, compiler: str | None) -> Iterator[Chapter | Step]:
+def _chapters(
+    directory: str, compiler: str | None, *, store_only: bool
+) -> Iterator[Chapter | Step]:
     shell = Shell()
     store_dir, state_dir = os.path.join(directory, "store"), os.path.join(directory, "state")
     store, state = urllib.parse.quote(store_dir), urllib.parse.quote(state_dir)
@@ -102,6 +107,8 @@ def _chapters(directory: str, compiler: str | None) -> Iterator[Chapter | Step]:
     yield shell.export(NIX_STORE_DIR=store_dir, NIX_STATE_DIR=state_dir)
 
     _fill(directory, store_dir, state_dir, compiler)
+    if store_only:
+        return
     made = f"compiled by {compiler}" if compiler else "of scripts, as there is no C compiler"
     yield Chapter(
         title="A program with a hole",

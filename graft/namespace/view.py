@@ -37,6 +37,10 @@ class View:
                 self._directories[directory] = inside
         return self._place(self._followed(inside, name) or "/")
 
+    def resolved(self, path: str) -> str:
+        """The absolute path of the namespace, without symlinks, to which one leads."""
+        return self._followed("", path) or "/"
+
     def _followed(self, inside: str, path: str) -> str:
         """The path without symlinks to which one leads from a directory that has none either."""
         waiting, links = path.split("/")[::-1], 0

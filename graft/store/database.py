@@ -117,6 +117,22 @@ class Database:
                 infos.update(self._path_infos("path", list(map(self._store_dir.path, batch))))
         return infos
 
+    def nar_sizes(self, paths: Iterable[StorePath]) -> dict[StorePath, int]:
+        """The sizes of the NARs of those of `paths` that are valid, in bytes.
+
+        Much less work than all that is registered of them.
+        """
+        sizes = {}
+        with translated(self._directory):
+            for batch in _batches(paths):
+                full = {self._store_dir.path(path): path for path in batch}
+                for text, size in self._connection.execute(
+                    f"select path, narSize from ValidPaths where path in ({_marks(batch)})",  # noqa: S608 - only question marks
+                    list(full),
+                ):
+                    sizes[full[text]] = size or 0
+        return sizes
+
     def valid_paths(self) -> set[StorePath]:
         """Every valid path."""
         with translated(self._directory):
@@ -141,16 +157,27 @@ class Database:
 
     def referrers(self, paths: Iterable[StorePath]) -> dict[StorePath, set[StorePath]]:
         """What refers to each of `paths`, itself included; nothing to one that is not valid."""
-        found: dict[StorePath, set[StorePath]] = {}
+        found: dict[StorePath, set[StorePath]] = {path: set() for path in paths}
         with translated(self._directory):
-            for batch in _batches(paths):
-                found.update((path, set()) for path in batch)
-                for reference, referrer in self._connection.execute(
-                    "select b.path, a.path from ValidPaths b join Refs on reference = b.id "  # noqa: S608 - only question marks
-                    f"join ValidPaths a on referrer = a.id where b.path in ({_marks(batch)})",
-                    [self._store_dir.path(path) for path in batch],
-                ):
-                    found[self._store_dir.parse(reference)].add(self._store_dir.parse(referrer))
+            for batch in _batches(found):
+                # By numbers, as in `_path_infos`: a path may be referred to by all others.
+                numbers = [
+                    number
+                    for number, text in self._connection.execute(
+                        f"select id, path from ValidPaths where path in ({_marks(batch)})",  # noqa: S608 - only question marks
+                        list(map(self._store_dir.path, batch)),
+                    )
+                    if number in self._paths or self._learn(number, text)
+                ]
+                rows = self._connection.execute(
+                    f"select reference, referrer from Refs where reference in ({_marks(numbers)})",  # noqa: S608 - only question marks
+                    numbers,
+                ).fetchall()
+                paths_of = self._paths
+                self._read_paths({referrer for _, referrer in rows} - paths_of.keys())
+                for reference, referrer in rows:
+                    if referrer in paths_of:  # else deleted between two questions
+                        found[paths_of[reference]].add(paths_of[referrer])
         return found
 
     def derivers(self, path: StorePath) -> set[StorePath]:

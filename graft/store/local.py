@@ -156,6 +156,10 @@ class LocalStore:
         """Every valid path."""
         return self._database.valid_paths()
 
+    def nar_sizes(self, paths: Iterable[StorePath]) -> dict[StorePath, int]:
+        """The sizes of the NARs of those of `paths` that are valid, in bytes."""
+        return self._database.nar_sizes(paths)
+
     def referrers(self, paths: Iterable[StorePath]) -> dict[StorePath, set[StorePath]]:
         """What refers to each of `paths`, itself included; nothing to one that is not valid."""
         return self._database.referrers(paths)

@@ -11,7 +11,8 @@ import errno
 import hashlib
 import logging
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterator
 
 from graft.errors import BadStorePathError, RootLinkError, StoreError
 from graft.formats.store_path import StoreDir, StorePath
@@ -78,12 +79,17 @@ def add_root(link: str, path: StorePath, store_dir: StoreDir, state_dir: str) ->
     replace_symlink(os.path.join(automatic, name), link)
 
 
-def find_roots(store_dir: StoreDir, state_dir: str) -> Iterator[tuple[str, StorePath]]:
+def find_roots(
+    store_dir: StoreDir, state_dir: str, on_unreadable: Callable[[str], object] | None = None
+) -> Iterator[tuple[str, StorePath]]:
     """Finds the permanent roots below `gcroots` and `profiles`, as Nix's collector does.
 
     A link into the store is a root. A link to such a link makes that other one a root, wherever it
     is; nothing is followed further, and no link to a directory. So is a file with the name of a
     store path. Links that lead nowhere are left out and left alone.
+
+    Args:
+        on_unreadable: told of each place that this user may not read.
 
     Yields:
         The link that leads into the store, and the path, which need not be valid. A root that is
@@ -93,10 +99,36 @@ def find_roots(store_dir: StoreDir, state_dir: str) -> Iterator[tuple[str, Store
         StoreError: a directory cannot be read, for another reason than that this user may not.
     """
     for name in ("gcroots", "profiles"):
-        yield from _find_roots(os.path.join(state_dir, name), store_dir)
+        yield from _find_roots(os.path.join(state_dir, name), store_dir, on_unreadable)
 
 
-def _find_roots(place: str, store_dir: StoreDir) -> Iterator[tuple[str, StorePath]]:
+def find_stale_links(state_dir: str) -> list[tuple[str, str]]:
+    """The indirect roots whose links are gone, which the collector is going to remove.
+
+    Returns:
+        The link below `gcroots/auto`, and the one that it leads to.
+    """
+    automatic = os.path.join(state_dir, "gcroots", "auto")
+    found = []
+    try:
+        names = sorted(os.listdir(automatic))
+    except OSError:
+        return []
+    for name in names:
+        link = os.path.join(automatic, name)
+        try:
+            target = os.path.join(automatic, os.readlink(link))
+            os.lstat(target)
+        except (FileNotFoundError, NotADirectoryError):
+            found.append((link, target))
+        except OSError:
+            continue  # no link, or nobody may say
+    return found
+
+
+def _find_roots(
+    place: str, store_dir: StoreDir, on_unreadable: Callable[[str], object] | None
+) -> Iterator[tuple[str, StorePath]]:
     directories = [place]
     while directories:
         place = directories.pop()
@@ -104,16 +136,18 @@ def _find_roots(place: str, store_dir: StoreDir) -> Iterator[tuple[str, StorePat
             with os.scandir(place) as entries:
                 found = sorted(entries, key=lambda entry: entry.name)
         except OSError as error:
-            _skip(place, error)
+            _skip(place, error, on_unreadable)
             continue
         for entry in found:
             if entry.is_dir(follow_symlinks=False):
                 directories.append(entry.path)
             else:
-                yield from _root_at(entry, store_dir)
+                yield from _root_at(entry, store_dir, on_unreadable)
 
 
-def _root_at(entry: os.DirEntry[str], store_dir: StoreDir) -> Iterator[tuple[str, StorePath]]:
+def _root_at(
+    entry: os.DirEntry[str], store_dir: StoreDir, on_unreadable: Callable[[str], object] | None
+) -> Iterator[tuple[str, StorePath]]:
     link = entry.path
     try:
         if entry.is_file(follow_symlinks=False):
@@ -124,7 +158,7 @@ def _root_at(entry: os.DirEntry[str], store_dir: StoreDir) -> Iterator[tuple[str
         # Nix looks at the text: a relative link into the store is none.
         if not target.startswith(f"{store_dir}/"):
             link = os.path.normpath(os.path.join(os.path.dirname(link), target))
-            if not os.path.islink(link):
+            if not _is_symlink(link, on_unreadable):
                 return
             target = os.readlink(link)
         if target.startswith(f"{store_dir}/"):
@@ -132,10 +166,21 @@ def _root_at(entry: os.DirEntry[str], store_dir: StoreDir) -> Iterator[tuple[str
     except BadStorePathError:
         return
     except OSError as error:
-        _skip(link, error)
+        _skip(link, error, on_unreadable)
 
 
-def _skip(place: str, error: OSError) -> None:
+def _is_symlink(link: str, on_unreadable: Callable[[str], object] | None) -> bool:
+    try:
+        return stat.S_ISLNK(os.lstat(link).st_mode)
+    except OSError as error:
+        if error.errno == errno.EACCES and on_unreadable is not None:
+            on_unreadable(link)
+        return False
+
+
+def _skip(place: str, error: OSError, on_unreadable: Callable[[str], object] | None) -> None:
+    if error.errno == errno.EACCES and on_unreadable is not None:
+        on_unreadable(place)
     if error.errno not in _LASTING_ERRORS:
         raise StoreError(
             f"cannot look for roots in '{place}': {(error.strerror or '').lower()}", path=place

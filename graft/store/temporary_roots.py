@@ -20,7 +20,8 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from graft.errors import StoreError
+from graft.errors import BadStorePathError, StoreError
+from graft.formats.store_path import StoreDir, StorePath
 from graft.store.locks import open_lock_file
 
 _log = logging.getLogger(__name__)
@@ -153,6 +154,30 @@ class TemporaryRoots:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def find_temporary_roots(store_dir: StoreDir, state_dir: str) -> dict[int, set[StorePath]]:
+    """What other processes are at work on in a store, by their numbers: builds, copies, grafts.
+
+    A file of a process that is dead counts for nothing, nor does one that may not be read.
+    """
+    directory = os.path.join(state_dir, "temproots")
+    found: dict[int, set[StorePath]] = {}
+    try:
+        names = os.listdir(directory)
+    except OSError:
+        return {}
+    for pid in sorted(int(name) for name in names if name.isdecimal()):
+        if pid == os.getpid() or not os.path.exists(f"/proc/{pid}"):
+            continue
+        try:
+            with open(os.path.join(directory, str(pid)), encoding="utf-8") as stream:
+                # What is behind the last NUL is still being written.
+                texts = stream.read().split("\0")[:-1]
+            found[pid] = set(map(store_dir.parse, texts))
+        except (OSError, ValueError, BadStorePathError):
+            continue
+    return found
 
 
 _open_roots: dict[tuple[int, str], tuple[int, TemporaryRoots]] = {}

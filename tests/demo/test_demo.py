@@ -222,6 +222,15 @@ def test_an_empty_directory_is_used_and_the_way_to_go_on_said(name: str, tmp_pat
     assert f"  cd {place}\n" in done.stdout
 
 
+def test_the_store_may_be_had_without_the_story(tmp_path: Path) -> None:
+    done = demo("scripts", tmp_path, "--store-only", str(tmp_path / "place"))
+    assert (done.returncode, done.stderr) == (0, "")
+    links = {"parse-1.0", "parse-1.1", "system"}
+    assert set(os.listdir(tmp_path / "place")) == {*links, "state", "store"}
+    assert "patched" not in done.stdout
+    assert demo("scripts", tmp_path, "--store-only").returncode == 2
+
+
 def test_a_directory_that_is_not_empty_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

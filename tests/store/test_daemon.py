@@ -48,6 +48,8 @@ for _module in [
     "cryptography.hazmat.primitives.asymmetric.ed25519",
     "graft.cli.apply_command",
     "graft.cli.batch_command",
+    "graft.cli.status_command",
+    "graft.cli.ungraft_command",
 ]:
     importlib.import_module(_module)
 
@@ -394,3 +396,23 @@ def test_a_batch_goes_through_the_daemon_if_it_is_trusted(tmp_path: Path, multi:
     jobs.write_text(f'sign-keys = ["{multi.key_file(TRUSTED)}"]\n{text}')
     multi.run("batch", str(jobs), "--json")
     assert len(multi.valid_paths() - before) == 2
+
+
+@trusting
+@as_ordinary_user
+def test_who_has_made_a_graft_sees_it_and_takes_it_back(tmp_path: Path, multi: Multi) -> None:
+    it, profile = multi.it, tmp_path / "profile"
+    out, _ = multi.apply(
+        f"--sign-key={multi.key_file(TRUSTED)}", f"--profile={profile}", "--note=CVE-2026-1"
+    )
+    new = StorePath(os.path.basename(out.strip()))
+    assert not (tmp_path / "state" / "graft").exists()
+    assert len(list((tmp_path / "home" / ".local" / "state" / "graft").iterdir())) == 1
+    out, _ = multi.run("status")
+    assert "note: CVE-2026-1" in out
+    assert f"profile {profile}, generation 1: in force" in out
+    assert multi.run("ungraft", "lib")[0] == f"{profile}\n"
+    assert os.readlink(tmp_path / "profile-2-link") == multi.full(it.env)
+    _collect()
+    assert {it.env, it.app, it.old} <= multi.valid_paths()
+    assert multi.valid_paths().isdisjoint({new, it.new})

@@ -326,3 +326,13 @@ def test_the_plan_over_the_exported_graph_names_the_same_paths(
     theirs = Plan.of(closure, pairs, roots=[root])
     assert ours.moved == theirs.moved
     assert len(ours.moved) > 10
+
+
+def test_sizes_are_those_registered_of_valid_paths(tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    paths = [add_object(store, f"sized-{number}", bytes(number)) for number in (1, 1000)]
+    gone = named_path("gone-1", store.store_dir)
+    assert store.nar_sizes([*paths, gone]) == {
+        path: info.nar_size for path, info in store.path_infos(paths).items()
+    }
+    assert store.nar_sizes([]) == {}

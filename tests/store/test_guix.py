@@ -233,6 +233,26 @@ def test_profiles_and_roots_lie_where_guix_looks_for_them(guix: Guix, tmp_path: 
     assert dict(find_roots(guix.it.store.store_dir, guix.location.state_dir)) == expected
 
 
+def test_a_profile_is_found_turned_and_taken_back(guix: Guix) -> None:
+    """Its link is absolute, as Guix makes it, and generation 0 the empty one."""
+    it, profiles = guix.it, Path(guix.location.state_dir, "profiles/per-user/me")
+    profiles.mkdir(parents=True)
+    profile = profiles / "guix-profile"
+    for number, path in enumerate([it.data, it.env]):
+        Path(f"{profile}-{number}-link").symlink_to(guix.full(path))
+    profile.symlink_to(f"{profile}-1-link")
+    asked = ("affected", "lib<1.1")
+    (hit,) = guix.json(*asked)["roots"]
+    assert (hit["profile"], hit["generation"], hit["current"]) == (str(profile), 1, True)
+    out, _ = guix("apply", "--all-roots", f"--replace={guix.full(it.old)}={guix.full(it.new)}")
+    assert os.path.realpath(profile) == out.strip()
+    (hit,) = guix.json(*asked)["roots"]
+    assert (hit["generation"], hit["current"]) == (1, False)
+    guix("status")
+    assert guix("ungraft", "lib")[0] == f"{profile}\n"
+    assert os.path.realpath(profile) == guix.full(it.env)
+
+
 def test_trees_in_the_making_are_temporary_roots_by_their_own_names(guix: Guix) -> None:
     """Guix's collector asks for the whole name of what is not valid, not for its hash part."""
     store = guix.it.store

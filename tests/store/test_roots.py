@@ -11,7 +11,7 @@ from graft.errors import RootLinkError
 from graft.formats.store_path import StoreDir, StorePath
 from graft.store.local import LocalStore
 from graft.store.location import Location
-from graft.store.roots import add_root, check_root_link, find_roots
+from graft.store.roots import add_root, check_root_link, find_roots, find_stale_links
 from tests.objects import add_object, new_store
 from tests.ordinary_user import as_ordinary_user
 from tests.real_nix import RealNix
@@ -186,3 +186,46 @@ def test_the_roots_of_a_store_are_those_nix_prints(tmp_path: Path, *, rooted: bo
     where = ["--store", str(tmp_path / "root")] if rooted else []
     assert ours == printed_roots(["nix-store", *where, "--gc", "--print-roots"], nix.environment)
     assert len(store.roots()) > 8
+
+
+def test_indirect_roots_whose_links_are_gone_are_stale(tmp_path: Path) -> None:
+    state = _state(tmp_path)
+    assert find_stale_links(str(state)) == []
+    for name in ("kept", "gone"):
+        add_root(str(tmp_path / name), PATH, STORE, str(state))
+    (tmp_path / "gone").unlink()
+    (state / "gcroots/auto/file").write_text("")
+    ((link, target),) = find_stale_links(str(state))
+    assert target == str(tmp_path / "gone")
+    assert os.readlink(link) == target
+    assert find_stale_links(str(tmp_path / "none")) == []
+
+
+@as_ordinary_user
+def test_what_may_not_be_read_is_told_of(tmp_path: Path) -> None:
+    state = _state(tmp_path)
+    for name in ("gcroots/private", "home"):
+        (tmp_path / "state" / name).mkdir()
+    (state / "home/result").symlink_to(STORE.path(PATH))
+    (state / "gcroots/auto/result").symlink_to(state / "home/result")
+    for name in ("gcroots/private", "home"):
+        (state / name).chmod(0)
+    unreadable: list[str] = []
+    assert list(find_roots(STORE, str(state), unreadable.append)) == []
+    assert sorted(unreadable) == [f"{state}/gcroots/private", f"{state}/home/result"]
+    assert find_stale_links(str(state)) == []
+
+
+@pytest.mark.nix
+def test_the_collector_removes_the_links_that_are_stale(tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    path = add_object(store, "one-1", b"1")
+    for name in ("kept", "gone"):
+        store.add_root(str(tmp_path / name), path)
+    (tmp_path / "gone").unlink()
+    state = Path(store.location.state_dir)
+    stale = {link for link, _ in find_stale_links(str(state))}
+    before = set(map(str, (state / "gcroots/auto").iterdir()))
+    RealNix(store.location, tmp_path).collect("--gc", "--print-roots")
+    assert before - set(map(str, (state / "gcroots/auto").iterdir())) == stale
+    assert len(stale) == 1

@@ -19,6 +19,7 @@ import pytest
 from graft.formats.store_path import StorePath
 from graft.job import apply
 from graft.store.local import LocalStore
+from graft.store.temporary_roots import find_temporary_roots, shared_temporary_roots
 from tests.graftable import Graftable
 from tests.objects import add_object, new_store
 from tests.real_nix import RealNix
@@ -164,3 +165,29 @@ def test_a_collector_that_cannot_be_told_is_waited_for(
     store.protect([StorePath(f"{'0' * 32}-x")])
     assert time.monotonic() - begin > 0.5
     assert "waiting for a garbage collector" in caplog.text
+
+
+def test_temporary_roots_of_other_processes_are_found_while_they_live(
+    store: LocalStore, tmp_path: Path
+) -> None:
+    path = add_object(store, "used-1", b"x")
+    store_dir, state = store.store_dir, store.location.state_dir
+    told, tell = os.pipe()
+    stopped, stop = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(stop)
+        with shared_temporary_roots(state) as roots:
+            roots.add([store_dir.path(path)])
+            os.write(tell, b"1")
+            os.read(stopped, 1)
+        os._exit(0)
+    assert os.read(told, 1) == b"1"
+    assert find_temporary_roots(store_dir, state) == {child: {path}}
+    os.close(stop)
+    os.waitpid(child, 0)
+    Path(state, "temproots", str(child)).write_bytes(os.fsencode(store_dir.path(path)) + b"\0")
+    store.protect([path])
+    assert find_temporary_roots(store_dir, state) == {}
+    for descriptor in (told, tell, stopped):
+        os.close(descriptor)

@@ -1,0 +1,112 @@
+"""What `--activate` does beside grafting and going back: the profile it needs, and what it says."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from graft.activation import (
+    LASTING,
+    Action,
+    Remainder,
+    activate,
+    check_system,
+    find_remainders,
+)
+from graft.cli.arguments import Request
+from graft.cli.output import print_note, print_table
+from graft.cli.settings import Settings
+from graft.errors import ActivationError
+from graft.formats.store_path import StorePath
+from graft.keeping import RootPlace
+from graft.outcome import Outcome
+from graft.store.api import Source
+from graft.store.local import LocalStore
+
+SYSTEM_PROFILE = "profiles/system"
+"""The profile of a NixOS machine, in the state directory: boot loaders list its generations."""
+
+
+def system_to_activate(
+    store: Source,
+    request: Request,
+    action: Action,
+    profile: str | None,
+    places: Sequence[RootPlace] | None,
+) -> tuple[StorePath, str | None]:
+    """The root to activate, and the profile that gets it, once all is found in order for that.
+
+    Args:
+        places: of `--all-roots`, if that was given; the system's profile must be one of them.
+
+    Raises:
+        ActivationError: this is no single NixOS system of this machine's own store.
+    """
+    if not isinstance(store, LocalStore) or store.location.real_store_dir != store.store_dir:
+        raise ActivationError("--activate takes a root in the store of this machine")
+    own = os.path.join(store.location.state_dir, SYSTEM_PROFILE)
+    if places is not None:
+        if action not in LASTING:
+            raise ActivationError(
+                f"--all-roots makes generations, which '{action}' is not to make: name the system "
+                "itself"
+            )
+        system = next((place.root for place in places if place.link == own), None)
+        if system is None:
+            raise ActivationError(f"'{own}' is not among what is grafted: leave --activate out")
+    elif len(request.roots) != 1:
+        raise ActivationError("--activate takes one root: graft others by themselves")
+    else:
+        system = request.roots[0]
+        if profile is None and action in LASTING:
+            profile = own
+    check_system(store.tree(system))
+    return system, profile
+
+
+def activate_outcome(
+    store: Source, outcome: Outcome, system: StorePath, action: Action, settings: Settings
+) -> dict[str, Any]:
+    """Activates what became of a system, and tells what goes on with OLD, for the JSON document.
+
+    Raises:
+        ActivationError: it failed.
+    """
+    assert isinstance(store, LocalStore)
+    new_root = outcome.plan.new_roots[system]
+    activate(store.store_dir.path(new_root), action, os.environ)
+    remainders = (
+        []
+        if action == "dry-activate"
+        else list(find_remainders(store, new_root, list(outcome.plan.replacements)))
+    )
+    _print(remainders, settings)
+    return {
+        "action": action,
+        "remainders": [
+            {"kind": one.kind, "what": one.what, "advice": one.advice, "pids": list(one.pids)}
+            for one in remainders
+        ],
+    }
+
+
+def activate_generation(target: str, action: Action) -> None:
+    """Activates what a profile has been switched to.
+
+    Raises:
+        ActivationError: it is no NixOS system, or that failed. The profile stays as it is.
+    """
+    check_system(target)
+    activate(target, action, os.environ)
+
+
+def _print(remainders: list[Remainder], settings: Settings) -> None:
+    if settings.quiet or not remainders:
+        return
+    print_note("this goes on as it was before:", settings)
+    print_table(
+        ["", "what", "what to do", "processes"],
+        [[one.kind, one.what, one.advice, " ".join(map(str, one.pids))] for one in remainders],
+        to_stderr=True,
+    )

@@ -1,0 +1,54 @@
+"""What `--all-roots` stands for: everything in force that leads to OLD, found and told."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+from graft.cli.arguments import PlanArguments, requested_pairs
+from graft.cli.output import print_note
+from graft.cli.settings import Settings
+from graft.errors import UsageError
+from graft.everywhere import find_everywhere
+from graft.formats.file_name import printable_text
+from graft.keeping import RootPlace
+from graft.quantities import counted
+from graft.store.api import Source, Target
+from graft.store.daemon import DaemonStore
+from graft.store.local import LocalStore
+
+
+def ask_for_all_roots(
+    store: Source, target: Target | None, asked: PlanArguments, settings: Settings
+) -> tuple[PlanArguments, tuple[RootPlace, ...]]:
+    """What is asked for, with all roots that lead to OLD, and the places they are to be put.
+
+    Args:
+        target: the daemon, if that writes into the store.
+
+    Raises:
+        UsageError: there are none, or this is no store that has them.
+    """
+    if asked.roots:
+        raise UsageError("--all-roots finds the roots by itself: leave ROOTs out")
+    if not isinstance(store, LocalStore):
+        raise UsageError(f"--all-roots takes a store on this machine, and '{store.url}' is none")
+    olds = [old for old, _ in requested_pairs(store, asked)]
+    if not olds:
+        raise UsageError("--all-roots takes --replace OLD=NEW, or --replacements")
+    writer = target if isinstance(target, DaemonStore) else store
+    found = find_everywhere(store, writer, olds, os.environ)
+    if not found.roots:
+        raise UsageError(
+            "nothing that is in force leads to OLD: 'graft affected' shows old generations and "
+            "processes that do"
+        )
+    print_note(
+        f"{counted(len(found.roots), 'root')} in force to be grafted, "
+        f"{counted(len(found.places), 'place')} to be turned to what becomes of them",
+        settings,
+    )
+    for place, why in sorted(found.left.items()):
+        print_note(f"'{printable_text(place)}' stays as it is: {why}", settings)
+    full = store.store_dir.path
+    return replace(asked, roots=tuple(full(root) for root in found.roots)), found.places

@@ -1,0 +1,3 @@
+"""Which graft this is."""
+
+VERSION = "0.1.0"
