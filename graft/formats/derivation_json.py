@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from graft.errors import BadFormatError
 from graft.formats.derivation import Derivation, DerivationOutput
-from graft.formats.derivation_hash import fixed_output_path
+from graft.formats.derivation_hash import fixed_output_path, output_path_name
 from graft.formats.store_path import StoreDir, StorePath
 from graft.hashing import parse_hash
 
@@ -162,8 +162,8 @@ class _Reader:
             hash="impure" if parts.get("impure") else self._text(spelled, what),
         )
         if output.path is None and output.is_fixed:  # later versions leave out what follows
-            made = fixed_output_path(output, path.derivation_name, self._store_dir)
-            return replace(output, path=made)
+            named = output_path_name(path.derivation_name, name)
+            return replace(output, path=fixed_output_path(output, named, self._store_dir))
         return output
 
     def _hash(self, value: Any, what: str) -> tuple[str, str]:
