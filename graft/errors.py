@@ -251,3 +251,9 @@ class PackageCollisionError(GraftError):
     """Two packages have different files for one place."""
 
     kind = "package-collision"
+
+
+class EvaluationError(GraftError):
+    """Nix cannot evaluate an expression."""
+
+    kind = "evaluation"
