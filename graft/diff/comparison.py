@@ -176,7 +176,7 @@ class _Comparison:
         return {path for path in derivers if path is not None and derivations.get(path)}
 
     def _is_wanted(self, pair: Pair) -> bool:
-        """Whether anybody would replace it: it is in the set, or in the closure if that is known."""
+        """Whether anybody would replace it: it is in the set, or in the closure if there is one."""
         if self._attributes.get(pair.old) is not None:
             return True
         if not self._whole[0]:
@@ -200,9 +200,7 @@ class _Comparison:
         if len(rivals) < 2:
             return True
         news = [self._patched.derivations.outputs(new).values() for new in rivals]
-        named = sorted(
-            {user.name.removesuffix(".drv") for users in rivals.values() for user in users}
-        )
+        named = sorted({user.derivation_name for users in rivals.values() for user in users})
         self._doubt(
             pair.outputs,
             [path for paths in news for path in paths] or rivals,

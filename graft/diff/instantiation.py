@@ -5,11 +5,14 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from graft.errors import EvaluationError
 from graft.formats.package_listing import parse_package_listing
 from graft.formats.store_path import StoreDir, StorePath
 from graft.store.location import Location
+
+_AT_ONCE: Final = 1000  # attributes of one command line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,20 +47,28 @@ class Nix:
         Raises:
             EvaluationError: Nix is missing, or cannot do it; or an attribute is no package.
         """
-        if not attributes:
-            command = ["nix-env", *self.options, "--file", file]
-            command += ["--query", "--available", "--attr-path", "--drv-path", "--out-path"]
-            return parse_package_listing(self._run(command, file), store_dir, file)
-        chosen = [part for attribute in attributes for part in ("--attr", attribute)]
-        printed = self._run(["nix-instantiate", *self.options, file, *chosen], file).split()
-        if len(printed) != len(attributes):
-            raise EvaluationError(
-                f"'{file}': {len(attributes)} attributes make {len(printed)} derivations: name "
-                "attributes that are one package each",
-                file=file,
-            )
-        paths = [store_dir.parse(line.partition("!")[0]) for line in printed]
-        return list(zip(attributes, paths, strict=True))
+        wanted = list(attributes) or self._attributes(file, store_dir)
+        made: list[tuple[str | None, StorePath]] = []
+        for start in range(0, len(wanted), _AT_ONCE):
+            some = wanted[start : start + _AT_ONCE]
+            chosen = [part for attribute in some for part in ("--attr", attribute)]
+            printed = self._run(["nix-instantiate", *self.options, file, *chosen], file).split()
+            if len(printed) != len(some):
+                raise EvaluationError(
+                    f"'{file}': {len(some)} attributes make {len(printed)} derivations: name "
+                    "attributes that are one package each",
+                    file=file,
+                )
+            paths = [store_dir.parse(line.partition("!")[0]) for line in printed]
+            made += zip(some, paths, strict=True)
+        return made
+
+    def _attributes(self, file: str, store_dir: StoreDir) -> list[str]:
+        """Those of an expression that are packages, as `nix-env`, which instantiates none, says."""
+        command = ["nix-env", *self.options, "--file", file]
+        command += ["--query", "--available", "--attr-path", "--drv-path"]
+        listed = parse_package_listing(self._run(command, file), store_dir, file)
+        return [attribute for attribute, _ in listed if attribute is not None]
 
     def _run(self, command: Sequence[str], file: str) -> str:
         try:

@@ -45,8 +45,9 @@ def parse_package_listing(
             )
         attribute = columns[0] if columns[0] != paths[-1] else None
         if attribute is not None and attributes.setdefault(attribute, number) != number:
+            before = attributes[attribute]
             raise BadFormatError(
-                f"'{name}', line {number}: '{attribute}' is in line {attributes[attribute]} as well",
+                f"'{name}', line {number}: '{attribute}' is in line {before} as well",
                 file=name,
                 line=number,
             )
