@@ -34,7 +34,7 @@ class Changed:
         outputs: each OLD with its NEW.
         changes: in what it differs; nothing where only the bytes say so.
         variables: of the environment that do.
-        needed: it differs because of its inputs only, but what is new refers to it.
+        needed: it differs because of its inputs only, but what is new refers to it, or will.
     """
 
     attribute: str | None
@@ -276,14 +276,17 @@ class _Comparison:
     def _needed(
         self, changed: Iterable[Changed], derived: dict[StorePath, StorePath]
     ) -> list[Changed]:
-        """What only follows, but is there already because something new refers to it.
+        """What only follows, but has to be built because something new refers to it.
 
         Else the result would hold it twice: as it was built again, and as a graft makes it. It is
-        taken out of `derived`.
+        taken out of `derived`. What is not built yet will refer to what its OLD refers to.
         """
-        news = {new for one in changed for new in one.outputs.values()}
-        there = _known_paths(self._store, news)
-        found = [(old, new) for old, new in sorted(derived.items()) if new in there]
+        replaced = {old: new for one in changed for old, new in one.outputs.items()}
+        news = self._store.path_infos(replaced.values())
+        built = Closure.of(self._store, news).infos
+        unbuilt = [old for old, new in replaced.items() if new not in news]
+        below = reachable(self._closures[0].graph, unbuilt)
+        found = [(old, new) for old, new in sorted(derived.items()) if new in built or old in below]
         for old, _ in found:
             del derived[old]
         return [
@@ -340,11 +343,6 @@ def _pair_packages(
 def _known_closure(store: Source, packages: PackageSet) -> Closure:
     """The closure of those packages that are built."""
     return Closure.of(store, store.path_infos(packages.output_paths()))
-
-
-def _known_paths(store: Source, paths: Iterable[StorePath]) -> Collection[StorePath]:
-    """What paths that are built lead to."""
-    return Closure.of(store, store.path_infos(paths)).infos
 
 
 def _is_content(pair: Pair) -> bool:
