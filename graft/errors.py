@@ -257,3 +257,9 @@ class EvaluationError(GraftError):
     """Nix cannot evaluate an expression."""
 
     kind = "evaluation"
+
+
+class OutputsError(PlanError):
+    """The outputs of two derivations cannot be paired."""
+
+    kind = "outputs"

@@ -59,6 +59,7 @@ class PlanArguments:
     roots: tuple[str, ...]
     replacements: tuple[str, ...] = ()
     replacements_file: str | None = None
+    replace_outputs: bool = False
     cutoffs: tuple[str, ...] = ()
     initrd_cutoff: bool = True
     deep: bool = False
@@ -75,6 +76,7 @@ def plan_options(command: Callable[..., int]) -> Callable[..., int]:
         roots: tuple[str, ...],
         replacements: tuple[str, ...],
         replacements_file: str | None,
+        replace_outputs: bool,
         cutoffs: tuple[str, ...],
         initrd_cutoff: bool,
         deep: bool,
@@ -86,6 +88,7 @@ def plan_options(command: Callable[..., int]) -> Callable[..., int]:
             roots=roots,
             replacements=replacements,
             replacements_file=replacements_file,
+            replace_outputs=replace_outputs,
             cutoffs=cutoffs,
             initrd_cutoff=initrd_cutoff,
             deep=deep,
@@ -128,17 +131,23 @@ def plan_options(command: Callable[..., int]) -> Callable[..., int]:
             help="Keep this path as it is, with all it refers to.",
         ),
         click.option(
+            "--replace-outputs",
+            is_flag=True,
+            help="Of what OLD and NEW were built by, replace all outputs.",
+        ),
+        click.option(
             "--replacements",
             "replacements_file",
             metavar="FILE",
-            help="More replacements: JSON, or a pair 'OLD NEW' a line.",
+            help="More replacements: JSON, or a pair 'OLD NEW' a line. Those of what is neither in "
+            "the closures of ROOTs nor valid are left out.",
         ),
         click.option(
             "--replace",
             "replacements",
             metavar="OLD=NEW",
             multiple=True,
-            help="Put NEW in the place of OLD everywhere.",
+            help="Put NEW in the place of OLD everywhere; of two derivations, every output.",
         ),
         click.argument("roots", metavar="ROOT...", nargs=-1, required=True),
     ):
@@ -165,8 +174,8 @@ def resolve_request(store: Source, asked: PlanArguments) -> Request:
         if asked != PlanArguments(roots=asked.roots):
             raise UsageError(
                 f"'{asked.roots[0]}' is a plan file, which says all that is to be planned: leave "
-                "out --replace, --replacements, --cutoff, --no-initrd-cutoff, --deep, "
-                "--content-addressed and --self-references"
+                "out --replace, --replace-outputs, --replacements, --cutoff, --no-initrd-cutoff, "
+                "--deep, --content-addressed and --self-references"
             )
         file = PlanFile.parse(_read(asked.roots[0]), asked.roots[0])
         return Request(
@@ -183,24 +192,84 @@ def resolve_request(store: Source, asked: PlanArguments) -> Request:
             self_references=file.self_references,
             file=(asked.roots[0], file),
         )
+    roots = resolve_paths(store, asked.roots)
+    cutoffs = resolve_paths(store, asked.cutoffs)
     pairs = resolve_replacements(store, asked.replacements)
     if asked.replacements_file is not None:
         text = _read(asked.replacements_file)
-        pairs += resolve_pairs(store, parse_replacements(text, asked.replacements_file))
+        pairs += _resolve_file(store, roots, parse_replacements(text, asked.replacements_file))
+    if asked.replace_outputs or any(path.is_derivation for pair in pairs for path in pair):
+        pairs = _with_all_outputs(store, roots, cutoffs, pairs, every=asked.replace_outputs)
     if asked.self_references is not None and not asked.content_addressed:
         raise UsageError("--self-references says nothing without --content-addressed")
     if not pairs and not asked.content_addressed:
         raise UsageError("there is nothing to replace: give --replace OLD=NEW or --replacements")
     return Request(
-        roots=resolve_paths(store, asked.roots),
+        roots=roots,
         replacements=tuple(pairs),
-        cutoffs=resolve_paths(store, asked.cutoffs),
+        cutoffs=cutoffs,
         initrd_cutoff=asked.initrd_cutoff,
         deep=asked.deep,
         hidden={},
         addressing="content" if asked.content_addressed else "input",
         self_references=asked.self_references or SELF_REFERENCES[0],
     )
+
+
+def _with_all_outputs(
+    store: Source,
+    roots: Iterable[StorePath],
+    cutoffs: Iterable[StorePath],
+    pairs: Iterable[tuple[StorePath, StorePath]],
+    *,
+    every: bool,
+) -> list[tuple[StorePath, StorePath]]:
+    """The pairs, those of derivations as pairs of their outputs.
+
+    Args:
+        every: pairs of outputs stand for their derivations as well.
+    """
+    from graft.closure import Closure  # noqa: PLC0415 - late, as is what follows: rarely needed
+    from graft.diff.outputs import deriver_of, paired_outputs  # noqa: PLC0415
+
+    pairs = list(pairs)
+    closure = Closure.of(store, roots).infos
+    plain = [(old, new) for old, new in pairs if not old.is_derivation]
+    settled = {old for old, _ in plain}.union(cutoffs)
+    found = list(plain)
+    for old, new in pairs:
+        if old.is_derivation != new.is_derivation:
+            full = store.store_dir.path
+            raise UsageError(
+                f"--replace '{full(old)}={full(new)}': one of them is a derivation: give both, or "
+                "two of their outputs"
+            )
+        if old.is_derivation or every:
+            drvs = deriver_of(store, old), deriver_of(store, new)
+            found += paired_outputs(store, *drvs, closure=closure, settled=settled)
+    return found
+
+
+def _resolve_file(
+    store: Source, roots: Iterable[StorePath], pairs: Iterable[tuple[str, str]]
+) -> tuple[tuple[StorePath, StorePath], ...]:
+    """The pairs of a file, which may be made for more roots than these.
+
+    Of what the roots do not lead to, only that is taken which is valid: something new may lead
+    there.
+    """
+    from graft.closure import Closure  # noqa: PLC0415 - late, as above
+
+    named = tuple((store.resolve(old), store.resolve(new)) for old, new in pairs)
+    asked = {path for pair in named for path in pair}
+    valid = store.path_infos(asked)
+    if len(valid) == len(asked):
+        return named
+    closure = Closure.of(store, roots)
+    for old, new in named:
+        if old in closure:
+            path_info(store, new)
+    return tuple((old, new) for old, new in named if old in valid and new in valid)
 
 
 def _is_outside(store: Source, argument: str) -> bool:

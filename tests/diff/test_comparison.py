@@ -114,8 +114,8 @@ def test_what_is_only_built_with_is_not_replaced(nix: Nix) -> None:
 
 def test_what_is_fetched_elsewhere_is_no_difference(nix: Nix) -> None:
     contents = sri_encode(hashlib.sha256(b"contents").digest())
-    fetched = f'''src = build "source" {{{{ url = "{{}}"; outputHash = "{contents}"; }}}}
-      "printf contents > $out; echo $url >&2";'''
+    fetched = f"""src = build "source" {{{{ url = "{{}}"; outputHash = "{contents}"; }}}}
+      "printf contents > $out; echo $url >&2";"""
     one, two = (
         patched(('src = builtins.toFile "lib-source" "contents";', fetched.format(url)))
         for url in ("https://one.example", "https://two.example")

@@ -1,0 +1,143 @@
+"""All outputs at once, of what the real Nix has built."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from graft.formats.store_path import StorePath
+from tests.derivations import Nix
+
+pytestmark = pytest.mark.nix
+
+PACKAGES = r"""
+  lib = flavour: outputs: build "xz-5.${{flavour}}" {{ inherit outputs flavour; }} ''
+    for one in $outputs; do
+      eval "place=\$$one"; mkdir -p $place; echo "$flavour $one {version}" > $place/told
+    done
+  '';
+  one = lib "1" [ "out" "bin" "doc" ];
+  two = lib "2" [ "out" "bin" ];
+  single = lib "3" [ "out" ];
+  top = build "top-1.0" {{ }} ''
+    mkdir $out; echo ${{one}} ${{one.bin}} ${{two}} ${{two.bin}} > $out/told
+    cat ${{one}}/told ${{one.bin}}/told ${{two}}/told ${{two.bin}}/told >> $out/told
+  '';
+"""
+
+
+class Packages:
+    """Four outputs of two variants of one package, below a root, and the same ones fixed."""
+
+    def __init__(self, nix: Nix) -> None:
+        self.nix = nix
+        attributes = ["top", "one", "one.bin", "two", "two.bin"]
+        self.top, self.one, self.one_bin, self.two, self.two_bin = self.build("bad", *attributes)
+        made = self.build("good", *attributes, "single")
+        self.new_top, self.new_one, self.new_one_bin, self.new_two, self.new_two_bin = made[:5]
+        self.single = made[5]
+
+    def build(self, version: str, *attributes: str) -> list[StorePath]:
+        return self.nix.build(PACKAGES.format(version=version), *attributes)
+
+    def drv(self, path: StorePath) -> str:
+        return self.nix.run("nix-store", "--query", "--deriver", self.nix.full(path)).strip()
+
+    def plan(self, *arguments: str, status: int = 0) -> dict[str, str]:
+        done = self.nix.graft("plan", self.nix.full(self.top), *arguments, "--json")
+        assert done.returncode == status, done.stderr
+        found = json.loads(done.stdout)["replacements"]
+        assert isinstance(found, dict)
+        return found
+
+    def error(self, *arguments: str) -> dict[str, object]:
+        done = self.nix.graft("plan", self.nix.full(self.top), *arguments, "--json")
+        assert done.returncode == 2
+        found = json.loads(done.stdout)["error"]
+        assert isinstance(found, dict)
+        return found
+
+    def pairs(self, *paths: tuple[StorePath, StorePath]) -> dict[str, str]:
+        return {self.nix.full(old): self.nix.full(new) for old, new in paths}
+
+
+@pytest.fixture
+def packages(tmp_path: Path) -> Packages:
+    return Packages(Nix.under(tmp_path))
+
+
+def test_a_derivation_stands_for_all_its_outputs_in_the_closure(packages: Packages) -> None:
+    old, new = packages.drv(packages.one), packages.drv(packages.new_one)
+    expected = packages.pairs(
+        (packages.one, packages.new_one), (packages.one_bin, packages.new_one_bin)
+    )
+    assert packages.plan(f"--replace={old}={new}") == expected
+    full = packages.nix.full
+    pair = f"--replace={full(packages.one)}={full(packages.new_one)}"
+    assert packages.plan(pair, "--replace-outputs") == expected
+    assert len(packages.plan(pair)) == 1
+
+
+def test_without_the_derivation_the_names_of_its_outputs_tell(packages: Packages) -> None:
+    nix, full = packages.nix, packages.nix.full
+    pair = f"--replace={full(packages.one)}={full(packages.new_one)}"
+    expected = packages.plan(pair, "--replace-outputs")
+    drv = packages.drv(packages.one)
+    for number, path in enumerate([packages.top, packages.new_top]):
+        nix.run("nix-store", "--realise", full(path), "--add-root", f"{nix.directory}/{number}")
+    nix.collect()
+    assert not os.path.exists(drv)
+    assert packages.plan(pair, "--replace-outputs") == expected
+
+
+def test_an_output_that_the_new_lacks_is_an_error_with_the_choices(packages: Packages) -> None:
+    full = packages.nix.full
+    old, single = packages.drv(packages.one), packages.drv(packages.single)
+    error = packages.error(f"--replace={old}={single}")
+    assert error["kind"] == "outputs"
+    assert error["choices"] == [full(packages.single)]
+    told = f"give --replace {full(packages.one_bin)}={full(packages.single)}"
+    assert told in str(error["message"])
+    # Each of the choices is one.
+    chosen = f"--replace={full(packages.one_bin)}={full(packages.single)}"
+    assert packages.plan(f"--replace={old}={single}", chosen) == packages.pairs(
+        (packages.one, packages.single), (packages.one_bin, packages.single)
+    )
+    cutoff = f"--cutoff={full(packages.one_bin)}"
+    assert packages.plan(f"--replace={old}={single}", cutoff) == packages.pairs(
+        (packages.one, packages.single)
+    )
+
+
+def test_other_halves_are_errors(packages: Packages) -> None:
+    full = packages.nix.full
+    drv, single = packages.drv(packages.one), packages.drv(packages.single)
+    assert "one of them is a derivation" in str(
+        packages.error(f"--replace={drv}={full(packages.single)}")["message"]
+    )
+    assert "is in the closure: there is nothing to replace" in str(
+        packages.error(f"--replace={single}={drv}")["message"]
+    )
+    expression = packages.nix.directory / "expression.nix"
+    expression.write_text(expression.read_text().replace("good", "unbuilt"))
+    unbuilt = packages.nix.run("nix-instantiate", str(expression), "-A", "one").split()[-1]
+    unbuilt = unbuilt.partition("!")[0]
+    error = packages.error(f"--replace={drv}={unbuilt}")
+    assert error["kind"] == "invalid-path"
+    assert f"build it with 'nix-store --realise {unbuilt}'" in str(error["message"])
+
+
+def test_a_file_s_pairs_of_what_is_elsewhere_are_left_out(packages: Packages) -> None:
+    full = packages.nix.full
+    store = packages.nix.store_dir
+    elsewhere = {f"{store}/{'0' * 32}-old-1.0": f"{store}/{'1' * 32}-old-1.1"}
+    here = packages.pairs((packages.one, packages.new_one))
+    file = packages.nix.directory / "fix.json"
+    file.write_text(json.dumps({"version": 1, "replacements": here | elsewhere}))
+    assert packages.plan(f"--replacements={file}") == here
+    missing = {full(packages.two): f"{store}/{'1' * 32}-xz-5.2"}
+    file.write_text(json.dumps({"version": 1, "replacements": here | missing}))
+    assert packages.error(f"--replacements={file}")["kind"] == "invalid-path"
