@@ -17,6 +17,7 @@ from graft.cli.output import (
     write_whole,
 )
 from graft.cli.settings import Settings, common_options
+from graft.errors import UsageError
 from graft.formats.store_path import StorePath
 from graft.plan import Plan, plan_document, warnings_document
 from graft.planning import make_plan
@@ -37,6 +38,18 @@ abi_report_option = click.option(
     "-o plan.json",
 )
 @plan_options
+@click.option(
+    "--suggest",
+    "suggested",
+    metavar="NAME",
+    help="Plan nothing: print the --replace options for all that the closures have of this package "
+    "name, with --patched. Status 1: there are none, or some need a choice.",
+)
+@click.option(
+    "--patched",
+    metavar="SET",
+    help="With --suggest: where what is new comes from, a root or a set as 'graft diff' takes.",
+)
 @click.option("-o", "--output", metavar="FILE", help="Write the plan's JSON document to FILE.")
 @abi_report_option
 @common_options
@@ -46,6 +59,8 @@ def command(
     asked: PlanArguments,
     output: str | None,
     abi_report: str | None,
+    suggested: str | None,
+    patched: str | None,
 ) -> int:
     """Show what `graft apply` would do with the closures of ROOTs. Changes nothing.
 
@@ -53,6 +68,12 @@ def command(
     apply` refuses them.
     """
     settings.start_log()
+    if suggested is not None or patched is not None:
+        if suggested is None or patched is None:
+            raise UsageError("--suggest NAME and --patched SET say nothing without each other")
+        from graft.cli.suggestion import suggest  # noqa: PLC0415 - late: rarely needed
+
+        return suggest(settings, asked.roots, suggested, patched)
     with settings.open_store() as store:
         request = resolve_request(store, asked)
         return show_plan(store, free_bytes(store), request, settings, output, abi_report)

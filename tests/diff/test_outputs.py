@@ -141,3 +141,60 @@ def test_a_file_s_pairs_of_what_is_elsewhere_are_left_out(packages: Packages) ->
     missing = {full(packages.two): f"{store}/{'1' * 32}-xz-5.2"}
     file.write_text(json.dumps({"version": 1, "replacements": here | missing}))
     assert packages.error(f"--replacements={file}")["kind"] == "invalid-path"
+
+
+def test_every_path_of_a_package_name_is_suggested(packages: Packages) -> None:
+    nix, full = packages.nix, packages.nix.full
+    arguments = ("--suggest", "xz", "--patched", full(packages.new_top))
+    done = nix.graft("plan", full(packages.top), *arguments)
+    assert done.returncode == 0, done.stderr
+    expected = packages.pairs(
+        (packages.one, packages.new_one),
+        (packages.one_bin, packages.new_one_bin),
+        (packages.two, packages.new_two),
+        (packages.two_bin, packages.new_two_bin),
+    )
+    lines = done.stdout.splitlines()
+    assert lines == [f"--replace {old}={new}" for old, new in sorted(expected.items())]
+    # What is printed is what plan takes.
+    assert packages.plan(*(word for line in lines for word in line.split())) == expected
+    document = json.loads(nix.graft("plan", full(packages.top), *arguments, "--json").stdout)
+    assert document == {"version": 1, "replacements": expected, "doubtful": []}
+
+
+def test_one_new_is_suggested_for_all_variants_and_what_lacks_needs_a_choice(
+    packages: Packages,
+) -> None:
+    nix, full = packages.nix, packages.nix.full
+    done = nix.graft(
+        *("plan", full(packages.top), "--suggest", "xz", "--patched", full(packages.single))
+    )
+    assert done.returncode == 1
+    assert done.stdout.splitlines() == [
+        f"--replace {full(old)}={full(packages.single)}"
+        for old in sorted([packages.one, packages.two])
+    ]
+    for path in (packages.one_bin, packages.two_bin):
+        assert f"'{full(path)}' needs a choice: nothing of its output" in done.stderr
+
+
+def test_a_set_that_is_not_built_is_enough_to_suggest(packages: Packages) -> None:
+    nix, full = packages.nix, packages.nix.full
+    expression = nix.directory / "unbuilt.nix"
+    text = (nix.directory / "expression.nix").read_text().replace("good", "unbuilt")
+    expression.write_text(text.replace("xz-5.${flavour}", "xz-5.6"))
+    (nix.directory / "one.nix").write_text(f"{{ inherit (import {expression}) one; }}")
+    patched = str(nix.directory / "one.nix")
+    done = nix.graft("plan", full(packages.top), "--suggest", "xz", "--patched", patched)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 4
+    assert all("xz-5.6" in line for line in done.stdout.splitlines())
+
+
+def test_a_name_that_nothing_has_is_the_answer_no(packages: Packages) -> None:
+    nix, full = packages.nix, packages.nix.full
+    words = ("plan", full(packages.top), "--suggest", "zlib", "--patched", full(packages.new_top))
+    done = nix.graft(*words)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "nothing in the closure is called 'zlib'" in done.stderr
+    assert nix.graft(*words[:4]).returncode == 2
