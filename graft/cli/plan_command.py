@@ -24,6 +24,7 @@ from graft.planning import make_plan
 from graft.progress import Progress
 from graft.quantities import binary_size, counted
 from graft.store.api import Source, Target
+from graft.store.local import LocalStore
 
 abi_report_option = click.option(
     "--abi-report",
@@ -50,6 +51,12 @@ abi_report_option = click.option(
     metavar="SET",
     help="With --suggest: where what is new comes from, a root or a set as 'graft diff' takes.",
 )
+@click.option(
+    "--rebuild-cost",
+    is_flag=True,
+    help="Show as well what would have to be built again in the place of a graft, how long that "
+    "took before, and what was only built with OLD.",
+)
 @click.option("-o", "--output", metavar="FILE", help="Write the plan's JSON document to FILE.")
 @abi_report_option
 @common_options
@@ -61,6 +68,7 @@ def command(
     abi_report: str | None,
     suggested: str | None,
     patched: str | None,
+    rebuild_cost: bool,
 ) -> int:
     """Show what `graft apply` would do with the closures of ROOTs. Changes nothing.
 
@@ -76,7 +84,15 @@ def command(
         return suggest(settings, asked.roots, suggested, patched)
     with settings.open_store() as store:
         request = resolve_request(store, asked)
-        return show_plan(store, free_bytes(store), request, settings, output, abi_report)
+        return show_plan(
+            store,
+            free_bytes(store),
+            request,
+            settings,
+            output,
+            abi_report,
+            rebuild_cost=rebuild_cost,
+        )
 
 
 def free_bytes(store: Source) -> int | None:
@@ -119,6 +135,8 @@ def show_plan(
     settings: Settings,
     output: str | None = None,
     abi_report: str | None = None,
+    *,
+    rebuild_cost: bool = False,
 ) -> int:
     """Plans, and prints the plan; the exit status.
 
@@ -127,7 +145,15 @@ def show_plan(
         free_bytes: room where the result would go, if that is known.
         output: a file for the document.
         abi_report: a file or a directory for what abidiff says.
+        rebuild_cost: tell what a rebuild would cost as well.
+
+    Raises:
+        UsageError: that is asked of a store without derivations.
     """
+    if rebuild_cost and not isinstance(store, LocalStore):
+        raise UsageError(
+            f"--rebuild-cost needs a store on this machine, which '{store.url}' is not"
+        )
     if abi_report is not None:
         check_reporting()
     plan = approved_plan(store, request, Bars(settings))
@@ -136,18 +162,28 @@ def show_plan(
         write_report(abi, store, abi_report)
     warnings = (*plan.warnings, *abi.warnings)
     print_warnings(warnings, settings)
+    cost = None
+    if rebuild_cost:
+        from graft.cli.rebuild_cost import RebuildCost  # noqa: PLC0415 - late: rarely needed
+
+        assert isinstance(store, LocalStore)
+        cost = RebuildCost(plan, store)
     if output is not None or settings.json:
         document = {
             **plan_document(plan),
             "warnings": warnings_document(warnings, plan.store_dir),
             "free_bytes": free_bytes,
         }
+        if cost is not None:
+            document["rebuild"] = cost.document()
     if output is not None:
         write_whole(output, json.dumps(document, indent=2) + "\n")
     if settings.json:
         print_document(document)
     else:
         _print_plan(plan, free_bytes, settings)
+    if cost is not None and not settings.json:
+        cost.show(settings)
     return 0
 
 
