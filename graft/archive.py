@@ -16,6 +16,7 @@ from graft.formats.nar_reader import (
 )
 from graft.kernel import HASH_LENGTH, Hit, Table
 from graft.tree import FileCounts, Found, TreeReport
+from graft.tree.marks import Marks
 from graft.tree.report import Where
 from graft.window import Window
 
@@ -35,6 +36,7 @@ class StreamReport:
         directories, symlinks: in a NAR.
         seen: indices of the wanted entries that stand anywhere in the result.
         found: where they stand, if that was asked for.
+        marked: its regular files with one of the marks asked for, in the original's names.
     """
 
     size: int = 0
@@ -48,6 +50,7 @@ class StreamReport:
     symlinks: int = 0
     seen: set[int] = field(default_factory=set)
     found: list[Found] = field(default_factory=list)
+    marked: list[bytes] = field(default_factory=list)
 
     @property
     def files(self) -> FileCounts:
@@ -80,6 +83,7 @@ class StreamReport:
             overlapped=self.overlapped,
             found=tuple(self.found),
             seen=frozenset(self.seen),
+            marked=tuple(sorted(self.marked)),
         )
 
 
@@ -148,7 +152,12 @@ def rewrite_stream(window: Window, table: Table) -> StreamReport:
 
 
 def rewrite_archive(
-    window: Window, table: Table, *, wanted: Table | None = None, places: bool = False
+    window: Window,
+    table: Table,
+    *,
+    wanted: Table | None = None,
+    places: bool = False,
+    marks: Marks | None = None,
 ) -> StreamReport:
     """Rewrites a NAR: contents, symlink targets and names, each on its own.
 
@@ -157,6 +166,7 @@ def rewrite_archive(
         table: what to rewrite; an empty one changes nothing.
         wanted: what to look for in the result.
         places: list the places found, not only which of `wanted` were.
+        marks: of the regular files that are to be reported, as they are in the original.
 
     Raises:
         BadFormatError: the stream is no NAR.
@@ -166,6 +176,7 @@ def rewrite_archive(
     report = StreamReport()
     search = _Search(wanted, report, places=places)
     last_names: list[bytes] = []  # of each open directory, the entry passed last
+    old_names: list[bytes] = []  # that lead to the entry in hand, in the original
     before = 0  # references, when the file began
     for event in read_archive(window):
         if isinstance(event, Contents):
@@ -177,10 +188,14 @@ def rewrite_archive(
                 else:
                     report.copied += 1
                 search.leave()
+                del old_names[-1:]
         elif isinstance(event, Regular):
             before = report.references
             report.bytes_read += event.size
+            if marks is not None and _has(marks, old_names, window, event.size):
+                report.marked.append(b"/".join(old_names))
         elif isinstance(event, Entry):
+            old_names.append(bytes(event.name))
             report.rewrite(table, event.name, final=True)
             new_name = bytes(event.name)
             if new_name <= last_names[-1]:
@@ -192,15 +207,26 @@ def rewrite_archive(
             search.text(event.target, "target")
             report.symlinks += 1
             search.leave()
+            del old_names[-1:]
         elif isinstance(event, Directory):
             last_names.append(b"")
             report.directories += 1
         else:
             last_names.pop()
             search.leave()
+            del old_names[-1:]
     window.pass_on()
     report.size = window.position
     return report
+
+
+def _has(marks: Marks, names: list[bytes], window: Window, size: int) -> bool:
+    """Whether the file whose contents begin in the window has one of the marks."""
+    if names and marks.has(names[-1]):
+        return True
+    length = min(size, marks.head)
+    window.holds(length)
+    return marks.begins(bytes(window.view[window.at : window.at + length]))
 
 
 def _disorder(name: bytes, last: bytes) -> NarOrderError:

@@ -15,15 +15,14 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
 from typing import Any
 
-from graft.errors import NarOrderError
 from graft.formats.hash_modulo import HashModulo, SelfReferences
 from graft.formats.store_path import StorePath, make_fixed_output_path
 from graft.graph import references_first, turned
 from graft.plan import Alias, ContentName, Plan, Rewrite
 from graft.progress import untold
-from graft.reading import as_tree, read_object
+from graft.reading import Sink
 from graft.references import WantedPaths
-from graft.rewrite import alias_archive, rewrite_table
+from graft.rewrite import alias_archive, read_rewritten
 from graft.store.api import Source
 from graft.store.objects import StoreObject
 from graft.workers import AHEAD, Workers
@@ -102,12 +101,7 @@ class Namer:
         if isinstance(item, Alias):
             digest = hashlib.sha256(alias_archive(item.target, self.source.store_dir)).digest()
             return self._named(task, item.path.name, digest)
-        original = self.source.store_object(item.path)
-        try:
-            modulo, found = self._hashed(original, item, task.rule)
-        except NarOrderError:
-            with as_tree(original) as tree:
-                modulo, found = self._hashed(tree, item, task.rule)
+        modulo, found = self._hashed(self.source.store_object(item.path), item, task.rule)
         return self._named(
             task,
             item.path.name,
@@ -123,15 +117,20 @@ class Namer:
     def _hashed(
         self, original: StoreObject, item: Rewrite, rule: SelfReferences
     ) -> tuple[HashModulo, frozenset[StorePath]]:
-        modulo = HashModulo(item.new_path.hash_part, rule)
+        modulo: HashModulo
+
+        def begin() -> Sink:
+            nonlocal modulo
+            modulo = HashModulo(item.new_path.hash_part, rule)
+            return sink
 
         def sink(chunk: memoryview) -> None:
             modulo.update(chunk)
             self.progress(len(chunk))
 
-        table = rewrite_table(item.path, item.new_path, item.references)
-        report = read_object(original, table=table, wanted=self.wanted.table, sink=sink)
-        return modulo, self.wanted.seen(report)
+        rewriting = item.rewriting(self.source.store_dir)
+        reading = read_rewritten(original, rewriting, begin, wanted=self.wanted.table)
+        return modulo, self.wanted.seen(reading.report)
 
     def _named(
         self,

@@ -127,6 +127,12 @@ class TreeError(GraftError):
     kind = "tree"
 
 
+class FixupError(GraftError):
+    """A file must not be left as it is, and cannot be rewritten soundly."""
+
+    kind = "fixup"
+
+
 class UnsupportedFileError(TreeError):
     """A tree holds a device node, a socket or a pipe, which no store object may."""
 

@@ -7,23 +7,27 @@ place of what was copied; if it is to be left alone, its original bytes do.
 
 from __future__ import annotations
 
+import errno
 import os
 import posixpath
 import shutil
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
+from itertools import groupby
+from typing import BinaryIO
 
-from graft.errors import TreeError
+from graft.checksums import ChangedFile, ChecksumPlace, digests_of, repair_tree
+from graft.errors import FixupError, NoSpaceError, TreeError
 from graft.fixups import HEAD, Fixup, Outcome, Place, Registry
+from graft.formats.file_name import printable
+from graft.fragments import FragmentFinder
 from graft.kernel import Table
 from graft.tree import read_tree
 
 _STORE_TIME = (1_000_000_000, 1_000_000_000)  # ns; every file in a store is from that second
-
-Detached = Callable[[bytes], Sequence[tuple[bytes, bytes]]]
-"""Files of a name that are in other trees: (old, new) bytes of each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,68 +92,83 @@ def look_inside(
     return found
 
 
-def fix_tree(
-    source: bytes,
-    staged: bytes,
-    table: Table,
-    marked: Sequence[bytes],
-    registry: Registry,
-    *,
-    owner: tuple[int, int],
-    detached: Detached | None = None,
-) -> list[FixedFile]:
-    """Rewrites what is hidden in the files of a copied tree.
-
-    What is made has the metadata of a store. Files that are hard links to each other stay so.
+class Fixes:
+    """What the fix-ups make of one tree's files, all of it known before anything is written.
 
     Args:
-        source: the original's top, without a slash at its end.
-        staged: the copy's, made by `copy_tree` with the same table; nobody else knows it yet.
-        marked: the original's files that have the registry's marks, as that copy's TreeReport
-            has them.
-        owner: user and group of what is made.
-        detached: debugging information in other outputs, whose sums programs hold; if given, all
-            programs are looked at.
+        source: the tree's top, without a slash at its end.
+        table: what is rewritten.
+        marked: the files that have the registry's marks, as a TreeReport has them.
+        fragments: for the same; None: what compilers have cut up stays.
 
-    Returns:
-        The files that fix-ups had something to do with, by their paths. If one was replaced, the
-        copy's NAR is another than the one that `copy_tree` gave out.
+    Attributes:
+        files: those that fix-ups had something to do with, by their paths.
+        unshared: sizes of those that plain rewriting leaves as they are, old and new, in bytes.
 
     Raises:
-        TreeError: a file cannot be read or written.
+        TreeError: a file cannot be read.
+        FixupError: one cannot be rewritten, and must not be left alone.
     """
-    more = registry.more_marks(marked if detached is None else (*marked, b".debug"))
-    if more is not None:
-        marked = sorted({*marked, *read_tree(source, marks=more).marked})
-    with _errors(staged):
-        return _Fixing(source, staged, table, marked, registry, owner, detached).all()
-
-
-class _Fixing:
-    """One tree; the Siblings of its files."""
 
     def __init__(
         self,
         source: bytes,
-        staged: bytes,
         table: Table,
-        marked: Sequence[bytes],
+        marked: Iterable[bytes],
         registry: Registry,
-        owner: tuple[int, int],
-        detached: Detached | None,
+        *,
+        fragments: FragmentFinder | None = None,
     ) -> None:
-        self._source, self._staged = source, staged
-        self._table, self._registry = table, registry
+        self._source, self._table, self._registry = source, table, registry
+        self._fragments = fragments
         self._marked = dict.fromkeys(marked)
-        self._owner, self._detached = owner, detached
         self._begun: set[bytes] = set()
-        self._fixed: list[FixedFile] = []
-        self._twins: dict[tuple[int, int], bytes] = {}  # a file made of each original
+        # By the old path, where plain rewriting makes another; None: what the original is.
+        self._new: dict[bytes, bytes | None] = {}
+        self.files: list[FixedFile] = []
+        self.unshared: list[tuple[int, int]] = []
+        with _errors(source):
+            for path in self._marked:
+                self._fix(path)
+        self.files.sort(key=lambda fixed: fixed.file)
 
-    def all(self) -> list[FixedFile]:
-        for path in self._marked:
-            self._fix(path)
-        return sorted(self._fixed, key=lambda fixed: fixed.file)
+    @property
+    def replaces(self) -> bool:
+        """Whether a file may be other than plain rewriting makes it."""
+        return bool(self._new) or self._registry.sums
+
+    def place(self, staged: bytes, *, owner: tuple[int, int]) -> None:
+        """Puts what was made into a copy of the tree.
+
+        What is made has the metadata of a store. Files that are hard links to each other stay so.
+
+        Args:
+            staged: the copy's top, made by `copy_tree` with the same table; nobody else knows it.
+            owner: user and group of what is made.
+
+        Raises:
+            TreeError: a file cannot be written.
+        """
+        twins: dict[tuple[int, int], bytes] = {}  # a file made of each original
+        with _errors(staged):
+            for path, new in sorted(self._new.items()):
+                place = _below(staged, self._renamed(path))
+                with open(_below(self._source, path), "rb") as original:
+                    status = os.fstat(original.fileno())
+                    if new is None and os.path.samestat(status, os.lstat(place)):
+                        continue
+                    with _replaceable(place, staged):
+                        os.unlink(place)
+                        identity = status.st_dev, status.st_ino
+                        twin = twins.get(identity)
+                        if twin is not None and (new is None or _regular(twin) == new):
+                            os.link(twin, place)
+                            continue
+                        contents = original if new is None else BytesIO(new)
+                        _make_file(place, contents, status, owner)
+                        twins[identity] = place
+            if self._registry.sums:
+                self._sum_again(staged, owner)
 
     # ---- as fix-ups see it --------------------------------------------------------------------
 
@@ -158,31 +177,23 @@ class _Fixing:
         return None if _leads_out(path) else _regular(_below(self._source, path))
 
     def new(self, path: bytes) -> bytes | None:
-        """A file as it is now; as plain rewriting left it, if it is the one that asks."""
-        if _leads_out(path):
-            return None
+        """A file as it is going to be; as plain rewriting makes it, if it is the one that asks."""
         if path in self._marked:
             self._fix(path)
-        return _regular(_below(self._staged, self._renamed(path)))
+        new = self._new.get(path)
+        if new is not None:
+            return new
+        old = self.old(path)
+        return old if old is None or path in self._new else self._table.rewrite(old)[0]
 
     def detached(self, name: bytes) -> list[tuple[bytes, bytes]]:
-        """Files of a name, in this tree and in others."""
-        found = list(self._detached(name)) if self._detached else []
+        """The files of a name."""
+        found = []
         for path in self._marked:
             if posixpath.basename(path) == name:
                 old, new = self.old(path), self.new(path)
                 found += [(old, new)] if old is not None and new is not None else []
         return found
-
-    def unchanged(self, path: bytes) -> bool:
-        """Whether a file is known to be as it was without reading it."""
-        if _leads_out(path) or path in self._marked:
-            return False
-        try:
-            old = os.lstat(_below(self._source, path))
-            return os.path.samestat(old, os.lstat(_below(self._staged, self._renamed(path))))
-        except OSError:
-            return False
 
     # ---- one file -----------------------------------------------------------------------------
 
@@ -195,63 +206,86 @@ class _Fixing:
             return
         fixup, data = recognised
         if data is None:
-            self._finish(path, None, [_too_large(fixup, self._registry)])
+            outcomes = [_too_large(fixup, self._registry)]
+            replaced = not fixup.plain_without
+            if replaced:
+                self._new[path] = None
         else:
             name = path or _name(self._source, path)
-            new, outcomes = self._registry.rewrite(data, name, self._table, self)
-            self._finish(path, new, outcomes)
-
-    def _finish(self, path: bytes, new: bytes | None, outcomes: list[Outcome]) -> None:
-        """Lets a file be that; None: what its original is."""
-        origin = _below(self._source, path)
-        new_path = self._renamed(path)
-        place = _below(self._staged, new_path)
-        same = os.path.samestat(os.lstat(origin), os.lstat(place))
-        replaced = not same if new is None else new != _regular(place)
-        if replaced:
-            self._replace(origin, place, new)
+            new, outcomes = self._registry.rewrite(data, name, self._table, self, self._fragments)
+            if not outcomes and not fixup.opens:
+                return  # it is as plain rewriting makes it
+            plain = self._table.rewrite(data)[0]
+            replaced = new != plain
+            if replaced:
+                self._new[path] = new
+            if replaced and plain == data:
+                self.unshared.append((len(data), len(new)))
+        for outcome in outcomes:
+            if outcome.fatal:
+                where = "/".join([printable(_below(self._source, path)), *outcome.container])
+                raise FixupError(
+                    f"'{where}' must not be left as it is, and cannot be rewritten: "
+                    f"{outcome.reason}; cut the path off, or leave the file alone on purpose with "
+                    f"--fixup no-{outcome.fixup}",
+                    file=where,
+                    fixup=outcome.fixup,
+                )
         if replaced or outcomes:
-            self._fixed.append(
-                FixedFile(file=new_path, outcomes=tuple(outcomes), replaced=replaced)
+            fixed = FixedFile(file=self._renamed(path), outcomes=tuple(outcomes), replaced=replaced)
+            self.files.append(fixed)
+
+    def _sum_again(self, staged: bytes, owner: tuple[int, int]) -> None:
+        """Replaces checksums that are kept as text in the copy, of files that are in it."""
+        report = read_tree(self._source, wanted=self._table, report=True)
+        changed = {found.file for found in report.found if found.where == "contents"}
+        files = {
+            self._renamed(path): ChangedFile(
+                name=printable(path), old=digests_of(_below(self._source, path))
             )
-
-    def _replace(self, origin: bytes, place: bytes, new: bytes | None) -> None:
-        directory = os.path.dirname(place)
-        mode = stat.S_IMODE(os.lstat(directory).st_mode)
-        inside = place != self._staged  # else the directory is none of the tree's
-        if inside:
-            os.chmod(directory, mode | stat.S_IWUSR)
-        try:
-            os.unlink(place)
-            self._make(origin, place, new)
-        finally:
-            if inside:
-                os.chmod(directory, mode)
-                os.utime(directory, ns=_STORE_TIME)
-
-    def _make(self, origin: bytes, place: bytes, new: bytes | None) -> None:
-        with open(origin, "rb") as original:
-            status = os.fstat(original.fileno())
-            identity = status.st_dev, status.st_ino
-            twin = self._twins.get(identity)
-            if twin is not None and (new is None or _regular(twin) == new):
-                os.link(twin, place)
-                return
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            with open(os.open(place, flags, 0o600), "wb") as made:
-                if new is None:
-                    shutil.copyfileobj(original, made)
-                else:
-                    made.write(new)
-                made.flush()
-                if self._owner != (os.geteuid(), os.getegid()):
-                    os.fchown(made.fileno(), *self._owner)
-                os.fchmod(made.fileno(), 0o555 if status.st_mode & stat.S_IXUSR else 0o444)
-                os.utime(made.fileno(), ns=_STORE_TIME)
-        self._twins[identity] = place
+            for path in sorted(changed.union(self._new))
+        }
+        repair = repair_tree(staged, files)
+        for file in repair.rewritten:
+            if owner != (os.geteuid(), os.getegid()):
+                os.chown(_below(staged, file), *owner)
+        for file, places in groupby(repair.places, lambda place: place.file):
+            outcomes = tuple(_of_checksum(place) for place in places)
+            replaced = file in repair.rewritten
+            self.files.append(FixedFile(file=file, outcomes=outcomes, replaced=replaced))
+        self.files.sort(key=lambda fixed: fixed.file)
 
     def _renamed(self, path: bytes) -> bytes:
         return b"/".join(self._table.rewrite(part)[0] for part in path.split(b"/"))
+
+
+@contextmanager
+def _replaceable(place: bytes, top: bytes) -> Iterator[None]:
+    """Lets a file of a tree be replaced; the top itself is in a directory that is none of its."""
+    if place == top:
+        yield
+        return
+    directory = os.path.dirname(place)
+    mode = stat.S_IMODE(os.lstat(directory).st_mode)
+    os.chmod(directory, mode | stat.S_IWUSR)
+    try:
+        yield
+    finally:
+        os.chmod(directory, mode)
+        os.utime(directory, ns=_STORE_TIME)
+
+
+def _make_file(
+    place: bytes, contents: BinaryIO, like: os.stat_result, owner: tuple[int, int]
+) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with open(os.open(place, flags, 0o600), "wb") as made:
+        shutil.copyfileobj(contents, made)
+        made.flush()
+        if owner != (os.geteuid(), os.getegid()):
+            os.fchown(made.fileno(), *owner)
+        os.fchmod(made.fileno(), 0o555 if like.st_mode & stat.S_IXUSR else 0o444)
+        os.utime(made.fileno(), ns=_STORE_TIME)
 
 
 def _below(top: bytes, path: bytes) -> bytes:
@@ -280,14 +314,28 @@ def _regular(path: bytes) -> bytes | None:
 
 def _recognised(top: bytes, path: bytes, registry: Registry) -> tuple[Fixup, bytes | None] | None:
     """A file's fix-up and its bytes, None if it is too large; None if it is no fix-up's."""
-    with open(_below(top, path), "rb") as stream:
-        head = stream.read(HEAD)
-        fixup = registry.recognise(head, _name(top, path))
+    with open(_below(top, path), "rb", buffering=0) as stream:
+        fixup = registry.recognise(stream.read(HEAD), _name(top, path))
         if fixup is None:
             return None
         if os.fstat(stream.fileno()).st_size > registry.limits.size:
             return fixup, None
-        return fixup, head + stream.read()
+        stream.seek(0)
+        return fixup, stream.read()
+
+
+def _of_checksum(place: ChecksumPlace) -> Outcome:
+    what = f"the {place.algorithm} of '{place.of}' at {place.offset}"
+    reasons = {
+        "binary": f"{what} is left alone: the file is no text",
+        "cycle": f"{what} is left alone: it changes whenever that does",
+    }
+    return Outcome(
+        container=(),
+        fixup="checksums",
+        outcome="rewritten" if place.outcome == "replaced" else "left-alone",
+        reason=reasons.get(place.outcome),
+    )
 
 
 def _too_large(fixup: Fixup, registry: Registry) -> Outcome:
@@ -304,6 +352,11 @@ def _errors(top: bytes) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise NoSpaceError(
+                f"'{os.fsdecode(top)}' cannot be written, the file system is full: free some room",
+                file=os.fsdecode(top),
+            ) from error
         where = os.fsdecode(error.filename if error.filename is not None else top)
         said = (error.strerror or str(error)).lower()
         raise TreeError(f"'{where}' cannot be looked into: {said}", file=where) from error

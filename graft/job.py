@@ -44,6 +44,7 @@ def apply(
     hidden: Mapping[StorePath, Collection[StorePath]] | None = None,
     addressing: Addressing = "input",
     self_references: SelfReferences = "positions",
+    fixups: Iterable[str] = (),
     allow_abi_breaks: bool = False,
     abi_report: str | None = None,
     approve: Callable[[Plan], object] = lambda _: None,
@@ -77,6 +78,7 @@ def apply(
         hidden: such references as a deep plan has found them before.
         addressing: what new paths are named after; `content`: their bytes.
         self_references: then, the rule of the Nix that is to take them.
+        fixups: names of fix-ups to be switched on, or with `no-` before them off.
         allow_abi_breaks: go on where a program will not work with what it will load.
         abi_report: a file or a directory for what abidiff says of the libraries that change.
         approve: is shown the plan before anything is written, and may raise to stop.
@@ -102,7 +104,11 @@ def apply(
     )
     with writer(job.target) as carry_out:
         plan = job.plan(
-            deep=deep, hidden=hidden, addressing=addressing, self_references=self_references
+            deep=deep,
+            hidden=hidden,
+            addressing=addressing,
+            self_references=self_references,
+            fixups=fixups,
         )
         approve(plan)
         job.check_trust(plan, trusted_public_keys=trusted_public_keys, sign_keys=sign_keys)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from graft.executor import Execution
+from graft.formats.file_name import printable
 from graft.plan import Plan, PlanWarning, full_pairs, warnings_document
 from graft.proof import Problem, Proof, Residual, proof_document
 
@@ -69,7 +70,19 @@ def outcome_document(outcome: Outcome) -> dict[str, Any]:
             "copied": execution.files.copied,
         },
         "bytes": {"written": execution.bytes_written, "shared": execution.bytes_shared},
-        "fixups": [],
+        "fixups": [
+            {
+                "path": full(path),
+                "file": printable(file.file),
+                "container": list(done.container),
+                "fixup": done.fixup,
+                "outcome": done.outcome,
+                "reason": done.reason,
+            }
+            for path, files in execution.fixed.items()
+            for file in files
+            for done in file.outcomes
+        ],
         "warnings": warnings_document(outcome.warnings, plan.store_dir),
         "proof": proof_document(outcome.proof, full) if outcome.proof is not None else None,
         "seconds": round(outcome.seconds, 6),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 
 from graft.closure import Closure
 from graft.content_naming import realise
@@ -12,6 +13,7 @@ from graft.hidden import deep_closure, recorded_closure
 from graft.nixos_system import initrds_of_systems
 from graft.plan import Addressing, Plan
 from graft.progress import Progress, no_progress
+from graft.static_copies import static_copies
 from graft.store.api import Source
 
 
@@ -26,6 +28,7 @@ def make_plan(
     hidden: Mapping[StorePath, Collection[StorePath]] | None = None,
     addressing: Addressing = "input",
     self_references: SelfReferences = "positions",
+    fixups: Iterable[str] = (),
     jobs: int | None = None,
     progress: Progress = no_progress,
 ) -> Plan:
@@ -35,7 +38,7 @@ def make_plan(
         InvalidPathError: a path is not valid in the store.
         PlanError: the replacements make no plan.
     """
-    roots, pairs = list(roots), list(replacements)
+    roots, pairs, fixups = list(roots), list(replacements), list(fixups)
     paths = [*roots, *(new for _, new in pairs)]
     olds = store.path_infos(old for old, _ in pairs).keys()
     if deep:
@@ -51,15 +54,22 @@ def make_plan(
         for initrd, system in initrds_of_systems(store, roots).items()
         if initrd in closure and initrd not in dict(pairs)
     }
-    return Plan.of(
+    plan = Plan.of(
         closure,
         pairs,
         roots=roots,
-        cutoffs=[*cutoffs, *initrds] if initrd_cutoff else cutoffs,
+        # Whoever has initrds rewritten wants them rewritten.
+        cutoffs=[*cutoffs, *initrds] if initrd_cutoff and "initrd" not in fixups else cutoffs,
         initrds=initrds,
         addressing=addressing,
         self_references=self_references,
+        fixups=fixups,
     )
+    if deep:
+        with progress("copies", None) as on_bytes:
+            copies = static_copies(plan, store, jobs=jobs, on_bytes=on_bytes)
+        plan = replace(plan, warnings=tuple(sorted([*plan.warnings, *copies])))
+    return plan
 
 
 def realised_plan(

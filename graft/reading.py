@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from graft.archive import rewrite_archive
-from graft.errors import NarOrderError
 from graft.kernel import Table
 from graft.references import Reference, WantedPaths
 from graft.store.api import Source
 from graft.store.objects import StoreObject, TreeObject
 from graft.tree import TreeReport, read_tree, remove_tree
+from graft.tree.marks import Marks
 from graft.unpacking import unpack_archive
 from graft.window import Window
 
@@ -33,6 +33,7 @@ def read_object(
     wanted: Table | None = None,
     sink: Sink,
     places: bool = False,
+    marks: Marks | None = None,
 ) -> TreeReport:
     """Reads an object, searches it, and hands over its NAR.
 
@@ -41,6 +42,7 @@ def read_object(
         wanted: what to look for.
         sink: takes the NAR in order, in pieces that are valid during the call only.
         places: list the places found, not only which of `wanted` were.
+        marks: of the regular files that are to be reported, as they are in the original.
 
     Raises:
         TreeError: a file cannot be read.
@@ -49,10 +51,14 @@ def read_object(
             the sink was given is worthless.
     """
     if isinstance(item, TreeObject):
-        return read_tree(item.tree, table=table, wanted=wanted, sink=sink, report=places)
+        return read_tree(
+            item.tree, table=table, wanted=wanted, sink=sink, report=places, marks=marks
+        )
     with item.open() as nar:
         window = Window(nar.readinto, sink)
-        report = rewrite_archive(window, table or Table([]), wanted=wanted, places=places)
+        report = rewrite_archive(
+            window, table or Table([]), wanted=wanted, places=places, marks=marks
+        )
     return report.as_of_tree()
 
 
@@ -66,42 +72,38 @@ def as_tree(item: StoreObject) -> Iterator[TreeObject]:
     if isinstance(item, TreeObject):
         yield item
         return
-    with tempfile.TemporaryDirectory(prefix="graft-") as directory, item.open() as nar:
-        tree = os.path.join(directory, "object")
+    with temporary_tree() as tree, item.open() as nar:
         unpack_archive(nar.readinto, tree, owner=(os.geteuid(), os.getegid()))
+        yield TreeObject(tree)
+
+
+@contextmanager
+def temporary_tree() -> Iterator[str]:
+    """A place for a tree in the temporary directory; nothing is there, before and after."""
+    with tempfile.TemporaryDirectory(prefix="graft-") as directory:
+        tree = os.path.join(directory, "object")
         try:
-            yield TreeObject(tree)
+            yield tree
         finally:
             remove_tree(tree)  # its directories are read-only
 
 
-def object_hash(
-    item: StoreObject, on_bytes: Callable[[int], object], table: Table | None = None
-) -> bytes:
-    """SHA-256 of an object's NAR, 32 bytes, as it is or as it would be once rewritten.
+def object_hash(item: StoreObject, on_bytes: Callable[[int], object]) -> bytes:
+    """SHA-256 of an object's NAR, 32 bytes.
 
     Args:
         on_bytes: called with the number of NAR bytes read since the last call; may raise to stop.
-        table: what to rewrite.
 
     Raises: as `read_object`.
     """
+    digest = hashlib.sha256()
 
-    def of(item: StoreObject) -> bytes:
-        digest = hashlib.sha256()
+    def sink(chunk: memoryview) -> None:
+        digest.update(chunk)
+        on_bytes(len(chunk))
 
-        def sink(chunk: memoryview) -> None:
-            digest.update(chunk)
-            on_bytes(len(chunk))
-
-        read_object(item, table=table, sink=sink)
-        return digest.digest()
-
-    try:
-        return of(item)
-    except NarOrderError:
-        with as_tree(item) as tree:
-            return of(tree)
+    read_object(item, sink=sink)
+    return digest.digest()
 
 
 def references_in(

@@ -9,6 +9,7 @@ from dataclasses import replace
 from graft.abi import StoreContents, check_abi, unresolved, write_report
 from graft.errors import NoSpaceError
 from graft.executor import Done, Execution
+from graft.foreign_checksums import foreign_checksums
 from graft.formats.hash_modulo import SelfReferences
 from graft.formats.signature import PublicKey, SecretKey
 from graft.formats.store_path import StorePath
@@ -91,6 +92,7 @@ class StagedJob:
         hidden: Mapping[StorePath, Collection[StorePath]] | None = None,
         addressing: Addressing = "input",
         self_references: SelfReferences = "positions",
+        fixups: Iterable[str] = (),
     ) -> Plan:
         """Plans; arguments and errors as of `make_plan`."""
         return make_plan(
@@ -103,6 +105,7 @@ class StagedJob:
             hidden=hidden,
             addressing=addressing,
             self_references=self_references,
+            fixups=fixups,
             jobs=self._jobs,
             progress=self._progress,
         )
@@ -199,6 +202,11 @@ class StagedJob:
                 found = tuple(_unresolved(plan, self.source, self.target))
                 proof = replace(proof, problems=found)
         warnings = (*plan.warnings, *self._abi_warnings)
+        if "checksums" in plan.fixups and scope == "closure":
+            with self._progress("checksums", None) as on_bytes:
+                warnings += foreign_checksums(
+                    plan, self.source, self.target, jobs=self._jobs, on_bytes=on_bytes
+                )
         kept = self._keeping or not isinstance(self.target, RootedTarget)
         outcome = Outcome(
             plan=plan,

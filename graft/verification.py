@@ -8,8 +8,7 @@ from dataclasses import replace
 from graft.formats.store_path import StorePath
 from graft.plan import Plan, Rewrite
 from graft.proof import Problem, Proof, prove
-from graft.reading import object_hash
-from graft.rewrite import rewrite_table
+from graft.rewrite import rewritten_hash
 from graft.store.api import PathInfo, Source
 from graft.workers import Workers
 
@@ -79,5 +78,5 @@ def _is_rewrite(
     original = store.store_object(rewrite.path)
     if not original.exists():
         return False
-    table = rewrite_table(rewrite.path, rewrite.new_path, rewrite.references)
-    return object_hash(original, workers.progress, table) == infos[rewrite.new_path].nar_hash
+    made = rewritten_hash(original, rewrite.rewriting(store.store_dir), workers.progress)
+    return made == infos[rewrite.new_path].nar_hash

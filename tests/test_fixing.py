@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from graft.errors import TreeError
-from graft.fixing import FixedFile, fix_tree, look_inside
+from graft.fixing import FixedFile, Fixes, look_inside
 from graft.fixups import Limits, Registry, registered
 from graft.tree import copy_tree, read_tree, remove_tree
 from tests.fixups.samples import NEW, OLD, TABLE, grafted, tar, text, zipped
@@ -52,10 +52,9 @@ def fixed(tree: Path, registry: Registry | None = None) -> tuple[Path, list[Fixe
     registry = registered() if registry is None else registry
     staged = tree.with_name("staged")
     report = copy_tree(tree, staged, TABLE, marks=registry.marks)
-    result = fix_tree(
-        os.fsencode(tree), os.fsencode(staged), TABLE, report.marked, registry, owner=OWNER
-    )
-    return staged, result
+    fixes = Fixes(os.fsencode(tree), TABLE, report.marked, registry)
+    fixes.place(os.fsencode(staged), owner=OWNER)
+    return staged, fixes.files
 
 
 def test_what_is_hidden_is_rewritten_in_a_copy(tree: Path) -> None:
@@ -95,7 +94,7 @@ def test_the_originals_are_as_they_were(tree: Path) -> None:
 
 
 def test_a_visible_reference_in_what_is_left_alone_is_put_back(tree: Path) -> None:
-    staged, files = fixed(tree, registered(["no-tar"]))
+    staged, files = fixed(tree, registered(("no-tar",)))
     [outcome] = [f for f in files if f.file == b"stored.tar"]
     assert outcome.replaced
     assert outcome.outcomes[-1].outcome == "left-alone"
@@ -127,23 +126,6 @@ def test_a_tree_may_be_one_file(tmp_path: Path) -> None:
     assert file.file == b""
     assert gzip.decompress(staged.read_bytes()) == tar([("a", grafted(text()))])
     assert len(look_inside(os.fsencode(source), [b""], registered(), TABLE)) == 1
-
-
-def test_detached_debugging_information_of_other_outputs_counts(tmp_path: Path) -> None:
-    source = tmp_path / "source"
-    source.mkdir()
-    (source / "program").write_bytes(b"\x7fELF" + bytes(60))
-    asked: list[bytes] = []
-
-    def detached(name: bytes) -> list[tuple[bytes, bytes]]:
-        asked.append(name)
-        return []
-
-    staged = tmp_path / "staged"
-    copy_tree(source, staged, TABLE)
-    arguments = os.fsencode(source), os.fsencode(staged), TABLE, (), registered()
-    assert fix_tree(*arguments, owner=OWNER, detached=detached) == []
-    assert asked == []  # the program has no link
 
 
 def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:

@@ -286,6 +286,7 @@ class _Batch:
             deep=job.deep,
             addressing=job.transfer.addressing,
             self_references=job.transfer.self_references,
+            fixups=job.fixups,
         )
         staged.check_trust(
             plan, trusted_public_keys=stores.trusted_public_keys, sign_keys=stores.sign_keys

@@ -58,6 +58,7 @@ class Job:
         replacements: pairs of path arguments.
         cutoffs: path arguments.
         initrd_cutoff: whether the initrds of NixOS systems are cut off as well.
+        fixups: what is switched on or off of them.
         deep: whether the closure is read for hidden references.
         transfer: from where to where, and how.
         scope: what the proof reads; None: there is none.
@@ -73,6 +74,7 @@ class Job:
     replacements: tuple[tuple[str, str], ...]
     cutoffs: tuple[str, ...]
     initrd_cutoff: bool
+    fixups: tuple[str, ...]
     deep: bool
     transfer: Transfer
     scope: Literal["closure", "rewritten"] | None

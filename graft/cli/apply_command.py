@@ -8,12 +8,13 @@ from contextlib import ExitStack
 import click
 
 from graft.cli.arguments import PlanArguments, plan_options, resolve_request
-from graft.cli.output import Bars, print_document, print_note, print_warnings
+from graft.cli.output import Bars, print_document, print_note, print_table, print_warnings
 from graft.cli.plan_command import abi_report_option, free_bytes, show_plan
 from graft.cli.proof_table import print_problems, print_proof
 from graft.cli.settings import Settings, common_options
-from graft.executor import Compression
+from graft.executor import Compression, Execution
 from graft.formats.compression import LEVELS
+from graft.formats.file_name import printable
 from graft.job import apply
 from graft.outcome import Outcome, outcome_document
 from graft.quantities import binary_size, counted
@@ -223,6 +224,7 @@ def command(
             hidden=request.hidden,
             addressing=request.addressing,
             self_references=request.self_references,
+            fixups=request.fixups,
             allow_abi_breaks=allow_abi_breaks,
             abi_report=abi_report,
             approve=request.approve,
@@ -251,6 +253,7 @@ def _print_summary(outcome: Outcome, settings: Settings) -> None:
         f"written, {binary_size(execution.bytes_shared)} linked; {outcome.seconds:.2f} s",
         settings,
     )
+    _print_fixups(execution, settings)
     if outcome.proof is not None:
         print_proof(outcome.proof, plan.store_dir, settings)
     if outcome.hidden_residual:
@@ -262,3 +265,23 @@ def _print_summary(outcome: Outcome, settings: Settings) -> None:
     print_problems(outcome.problems, plan.store_dir, settings)
     if not outcome.succeeded:
         print_note("the new paths stay valid, but no root or link was made", settings)
+
+
+def _print_fixups(execution: Execution, settings: Settings) -> None:
+    """What became of files of known types: those of a kind in one line."""
+    kinds: dict[tuple[str, str, str], list[str]] = {}
+    for path, files in execution.fixed.items():
+        for file in files:
+            for done in file.outcomes:
+                kind = done.outcome, done.fixup, done.reason or ""
+                kinds.setdefault(kind, []).append(f"{path}/{printable(file.file)}")
+    if kinds and not settings.quiet:
+        print_table(
+            ["files", "", "fix-up", "for example", "why"],
+            [
+                [f"{len(places):,}", outcome, fixup, places[0], why]
+                for (outcome, fixup, why), places in sorted(kinds.items())
+            ],
+            right=["files"],
+            to_stderr=True,
+        )

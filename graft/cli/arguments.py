@@ -28,6 +28,7 @@ class Request:
         hidden: those that the plan file has recorded.
         addressing: what new paths are named after.
         self_references: the rule for them in content addressing.
+        fixups: what is switched on or off of them.
         file: the plan file it was read from, and that planning must agree with.
     """
 
@@ -39,6 +40,7 @@ class Request:
     hidden: Mapping[StorePath, tuple[StorePath, ...]]
     addressing: Addressing
     self_references: SelfReferences
+    fixups: tuple[str, ...]
     file: tuple[str, PlanFile] | None = None
 
     def approve(self, plan: Plan) -> None:
@@ -65,6 +67,7 @@ class PlanArguments:
     deep: bool = False
     content_addressed: bool = False
     self_references: SelfReferences | None = None
+    fixups: tuple[str, ...] = ()
 
 
 def plan_options(command: Callable[..., int]) -> Callable[..., int]:
@@ -82,6 +85,7 @@ def plan_options(command: Callable[..., int]) -> Callable[..., int]:
         deep: bool,
         content_addressed: bool,
         self_references: SelfReferences | None,
+        fixups: tuple[str, ...],
         **options: Any,
     ) -> int:
         asked = PlanArguments(
@@ -94,6 +98,7 @@ def plan_options(command: Callable[..., int]) -> Callable[..., int]:
             deep=deep,
             content_addressed=content_addressed,
             self_references=self_references,
+            fixups=fixups,
         )
         return command(*arguments, asked=asked, **options)
 
@@ -110,6 +115,14 @@ def plan_options(command: Callable[..., int]) -> Callable[..., int]:
             is_flag=True,
             help="Name new paths after their contents, and convert what nobody has signed: other "
             "stores take such paths without a signature.",
+        ),
+        click.option(
+            "--fixup",
+            "fixups",
+            metavar="[no-]NAME",
+            multiple=True,
+            help="Rewrite files of this type where that is not the default, as 'initrd'; or leave "
+            "them alone, as 'no-zip'.",
         ),
         click.option(
             "--deep",
@@ -175,7 +188,7 @@ def resolve_request(store: Source, asked: PlanArguments) -> Request:
             raise UsageError(
                 f"'{asked.roots[0]}' is a plan file, which says all that is to be planned: leave "
                 "out --replace, --replace-outputs, --replacements, --cutoff, --no-initrd-cutoff, "
-                "--deep, --content-addressed and --self-references"
+                "--fixup, --deep, --content-addressed and --self-references"
             )
         file = PlanFile.parse(_read(asked.roots[0]), asked.roots[0])
         return Request(
@@ -190,6 +203,7 @@ def resolve_request(store: Source, asked: PlanArguments) -> Request:
             },
             addressing=file.addressing,
             self_references=file.self_references,
+            fixups=file.fixups,
             file=(asked.roots[0], file),
         )
     roots = resolve_paths(store, asked.roots)
@@ -213,6 +227,7 @@ def resolve_request(store: Source, asked: PlanArguments) -> Request:
         hidden={},
         addressing="content" if asked.content_addressed else "input",
         self_references=asked.self_references or SELF_REFERENCES[0],
+        fixups=asked.fixups,
     )
 
 

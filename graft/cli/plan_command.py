@@ -121,6 +121,7 @@ def approved_plan(
         hidden=request.hidden,
         addressing=request.addressing,
         self_references=request.self_references,
+        fixups=request.fixups,
         jobs=jobs,
         progress=progress,
     )

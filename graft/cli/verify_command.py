@@ -12,6 +12,8 @@ from graft.cli.output import Bars, print_document, print_warnings
 from graft.cli.plan_command import approved_plan
 from graft.cli.proof_table import print_problems, print_proof
 from graft.cli.settings import Settings, common_options
+from graft.foreign_checksums import foreign_checksums
+from graft.plan import warnings_document
 from graft.planning import realised_plan
 from graft.proof import proof_document
 from graft.store.api import Source
@@ -61,9 +63,18 @@ def command(
             target = stack.enter_context(open_store(target_url, os.environ))
         with bars("verify", None) as on_bytes:
             proof = verify(plan, store, target=target, allowed=allowed, on_bytes=on_bytes)
-    print_warnings(plan.warnings, settings)
+        with bars("checksums", None) as on_bytes:
+            checksums = foreign_checksums(plan, store, target, on_bytes=on_bytes)
+    warnings = (*plan.warnings, *checksums)
+    print_warnings(warnings, settings)
     print_proof(proof, plan.store_dir, settings)
     print_problems(proof.problems, plan.store_dir, settings)
     if settings.json:
-        print_document({"version": 1, **proof_document(proof, plan.store_dir.path)})
+        print_document(
+            {
+                "version": 1,
+                **proof_document(proof, plan.store_dir.path),
+                "warnings": warnings_document(warnings, plan.store_dir),
+            }
+        )
     return 0 if proof.holds else 1

@@ -21,6 +21,7 @@ from graft.job import apply
 from graft.namespace import Mount, command_line, why_unavailable
 from graft.plan import Plan, PlanWarning
 from graft.progress import Progress, no_progress
+from graft.static_copies import static_copies
 from graft.store.local import LocalStore
 
 # A namespace is made that often to say how long it takes.
@@ -66,6 +67,8 @@ def compare(
     with progress("search", None) as on_bytes:
         pivoted = Pivoted.of(store, plan, pivots or {}, on_bytes)
     comparing.warn_of_wrappers(pivoted.secure)
+    with progress("copies", None) as on_bytes:
+        copies = static_copies(plan, store, jobs=jobs, on_bytes=on_bytes)
     ways = (
         # First, for if it cannot be made that is to be known at once.
         comparing.pivot(pivoted),
@@ -80,7 +83,7 @@ def compare(
         pivots=pivoted.types,
         original=tuple(comparing.judged(seen, None) for seen in comparing.original.values()),
         ways=tuple(sorted(ways, key=lambda way: _ORDER.index(way.name))),
-        warnings=tuple(sorted([*plan.warnings, *comparing.warnings])),
+        warnings=tuple(sorted({*plan.warnings, *copies, *comparing.warnings})),
     )
 
 
@@ -172,6 +175,7 @@ class _Comparing:
                 cutoffs=plan.cutoffs,
                 initrd_cutoff=False,  # the plan has them
                 hidden=hidden,
+                fixups=plan.fixups,
                 addressing=plan.addressing,
                 self_references=plan.self_references,
                 jobs=jobs,

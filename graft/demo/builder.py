@@ -9,7 +9,6 @@ from pathlib import Path
 
 from graft.demo.programs import Compiled, Link, Recipe, Text, compile_c, filled
 from graft.formats.store_path import StoreDir, StorePath, make_store_path
-from graft.kernel import Table
 from graft.references import WantedPaths
 from graft.rewrite import write_tree
 from graft.store.api import PathInfo
@@ -72,7 +71,7 @@ def build_objects(
             made = write_tree(
                 TreeObject(str(tree)),
                 making.staging(path),
-                Table([]),
+                None,
                 unpacked=making.unpacked(path),
                 wanted=wanted,
                 links=False,

@@ -10,6 +10,7 @@ from graft.archive import rewrite_archive
 from graft.errors import CacheError
 from graft.executor.content_check import check_content
 from graft.executor.work import Item
+from graft.fixing import FixedFile
 from graft.formats.compression import check_compression
 from graft.formats.narinfo import NarInfo
 from graft.formats.store_path import StorePath
@@ -21,7 +22,6 @@ from graft.references import WantedPaths
 from graft.rewrite import (
     alias_archive,
     corrupt_original,
-    rewrite_table,
     write_archive,
 )
 from graft.store.api import PathInfo, Source
@@ -79,12 +79,14 @@ class Made:
         info: what another cache says of a path whose NAR file was taken over as it is.
         found: paths that are found in the bytes, new or not.
         report: what was done to its files, if that is known.
+        fixed: those that fix-ups had something to do with.
     """
 
     file: NarFile | None = None
     info: NarInfo | None = None
     found: frozenset[StorePath] = frozenset()
     report: TreeReport | None = None
+    fixed: tuple[FixedFile, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,19 +135,18 @@ class CacheMaker:
             and object_hash(original, self.progress) != task.original.nar_hash
         ):
             raise corrupt_original(item.path, self.target.store_dir)
-        table = rewrite_table(item.path, task.path, item.references)
         made, file = write_archive(
             original,
             self._new_archive,
-            table,
+            item.rewriting(self.target.store_dir),
             wanted=self.wanted,
             on_bytes=self.progress,
             new_modulo=task.content_name.new_modulo if task.content_name is not None else None,
         )
         check_content(task.content_name, made, original, item, self.target.store_dir)
-        if task.original.nar_size and made.nar_size != task.original.nar_size:
+        if task.original.nar_size and made.original_size != task.original.nar_size:
             raise corrupt_original(item.path, self.target.store_dir)
-        return Made(file=file, found=made.found, report=made.tree)
+        return Made(file=file, found=made.found, report=made.tree, fixed=made.fixed)
 
     def _fetch(self, info: PathInfo) -> Made:
         original = self.source.store_object(info.path)
@@ -161,7 +162,7 @@ class CacheMaker:
             found = self.wanted.seen(reports[0])
             return Made(info=taken, found=found, report=reports[0])
         made, file = write_archive(
-            original, self._new_archive, Table([]), wanted=self.wanted, on_bytes=self.progress
+            original, self._new_archive, None, wanted=self.wanted, on_bytes=self.progress
         )
         if made.nar_hash != info.nar_hash:
             raise corrupt_original(info.path, self.target.store_dir)

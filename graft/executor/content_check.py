@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+
 from graft.errors import ContentAddressError
+from graft.fixing import look_inside
+from graft.fixups import registered
 from graft.formats.file_name import printable
 from graft.formats.store_path import StoreDir
 from graft.plan import ContentName, Rewrite
-from graft.reading import read_object
+from graft.reading import as_tree, read_object
 from graft.references import WantedPaths
 from graft.rewrite import RewrittenObject
 from graft.store.objects import StoreObject
+from graft.tree import read_tree
 
 
 def check_content(
@@ -50,6 +55,18 @@ def check_content(
                 path=full,
                 file=file,
             )
+    registry = registered(rewrite.fixups)
+    with as_tree(original) as at:
+        marked = read_tree(at.tree, marks=registry.searched_marks).marked
+        for found in look_inside(os.fsencode(at.tree), marked, registry, wanted.table):
+            if found.places:
+                file = printable(found.file)
+                raise ContentAddressError(
+                    f"'{full}' holds its own name inside of the file '{file}', which no content "
+                    "address allows for: graft it without --content-addressed, or cut it off",
+                    path=full,
+                    file=file,
+                )
     raise ContentAddressError(
         f"the bytes of '{full}' are no longer those its new name was computed from: something "
         "changes them; run the same command again",

@@ -202,6 +202,7 @@ class _Loop:
             del self._unregistered[path]
             _, made = self._finished.pop(path)
             self.done.made[path] = made.report
+            self.done.fixed[path] = made.fixed
             if made.info is not None:
                 self.done.seen[path] = made.found
         self._registered_at = time.monotonic()

@@ -10,10 +10,9 @@ from graft.executor.content_check import check_content
 from graft.executor.work import Done, Work
 from graft.formats.signature import SecretKey
 from graft.formats.store_path import StorePath
-from graft.kernel import Table
 from graft.plan import Alias
 from graft.reading import object_hash
-from graft.rewrite import RewrittenObject, corrupt_original, make_alias, rewrite_table, write_tree
+from graft.rewrite import Rewriting, RewrittenObject, corrupt_original, make_alias, write_tree
 from graft.store.api import LocalTarget, Making, PathInfo, Source
 from graft.store.objects import TreeObject
 from graft.store.trust import signed
@@ -78,6 +77,7 @@ def make_into_store(
                 info = signed(maker.info(path, found), sign_keys, target.store_dir)
                 making.finish(info)
                 done.made[path] = found.tree
+                done.fixed[path] = found.fixed
     return done
 
 
@@ -122,7 +122,7 @@ class _StoreMaker:
             return make_alias(making.staging(path), item.target, self._store_dir, owner=self._owner)
         links = self._links and item.path not in self._work.foreign
         if isinstance(item, PathInfo):
-            made = self._write(path, Table([]), making, links=links)
+            made = self._write(path, None, making, links=links)
             if made.nar_hash != item.nar_hash:
                 raise corrupt_original(item.path, self._store_dir)
             return made
@@ -133,16 +133,15 @@ class _StoreMaker:
             and object_hash(original, self._workers.progress) != info.nar_hash
         ):
             raise corrupt_original(item.path, self._store_dir)
-        table = rewrite_table(item.path, path, item.references)
-        made = self._write(path, table, making, links=links)
+        made = self._write(path, item.rewriting(self._store_dir), making, links=links)
         check_content(self._work.content_names.get(path), made, original, item, self._store_dir)
-        # A rewrite never changes a length, so this much is known without a second reading.
-        if info.nar_size and made.nar_size != info.nar_size:
+        # References never change a length, so this much is known without a second reading.
+        if info.nar_size and made.original_size != info.nar_size:
             raise corrupt_original(item.path, self._store_dir)
         return made
 
     def _write(
-        self, path: StorePath, table: Table, making: Making, *, links: bool
+        self, path: StorePath, rewriting: Rewriting | None, making: Making, *, links: bool
     ) -> RewrittenObject:
         item = self._work.items[path]
         assert not isinstance(item, Alias)
@@ -150,7 +149,7 @@ class _StoreMaker:
         return write_tree(
             self._source.store_object(item.path),
             making.staging(path),
-            table,
+            rewriting,
             unpacked=making.unpacked(path),
             wanted=self._work.wanted,
             links=links,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from graft.errors import GraftError, PlanError
+from graft.fixing import FixedFile
 from graft.formats.store_path import StorePath
 from graft.graph import references_first
 from graft.plan import Alias, ContentName, Plan, Rewrite
@@ -127,6 +128,7 @@ class Done:
 
     Attributes:
         made: the paths made and registered, with what was done to their files if that is known.
+        fixed: the files of those paths that fix-ups had something to do with.
         seen: of a path whose NAR was taken over as it is, those of the work's `wanted` that are in
             its bytes: all of them were searched as they passed.
         lost: paths that are registered, but whose objects are gone.
@@ -134,6 +136,7 @@ class Done:
     """
 
     made: dict[StorePath, TreeReport | None] = field(default_factory=dict)
+    fixed: dict[StorePath, tuple[FixedFile, ...]] = field(default_factory=dict)
     seen: dict[StorePath, frozenset[StorePath]] = field(default_factory=dict)
     lost: set[StorePath] = field(default_factory=set)
     failed: dict[StorePath, GraftError] = field(default_factory=dict)
@@ -152,6 +155,7 @@ class Execution:
         files: regular files of the rewritten paths, by how they were made.
         bytes_written: contents of patched and copied files.
         bytes_shared: contents of linked and reflinked files.
+        fixed: the files of rewritten paths that fix-ups had something to do with.
     """
 
     rewritten: frozenset[StorePath]
@@ -162,6 +166,7 @@ class Execution:
     files: FileCounts
     bytes_written: int
     bytes_shared: int
+    fixed: Mapping[StorePath, tuple[FixedFile, ...]]
 
     @classmethod
     def of(cls, plan: Plan, done: Done) -> Self:
@@ -183,4 +188,5 @@ class Execution:
             ),
             bytes_written=sum(report.bytes_written for report in reports),
             bytes_shared=sum(report.bytes_shared for report in reports),
+            fixed={path: files for path in sorted(made) if (files := done.fixed.get(path))},
         )

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cache
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from graft.fixups.nesting import Descent, Members, Search, Siblings
 from graft.tree.marks import Marks
 
 if TYPE_CHECKING:
+    from graft.fragments import FragmentFinder
     from graft.kernel import Table
 
 __all__ = [
@@ -48,49 +50,61 @@ class Registry:
         fixups: a file is its first's that recognises it.
         switched_on: names of those that rewrite. The others look inside all the same: what they
             find is reported, and the file left alone.
+        users_own: names of the fix-ups that are not built in.
     """
 
     fixups: tuple[Fixup, ...]
     switched_on: frozenset[str]
     limits: Limits = NO_BOMBS
+    users_own: frozenset[str] = frozenset()
 
     @property
     def marks(self) -> Marks:
-        """What files must have so that one of the fix-ups may recognise them: for a walk."""
-        by_magic = [fixup for fixup in self.fixups if fixup.magics and fixup.everywhere]
-        by_name = [fixup for fixup in self.fixups if fixup not in by_magic]
-        return Marks(
-            magics=tuple(dict.fromkeys(m for fixup in by_magic for m in fixup.magics)),
-            suffixes=tuple(dict.fromkeys(s for fixup in by_name for s in fixup.suffixes)),
-            names=tuple(dict.fromkeys(n for fixup in by_name for n in fixup.names)),
-        )
-
-    def more_marks(self, marked: Iterable[bytes]) -> Marks | None:
-        """What else a tree is to be walked for where these files were found; None: nothing.
-
-        Args:
-            marked: paths of files that have the `marks`.
-        """
-        bases = {path.rpartition(b"/")[2] for path in marked}
-        magics = [
-            magic
-            for fixup in self.fixups
-            if not fixup.everywhere
-            and any(base in fixup.names or base.endswith(fixup.suffixes) for base in bases)
-            for magic in fixup.magics
-        ]
-        return Marks(magics=tuple(magics)) if magics else None
+        """What files must have so that one of the fix-ups may rewrite them: for a walk."""
+        return _marks(self.fixups)
 
     @property
-    def switches(self) -> tuple[str, ...]:
-        """What differs from the defaults, as new store paths' names have to say it, sorted."""
+    def searched_marks(self) -> Marks:
+        """The same, of the fix-ups that find what no other search does."""
+        return _marks([fixup for fixup in self.fixups if fixup.searched])
+
+    @property
+    def sums(self) -> bool:
+        """Whether checksums that are kept as text are to be those of the new files."""
+        return "checksums" in self.switched_on
+
+    @property
+    def switched(self) -> tuple[str, ...]:
+        """What makes the same registry of `registered`, sorted: what differs from its defaults."""
         return tuple(
             sorted(
-                f"{'' if fixup.name in self.switched_on else 'no-'}{fixup.name} {fixup.version}"
+                fixup.name if fixup.name in self.switched_on else f"no-{fixup.name}"
                 for fixup in self.fixups
                 if (fixup.name in self.switched_on) != fixup.by_default
             )
         )
+
+    @property
+    def switches(self) -> tuple[str, ...]:
+        """What differs from the defaults, as new store paths' names have to say it, sorted.
+
+        Users' own fix-ups are among it in any case: one that is switched off leaves its files
+        alone, which others would rewrite.
+        """
+        switches = []
+        for fixup in self.fixups:
+            on = fixup.name in self.switched_on
+            own = fixup.name in self.users_own
+            if own or on != fixup.by_default:
+                kind = type(fixup)
+                where = f" {kind.__module__}:{kind.__qualname__}" if own else ""
+                switches.append(f"{'' if on else 'no-'}{fixup.name} {fixup.version}{where}")
+        switches += [
+            f"limit-{field.name} {value}"
+            for field in fields(Limits)
+            if (value := getattr(self.limits, field.name)) != getattr(NO_BOMBS, field.name)
+        ]
+        return tuple(sorted(switches))
 
     def recognise(self, head: bytes, name: bytes) -> Fixup | None:
         """The fix-up whose type a file is.
@@ -116,7 +130,12 @@ class Registry:
         return search.places, search.outcomes
 
     def rewrite(
-        self, data: bytes, path: bytes, table: Table, siblings: Siblings = _ALONE
+        self,
+        data: bytes,
+        path: bytes,
+        table: Table,
+        siblings: Siblings = _ALONE,
+        fragments: FragmentFinder | None = None,
     ) -> tuple[bytes, list[Outcome]]:
         """A file with its references rewritten, at any depth; the same object if nothing changes.
 
@@ -125,16 +144,35 @@ class Registry:
             path: its old one, from the top of its tree.
             table: what is rewritten.
             siblings: the other files of that tree, some of which are summed up in others.
+            fragments: for what the table rewrites; None: what compilers have cut up stays.
 
         Returns:
             The new bytes, and what the fix-ups did; nothing if the file is none of theirs.
         """
-        search = Search(self.fixups, self.switched_on, table, self.limits, rewriting=True)
+        search = Search(
+            self.fixups,
+            self.switched_on,
+            table,
+            self.limits,
+            rewriting=True,
+            fragments=fragments,
+        )
         new = Descent(search, siblings, path=path).file(data)
         return new, search.outcomes
 
 
-def registered(switches: Iterable[str] = (), limits: Limits = NO_BOMBS) -> Registry:
+def _marks(fixups: Iterable[Fixup]) -> Marks:
+    by_magic = [fixup for fixup in fixups if fixup.magics]
+    by_name = [fixup for fixup in fixups if not fixup.magics]
+    return Marks(
+        magics=tuple(dict.fromkeys(m for fixup in by_magic for m in fixup.magics)),
+        suffixes=tuple(dict.fromkeys(s for fixup in by_name for s in fixup.suffixes)),
+        names=tuple(dict.fromkeys(n for fixup in by_name for n in fixup.names)),
+    )
+
+
+@cache
+def registered(switches: tuple[str, ...] = (), limits: Limits = NO_BOMBS) -> Registry:
     """The registry: users' own fix-ups by name, then the built-in ones in a fixed order.
 
     Args:
@@ -144,7 +182,8 @@ def registered(switches: Iterable[str] = (), limits: Limits = NO_BOMBS) -> Regis
     Raises:
         UsageError: there is no fix-up of a name, or two, or one is none.
     """
-    fixups = (*_users_own(), *_built_in())
+    own = _users_own()
+    fixups = (*own, *_built_in())
     known = [fixup.name for fixup in fixups]
     for name in known:
         if known.count(name) > 1:
@@ -161,30 +200,41 @@ def registered(switches: Iterable[str] = (), limits: Limits = NO_BOMBS) -> Regis
                 fixup=name,
             )
         (on.discard if off else on.add)(name)
-    return Registry(fixups, frozenset(on), limits)
+    return Registry(fixups, frozenset(on), limits, frozenset(fixup.name for fixup in own))
 
 
 def _built_in() -> tuple[Fixup, ...]:
     """In their order."""
     from graft.fixups.ar import Ar  # noqa: PLC0415 - nothing of this is needed to start
+    from graft.fixups.beam import Beam  # noqa: PLC0415
     from graft.fixups.bzip2 import Bzip2  # noqa: PLC0415
+    from graft.fixups.cargo import Cargo  # noqa: PLC0415
+    from graft.fixups.checksums import Checksums  # noqa: PLC0415
     from graft.fixups.cpio import Initrd  # noqa: PLC0415
-    from graft.fixups.debuglink import Debuglink  # noqa: PLC0415
-    from graft.fixups.fontconfig import Fontconfig  # noqa: PLC0415
+    from graft.fixups.elf import Elf  # noqa: PLC0415
+    from graft.fixups.erofs import Erofs  # noqa: PLC0415
     from graft.fixups.gzip import Gzip  # noqa: PLC0415
     from graft.fixups.lz4 import Lz4  # noqa: PLC0415
     from graft.fixups.macho import Macho  # noqa: PLC0415
+    from graft.fixups.noted import NOTED  # noqa: PLC0415
+    from graft.fixups.ocaml import Ocaml  # noqa: PLC0415
+    from graft.fixups.oci import OciBlob  # noqa: PLC0415
     from graft.fixups.opaque import OPAQUE  # noqa: PLC0415
     from graft.fixups.pyc import Pyc  # noqa: PLC0415
     from graft.fixups.record import Record  # noqa: PLC0415
+    from graft.fixups.sbcl import SbclCore  # noqa: PLC0415
+    from graft.fixups.signed import KernelModule, Pe, Signature  # noqa: PLC0415
     from graft.fixups.sqlite import Sqlite  # noqa: PLC0415
+    from graft.fixups.tables import Cdb, Gvdb  # noqa: PLC0415
     from graft.fixups.tar import Tar  # noqa: PLC0415
     from graft.fixups.xz import Xz  # noqa: PLC0415
     from graft.fixups.zip import Zip  # noqa: PLC0415
     from graft.fixups.zstd import Zstd  # noqa: PLC0415
 
     return (
+        OciBlob(),
         *OPAQUE,
+        Erofs(),
         Gzip(),
         Xz(),
         Bzip2(),
@@ -195,11 +245,21 @@ def _built_in() -> tuple[Fixup, ...]:
         Initrd(),
         Tar(),
         Sqlite(),
-        Fontconfig(),
+        Gvdb(),
+        Cdb(),
+        Beam(),
+        SbclCore(),
+        KernelModule(),
+        *NOTED,
+        Pe(),
         Macho(),
-        Debuglink(),
+        Elf(),
         Pyc(),
         Record(),
+        Cargo(),
+        Ocaml(),
+        Signature(),
+        Checksums(),
     )
 
 

@@ -13,7 +13,17 @@ from typing import Literal, Protocol
 
 from graft.tree.marks import HEAD
 
-__all__ = ["HEAD", "Fixup", "Inside", "LeftAloneError", "Limits", "Outcome", "Place", "Where"]
+__all__ = [
+    "HEAD",
+    "Fixup",
+    "Inside",
+    "LeftAloneError",
+    "Limits",
+    "Outcome",
+    "Place",
+    "UnknownLibraryError",
+    "Where",
+]
 
 Where = Literal["contents", "target", "name"]
 
@@ -23,6 +33,17 @@ class LeftAloneError(Exception):
 
     What has been changed of it so far is given up: it stays as it was, byte for byte.
     """
+
+
+class UnknownLibraryError(LeftAloneError):
+    """A library is another than the one graft relies on, so that others may make other bytes.
+
+    Args:
+        library: which one, with its version if it tells.
+    """
+
+    def __init__(self, library: str) -> None:
+        super().__init__(f"{library} compresses otherwise than the one graft relies on")
 
 
 class Inside(Protocol):
@@ -67,12 +88,21 @@ class Inside(Protocol):
         """The same, as it is going to be."""
         ...
 
-    def unchanged(self, path: bytes) -> bool:
-        """Whether that file is known to be the same, without a look at its bytes."""
-        ...
-
     def detached(self, name: bytes) -> list[tuple[bytes, bytes]]:
         """Files of that name that hold what was detached from others: (old, new) of each."""
+        ...
+
+    def fragments(self, data: bytes) -> Sequence[tuple[int, bytes]]:
+        """What must be written over an ELF file whose references have changed as they stand.
+
+        Compilers cut short strings up: see `graft.fragments`.
+
+        Args:
+            data: the file as it was.
+
+        Returns:
+            Offsets, and the bytes to write there.
+        """
         ...
 
     def note(self, text: str) -> None:
@@ -90,8 +120,10 @@ class Fixup:
         version: raised whenever its bytes change.
         by_default: whether it rewrites without being asked to. What is switched off is looked into
             all the same, and reported.
-        everywhere: whether all files of the type are gone through; else they are where a tree has
-            a file of one of the suffixes or names, or the caller says so.
+        searched: whether such files are looked into by whoever looks for references; else all that
+            may be in them is found by other ways.
+        plain_without: whether a file that this fix-up does not rewrite, since it is switched off or
+            fails, or the file is too large, is rewritten as it stands; else it is left alone.
         opens: whether there are files inside; else references are in the file as it stands.
         magics: (offset, bytes) within the first `HEAD` bytes.
         suffixes: what names end with.
@@ -101,7 +133,8 @@ class Fixup:
     name: str
     version: int = 1
     by_default: bool = True
-    everywhere: bool = True
+    searched: bool = True
+    plain_without: bool = False
     opens: bool = True
     magics: tuple[tuple[int, bytes], ...] = ()
     suffixes: tuple[bytes, ...] = ()
@@ -117,6 +150,16 @@ class Fixup:
         if self.magics:
             return any(head.startswith(magic, offset) for offset, magic in self.magics)
         return name in self.names or (bool(self.suffixes) and name.endswith(self.suffixes))
+
+    def vital(self, data: bytes, name: bytes) -> bool:
+        """Whether a file of the type must not be left alone: what is made would do harm.
+
+        Args:
+            data: the whole file.
+            name: without directories.
+        """
+        del data, name
+        return False
 
     def apply(self, data: bytes, name: bytes, inside: Inside) -> bytes:
         """The file with what is inside of it changed; the very same object if nothing is.
@@ -174,9 +217,12 @@ class Outcome:
         outcome: `left-alone`: the file's bytes are the old ones. `noted`: besides whatever else
             came of it, there is something to know.
         reason: of what is left alone or noted.
+        fatal: whether a tree in which a file was left alone so must not be taken into a store: a
+            system would start with old units, or others make other bytes for the same name.
     """
 
     container: tuple[str, ...]
     fixup: str
     outcome: Literal["rewritten", "left-alone", "noted"]
     reason: str | None = None
+    fatal: bool = False

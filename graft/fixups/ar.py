@@ -8,6 +8,7 @@ from graft.fixups.api import Fixup, Inside, LeftAloneError
 
 _MAGIC = b"!<arch>\n"
 _HEADER = 60
+_GO = b"__.PKGDEF"
 _SYMBOLS = (b"/", b"/SYM64/", b"__.SYMDEF", b"__.SYMDEF SORTED")
 
 
@@ -43,7 +44,11 @@ class Ar(Fixup):
                 padding = b"\n" * (len(contents) % 2)
             pieces += [header, contents, padding]
         made = b"".join(pieces)
-        return data if made == data else made
+        if made == data:
+            return data
+        if members[0].name == _GO:
+            inside.note("the build ids of Go in it are of the old contents")
+        return made
 
 
 def _members(data: bytes) -> list[_Member]:

@@ -9,7 +9,7 @@ import bz2
 import hashlib
 from functools import cache
 
-from graft.fixups.api import Inside, LeftAloneError
+from graft.fixups.api import Inside, UnknownLibraryError
 from graft.fixups.compressed import Compressed, Stream, expanded_stream
 from graft.fixups.sample import sample_text
 
@@ -51,7 +51,7 @@ class Bzip2(Compressed):
         """A stream of the same level."""
         level = data[like.start + 3] - ord("0")
         if not _is_known(level):
-            raise LeftAloneError("libbz2 compresses otherwise than the one graft relies on")
+            raise UnknownLibraryError("libbz2")
         return bz2.compress(contents, level)
 
 

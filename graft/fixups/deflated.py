@@ -11,7 +11,7 @@ import hashlib
 import zlib
 from functools import cache
 
-from graft.fixups.api import Inside, LeftAloneError
+from graft.fixups.api import Inside, LeftAloneError, UnknownLibraryError
 from graft.fixups.sample import sample_text
 
 _RAW = -15  # no header, a window of 32 KiB
@@ -89,19 +89,33 @@ def deflated_again(new: bytes, old: bytes, old_deflated: bytes, *, level: int = 
         level: what to use if none do, with memory level 8.
 
     Raises:
-        LeftAloneError: this zlib is another than graft knows.
+        UnknownLibraryError: this zlib is another than graft knows.
     """
     for parameters in _PARAMETERS:
         if _makes(parameters, old, old_deflated):
             break
     else:
         parameters = (level, 8)
-    if not _is_known(parameters):
-        raise LeftAloneError(
-            f"zlib {zlib.ZLIB_RUNTIME_VERSION} compresses otherwise than the zlib graft relies on"
-        )
+        # Another zlib might have made it with some: so all of them must be known.
+        for others in _PARAMETERS:
+            _check_zlib(others)
+    return deflated(new, parameters)
+
+
+def deflated(contents: bytes, parameters: tuple[int, int]) -> bytes:
+    """Contents, deflated at a level and a memory level.
+
+    Raises:
+        UnknownLibraryError: this zlib is another than graft knows.
+    """
+    _check_zlib(parameters)
     stream = zlib.compressobj(parameters[0], zlib.DEFLATED, _RAW, parameters[1])
-    return stream.compress(new) + stream.flush()
+    return stream.compress(contents) + stream.flush()
+
+
+def _check_zlib(parameters: tuple[int, int]) -> None:
+    if not _is_known(parameters):
+        raise UnknownLibraryError(f"zlib {zlib.ZLIB_RUNTIME_VERSION}")
 
 
 def _makes(parameters: tuple[int, int], contents: bytes, deflated: bytes) -> bool:

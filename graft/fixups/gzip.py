@@ -15,11 +15,26 @@ _LEVELS = {2: 9, 4: 1}  # of XFL
 
 
 class Gzip(Compressed):
-    """Header (with name and time) and parameters stay; see graft.fixups.deflated."""
+    """Header (with time, flags and length) and parameters stay; see graft.fixups.deflated."""
 
     name = "gzip"
     magics = ((0, b"\x1f\x8b\x08"),)
     suffixes = (b".gz", b".tgz", b".gzip")
+
+    def apply(self, data: bytes, name: bytes, inside: Inside) -> bytes:
+        """The file, and the name and the comment in its first header."""
+        start, end = _texts(data)
+        text = data[start:end]
+        new_text = inside.plain(text, "name")
+        if new_text is text:
+            return super().apply(data, name, inside)
+        named = bytearray(data)
+        named[start:end] = new_text
+        if data[3] & _HEADER_CRC:
+            if data[end : end + 2] != _header_crc(data[:end]):
+                raise LeftAloneError("the checksum of its header was wrong before")
+            named[end : end + 2] = _header_crc(bytes(named[:end]))
+        return super().apply(bytes(named), name, inside)
 
     def stream(self, data: bytes, start: int, inside: Inside) -> Stream:
         """One member of the file."""
@@ -40,17 +55,28 @@ def _trailer(contents: bytes) -> bytes:
     return struct.pack("<II", zlib.crc32(contents), len(contents) & 0xFFFFFFFF)
 
 
+def _header_crc(header: bytes) -> bytes:
+    return struct.pack("<H", zlib.crc32(header) & 0xFFFF)
+
+
 def _deflated_at(data: bytes, start: int) -> int:
     """Where the deflated data of the member begins that begins at `start`."""
+    end = _texts(data, start)[1]
+    return end + 2 if data[start + 3] & _HEADER_CRC else end
+
+
+def _texts(data: bytes, start: int = 0) -> tuple[int, int]:
+    """Where name and comment of the member are that begins at `start`."""
     if len(data) < start + _HEADER:
         raise LeftAloneError("it is cut")
     flags = data[start + 3]
     at = start + _HEADER
     if flags & _EXTRA:
         at += 2 + int.from_bytes(data[at : at + 2], "little")
+    texts = at
     for flag in (_NAME, _COMMENT):
         if flags & flag:
             at = data.find(b"\0", at) + 1
             if not at:
                 raise LeftAloneError("it is cut")
-    return at + 2 if flags & _HEADER_CRC else at
+    return texts, at

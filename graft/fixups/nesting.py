@@ -13,10 +13,13 @@ from graft.fixups.api import (
     Limits,
     Outcome,
     Place,
+    UnknownLibraryError,
     Where,
 )
+from graft.kernel import HASH_LENGTH, Hit
 
 if TYPE_CHECKING:
+    from graft.fragments import FragmentFinder
     from graft.kernel import Table
 
 _PIECE = 1 << 20  # bytes expanded at a time
@@ -31,10 +34,6 @@ class Siblings(Protocol):
 
     def new(self, path: bytes) -> bytes | None:
         """The same as it is now."""
-        ...
-
-    def unchanged(self, path: bytes) -> bool:
-        """Whether the two are known to be the same, without a look at their bytes."""
         ...
 
     def detached(self, name: bytes) -> list[tuple[bytes, bytes]]:
@@ -74,10 +73,6 @@ class Members:
         index = self._indices.get(path)
         return None if index is None else self._at(index)
 
-    def unchanged(self, path: bytes) -> bool:
-        """Whether a member's bytes are the very same."""
-        return self.new(path) is self.old(path)
-
     def detached(self, name: bytes) -> list[tuple[bytes, bytes]]:
         """The members of a name."""
         return [
@@ -104,6 +99,7 @@ class Search:
         table: what is looked for and, where there is a replacement, rewritten.
         limits: how far it is opened.
         rewriting: else nothing is changed, and places are noted.
+        fragments: of what is rewritten; None: what compilers have cut up stays.
     """
 
     def __init__(
@@ -114,16 +110,24 @@ class Search:
         limits: Limits,
         *,
         rewriting: bool,
+        fragments: FragmentFinder | None = None,
     ) -> None:
         self.fixups, self.switched_on = fixups, switched_on
         self.table, self.limits, self.rewriting = table, limits, rewriting
+        self.fragments = fragments
         self.places: list[Place] = []
         self.outcomes: list[Outcome] = []
+        self.made: set[bytes] = set()  # hash parts that were put in; another's OLD may be one
         self.spent = 0
+        self.plain = b"", b""  # bytes, and what they become as they stand
 
     def recognise(self, head: bytes, name: bytes) -> Fixup | None:
         """The first fix-up whose type a file is."""
         return next((f for f in self.fixups if f.recognises(head, name)), None)
+
+
+def _hash_part(data: bytes, hit: Hit) -> bytes:
+    return data[hit.offset : hit.offset + HASH_LENGTH * hit.stride : hit.stride]
 
 
 class Descent:
@@ -163,8 +167,13 @@ class Descent:
         if fixup.opens and self._depth >= search.limits.depth:
             reason = f"it is nested deeper than {search.limits.depth} containers"
             return self._left_alone(data, fixup, reason)
+        seen = len(search.places), len(search.outcomes)
         try:
             new = fixup.apply(data, name, inside)
+            if fixup.opens:
+                self._check_rest(new, seen)
+        except UnknownLibraryError as error:
+            return self._left_alone(data, fixup, str(error), fatal=True)
         except LeftAloneError as error:
             return self._left_alone(data, fixup, str(error))
         except Exception as error:  # noqa: BLE001 - a stranger's file may break any parser
@@ -172,14 +181,33 @@ class Descent:
             return self._left_alone(data, fixup, reason)
         if new == data:
             return data
-        if not fixup.opens and search.rewriting and new == search.table.rewrite(data)[0]:
+        if not fixup.opens and search.rewriting and new == inside.plain(data):
             return new  # as any file would be: there was nothing to fix
         if fixup.name not in search.switched_on:
-            return self._left_alone(data, fixup, f"only --fixup {fixup.name} rewrites it")
+            why = f"only --fixup {fixup.name} rewrites it"
+            return self._left_alone(data, fixup, why, fatal=False)
         self._outcome(fixup, "rewritten")
         return new
 
-    def _left_alone(self, data: bytes, fixup: Fixup, reason: str) -> bytes:
+    def _check_rest(self, new: bytes, seen: tuple[int, int]) -> None:
+        """Looks for what stands in a part of the file that its fix-up has not shown."""
+        search = self._search
+        if any(outcome.outcome == "left-alone" for outcome in search.outcomes[seen[1] :]):
+            return  # a member that has its old bytes
+        if not search.rewriting:
+            if len(search.places) == seen[0]:
+                self.plain(new)
+            return
+        changed, hits, _ = search.table.rewrite(new)
+        if changed != new and any(_hash_part(new, hit) not in search.made for hit in hits):
+            raise LeftAloneError("a reference stands in a part of it that is not known")
+
+    def _left_alone(
+        self, data: bytes, fixup: Fixup, reason: str, *, fatal: bool | None = None
+    ) -> bytes:
+        if fixup.plain_without:
+            self._outcome(fixup, "noted", f"it is rewritten as it stands: {reason}")
+            return self.plain(data)
         # What was rewritten inside is given up; what was left alone there stays to be told.
         depth = len(self._container)
         self._search.outcomes[:] = [
@@ -187,18 +215,23 @@ class Descent:
             for outcome in self._search.outcomes
             if outcome.outcome == "left-alone" or outcome.container[:depth] != self._container
         ]
-        self._outcome(fixup, "left-alone", reason)
+        if fatal is None:
+            fatal = fixup.vital(data, posixpath.basename(self._path))
+        self._outcome(fixup, "left-alone", reason, fatal=fatal)
         if not self._search.rewriting:
             self.plain(data)
         return data
 
-    def _outcome(self, fixup: Fixup, outcome: str, reason: str | None = None) -> None:
+    def _outcome(
+        self, fixup: Fixup, outcome: str, reason: str | None = None, *, fatal: bool = False
+    ) -> None:
         self._search.outcomes.append(
             Outcome(
                 container=self._container,
                 fixup=fixup.name,
                 outcome=outcome,  # type: ignore[arg-type]
                 reason=reason,
+                fatal=fatal,
             )
         )
 
@@ -220,8 +253,15 @@ class Descent:
                 for hit in hits
             ]
             return data
-        new, hits, _ = self._search.table.rewrite(data)
-        return new if hits and new != data else data
+        known, new = self._search.plain
+        if known is not data:
+            new, hits, _ = self._search.table.rewrite(data)
+            if hits and new != data:
+                self._search.made.update(_hash_part(new, hit) for hit in hits)
+            else:
+                new = data
+            self._search.plain = data, new
+        return new
 
     def contents(self, name: bytes, data: bytes) -> bytes:
         """The only file inside."""
@@ -270,13 +310,18 @@ class Descent:
         """A file beside the one in hand, as it is now."""
         return self._siblings.new(self._beside(path))
 
-    def unchanged(self, path: bytes) -> bool:
-        """Whether a file beside the one in hand is known to be as it was."""
-        return self._siblings.unchanged(self._beside(path))
-
     def detached(self, name: bytes) -> list[tuple[bytes, bytes]]:
         """Files of a name, wherever they are."""
         return self._siblings.detached(name)
+
+    def fragments(self, data: bytes) -> Sequence[tuple[int, bytes]]:
+        """What a compiler has cut up, put together anew."""
+        if self._search.fragments is None:
+            return ()
+        found = self._search.fragments.rewrite(data)
+        for left in found.left:
+            self.note(f"the fragment of a reference at {left.offset} is left alone: {left.reason}")
+        return found.patches
 
     def note(self, text: str) -> None:
         """Keeps what is to be known of the file in hand."""

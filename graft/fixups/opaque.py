@@ -56,23 +56,26 @@ def _is_ext4(head: bytes) -> bool:
 OPAQUE = (
     Opaque("squashfs", "it is a compressed file system image", magics=((0, b"hsqs"), (0, b"sqsh"))),
     Opaque(
-        "erofs",
-        "it is a file system image with checksums",
-        magics=((1024, b"\xe2\xe1\xf5\xe0"),),
-    ),
-    Opaque(
         "ext4",
         "it is a file system image with checksums",
         magics=((1080, b"\x53\xef"),),
         also=_is_ext4,
     ),
+    Opaque("xfs", "it is a file system image with checksums", magics=((0, b"XFSB"),)),
     Opaque("qcow2", "it is a disk image", magics=((0, b"QFI\xfb"),)),
+    Opaque("vmdk", "it is a disk image", magics=((0, b"KDMV"),)),
+    Opaque("disk", "it is a disk image", magics=((512, b"EFI PART"),)),
     Opaque("iso", "it is a disk image", suffixes=(b".iso",)),
     Opaque("brotli", "it is compressed with brotli", suffixes=(b".br",)),
     Opaque("lzma", "it is compressed with the old lzma", suffixes=(b".lzma",)),
     Opaque("lzip", "it is compressed with lzip", magics=((0, b"LZIP"),)),
     Opaque("lzop", "it is compressed with lzop", magics=((0, b"\x89LZO\0"),)),
-    Opaque("kernel-module", "it may be signed", suffixes=(b".ko",), always=False),
+    Opaque("compress", "it is compressed with compress", magics=((0, b"\x1f\x9d"),)),
+    Opaque("7z", "it is a compressed archive", magics=((0, b"7z\xbc\xaf\x27\x1c"),)),
+    Opaque("cab", "it is a compressed archive", magics=((0, b"MSCF\0\0\0\0"),)),
+    Opaque("xar", "it is a compressed archive with checksums", magics=((0, b"xar!"),)),
+    Opaque("rpm", "it is a package with checksums", magics=((0, b"\xed\xab\xee\xdb"),)),
+    Opaque("git-pack", "its objects are compressed, and named by hashes", magics=((0, b"PACK\0"),)),
     Opaque(
         "racket",
         "its dependencies are checked by SHA-1",
@@ -80,18 +83,23 @@ OPAQUE = (
         also=lambda head: head.startswith((b"#~", b"((")),
     ),
     Opaque("chez", "it is compressed and checked", magics=((0, b"\0\0\0\0chez"),)),
-    Opaque(
-        "beam",
-        "its literals are compressed",
-        magics=((8, b"BEAM"),),
-        also=lambda head: head.startswith(b"FOR1"),
-    ),
     Opaque("r-database", "its records are compressed", suffixes=(b".rdb", b".rdx")),
     Opaque(
-        "pe",
-        "it may be signed or a unified kernel image",
-        suffixes=(b".efi",),
+        "gdbm",
+        "its keys are hashed",
+        magics=tuple(
+            (0, number.to_bytes(4, order))
+            for number in (0x13579ACE, 0x13579ACD, 0x13579ACF)
+            for order in ("little", "big")
+        ),
         always=False,
     ),
+    Opaque(
+        "berkeley-db",
+        "its keys are hashed or sorted",
+        magics=((12, b"\x61\x15\x06\0"), (12, b"\x62\x31\x05\0")),
+        always=False,
+    ),
+    Opaque("lmdb", "its keys are sorted", magics=((16, b"\xde\xc0\xef\xbe"),), always=False),
 )
 """In their order in the registry."""

@@ -43,7 +43,7 @@ def _line(old: bytes, new: bytes, inside: Inside) -> bytes:
         return new
     path = b"../" + old.removesuffix(b"\r").rsplit(b",", 2)[0].strip(b'"').replace(b'""', b'"')
     algorithm, _, digest = fields[1].partition(b"=")
-    if algorithm not in _ALGORITHMS or inside.unchanged(path):
+    if algorithm not in _ALGORITHMS:
         return new
     old_file, new_file = inside.old(path), inside.new(path)
     if old_file is None or new_file is None or old_file == new_file:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from graft.fixups.api import Fixup, Inside, LeftAloneError
+from graft.fixups.oci import NAMED_BY_CONTENTS, is_image
 
 _BLOCK = 512
 _RECORD = 20 * _BLOCK
@@ -56,9 +57,18 @@ class Tar(Fixup):
         tail = _end(members)
         made = b"".join(pieces)
         if len(made) != tail and len(data) % _RECORD == 0:
-            return made + bytes(2 * _BLOCK + -(len(made) + 2 * _BLOCK) % _RECORD)
+            zeros = 2 * _BLOCK + -(len(made) + 2 * _BLOCK) % _RECORD
+            return self._checked(data, made + bytes(zeros), members)
         new = made + data[tail:]
-        return data if new == data else new
+        return self._checked(data, new, members)
+
+    @staticmethod
+    def _checked(data: bytes, new: bytes, members: list[_Member]) -> bytes:
+        if new == data:
+            return data
+        if is_image([member.name for member in members]):
+            raise LeftAloneError("it is an image of a container: " + NAMED_BY_CONTENTS)
+        return new
 
 
 def _end(members: list[_Member]) -> int:

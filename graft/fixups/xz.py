@@ -11,7 +11,7 @@ import lzma
 from functools import cache
 from typing import Final
 
-from graft.fixups.api import Inside, LeftAloneError
+from graft.fixups.api import Inside, LeftAloneError, UnknownLibraryError
 from graft.fixups.compressed import Compressed, Stream, expanded_stream
 from graft.fixups.sample import sample_text
 
@@ -75,12 +75,12 @@ class Xz(Compressed):
         presets = _PRESETS.get(_dictionary(data, like.start + _HEADER), ())
         if not presets:
             raise LeftAloneError("its filters or its dictionary are none of a preset of xz")
-        preset = next(
-            (p for p in presets if _makes(p, check, like.contents, data[like.start : like.end])),
-            presets[0],
-        )
-        if not _is_known(preset):
-            raise LeftAloneError("liblzma compresses otherwise than the one graft relies on")
+        old = data[like.start : like.end]
+        made = [preset for preset in presets if _makes(preset, check, like.contents, old)]
+        # If none makes it, another liblzma might: so all of them must be known.
+        preset = made[0] if made else presets[0]
+        if not all(_is_known(one) for one in (made[:1] or presets)):
+            raise UnknownLibraryError("liblzma")
         return lzma.compress(contents, lzma.FORMAT_XZ, check, preset)
 
 

@@ -6,7 +6,7 @@ import struct
 import zlib
 from dataclasses import dataclass, replace
 
-from graft.fixups.api import Fixup, Inside, LeftAloneError
+from graft.fixups.api import Fixup, Inside, LeftAloneError, Where
 from graft.fixups.deflated import deflated_again, inflated
 
 _LOCAL, _CENTRAL, _END = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"
@@ -14,6 +14,7 @@ _DESCRIPTOR = b"PK\x07\x08"
 _LOCAL_SIZE, _CENTRAL_SIZE, _END_SIZE = 30, 46, 22
 _ENCRYPTED, _HAS_DESCRIPTOR = 0x0001, 0x0008
 _STORED, _DEFLATED = 0, 8
+_ZIP64 = 1  # of an extra field
 _SIGNATURES = (b".SF", b".RSA", b".DSA", b".EC")
 
 
@@ -30,6 +31,13 @@ class _Member:
     size: int
     name: bytes
     contents: bytes | None = None  # None: it cannot be read
+    comment: int = 0  # where it is
+
+    @property
+    def texts(self) -> tuple[tuple[int, int, Where], ...]:
+        """Where its name and its comment begin and end in the central directory."""
+        name = self.central + _CENTRAL_SIZE
+        return (name, name + len(self.name), "name"), (self.comment, self.central_end, "contents")
 
 
 class Zip(Fixup):
@@ -51,15 +59,21 @@ class Zip(Fixup):
             for m, contents in zip(readable, results, strict=True)
             if contents is not m.contents
         }
-        names = {m.central: inside.plain(m.name, "name") for m in members}
-        if not changed and all(names[m.central] is m.name for m in members):
+        texts = {
+            at: inside.plain(data[at:text_end], where)
+            for m in members
+            for at, text_end, where in m.texts
+        }
+        comment = data[end + _END_SIZE :]
+        texts[end + _END_SIZE] = inside.plain(comment)
+        if not changed and all(data.startswith(text, at) for at, text in texts.items()):
             return data
         if any(
             m.name.upper().startswith(b"META-INF/") and m.name.upper().endswith(_SIGNATURES)
             for m in members
         ):
             raise LeftAloneError("it is a signed jar")
-        return _Written(data, end, members).archive(changed, names)
+        return _Written(data, end, members).archive(changed, texts)
 
 
 class _Written:
@@ -72,7 +86,7 @@ class _Written:
         # By chance one or two are; an archive that is aligned has all of them so.
         self._aligned = len(stored) > 2 and all(m.start % 4 == 0 for m in stored)
 
-    def archive(self, changed: dict[int, bytes], names: dict[int, bytes]) -> bytes:
+    def archive(self, changed: dict[int, bytes], texts: dict[int, bytes]) -> bytes:
         data = self._data
         made = bytearray()
         offsets: dict[int, int] = {}
@@ -84,7 +98,8 @@ class _Written:
             made += data[at : member.local]
             offsets[member.central] = len(made)
             header = bytearray(data[member.local : member.start])
-            header[_LOCAL_SIZE : _LOCAL_SIZE + len(member.name)] = names[member.central]
+            name = texts[member.central + _CENTRAL_SIZE]
+            header[_LOCAL_SIZE : _LOCAL_SIZE + len(name)] = name
             packed, at = data[member.start : member.end], member.end
             descriptor = b""
             contents = changed.get(member.central)
@@ -97,13 +112,12 @@ class _Written:
                 sums = zlib.crc32(contents), len(packed), len(contents)
                 crcs[member.central] = sums
                 if member.flags & _HAS_DESCRIPTOR:
-                    signed = data.startswith(_DESCRIPTOR, at)
-                    descriptor = _DESCRIPTOR * signed + struct.pack("<III", *sums)
+                    descriptor = _descriptor(data, at, member, sums)
                     at += len(descriptor)
-                    if header[14:26].strip(b"\0"):  # some write them at both places
-                        header[14:26] = struct.pack("<III", *sums)
+                    if header[14:18].strip(b"\0"):  # some write them at both places
+                        _put_sums(header, len(name), sums)
                 else:
-                    header[14:26] = struct.pack("<III", *sums)
+                    _put_sums(header, len(name), sums)
             if self._aligned and member.method == _STORED and member.size:
                 self._align(header, member.start, len(made))
             made += bytes(header) + packed + descriptor
@@ -115,7 +129,8 @@ class _Written:
             made += data[at : member.central]
             entry = bytearray(data[member.central : member.central_end])
             at = member.central_end
-            entry[_CENTRAL_SIZE : _CENTRAL_SIZE + len(member.name)] = names[member.central]
+            for start, stop, _ in member.texts:
+                entry[start - member.central : stop - member.central] = texts[start]
             if member.central in crcs:
                 entry[16:28] = struct.pack("<III", *crcs[member.central])
             entry[42:46] = struct.pack("<I", offsets[member.central])
@@ -123,6 +138,7 @@ class _Written:
         made += data[at : self._end]
         end = bytearray(data[self._end :])
         end[12:20] = struct.pack("<II", len(made) - new_directory, new_directory)
+        end[_END_SIZE:] = texts[self._end + _END_SIZE]
         return bytes(made + end)
 
     @staticmethod
@@ -134,6 +150,32 @@ class _Written:
             header += bytes(missing)
             length = int.from_bytes(header[28:30], "little") + missing
             header[28:30] = struct.pack("<H", length)
+
+
+def _descriptor(data: bytes, at: int, member: _Member, sums: tuple[int, int, int]) -> bytes:
+    """What stands behind a member's data, with other sums: in 4 or in 8 bytes each (zip64)."""
+    old = member.crc, member.end - member.start, member.size
+    for signature in (_DESCRIPTOR, b""):
+        for form in ("<III", "<IQQ"):
+            if data.startswith(signature + struct.pack(form, *old), at):
+                return signature + struct.pack(form, *sums)
+    raise LeftAloneError("a member is not followed by its sums")
+
+
+def _put_sums(header: bytearray, name: int, sums: tuple[int, int, int]) -> None:
+    """Puts CRC and sizes into a local header; the sizes into its extra field, if it is of zip64."""
+    if header[18:26] != b"\xff" * 8:
+        header[14:26] = struct.pack("<III", *sums)
+        return
+    at = _LOCAL_SIZE + name
+    while at + 4 <= len(header):
+        kind, length = struct.unpack_from("<HH", header, at)
+        if kind == _ZIP64 and length >= 16:
+            header[14:18] = struct.pack("<I", sums[0])
+            header[at + 4 : at + 20] = struct.pack("<QQ", sums[2], sums[1])
+            return
+        at += 4 + length
+    raise LeftAloneError("the sizes of a member are not in its header")
 
 
 def _members(data: bytes) -> tuple[int, list[_Member]]:
@@ -161,7 +203,19 @@ def _members(data: bytes) -> tuple[int, list[_Member]]:
         if start + packed > directory or data[local + 30 : local + 30 + len(name)] != name:
             raise LeftAloneError("its members are not those of its central directory")
         members.append(
-            _Member(at, after, local, start, start + packed, method, flags, crc, size, name)
+            _Member(
+                central=at,
+                central_end=after,
+                local=local,
+                start=start,
+                end=start + packed,
+                method=method,
+                flags=flags,
+                crc=crc,
+                size=size,
+                name=name,
+                comment=after - lengths[2],
+            )
         )
         at = after
     return end, members

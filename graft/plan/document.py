@@ -28,6 +28,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "roots": [full(root) for root in plan.roots],
         "replacements": full_pairs(plan.replacements, plan.store_dir),
         "cutoffs": [full(path) for path in sorted(plan.cutoffs)],
+        "fixups": list(plan.fixups),
         "hidden": {full(path): sorted(map(full, hidden[path])) for path in sorted(hidden)},
         "rewrites": [
             {

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from graft.closure import Closure
 from graft.errors import ReferenceCycleError
+from graft.fixups import Registry
 from graft.formats.store_path import StoreDir, StorePath
 from graft.graph import networkx_graph, reachable, references_first, turned
 from graft.plan.naming import alias_name, rewrite_name
@@ -20,7 +21,9 @@ class Ends:
         last: Mapping[StorePath, StorePath],
         store_dir: StoreDir,
         converted: Collection[StorePath],
+        registry: Registry,
     ) -> None:
+        self._registry = registry
         self._last = last
         self._store_dir = store_dir
         self._converted = converted
@@ -36,6 +39,7 @@ class Ends:
         last: Mapping[StorePath, StorePath],
         closure: Closure,
         converted: Collection[StorePath],
+        registry: Registry,
     ) -> Ends:
         """Where those of `order` end up.
 
@@ -45,8 +49,9 @@ class Ends:
             last: the replacements, chains resolved.
             closure: of them all.
             converted: paths that get a new name even if nothing they refer to does.
+            registry: of the fix-ups that have a part in the bytes.
         """
-        ends = cls(last, closure.store_dir, converted)
+        ends = cls(last, closure.store_dir, converted, registry)
         for path in order:
             if path in last:
                 ends._replace(path)
@@ -77,9 +82,17 @@ class Ends:
         moved = {found: self.moved[found] for found in references if found in self.moved}
         if not moved and path not in self._converted:
             return
-        name = rewrite_name(path, moved, self._store_dir)
+        name = rewrite_name(path, moved, self._store_dir, self._registry.switches)
         self.moved[path] = name
-        self.rewrites.append(Rewrite(path=path, new_path=name, references=moved, nar_size=nar_size))
+        self.rewrites.append(
+            Rewrite(
+                path=path,
+                new_path=name,
+                references=moved,
+                nar_size=nar_size,
+                fixups=self._registry.switched,
+            )
+        )
 
 
 def order_of_leading(

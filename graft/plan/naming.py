@@ -7,7 +7,7 @@ every name is known before a byte is read.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from graft.formats.store_path import StoreDir, StorePath, make_store_path
 
@@ -22,11 +22,19 @@ _TYPE = "output:graft"  # a type of makeStorePath that Nix never uses itself
 
 
 def rewrite_name(
-    path: StorePath, references: Mapping[StorePath, StorePath], store_dir: StoreDir
+    path: StorePath,
+    references: Mapping[StorePath, StorePath],
+    store_dir: StoreDir,
+    switches: Iterable[str] = (),
 ) -> StorePath:
-    """The name of the rewritten `path`, whose references D(p) move as given."""
+    """The name of the rewritten `path`, whose references D(p) move as given.
+
+    Args:
+        switches: of a registry of fix-ups, which make other bytes.
+    """
     # A space sorts before all that names hold: these lines are in the order of the old names.
     lines = sorted(map(" ".join, references.items()))
+    lines += [f"fixup {switch}" for switch in switches]
     return _name([REWRITE_FORMAT, path, *lines], path.name, store_dir)
 
 

@@ -9,6 +9,7 @@ from typing import Self
 
 from graft.closure import Closure
 from graft.errors import PlanError
+from graft.fixups import registered
 from graft.formats.hash_modulo import SelfReferences
 from graft.formats.store_path import StoreDir, StorePath
 from graft.graph import references_first
@@ -42,6 +43,7 @@ class Plan:
         warnings: in the order of kind and path.
         addressing: what new paths are named after.
         self_references: the rule by which contents are hashed that hold their own name.
+        fixups: what is switched on or off of them, against the defaults.
         placeholders: those of the new paths' names that stand for others: in content addressing
             all, until the bytes are known.
         content_names: then, by the real names of the new paths, what they come from.
@@ -59,6 +61,7 @@ class Plan:
     warnings: tuple[PlanWarning, ...]
     addressing: Addressing = "input"
     self_references: SelfReferences = "positions"
+    fixups: tuple[str, ...] = ()
     placeholders: frozenset[StorePath] = frozenset()
     content_names: Mapping[StorePath, ContentName] = field(default_factory=dict, repr=False)
 
@@ -73,6 +76,7 @@ class Plan:
         initrds: Mapping[StorePath, StorePath] = MappingProxyType({}),
         addressing: Addressing = "input",
         self_references: SelfReferences = "positions",
+        fixups: Iterable[str] = (),
     ) -> Self:
         """Plans a graft.
 
@@ -86,8 +90,10 @@ class Plan:
                 addressing; and what nobody has signed and is named after its inputs is converted:
                 rewritten even if nothing changes below it.
             self_references: only for content addressing.
+            fixups: names of fix-ups to be switched on, or with `no-` before them off.
 
         Raises:
+            UsageError: there is no fix-up of a name.
             ConflictingReplacementsError: one OLD has two NEW.
             ReplacementCycleError: following the replacements leads in a circle.
             ReferenceCycleError: hidden references make a circle of paths that lead to an OLD, or
@@ -96,6 +102,7 @@ class Plan:
         """
         store_dir = closure.store_dir
         united = unite_replacements(replacements, store_dir)
+        registry = registered(tuple(fixups))
         last = resolve_chains({o: n for o, n in united.items() if o != n}, store_dir)
         roots = tuple(dict.fromkeys(roots))
         cutoffs = frozenset(cutoffs)
@@ -121,7 +128,7 @@ class Plan:
             moving = unsigned.difference(cutoffs, circular).union(last)
             order = order_of_leading(graph, moving, store_dir)
         converted = {path for path in unsigned if not stays(path) and path not in circular}
-        ends = Ends.of(order, graph, last, closure, converted)
+        ends = Ends.of(order, graph, last, closure, converted, registry)
         aliases = {alias.path: alias for alias in ends.aliases.values()}
         new_roots = {root: ends.at(root) for root in roots}
         new_references = references_after(closure, ends, aliases, new_roots.values())
@@ -157,6 +164,7 @@ class Plan:
             addressing=addressing,
             self_references=self_references,
             placeholders=placeholders,
+            fixups=registry.switched,
         )
 
     def realised(self, names: Mapping[StorePath, ContentName]) -> Self:

@@ -29,6 +29,7 @@ _COMPARED = (
     "roots",
     "replacements",
     "cutoffs",
+    "fixups",
     "hidden",
     "rewrites",
     "aliases",
@@ -44,6 +45,7 @@ class PlanFile:
         roots: path arguments.
         replacements: pairs of path arguments.
         cutoffs: path arguments.
+        fixups: what is switched on or off of them.
         hidden: the references a deep plan found, by the path they are in; path arguments.
         addressing: what new paths are to be named after.
         self_references: in content addressing, the rule for them.
@@ -53,6 +55,7 @@ class PlanFile:
     roots: tuple[str, ...]
     replacements: tuple[tuple[str, str], ...]
     cutoffs: tuple[str, ...]
+    fixups: tuple[str, ...]
     hidden: Mapping[str, tuple[str, ...]]
     addressing: Addressing
     self_references: SelfReferences
@@ -77,6 +80,7 @@ class PlanFile:
             roots=_texts(document, "roots", name),
             replacements=replacement_pairs(document, name),
             cutoffs=_texts(document, "cutoffs", name),
+            fixups=_texts({"fixups": [], **document}, "fixups", name),
             hidden=_hidden(document, name),
             addressing=addressing,
             self_references=self_references,
@@ -91,6 +95,8 @@ class PlanFile:
         """
         now = plan_document(plan)
         for key in _COMPARED:
+            if key not in self.document and not now.get(key):
+                continue
             if (difference := _difference(key, self.document.get(key), now.get(key))) is not None:
                 raise StalePlanError(
                     f"the plan in '{name}' is out of date: {difference}; plan again",
@@ -111,7 +117,7 @@ def _one_of(known: tuple[Word, ...], document: Mapping[str, Any], key: str, name
 def _texts(document: Mapping[str, Any], key: str, name: str) -> tuple[str, ...]:
     value = document.get(key)
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
-        raise BadFormatError(f"'{name}': '{key}' is no list of paths", file=name)
+        raise BadFormatError(f"'{name}': '{key}' is no list of texts", file=name)
     return tuple(value)
 
 

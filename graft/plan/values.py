@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, Literal
 
+from graft.fixups import registered
 from graft.formats.content_address import ContentAddress
 from graft.formats.hash_modulo import HashModulo, SelfReferences
-from graft.formats.store_path import StorePath
+from graft.formats.store_path import StoreDir, StorePath
+from graft.rewrite import Rewriting
 
 Addressing = Literal["input", "content"]
 """What new paths are named after: what they are made from, or their own bytes."""
@@ -27,13 +29,24 @@ class Rewrite:
         new_path: what the copy is called.
         references: D(p): which of its references end up elsewhere, and where. Empty where a path
             is only named after its contents.
-        nar_size: length of the original's NAR in bytes, and of the copy's.
+        nar_size: length of the NAR of the original in bytes, which only fix-ups ever change.
+        fixups: what is switched on or off of them, as for `graft.fixups.registered`.
     """
 
     path: StorePath
     new_path: StorePath
     references: Mapping[StorePath, StorePath]
     nar_size: int
+    fixups: tuple[str, ...] = ()
+
+    def rewriting(self, store_dir: StoreDir) -> Rewriting:
+        """What changes in the path's bytes.
+
+        Raises:
+            UsageError: a fix-up is not installed here.
+        """
+        registry = registered(self.fixups)
+        return Rewriting(self.path, self.new_path, self.references, registry, store_dir)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from tests.fixups.test_macho import BODY, signed
 
 SLOW = 20.0  # seconds, on a machine that others use as well
 
-REGISTRY = registered(["initrd"], Limits(size=1 << 24, free=1 << 20))
+REGISTRY = registered(("initrd",), Limits(size=1 << 24, free=1 << 20))
 
 
 def samples() -> list[bytes]:

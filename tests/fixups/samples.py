@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import hashlib
 import io
+import json
 import lzma
 import struct
 import tarfile
 import zipfile
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 
 from lz4.block import compress as lz4_block
 from lz4.frame import LZ4FrameDecompressor
@@ -81,6 +84,102 @@ def cpio(files: Files, *, sums: bool = False) -> bytes:
 def lz4_legacy(data: bytes) -> bytes:
     block = bytes(lz4_block(data, store_size=False))
     return b"\x02\x21\x4c\x18" + struct.pack("<I", len(block)) + block
+
+
+def gvdb(values: Mapping[bytes, bytes]) -> bytes:
+    """One table, its hashes as GLib computes them."""
+    head = 24 + 8 + 4 + 24 * len(values)
+    items, rest = [], b""
+    for key, value in values.items():
+        number = 5381
+        for byte in key:
+            number = (number * 33 + (byte - 256 if byte > 127 else byte)) & 0xFFFFFFFF
+        key_at = head + len(rest)
+        rest += key + bytes(-len(key) % 8)
+        at = head + len(rest)
+        end = at + len(value)
+        item = (number, 0xFFFFFFFF, key_at, len(key), b"v", at, end)
+        items.append(struct.pack("<IIIHcxII", *item))
+        rest += value + bytes(-len(value) % 8)
+    table = struct.pack("<III", 0, 1, 0) + b"".join(items)
+    return b"GVariant" + struct.pack("<IIII", 0, 0, 24, head) + table + rest
+
+
+def cdb(values: Mapping[bytes, bytes]) -> bytes:
+    records = b"".join(
+        struct.pack("<II", len(key), len(value)) + key + value for key, value in values.items()
+    )
+    tables: list[list[tuple[int, int]]] = [[] for _ in range(256)]
+    at = 2048
+    for key, value in values.items():
+        number = 5381
+        for byte in key:
+            number = ((number << 5) + number & 0xFFFFFFFF) ^ byte
+        tables[number % 256].append((number, at))
+        at += 8 + len(key) + len(value)
+    head, rest = b"", b""
+    for table in tables:
+        slots = [(0, 0)] * (2 * len(table))
+        for number, record in table:
+            slot = (number >> 8) % len(slots)
+            while slots[slot][1]:
+                slot = (slot + 1) % len(slots)
+            slots[slot] = number, record
+        head += struct.pack("<II", 2048 + len(records) + len(rest), len(slots))
+        rest += b"".join(struct.pack("<II", *slot) for slot in slots)
+    return head + records + rest
+
+
+def beam(chunks: Mapping[bytes, bytes]) -> bytes:
+    """A module as `erlc` up to OTP 27 makes it, its literals compressed."""
+    body = b"BEAM"
+    for kind, chunk in chunks.items():
+        packed = chunk
+        if kind == b"LitT":
+            packed = struct.pack(">I", len(chunk)) + zlib.compress(chunk)
+        body += kind + struct.pack(">I", len(packed)) + packed + bytes(-len(packed) % 4)
+    return b"FOR1" + struct.pack(">I", len(body)) + body
+
+
+def sbcl_core(data: bytes, *, compressed: bool = False) -> bytes:
+    """With one space."""
+    entry = (1 | 8 * compressed, len(data) // 8, 1, 0x50000000, 1)
+    head = b"LCBS\0\0\0\0" + struct.pack("<7Q", 3861, 7, *entry) + struct.pack("<QQ", 3840, 2)
+    return head.ljust(32768, b"\0") + data
+
+
+def pe(sections: Mapping[bytes, bytes], *, signed: bool = False) -> bytes:
+    """A 64-bit program, as much of it as says what it is."""
+    optional = bytearray(112 + 8 * 16)
+    optional[:2] = b"\x0b\x02"
+    optional[108:112] = struct.pack("<I", 16)
+    if signed:
+        optional[112 + 8 * 4 : 112 + 8 * 5] = struct.pack("<II", 0x1000, 8)
+    table, rest = b"", b""
+    at = 64 + 24 + len(optional) + 40 * len(sections)
+    for name, data in sections.items():
+        sizes = struct.pack("<IIII", len(data), 0x1000, len(data), at + len(rest))
+        table += name.ljust(8, b"\0") + sizes + bytes(16)
+        rest += data
+    head = b"MZ" + bytes(58) + struct.pack("<I", 64) + b"PE\0\0"
+    head += struct.pack("<HHIIIHH", 0x8664, len(sections), 0, 0, 0, len(optional), 0x22)
+    return head + optional + table + rest
+
+
+def oci_layout(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """An image with one layer, as a directory."""
+    layer = gzip.compress(tar(list(files.items())), mtime=0)
+    blobs = {hashlib.sha256(layer).hexdigest(): layer}
+    descriptor = {"digest": f"sha256:{next(iter(blobs))}", "size": len(layer)}
+    manifest = json.dumps({"schemaVersion": 2, "layers": [descriptor]}).encode()
+    digest = hashlib.sha256(manifest).hexdigest()
+    blobs[digest] = manifest
+    index = json.dumps({"manifests": [{"digest": f"sha256:{digest}", "size": len(manifest)}]})
+    return {
+        "oci-layout": b'{"imageLayoutVersion": "1.0.0"}',
+        "index.json": index.encode(),
+        **{f"blobs/sha256/{name}": data for name, data in blobs.items()},
+    }
 
 
 COMPRESSORS: dict[str, tuple[str, Callable[[bytes], bytes]]] = {

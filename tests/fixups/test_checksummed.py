@@ -204,7 +204,7 @@ def test_a_database_whose_order_holds_is_rewritten_as_it_stands(
 ) -> None:
     data = database(tmp_path, *statements)
     assert REGISTRY.rewrite(data, b"a.db", TABLE) == (grafted(data), [])
-    assert registered(["no-sqlite"]).rewrite(data, b"a.db", TABLE)[0] == grafted(data)
+    assert registered(("no-sqlite",)).rewrite(data, b"a.db", TABLE)[0] == grafted(data)
 
 
 def test_a_table_that_is_in_an_order_itself_is_left_alone(tmp_path: Path) -> None:

@@ -69,10 +69,11 @@ def test_a_file_signed_ad_hoc_is_signed_again(algorithm: int) -> None:
     assert new == signed(grafted(BODY), algorithm=algorithm)
 
 
-def test_what_else_is_in_a_signature_is_hashed_again() -> None:
+def test_a_reference_in_entitlements_is_left_alone() -> None:
     data = signed(BODY, entitlements=b"<plist>" + OLD)
-    new, _ = REGISTRY.rewrite(data, b"program", TABLE)
-    assert new == signed(grafted(BODY), entitlements=b"<plist>" + grafted(OLD))
+    new, [outcome] = REGISTRY.rewrite(data, b"program", TABLE)
+    assert new is data
+    assert outcome.reason == "the change is inside of the code signature"
 
 
 def test_a_file_of_several_architectures_is_signed_in_each() -> None:
@@ -92,7 +93,7 @@ def test_what_is_signed_with_a_key_is_left_alone() -> None:
     data = signed(BODY, cms=b"a signature")
     new, [outcome] = REGISTRY.rewrite(data, b"program", TABLE)
     assert new is data
-    assert outcome.reason == "it is signed with a key"
+    assert outcome.reason == "somebody's key has signed it: only they can do it again"
 
 
 def test_what_was_signed_wrongly_is_left_alone() -> None:
@@ -100,7 +101,7 @@ def test_what_was_signed_wrongly_is_left_alone() -> None:
     data[5000] ^= 1
     new, [outcome] = REGISTRY.rewrite(bytes(data), b"program", TABLE)
     assert new == data
-    assert outcome.reason == "its signature was wrong already"
+    assert outcome.reason == "the code signature did not fit the pages before"
 
 
 def test_a_class_of_java_is_none() -> None:

@@ -13,7 +13,7 @@ from tests.fixups.samples import OLD, TABLE, grafted, text
 
 pytestmark = pytest.mark.slow
 
-EVERYTHING = registered(["initrd"])
+EVERYTHING = registered(("initrd",))
 
 
 def run(*command: str | Path, data: bytes = b"", directory: Path | None = None) -> bytes:

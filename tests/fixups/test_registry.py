@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import io
+import lzma
+import zipfile
 import zlib
+from collections.abc import Iterator
 from importlib.metadata import EntryPoint
+from types import ModuleType
 
 import pytest
 
 import graft.fixups
 from graft.errors import UsageError
-from graft.fixups import Fixup, Limits, deflated, registered
+from graft.fixups import Fixup, Limits, bzip2, deflated, registered, xz
 from graft.fixups.api import Inside, LeftAloneError
-from tests.fixups.samples import OLD, TABLE, grafted, tar, text, zipped
+from graft.kernel import Table
+from tests.fixups.samples import NEW, OLD, TABLE, grafted, tar, text, zipped
 
 
 def test_the_order_is_fixed() -> None:
     names = [fixup.name for fixup in registered().fixups]
-    assert names[-15:] == [
-        *("gzip", "xz", "bzip2", "zstd", "lz4", "zip", "ar", "initrd", "tar"),
-        *("sqlite", "fontconfig", "macho", "debuglink", "pyc", "record"),
+    assert names[0] == "oci-blob"
+    first = names.index("erofs")
+    assert names[first:] == [
+        *("erofs", "gzip", "xz", "bzip2", "zstd", "lz4", "zip", "ar", "initrd", "tar"),
+        *("sqlite", "gvdb", "cdb", "beam", "sbcl-core", "kernel-module"),
+        *("fontconfig", "emacs-native", "ghc", "rust-metadata", "npm-lock"),
+        *("pe", "macho", "elf", "pyc", "record", "cargo", "ocaml", "signature", "checksums"),
     ]
 
 
 def test_what_is_switched_off_is_looked_into_and_left_alone() -> None:
     data = gzip.compress(text())
-    registry = registered(["no-gzip"])
+    registry = registered(("no-gzip",))
     new, [outcome] = registry.rewrite(data, b"a.gz", TABLE)
     assert new is data
     assert outcome.reason == "only --fixup gzip rewrites it"
@@ -34,13 +45,36 @@ def test_what_is_switched_off_is_looked_into_and_left_alone() -> None:
 
 
 def test_only_what_differs_from_the_defaults_is_in_names() -> None:
-    assert registered(["gzip", "no-initrd"]).switches == ()
-    assert registered(["no-gzip", "initrd"]).switches == ("initrd 1", "no-gzip 1")
+    assert (
+        registered(
+            (
+                "gzip",
+                "no-initrd",
+            )
+        ).switches
+        == ()
+    )
+    assert registered(
+        (
+            "no-gzip",
+            "initrd",
+        )
+    ).switches == ("initrd 1", "no-gzip 1")
+
+
+def test_what_is_not_built_in_is_in_names_whether_it_is_on_or_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    entry_points_are(monkeypatch, shouting="tests.fixups.test_registry:Shouting")
+    where = "tests.fixups.test_registry:Shouting"
+    assert registered().switches == (f"shouting 1 {where}",)
+    assert registered(("no-shouting",)).switches == (f"no-shouting 1 {where}",)
+    assert registered((), Limits(depth=3)).switches == ("limit-depth 3", f"shouting 1 {where}")
 
 
 def test_a_switch_of_no_fixup_is_refused() -> None:
     with pytest.raises(UsageError, match="there is no fix-up 'gzp'"):
-        registered(["no-gzp"])
+        registered(("no-gzp",))
 
 
 def test_a_bomb_is_reported_and_not_unpacked() -> None:
@@ -110,6 +144,51 @@ def test_a_zlib_that_compresses_otherwise_rewrites_nothing(monkeypatch: pytest.M
     assert new is data
     assert outcome.reason is not None
     assert outcome.reason.startswith(f"zlib {zlib.ZLIB_RUNTIME_VERSION} compresses otherwise")
+    assert outcome.fatal
+
+
+@pytest.mark.parametrize(
+    ("module", "data", "library"),
+    [(bzip2, bz2.compress(text()), "libbz2"), (xz, lzma.compress(text()), "liblzma")],
+)
+def test_other_libraries_that_compress_otherwise_are_named(
+    monkeypatch: pytest.MonkeyPatch, module: ModuleType, data: bytes, library: str
+) -> None:
+    monkeypatch.setattr(module, "_is_known", lambda _: False)
+    new, [outcome] = registered().rewrite(data, b"a", TABLE)
+    assert new is data
+    assert outcome.reason == f"{library} compresses otherwise than the one graft relies on"
+    assert outcome.fatal
+
+
+def test_what_is_left_alone_for_its_own_sake_is_not_fatal() -> None:
+    _, [outcome] = registered().rewrite(b"hsqs", b"a", TABLE)
+    assert not outcome.fatal
+
+
+def test_a_reference_where_no_fixup_looks_keeps_a_container_as_it_was() -> None:
+    field = b"\x99\x99" + len(OLD).to_bytes(2, "little") + OLD
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        member = zipfile.ZipInfo("a")
+        member.extra = field
+        archive.writestr(member, text())
+    data = stream.getvalue()
+    new, [outcome] = registered().rewrite(data, b"a.zip", TABLE)
+    assert new is data
+    assert outcome.reason == "a reference stands in a part of it that is not known"
+    alone = zipped([("b", b"nothing")])
+    commented = alone[:-2] + len(OLD).to_bytes(2, "little") + OLD
+    assert registered().rewrite(commented, b"a.zip", TABLE)[0] == grafted(commented)
+
+
+def test_a_reference_that_another_graft_replaces_again_is_no_unknown_part() -> None:
+    third = b"1" * 32 + OLD[32:]
+    chain = Table([(OLD, NEW), (NEW, third)])
+    data = zipped([("a", OLD)], method=zipfile.ZIP_STORED)
+    new, [outcome] = registered().rewrite(data, b"a.zip", chain)
+    assert outcome.outcome == "rewritten"
+    assert new == zipped([("a", NEW)], method=zipfile.ZIP_STORED)
 
 
 class Shouting(Fixup):
@@ -125,6 +204,13 @@ class Shouting(Fixup):
         return inside.plain(data)
 
 
+@pytest.fixture(autouse=True)
+def known_anew() -> Iterator[None]:
+    registered.cache_clear()
+    yield
+    registered.cache_clear()
+
+
 def entry_points_are(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
     points = [EntryPoint(name, value, "graft.fixups") for name, value in values.items()]
     monkeypatch.setattr(graft.fixups, "entry_points", lambda **_: points)
@@ -138,7 +224,7 @@ def test_users_add_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     new, [outcome] = registry.rewrite(text(), b"a.shout", TABLE)
     assert new == grafted(text())
     assert outcome.fixup == "shouting"
-    assert registered(["no-shouting"]).rewrite(text(), b"a.shout", TABLE)[0] == text()
+    assert registered(("no-shouting",)).rewrite(text(), b"a.shout", TABLE)[0] == text()
     assert registry.rewrite(b"!" + OLD, b"a.shout", TABLE)[1][0].reason == (
         "it cannot be read: ZeroDivisionError: an accident"
     )
@@ -167,8 +253,9 @@ def test_a_fixup_that_is_none_is_an_error(
         (b"root.squashfs", b"hsqs" + OLD, "squashfs"),
         (b"main_rkt.zo", b"#~\x038.10" + OLD, "racket"),
         (b"base.rdb", OLD, "r-database"),
-        (b"driver.ko", b"\x7fELF" + OLD, "kernel-module"),
-        (b"a.beam", b"FOR1\0\0\0\0BEAM" + OLD, "beam"),
+        (b"driver.ko", b"\x7fELF" + OLD + b"~Module signature appended~\n", "kernel-module"),
+        (b"man.db", b"\xce\x9a\x57\x13" + OLD, "gdbm"),
+        (b"data.mdb", bytes(16) + b"\xde\xc0\xef\xbe" + OLD, "lmdb"),
     ],
 )
 def test_what_would_break_is_left_alone_and_seen(name: bytes, data: bytes, fixup: str) -> None:

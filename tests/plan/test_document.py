@@ -37,6 +37,7 @@ def test_the_document_is_the_contracts() -> None:
             full("same"): full("same"),
         },
         "cutoffs": [full("keep")],
+        "fixups": [],
         "hidden": {},
         "rewrites": [
             {

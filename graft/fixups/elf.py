@@ -1,42 +1,62 @@
-"""ELF files that name the file their debugging information was detached into, with its CRC-32.
+"""ELF files: strings cut up by compilers, compressed sections, sums of what was detached.
 
-Source: "Debugging Information in Separate Files" in GDB's manual.
+Source: for the sums, "Debugging Information in Separate Files" in GDB's manual.
 """
 
 from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterator
 
-from graft.fixups.api import Fixup, Inside
+from graft.fixups.api import Fixup, Inside, LeftAloneError
+from graft.fixups.compressed_sections import compressed_sections
 
 _SECTION = b".gnu_debuglink"
 
 
-class Debuglink(Fixup):
-    """The CRC of the detached file, wherever it is, if it was right before."""
+class Elf(Fixup):
+    """What stands in immediates and constants, and the CRC of the file that has the symbols.
 
-    name = "debuglink"
+    A sum is computed again if it was right before.
+    """
+
+    name = "elf"
     opens = False
-    everywhere = False  # nearly every program has such a link, and next to none its file
+    searched = False  # what is sought is found in all files
+    plain_without = True
     magics = ((0, b"\x7fELF"),)
-    suffixes = (b".debug",)
 
     def apply(self, data: bytes, name: bytes, inside: Inside) -> bytes:
-        """The file with the CRC of what the detached one is now."""
+        """The file with all of its references changed."""
         del name
-        new = inside.plain(data)
-        found = _link(data)
-        if found is None:
-            return new
+        plain = inside.plain(data)
+        patches = [*inside.fragments(data), *_sums(data, inside)]
+        if any(not plain.startswith(patch, at) for at, patch in patches):
+            patched = bytearray(plain)
+            for at, patch in patches:
+                patched[at : at + len(patch)] = patch
+            plain = bytes(patched)
+        try:
+            return compressed_sections(plain, inside)
+        except LeftAloneError as error:
+            inside.note(str(error))
+            return plain
+
+
+def _sums(data: bytes, inside: Inside) -> Iterator[tuple[int, bytes]]:
+    found = _link(data)
+    if found is not None:
         at, file = found
-        crc = data[at : at + 4]
         order = "little" if data[5] == 1 else "big"
-        for old_detached, new_detached in inside.detached(file):
-            if zlib.crc32(old_detached).to_bytes(4, order) == crc:  # type: ignore[arg-type]
-                new_crc = zlib.crc32(new_detached).to_bytes(4, order)  # type: ignore[arg-type]
-                return new if new_crc == crc else new[:at] + new_crc + new[at + 4 :]
-        return new
+        for old, new in inside.detached(file):
+            if data.startswith(_crc(old, order), at):
+                yield at, _crc(new, order)
+                return
+
+
+def _crc(data: bytes, order: str) -> bytes:
+    return zlib.crc32(data).to_bytes(4, order)  # type: ignore[arg-type]
 
 
 def _link(data: bytes) -> tuple[int, bytes] | None:

@@ -1,0 +1,101 @@
+"""What may be signed with a key that others have: kernel modules, PE, files with a signature.
+
+Sources: Documentation/admin-guide/module-signing.rst of the Linux kernel; Microsoft's "PE Format";
+the UAPI group's "Unified Kernel Image". IMA's signatures and fs-verity's digests are attributes of
+files, which no store keeps.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+from graft.fixups.api import Fixup, Inside, LeftAloneError
+
+_MODULE_TRAILER = b"~Module signature appended~\n"
+_SECTION = 40
+_CERTIFICATES = 4  # of the data directories
+_WIDE = 0x20B  # PE32+
+
+
+class KernelModule(Fixup):
+    """Rewritten as it stands if it is not signed."""
+
+    name = "kernel-module"
+    opens = False
+    suffixes = (b".ko",)
+
+    def apply(self, data: bytes, name: bytes, inside: Inside) -> bytes:
+        """The module, rewritten."""
+        del name
+        new = inside.plain(data)
+        if new is not data and data.endswith(_MODULE_TRAILER):
+            raise LeftAloneError("it is signed: the kernel would not load it")
+        return new
+
+
+class Pe(Fixup):
+    """Programs of Windows and of firmwares: rewritten as they stand, if they are not signed."""
+
+    name = "pe"
+    opens = False
+    magics = ((0, b"MZ"),)
+
+    def recognises(self, head: bytes, name: bytes) -> bool:
+        """By the two magics."""
+        return super().recognises(head, name) and head.startswith(b"PE\0\0", _header(head))
+
+    def apply(self, data: bytes, name: bytes, inside: Inside) -> bytes:
+        """The program, rewritten; the sections of a unified kernel image are looked into."""
+        del name
+        sections = list(_sections(data))
+        if any(section == b".linux" for section, _ in sections):
+            changed = inside.members(sections)
+            if any(new is not old for new, (_, old) in zip(changed, sections, strict=True)):
+                raise LeftAloneError("it is a unified kernel image: make it anew")
+            return data
+        new = inside.plain(data)
+        if new is not data and _is_signed(data):
+            raise LeftAloneError("it is signed: firmware would not start it")
+        return new
+
+
+class Signature(Fixup):
+    """Signatures of files beside them, by their names; if one of these changes, that is told."""
+
+    name = "signature"
+    opens = False
+    suffixes = (b".sign", b".sig", b".asc", b".minisig", b".p7s")
+
+    def apply(self, data: bytes, name: bytes, inside: Inside) -> bytes:
+        """The file as it is."""
+        signed = name.rpartition(b".")[0]
+        if inside.old(signed) != inside.new(signed):
+            shown = signed.decode(errors="backslashreplace")
+            inside.note(f"it is a signature of '{shown}' as it was: whoever checks it refuses")
+        return inside.plain(data)
+
+
+def _header(data: bytes) -> int:
+    return int.from_bytes(data[60:64], "little")
+
+
+def _sections(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Name and contents of each."""
+    header = _header(data)
+    (count,) = struct.unpack_from("<H", data, header + 6)
+    (optional,) = struct.unpack_from("<H", data, header + 20)
+    for index in range(count):
+        at = header + 24 + optional + _SECTION * index
+        size, start = struct.unpack_from("<II", data, at + 16)
+        yield data[at : at + 8].rstrip(b"\0"), data[start : start + size]
+
+
+def _is_signed(data: bytes) -> bool:
+    header = _header(data)
+    (kind,) = struct.unpack_from("<H", data, header + 24)
+    directories = header + 24 + (112 if kind == _WIDE else 96)
+    (count,) = struct.unpack_from("<I", data, directories - 4)
+    if count <= _CERTIFICATES:
+        return False
+    return any(data[directories + 8 * _CERTIFICATES : directories + 8 * _CERTIFICATES + 8])

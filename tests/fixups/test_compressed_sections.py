@@ -1,0 +1,121 @@
+"""Debugging information that the compiler compressed: rewritten where it stands, read by tools."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from graft.fixups import Fixup, registered
+from graft.fixups.api import Inside
+from graft.fixups.compressed_sections import compressed_sections
+from graft.fixups.nesting import Descent, Members, Search
+from tests.fixups.samples import NEW, OLD, TABLE
+
+pytestmark = [pytest.mark.slow, pytest.mark.needs("gcc", "readelf", "objcopy")]
+
+
+class Sections(Fixup):
+    """As the fix-up of ELF files has it."""
+
+    name = "elf"
+    opens = False
+    magics = ((0, b"\x7fELF"),)
+
+    def apply(self, data: bytes, name: bytes, inside: Inside) -> bytes:
+        assert name == b"program"
+        return compressed_sections(inside.plain(data), inside)
+
+
+def looked_into(data: bytes, *, rewriting: bool) -> tuple[bytes, Search]:
+    registry = registered()
+    search = Search(
+        [Sections(), *registry.fixups],
+        frozenset([*registry.switched_on, "elf"]),
+        TABLE,
+        registry.limits,
+        rewriting=rewriting,
+    )
+    alone = Members([], lambda _siblings, _path, data: data)
+    return Descent(search, alone, path=b"program").file(data), search
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("sections") / "a.c"
+    names = "".join(f"int variable_{n * n % 991}(int a) {{return a * {n};}}\n" for n in range(300))
+    where = f'"/nix/store/{OLD.decode()}"'
+    macro = f"#define WHERE {where}\n"
+    file.write_text(f"{macro}{names}const char *where = WHERE;int main(void) {{return 0;}}\n")
+    return file
+
+
+def program(source: Path, *options: str) -> bytes:
+    target = source.with_name("program")
+    maps = f"-fdebug-prefix-map={source.parent}=/nix/store/{OLD.decode()}/src"
+    command = ["gcc", "-g3", maps, *options, "-o", str(target), str(source)]
+    subprocess.run(command, check=True, cwd=source.parent)
+    return target.read_bytes()
+
+
+def names(data: bytes, tmp_path: Path) -> str:
+    """What the compiler says of its directories, as readelf shows it."""
+    (tmp_path / "shown").write_bytes(data)
+    command = ["readelf", "--debug-dump=info", str(tmp_path / "shown")]
+    done = subprocess.run(command, capture_output=True, check=True, text=True)
+    assert done.stderr == ""
+    return done.stdout
+
+
+@pytest.mark.parametrize("form", ["-gz=zlib", "-m32"])
+def test_a_compressed_section_is_rewritten_and_read(
+    source: Path, tmp_path: Path, form: str
+) -> None:
+    if form == "-m32":
+        old = tmp_path / "small"
+        (tmp_path / "big").write_bytes(program(source))
+        command = ["objcopy", "-O", "elf32-x86-64", "--compress-debug-sections=zlib"]
+        subprocess.run([*command, tmp_path / "big", old], check=True)
+        data = old.read_bytes()
+    else:
+        data = program(source, form)
+    _, search = looked_into(data, rewriting=False)
+    hidden = {place.container[0] for place in search.places if place.container}
+    assert any(re.fullmatch(r"elf:\.debug_(line_)?str", step) for step in hidden)
+    new, search = looked_into(data, rewriting=True)
+    assert [outcome.outcome for outcome in search.outcomes] == ["rewritten"]
+    assert len(new) == len(data)
+    assert looked_into(new, rewriting=False)[1].places == []
+    before, after = names(data, tmp_path), names(new, tmp_path)
+    assert OLD.decode() in before
+    assert after == before.replace(OLD.decode(), NEW.decode())
+    subprocess.run(["objcopy", "--decompress-debug-sections", tmp_path / "shown"], check=True)
+
+
+def test_a_section_of_another_compressor_is_left_alone(source: Path) -> None:
+    data = program(source, "-gz=none")
+    plain, search = looked_into(data, rewriting=True)
+    assert NEW in plain
+    assert search.outcomes == []
+    file = source.with_name("zstd")
+    file.write_bytes(data)
+    done = subprocess.run(
+        ["objcopy", "--compress-debug-sections=zstd", file], check=False, capture_output=True
+    )
+    if done.returncode:
+        pytest.skip("this objcopy has no zstd")
+    data = file.read_bytes()
+    new, search = looked_into(data, rewriting=True)
+    assert new is data
+    assert search.outcomes[-1].reason is not None
+    assert "would change its length" in search.outcomes[-1].reason
+
+
+def test_what_is_no_program_has_none(source: Path) -> None:
+    for data in (b"\x7fELF", b"\x7fELF\2\1" + bytes(10), b"\x7fELF\2\1" + b"\xff" * 90):
+        new, _ = looked_into(data, rewriting=True)
+        assert new is data
+    cut = program(source, "-gz=zlib")[:-2000]
+    assert looked_into(cut, rewriting=True)[0] == cut
