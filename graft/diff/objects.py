@@ -11,7 +11,6 @@ from graft.errors import NarOrderError
 from graft.formats.store_path import StorePath
 from graft.kernel import Table
 from graft.reading import as_tree, read_object
-from graft.rewrite import rewrite_table
 from graft.store.api import PathInfo, Source
 from graft.store.objects import StoreObject
 
@@ -55,7 +54,8 @@ def judge_objects(
     if any(len(one) != len(other) for one, other in [*moved.items(), (old.path, new.path)]):
         why = "names of unequal length are among their references"
         return Verdict(kind="doubtful", why=why)
-    table = rewrite_table(old.path, new.path, moved)
+    pairs = [*sorted(moved.items()), (old.path, new.path)]
+    table = Table([(one.encode(), other.encode()) for one, other in pairs])
     if old.nar_size == new.nar_size and _nar_hash(store, old.path, table) == new.nar_hash:
         return Verdict(kind="derived")
     why = "they differ in more than their references, which the build itself may have caused"
