@@ -47,7 +47,12 @@ class Nix:
         Raises:
             EvaluationError: Nix is missing, or cannot do it; or an attribute is no package.
         """
-        wanted = list(attributes) or self._attributes(file, store_dir)
+        wanted = list(attributes)
+        if not wanted:
+            wanted, itself = self._attributes(file, store_dir)
+            if itself:
+                printed = self._run(["nix-instantiate", *self.options, file], file).split()
+                return [(None, store_dir.parse(line.partition("!")[0])) for line in printed]
         made: list[tuple[str | None, StorePath]] = []
         for start in range(0, len(wanted), _AT_ONCE):
             some = wanted[start : start + _AT_ONCE]
@@ -63,12 +68,17 @@ class Nix:
             made += zip(some, paths, strict=True)
         return made
 
-    def _attributes(self, file: str, store_dir: StoreDir) -> list[str]:
-        """Those of an expression that are packages, as `nix-env`, which instantiates none, says."""
+    def _attributes(self, file: str, store_dir: StoreDir) -> tuple[list[str], bool]:
+        """Those of an expression that are packages, as `nix-env`, which instantiates none, says.
+
+        Returns:
+            And whether it is no set, but one package, which `nix-env` calls by its name.
+        """
         command = ["nix-env", *self.options, "--file", file]
         command += ["--query", "--available", "--attr-path", "--drv-path"]
         listed = parse_package_listing(self._run(command, file), store_dir, file)
-        return [attribute for attribute, _ in listed if attribute is not None]
+        found = [attribute for attribute, _ in listed if attribute is not None]
+        return found, found == [path.derivation_name for _, path in listed] and len(found) == 1
 
     def _run(self, command: Sequence[str], file: str) -> str:
         try:
