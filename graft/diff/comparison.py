@@ -8,97 +8,19 @@ the one renamed to those of the other.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from graft.closure import Closure
-from graft.diff.derivation_pair import Change, unique_pairs
+from graft.diff.derivation_pair import unique_pairs
 from graft.diff.objects import judge_objects
 from graft.diff.packages import Package, PackageSet
+from graft.diff.values import Changed, Derived, Difference, Doubtful
 from graft.diff.walk import Pair, Walk
 from graft.formats.store_path import StorePath
 from graft.graph import reachable, turned
 from graft.store.api import Source
 
 _SHOWN: Final = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Changed:
-    """A package that differs of itself.
-
-    Attributes:
-        attribute: what the sets call it, if they do.
-        name: of the package and its version, in the base.
-        derivations: OLD's and NEW's, if they are known.
-        outputs: each OLD with its NEW.
-        changes: in what it differs; nothing where only the bytes say so.
-        variables: of the environment that do.
-        needed: it differs because of its inputs only, but what is new refers to it, or will.
-    """
-
-    attribute: str | None
-    name: str
-    derivations: tuple[StorePath, StorePath] | None
-    outputs: Mapping[StorePath, StorePath]
-    changes: tuple[Change, ...] = ()
-    variables: tuple[str, ...] = ()
-    needed: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Derived:
-    """A path that differs only because what it was built with does.
-
-    Attributes:
-        reached: whether it refers to something that is replaced, so that a graft changes it as
-            well; None where the references are not known.
-    """
-
-    old: StorePath
-    new: StorePath
-    reached: bool | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Doubtful:
-    """What a person has to decide.
-
-    Attributes:
-        olds, news: paths that may belong together.
-        why: nobody knows; lower case, no full stop.
-    """
-
-    olds: tuple[StorePath, ...]
-    news: tuple[StorePath, ...]
-    why: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """What came of a comparison.
-
-    Attributes:
-        changed: what must be replaced.
-        build_only: what differs of itself, but is only built with: replacing it changes nothing.
-        derived: what follows.
-        added, removed: paths of one side that belong to nothing of the other.
-        doubtful: what could not be told.
-        paired: how many packages or paths could be paired, the same ones included.
-    """
-
-    changed: tuple[Changed, ...]
-    build_only: tuple[Changed, ...]
-    derived: tuple[Derived, ...]
-    added: tuple[StorePath, ...]
-    removed: tuple[StorePath, ...]
-    doubtful: tuple[Doubtful, ...]
-    paired: int
-
-    @property
-    def replacements(self) -> dict[StorePath, StorePath]:
-        """Each OLD with its NEW."""
-        return {old: new for changed in self.changed for old, new in changed.outputs.items()}
 
 
 def compare_packages(store: Source, base: PackageSet, patched: PackageSet) -> Difference:
@@ -145,7 +67,8 @@ class _Comparison:
             elif self._is_certain(pair, walk):
                 changed.append(self._changed(pair))
         followed = self._judge_the_rest(followed, changed, derived)
-        changed += self._needed(changed, derived)
+        changed += self._needed(changed, derived, walk)
+        changed = self._without_conflicts(changed)
         replaced = {old for one in changed for old in one.outputs}
         doubted = {path for one in self._doubtful for path in (*one.olds, *one.news)}
         return Difference(
@@ -197,8 +120,10 @@ class _Comparison:
             for new, users in walk.partners(pair.old).items()
             if self._matters(pair, users)
         }
-        if len(rivals) < 2:
+        if rivals.keys() <= {pair.new}:
             return True
+        if pair.new not in rivals:
+            return False  # only a build wants it: what matters is another
         news = [self._patched.derivations.outputs(new).values() for new in rivals]
         named = sorted({user.derivation_name for users in rivals.values() for user in users})
         self._doubt(
@@ -273,8 +198,26 @@ class _Comparison:
                 self._doubt([path], [found[path]], verdict.why)
         return paired
 
+    def _without_conflicts(self, changed: Iterable[Changed]) -> list[Changed]:
+        """Makes doubtful what would be replaced by two things."""
+        news: dict[StorePath, set[StorePath]] = {}
+        for one in changed:
+            for old, new in one.outputs.items():
+                news.setdefault(old, set()).add(new)
+        kept = []
+        for one in changed:
+            rivals = {new for old in one.outputs for new in news[old]}
+            if len(rivals) > len(one.outputs):
+                self._doubt(one.outputs, rivals, "what is new has more than one of them")
+            else:
+                kept.append(one)
+        return kept
+
     def _needed(
-        self, changed: Iterable[Changed], derived: dict[StorePath, StorePath]
+        self,
+        changed: Iterable[Changed],
+        derived: dict[StorePath, StorePath],
+        walk: Walk,
     ) -> list[Changed]:
         """What only follows, but has to be built because something new refers to it.
 
@@ -289,9 +232,16 @@ class _Comparison:
         found = [(old, new) for old, new in sorted(derived.items()) if new in built or old in below]
         for old, _ in found:
             del derived[old]
+        made_by = {
+            path: (pair.old, pair.new) for pair in walk.pairs() for path in pair.outputs.values()
+        }
         return [
             Changed(
-                attribute=None, name=old.name, derivations=None, outputs={old: new}, needed=True
+                attribute=None,
+                name=old.name,
+                derivations=made_by.get(new),
+                outputs={old: new},
+                needed=True,
             )
             for old, new in found
         ]

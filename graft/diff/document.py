@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from graft.diff.comparison import Changed, Difference
+from graft.diff.values import Changed, Difference
 from graft.formats.replacements import DOCUMENT_VERSION
 from graft.formats.store_path import StoreDir, StorePath
 

@@ -282,3 +282,32 @@ def test_a_set_that_is_not_built_may_have_any_form(nix: Nix, form: SetOf) -> Non
     assert "tool-1.0" in {one.old.name for one in found.derived}
     assert {one.reached for one in found.derived} == {None}
     assert found.doubtful == ()
+
+
+def test_what_only_a_build_has_twice_is_certain(nix: Nix) -> None:
+    # The static tool is still built with the old library, and refers to none.
+    text = patched(
+        ('"contents"', '"fixed"'),
+        ("inherit lib; }", "lib = before; }"),
+        (
+            "  tool =",
+            '  before = libOf { src = builtins.toFile "lib-source" "contents"; };\n  tool =',
+        ),
+    )
+    found = differ(nix, text)
+    assert names(found.replacements) == ["lib-1.0", "lib-1.0-bin"]
+    assert found.doubtful == ()
+    assert {one.old.name for one in found.derived} == {"tool-1.0", "top-1.0"}
+
+
+def test_attributes_that_contradict_what_uses_them_are_doubtful(nix: Nix) -> None:
+    other = 'libOf { flags = "other"; }'
+    text = patched(('"contents"', '"fixed"'), ("cat ${lib}/lib", "cat ${" + other + "}/lib"))
+    files = [_as_expression(nix, BASE, "base"), _as_expression(nix, text, "patched")]
+    with nix.open() as store:
+        found = compare_packages(store, *(read(nix, store, file) for file in files))
+    assert "lib-1.0" not in names(found.replacements)
+    assert {path.name for doubt in found.doubtful for path in doubt.olds} == {
+        "lib-1.0",
+        "lib-1.0-bin",
+    }
