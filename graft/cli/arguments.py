@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from graft.formats.replacements import parse_replacements
 from graft.formats.store_path import StorePath
 from graft.plan import Addressing, Plan, PlanFile
 from graft.store.api import Source, path_info
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,7 +214,8 @@ def resolve_request(store: Source, asked: PlanArguments) -> Request:
     pairs = resolve_replacements(store, asked.replacements)
     if asked.replacements_file is not None:
         text = _read(asked.replacements_file)
-        pairs += _resolve_file(store, roots, parse_replacements(text, asked.replacements_file))
+        named = parse_replacements(text, asked.replacements_file)
+        pairs += _resolve_file(store, roots, named, asked.replacements_file)
     if asked.replace_outputs or any(path.is_derivation for pair in pairs for path in pair):
         pairs = _with_all_outputs(store, roots, cutoffs, pairs, every=asked.replace_outputs)
     if asked.self_references is not None and not asked.content_addressed:
@@ -266,16 +270,19 @@ def _with_all_outputs(
 
 
 def _resolve_file(
-    store: Source, roots: Iterable[StorePath], pairs: Iterable[tuple[str, str]]
-) -> tuple[tuple[StorePath, StorePath], ...]:
+    store: Source, roots: Iterable[StorePath], pairs: Iterable[tuple[str, str]], file: str
+) -> list[tuple[StorePath, StorePath]]:
     """The pairs of a file, which may be made for more roots than these.
 
     Of what the roots do not lead to, only that is taken which is valid: something new may lead
     there.
+
+    Raises:
+        UsageError: that leaves none of them.
     """
     from graft.closure import Closure  # noqa: PLC0415 - late, as above
 
-    named = tuple((store.resolve(old), store.resolve(new)) for old, new in pairs)
+    named = [(store.resolve(old), store.resolve(new)) for old, new in pairs]
     asked = {path for pair in named for path in pair}
     valid = store.path_infos(asked)
     if len(valid) == len(asked):
@@ -284,7 +291,18 @@ def _resolve_file(
     for old, new in named:
         if old in closure:
             path_info(store, new)
-    return tuple((old, new) for old, new in named if old in valid and new in valid)
+    found = [(old, new) for old, new in named if old in valid and new in valid]
+    if not found:
+        raise UsageError(
+            f"nothing that '{file}' replaces is in the closures of the roots", file=file
+        )
+    _log.warning(
+        "%d of %d replacements in '%s' are left out: no root leads to them, and they are not valid",
+        len(named) - len(found),
+        len(named),
+        file,
+    )
+    return found
 
 
 def _is_outside(store: Source, argument: str) -> bool:

@@ -8,6 +8,7 @@ input. A source, and what is fetched by its hash, belongs to the derivation itse
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -15,6 +16,7 @@ from typing import Literal
 
 from graft.diff.packages import Derivations
 from graft.diff.texts import Mention, Mentions
+from graft.formats.derivation import Derivation
 from graft.formats.store_path import StorePath
 
 Change = Literal[
@@ -110,7 +112,7 @@ class _Pairing:
         self._compare_text(old.builder, new.builder, "builder")
         for one, other in zip_longest(old.arguments, new.arguments):
             self._compare_text(one, other, "arguments")
-        values = [dict(drv.environment) for drv in self._drvs]
+        values = [_variables(drv) for drv in self._drvs]
         for name in sorted(values[0].keys() | values[1].keys()):
             if not self._compare_text(values[0].get(name), values[1].get(name), "environment"):
                 self._variables.append(name)
@@ -202,6 +204,19 @@ class _Pairing:
         if left or right:
             self._changes.add("inputs")
         return left, right
+
+
+def _variables(derivation: Derivation) -> dict[str, str]:
+    """The environment; of structured attributes, each one by itself."""
+    variables = dict(derivation.environment)
+    try:
+        attributes = json.loads(variables["__json"])
+    except (KeyError, ValueError, RecursionError):
+        return variables
+    if not isinstance(attributes, dict):
+        return variables
+    del variables["__json"]
+    return variables | {name: json.dumps(value) for name, value in attributes.items()}
 
 
 def unique_pairs(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -133,6 +134,20 @@ def test_two_inputs_that_change_places_are_a_difference() -> None:
     # Both are new: which of the two is which only the places can tell.
     assert found.changes == ()
     assert len(found.derivations) == 2
+
+
+def test_structured_attributes_are_told_apart() -> None:
+    def side(attributes: str) -> Side:
+        made = Side([], [], [])
+        top = made.known[made.top]
+        made.known[made.top] = replace(top, environment=(("__json", attributes),))
+        return made
+
+    one = '{"flags": ["-O2", {"x": 1}], "name": "top", "env": {}}'
+    found = pair(side(one), side(one.replace("O2", "O3")))
+    assert (found.changes, found.variables) == (("environment",), ("flags",))
+    assert pair(side(one), side(one)).changes == ()
+    assert pair(side("[]"), side("{")).variables == ("__json",)
 
 
 def test_a_source_is_the_derivation_s_own() -> None:

@@ -138,9 +138,15 @@ def test_a_file_s_pairs_of_what_is_elsewhere_are_left_out(packages: Packages) ->
     file = packages.nix.directory / "fix.json"
     file.write_text(json.dumps({"version": 1, "replacements": here | elsewhere}))
     assert packages.plan(f"--replacements={file}") == here
+    said = packages.nix.graft("plan", full(packages.top), f"--replacements={file}").stderr
+    assert f"1 of 2 replacements in '{file}' are left out" in said
     missing = {full(packages.two): f"{store}/{'1' * 32}-xz-5.2"}
     file.write_text(json.dumps({"version": 1, "replacements": here | missing}))
     assert packages.error(f"--replacements={file}")["kind"] == "invalid-path"
+    file.write_text(json.dumps({"version": 1, "replacements": elsewhere}))
+    error = packages.error(f"--replacements={file}")
+    assert error["kind"] == "usage"
+    assert f"nothing that '{file}' replaces is in the closures" in str(error["message"])
 
 
 def test_every_path_of_a_package_name_is_suggested(packages: Packages) -> None:
