@@ -118,7 +118,7 @@ def _timed(caches: Caches) -> list[tuple[int, float]]:
         plan = make_plan(source, [source.store_dir.parse(caches.root)], pairs)
         work = Work.of([plan], source, target)
         maker = CacheMaker(
-            source=source, target=target, wanted=work.wanted, compression=Compression()
+            source=source, target=target, search=work.search, compression=Compression()
         )
         for path, item in work.items.items():
             if isinstance(item, Rewrite):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from graft.deep import Findings, PassingFile
 from graft.errors import NarOrderError
 from graft.formats.nar_reader import (
     Contents,
@@ -90,7 +91,16 @@ class StreamReport:
 class _Search:
     """Looks for what is wanted in the bytes of a NAR that will not change any more."""
 
-    def __init__(self, wanted: Table | None, report: StreamReport, *, places: bool) -> None:
+    def __init__(
+        self,
+        wanted: Table | None,
+        report: StreamReport,
+        findings: Findings | None,
+        *,
+        places: bool,
+    ) -> None:
+        self._findings = findings
+        self._passing: PassingFile | None = None  # the file in hand
         self._wanted = wanted or None
         self._report = report
         self._places = places
@@ -108,13 +118,23 @@ class _Search:
         if self._names:
             self._names.pop()
 
+    def regular(self, size: int) -> None:
+        """A file begins."""
+        if self._findings is not None:
+            name = self._names[-1] if self._names else b""
+            self._passing = self._findings.passing_file(b"/".join(self._names), name, size)
+
     def text(self, text: bytes | memoryview, where: Where) -> None:
         """Looks through a name or a symlink's target."""
+        if self._findings is not None and len(text) >= HASH_LENGTH:
+            self._findings.text(b"/".join(self._names), where, bytes(text))
         if self._wanted is not None and len(text) >= HASH_LENGTH:
             self._note(self._wanted.find(text)[0], where, 0)
 
     def contents(self, data: memoryview, *, final: bool) -> None:
         """Looks through the next bytes of a file's contents."""
+        if self._passing is not None:
+            self._passing.more(data, final=final)
         if self._wanted is not None:
             base = self._position - len(self._unsearched)
             text = self._unsearched + data if self._unsearched else data
@@ -157,6 +177,7 @@ def rewrite_archive(
     *,
     wanted: Table | None = None,
     places: bool = False,
+    findings: Findings | None = None,
     marks: Marks | None = None,
 ) -> StreamReport:
     """Rewrites a NAR: contents, symlink targets and names, each on its own.
@@ -166,6 +187,7 @@ def rewrite_archive(
         table: what to rewrite; an empty one changes nothing.
         wanted: what to look for in the result.
         places: list the places found, not only which of `wanted` were.
+        findings: takes what is hidden in the result; `wanted` is the table of its search.
         marks: of the regular files that are to be reported, as they are in the original.
 
     Raises:
@@ -174,7 +196,7 @@ def rewrite_archive(
             What was written until then is worthless.
     """
     report = StreamReport()
-    search = _Search(wanted, report, places=places)
+    search = _Search(wanted, report, findings, places=places)
     last_names: list[bytes] = []  # of each open directory, the entry passed last
     old_names: list[bytes] = []  # that lead to the entry in hand, in the original
     before = 0  # references, when the file began
@@ -192,6 +214,7 @@ def rewrite_archive(
         elif isinstance(event, Regular):
             before = report.references
             report.bytes_read += event.size
+            search.regular(event.size)
             if marks is not None and _has(marks, old_names, window, event.size):
                 report.marked.append(b"/".join(old_names))
         elif isinstance(event, Entry):

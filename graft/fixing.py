@@ -21,29 +21,13 @@ from typing import BinaryIO
 
 from graft.checksums import ChangedFile, ChecksumPlace, digests_of, repair_tree
 from graft.errors import FixupError, NoSpaceError, TreeError
-from graft.fixups import HEAD, Fixup, Outcome, Place, Registry
+from graft.fixups import HEAD, Fixup, Outcome, Registry
 from graft.formats.file_name import printable
 from graft.fragments import FragmentFinder
 from graft.kernel import Table
 from graft.tree import read_tree
 
 _STORE_TIME = (1_000_000_000, 1_000_000_000)  # ns; every file in a store is from that second
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LookedInto:
-    """What is hidden in one file.
-
-    Attributes:
-        file: its path from the top of the tree.
-        places: where the references inside of it are; those that stand in its own bytes are not
-            among them.
-        outcomes: what could not be looked into, and why.
-    """
-
-    file: bytes
-    places: tuple[Place, ...]
-    outcomes: tuple[Outcome, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,37 +43,6 @@ class FixedFile:
     file: bytes
     outcomes: tuple[Outcome, ...]
     replaced: bool
-
-
-def look_inside(
-    top: bytes, marked: Iterable[bytes], registry: Registry, table: Table
-) -> list[LookedInto]:
-    """Finds the references that are hidden in a tree's files.
-
-    Args:
-        top: of the tree, without a slash at its end.
-        marked: the files that have the registry's marks, as a TreeReport has them.
-        table: what is looked for.
-
-    Raises:
-        TreeError: a file cannot be read.
-    """
-    found = []
-    for path in marked:
-        with _errors(top):
-            recognised = _recognised(top, path, registry)
-        if recognised is None:
-            continue
-        fixup, data = recognised
-        if data is None:
-            outcome = _too_large(fixup, registry)
-            found.append(LookedInto(file=path, places=(), outcomes=(outcome,)))
-            continue
-        places, outcomes = registry.references(data, _name(top, path), table)
-        inside = tuple(place for place in places if place.container)
-        if inside or outcomes:
-            found.append(LookedInto(file=path, places=inside, outcomes=tuple(outcomes)))
-    return found
 
 
 class Fixes:

@@ -1,7 +1,8 @@
 """Hidden references: in the bytes of a path, but not registered, so that Nix does not know of them.
 
-Nix's scanner sees hash parts in ASCII only, and only those of a build's inputs; what is spelled in
-UTF-16 or UTF-32, or was put into a path by hand, it misses.
+Nix's scanner sees hash parts in ASCII only, and only those of a build's inputs. It misses what is
+in UTF-16 or UTF-32, compressed, cut up by a compiler, or put into a path by hand. What no rewrite
+can replace, such as base64, is no reference here: no plan would help.
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from graft.closure import Closure
+from graft.deep import DeepSearch
 from graft.errors import InvalidPathError
 from graft.formats.store_path import StorePath
-from graft.reading import references_in
-from graft.references import WantedPaths
+from graft.reading import search_object
 from graft.store.api import Source
 from graft.workers import Workers
 
@@ -40,12 +41,16 @@ def deep_closure(
     """
     paths = list(paths)
     everything = Closure.of(source, [*paths, *also])
-    wanted = WantedPaths(sorted(everything.infos))
+    search = DeepSearch(sorted(everything.infos))
     hidden: dict[StorePath, frozenset[StorePath]] = {}
     with Workers(jobs, on_bytes) as workers:
 
         def read(path: StorePath) -> tuple[StorePath, frozenset[StorePath]]:
-            return path, references_in(source.store_object(path), wanted, workers.progress)
+            def sink(chunk: memoryview) -> None:
+                workers.progress(len(chunk))
+
+            found = search_object(source.store_object(path), search, sink=sink)
+            return path, search.referred(found)
 
         waiting = everything.requisites(paths)
         while waiting:

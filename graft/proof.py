@@ -8,13 +8,14 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from typing import Literal
 
+from graft.deep import DeepSearch, Unread
 from graft.errors import CorruptCacheError
 from graft.formats.file_name import printable
 from graft.formats.store_path import StorePath
 from graft.graph import reachable
 from graft.plan import Plan
 from graft.reading import ObjectSearch, Searched
-from graft.references import Reference, WantedPaths
+from graft.references import Reference
 from graft.store.api import PathInfo, Source
 from graft.tree import TreeReport
 from graft.workers import Workers
@@ -32,7 +33,8 @@ class Residual:
         offset: of the first character in the contents, target or name, in bytes; None where a
             registered reference is all that is known.
         where: `contents`, `target`, `name` or `references`.
-        encoding: `ascii`, `utf-16`, `utf-32`, or `registered`.
+        encoding: `ascii`, `utf-16`, `utf-32`, `fragment`, a name of graft.spellings, or
+            `registered`.
         container: the files inside files that lead to the place, outermost first.
         reference: the old path.
         acknowledged: the user wanted it, by a cutoff or by `--allow-residual`.
@@ -74,6 +76,21 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UnreadPath:
+    """A path of the result with files that could not be looked into.
+
+    Attributes:
+        path: the store path.
+        first: one of them.
+        count: how many there are.
+    """
+
+    path: StorePath
+    first: Unread
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
     """What reading the result again has shown.
 
@@ -83,6 +100,8 @@ class Proof:
         paths: how many were read.
         files: regular files in them.
         bytes: contents read.
+        unread: the paths with files that may hold references which cannot be seen: one file of
+            each, and how many there are.
     """
 
     scope: Scope
@@ -91,6 +110,7 @@ class Proof:
     bytes: int
     residual: tuple[Residual, ...]
     problems: tuple[Problem, ...]
+    unread: tuple[UnreadPath, ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -128,7 +148,7 @@ def prove(
     """
     old = {path.hash_part: path for path in sorted(replaced_paths(plan))}
     if search is None:
-        search = ObjectSearch(store, WantedPaths(old.values()))
+        search = ObjectSearch(store, DeepSearch(old.values()))
     infos = store.path_infos(plan.new_references)
     on_disk = {path for path in infos if store.store_object(path).exists()}
     problems = [Problem(kind="not-valid", path=path) for path in plan.new_references.keys() - infos]
@@ -136,6 +156,7 @@ def prove(
     acknowledged = _Acknowledged(plan, allowed)
     residual: list[Residual] = []
     reports: list[TreeReport] = []
+    unread: list[UnreadPath] = []
     read = on_disk if scope == "closure" else on_disk & _written_or_replacing(plan)
     hashed = plan.new_paths if scope == "closure" else plan.new_paths.difference(written)
     with Workers(jobs, on_bytes) as workers:
@@ -155,6 +176,9 @@ def prove(
                 problems.append(Problem(kind="nar-hash", path=path))
             if found is not None:
                 reports.append(found.report)
+                if found.unread:
+                    first = found.unread[0]
+                    unread.append(UnreadPath(path=path, first=first, count=len(found.unread)))
                 residual += _residuals(path, found.places, old, acknowledged)
     for path in infos.keys() - read:
         residual += _registered(infos[path], old, acknowledged)
@@ -165,6 +189,7 @@ def prove(
         bytes=sum(report.bytes_read for report in reports),
         residual=tuple(sorted(residual, key=_order)),
         problems=tuple(sorted(problems)),
+        unread=tuple(sorted(unread, key=lambda each: each.path)),
     )
 
 
@@ -210,6 +235,7 @@ def _residuals(
                 offset=found.offset,
                 where=found.where,
                 encoding=found.encoding,
+                container=found.container,
                 reference=reference,
                 acknowledged=acknowledged(path, found.file),
             )
@@ -230,8 +256,9 @@ def _registered(
         )
 
 
-def _order(residual: Residual) -> tuple[StorePath, bytes, int, StorePath]:
-    return residual.path, residual.file, residual.offset or 0, residual.reference
+def _order(residual: Residual) -> tuple[StorePath, bytes, tuple[str, ...], int, StorePath]:
+    place = residual.file, residual.container, residual.offset or 0
+    return residual.path, *place, residual.reference
 
 
 def proof_document(proof: Proof, full: Callable[[StorePath], str]) -> Mapping[str, object]:

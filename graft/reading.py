@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from graft.archive import rewrite_archive
+from graft.deep import DeepReport, DeepSearch, Findings, Unread
 from graft.kernel import Table
+from graft.kernel.reference import ENCODINGS
 from graft.references import Reference, WantedPaths
 from graft.store.api import Source
 from graft.store.objects import StoreObject, TreeObject
@@ -60,6 +62,51 @@ def read_object(
             window, table or Table([]), wanted=wanted, places=places, marks=marks
         )
     return report.as_of_tree()
+
+
+def search_object(
+    item: StoreObject,
+    search: DeepSearch,
+    *,
+    sink: Sink = lambda _: None,
+    places: bool = False,
+) -> DeepReport:
+    """Reads an object, and looks for everything that leads to some paths, hidden or not.
+
+    Args:
+        sink: takes the NAR, as for `read_object`; it is over before containers are opened.
+        places: list the places where hash parts stand, not only which.
+
+    Raises: as `read_object`.
+    """
+    if isinstance(item, TreeObject):
+        report = read_tree(
+            item.tree,
+            wanted=search.table,
+            sink=sink,
+            marks=search.marks,
+            suspicions=search.suspicions,
+            report=places,
+        )
+        return search.in_tree(item.tree, report).with_report(report)
+    with item.open() as nar:
+        return search_archive(Window(nar.readinto, sink), search, places=places)
+
+
+def search_archive(window: Window, search: DeepSearch, *, places: bool = False) -> DeepReport:
+    """The same for a NAR that comes as a stream.
+
+    Args:
+        window: at the beginning of the NAR, which is all of the stream.
+
+    Raises:
+        BadFormatError: the stream is no NAR.
+    """
+    findings = Findings(search)
+    report = rewrite_archive(
+        window, Table([]), wanted=search.table, places=places, findings=findings
+    )
+    return findings.with_report(report.as_of_tree())
 
 
 @contextmanager
@@ -126,12 +173,14 @@ class Searched:
 
     Attributes:
         report: of the walk.
-        places: where wanted paths were found.
+        places: where wanted paths were found, hidden or not.
+        unread: what could not be looked into.
         digest: SHA-256 of its NAR, if that was asked for.
     """
 
     report: TreeReport
     places: Sequence[Reference]
+    unread: Sequence[Unread]
     digest: bytes | None
 
 
@@ -143,20 +192,28 @@ class ObjectSearch:
         wanted: what is looked for.
     """
 
-    def __init__(self, store: Source, wanted: WantedPaths) -> None:
+    def __init__(self, store: Source, wanted: DeepSearch) -> None:
         self._store = store
         self._wanted = wanted
         self._wanted_paths = frozenset(wanted.paths)
         self._known: dict[StorePath, Searched] = {}
 
-    def know(self, path: StorePath, report: TreeReport, seen: Collection[StorePath]) -> None:
+    def know(
+        self,
+        path: StorePath,
+        report: TreeReport,
+        seen: Collection[StorePath],
+        unread: Sequence[Unread],
+    ) -> None:
         """Takes for read an object that somebody else has searched, for more than what is wanted.
 
         Args:
-            seen: what was found; if it is wanted, its places are not known, and it is read again.
+            seen: what was found, hidden or not; if it is wanted, its places are not known, and it
+                is read again.
+            unread: what could not be looked into.
         """
         if not self._wanted_paths.intersection(seen):
-            self._known[path] = Searched(report, (), None)
+            self._known[path] = Searched(report, (), unread, None)
 
     def search(
         self, path: StorePath, *, with_digest: bool, on_bytes: Callable[[int], object]
@@ -182,8 +239,33 @@ class ObjectSearch:
                 digest.update(chunk)
             on_bytes(len(chunk))
 
-        report = read_object(item, wanted=self._wanted.table, sink=sink, places=True)
+        found = search_object(item, self._wanted, sink=sink, places=True)
         self._known[path] = Searched(
-            report, self._wanted.places(report), digest.digest() if with_digest else None
+            found.report,
+            tuple(_places(found, self._wanted)),
+            found.unread,
+            digest.digest() if with_digest else None,
         )
         return self._known[path]
+
+
+def _places(found: DeepReport, search: DeepSearch) -> Iterator[Reference]:
+    for standing in found.report.found:
+        if (path := search.path(standing.index)) is not None:
+            yield Reference(
+                file=standing.file,
+                offset=standing.offset,
+                where=standing.where,
+                encoding=ENCODINGS[standing.stride],
+                path=path,
+            )
+    for hidden in found.hidden:
+        if hidden.path is not None:
+            yield Reference(
+                file=hidden.file,
+                container=hidden.container,
+                offset=hidden.offset,
+                where=hidden.where,
+                encoding=hidden.encoding,
+                path=hidden.path,
+            )

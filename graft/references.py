@@ -5,19 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Self
 
 from graft.formats.store_path import HASH_PART_LENGTH, StoreDir, StorePath
 from graft.hashing import NIX32_ALPHABET
 from graft.kernel import Table
+from graft.kernel.reference import ENCODINGS
 from graft.tree import TreeReport
 from graft.tree.report import Where
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
-
-ENCODINGS: Final = {1: "ascii", 2: "utf-16", 4: "utf-32"}
-"""What an encoding is called, by the bytes a character takes in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +26,8 @@ class Reference:
         file: relative to the tree's top, empty for the top itself; as the file system has it.
         offset: of the first character in the contents, target or name, in bytes.
         where: which of the three.
-        encoding: a value of ENCODINGS.
+        encoding: a value of ENCODINGS; `fragment` or a name of graft.spellings if it is hidden so.
+        container: the files inside files that lead to the place, outermost first.
         path: the path whose hash part it is.
     """
 
@@ -37,6 +36,7 @@ class Reference:
     where: Where
     encoding: str
     path: StorePath
+    container: tuple[str, ...] = ()
 
 
 class WantedPaths:

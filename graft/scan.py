@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from graft.deep import DeepFinder
+from graft.deep import DeepSearch, Unread
 from graft.formats.store_path import StoreDir, StorePath
 from graft.kernel import Table
-from graft.reading import read_object
-from graft.references import ENCODINGS, StoreDirScanner
+from graft.kernel.reference import ENCODINGS
+from graft.reading import read_object, search_object
+from graft.references import StoreDirScanner
 from graft.store.objects import StoreObject
+from graft.tree import Found
 from graft.tree.report import Where
 
 
@@ -20,19 +22,35 @@ class ScannedReference:
 
     Attributes:
         file: relative to the tree's top, empty for the top itself.
+        container: the files inside files that lead to the place, outermost first.
         offset: of the first character in the contents, target or name, in bytes.
         where: which of the three.
-        encoding: a value of ENCODINGS; `fragment` or a name of graft.spellings if it was deep.
+        encoding: `ascii`, `utf-16` or `utf-32`; `fragment` or a name of graft.spellings if it was
+            deep.
         hash_part: 32 characters.
         path: whose hash part it is, if that is known.
     """
 
     file: bytes
+    container: tuple[str, ...] = ()
     offset: int
     where: Where
     encoding: str
     hash_part: str
     path: StorePath | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scan:
+    """What is in some files.
+
+    Attributes:
+        references: those that stand in the bytes as they are, then all others.
+        unread: what could not be looked into.
+    """
+
+    references: tuple[ScannedReference, ...]
+    unread: tuple[Unread, ...] = ()
 
 
 def scan_object(
@@ -43,7 +61,7 @@ def scan_object(
     store_dir: StoreDir | None = None,
     deep: bool = False,
     on_bytes: Callable[[int], object] = lambda _: None,
-) -> Iterator[ScannedReference]:
+) -> Scan:
     """Finds references in an object, or any file, symlink or directory.
 
     Args:
@@ -51,7 +69,8 @@ def scan_object(
         known: paths whose hash parts are looked for.
         hash_parts: more of them, of unknown paths.
         store_dir: if given, hash parts that stand after it and a slash are found as well.
-        deep: what compilers have cut up, and what is spelled otherwise, is found as well.
+        deep: what compilers have cut up, what is spelled otherwise, and what is in containers is
+            found as well.
         on_bytes: called with the number of NAR bytes read since the last call.
 
     Raises:
@@ -64,15 +83,12 @@ def scan_object(
         read_object(item, sink=scanner.feed)
         wanted |= scanner.hash_parts
     looked_for = sorted(wanted)
-    report = read_object(
-        item,
-        wanted=Table([(hash_part.encode(), None) for hash_part in looked_for]),
-        sink=lambda chunk: on_bytes(len(chunk)),
-        places=True,
-    )
-    for found in report.found:
-        hash_part = looked_for[found.index]
-        yield ScannedReference(
+
+    def sink(chunk: memoryview) -> None:
+        on_bytes(len(chunk))
+
+    def standing(found: Found, hash_part: str) -> ScannedReference:
+        return ScannedReference(
             file=found.file,
             offset=found.offset,
             where=found.where,
@@ -80,14 +96,30 @@ def scan_object(
             hash_part=hash_part,
             path=paths.get(hash_part),
         )
-    if deep:
-        finder = DeepFinder(paths.values(), wanted)
-        for hidden in finder.in_object(item, on_bytes):
-            yield ScannedReference(
-                file=hidden.file,
-                offset=hidden.offset,
-                where=hidden.where,
-                encoding=hidden.encoding,
-                hash_part=hidden.hash_part,
-                path=hidden.path,
-            )
+
+    if not deep:
+        table = Table([(hash_part.encode(), None) for hash_part in looked_for])
+        report = read_object(item, wanted=table, sink=sink, places=True)
+        return Scan(
+            references=tuple(standing(found, looked_for[found.index]) for found in report.found)
+        )
+    search = DeepSearch(paths.values(), looked_for)
+    seen = search_object(item, search, sink=sink, places=True)
+    return Scan(
+        references=(
+            *(standing(found, search.hash_parts[found.index]) for found in seen.report.found),
+            *(
+                ScannedReference(
+                    file=hidden.file,
+                    container=hidden.container,
+                    offset=hidden.offset,
+                    where=hidden.where,
+                    encoding=hidden.encoding,
+                    hash_part=hidden.hash_part,
+                    path=hidden.path,
+                )
+                for hidden in seen.hidden
+            ),
+        ),
+        unread=seen.unread,
+    )

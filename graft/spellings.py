@@ -88,6 +88,7 @@ class SpellingFinder:
 
     Attributes:
         longest: bytes of the longest spelling.
+        anchors: one of them stands wherever a whole spelling does.
     """
 
     def __init__(self, hash_parts: Iterable[bytes]) -> None:
@@ -102,6 +103,7 @@ class SpellingFinder:
         few = len(hash_parts) <= _FEW
         self._patterns = Patterns(spelled, _STEP if few else _STEP // 4)
         self.longest = self._patterns.longest
+        self.anchors = self._patterns.anchors
 
     def find(self, data: Buffer) -> Iterator[Spelled]:
         """Every spelling that is whole in some bytes."""

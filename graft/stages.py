@@ -7,9 +7,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from graft.abi import StoreContents, check_abi, unresolved, write_report
+from graft.deep import DeepSearch
 from graft.errors import NoSpaceError
 from graft.executor import Done, Execution
 from graft.foreign_checksums import foreign_checksums
+from graft.formats.file_name import printable
 from graft.formats.hash_modulo import SelfReferences
 from graft.formats.signature import PublicKey, SecretKey
 from graft.formats.store_path import StorePath
@@ -18,9 +20,8 @@ from graft.outcome import Outcome
 from graft.plan import Addressing, Plan, PlanWarning
 from graft.planning import make_plan
 from graft.progress import Progress, no_progress
-from graft.proof import Problem, Scope, prove, replaced_paths
+from graft.proof import Problem, Proof, Scope, prove, replaced_paths
 from graft.reading import ObjectSearch
-from graft.references import WantedPaths
 from graft.store.api import LocalTarget, PathInfo, RootedTarget, Source, Store, Target
 from graft.store.daemon import DaemonStore
 from graft.store.objects import NarObject
@@ -183,10 +184,10 @@ class StagedJob:
         proof = None
         if scope is not None:
             if search is None:
-                search = ObjectSearch(self.target, WantedPaths(sorted(replaced_paths(plan))))
+                search = ObjectSearch(self.target, DeepSearch(sorted(replaced_paths(plan))))
             for path, seen in done.seen.items():  # searched on its way from one cache to another
                 if (report := done.made[path]) is not None:
-                    search.know(path, report, seen)
+                    search.know(path, report, seen, done.unread[path])
             with self._progress("prove", _bytes_read(plan, scope)) as on_bytes:
                 proof = prove(
                     plan,
@@ -207,6 +208,8 @@ class StagedJob:
                 warnings += foreign_checksums(
                     plan, self.source, self.target, jobs=self._jobs, on_bytes=on_bytes
                 )
+        if proof is not None:
+            warnings += tuple(_not_looked_into(plan, proof))
         kept = self._keeping or not isinstance(self.target, RootedTarget)
         outcome = Outcome(
             plan=plan,
@@ -275,6 +278,19 @@ def _check_space(plan: Plan, target: Target, *, links: bool) -> None:
 def _bytes_read(plan: Plan, scope: Scope) -> int:
     shared = plan.shared if scope == "closure" else ()
     return plan.bytes_at_most + sum(plan.closure.infos[path].nar_size for path in shared)
+
+
+def _not_looked_into(plan: Plan, proof: Proof) -> Iterable[PlanWarning]:
+    for unread in proof.unread:
+        first = unread.first
+        place = "/".join([plan.store_dir.path(unread.path), printable(first.file)]).rstrip("/")
+        inside = " > ".join([place, *first.container])
+        others = f", and {unread.count - 1} more in this path" if unread.count > 1 else ""
+        yield PlanWarning(
+            kind="not-looked-into",
+            path=unread.path,
+            message=f"references in '{inside}' would not be seen: {first.reason}{others}",
+        )
 
 
 def _no_root(plan: Plan) -> Iterable[PlanWarning]:

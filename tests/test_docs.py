@@ -18,8 +18,10 @@ from graft import errors
 from graft.cli import run
 from graft.compare.prose import PROSE
 from graft.demo import prepared, tell
+from graft.fixups import registered
 from graft.formats.store_path import StoreDir, StorePath
 from graft.plan.naming import alias_name, rewrite_name
+from tests.fidelity.hazards import HAZARDS, SAMPLES
 
 pytestmark = pytest.mark.slow
 
@@ -87,6 +89,9 @@ def test_options_spoken_of_exist(page: Path) -> None:
         "--recursive",
         "--directory",
         "--nthreads",
+        "--debug-dump",
+        "--extract",
+        "--only-keep-debug",
     }
     known = set(_OPTION.findall(read("reference/command-line.md")))
     assert set(_OPTION.findall(page.read_text(encoding="utf-8"))) - others <= known
@@ -122,6 +127,22 @@ def test_what_happens_under_each_way_is_told_as_graft_compare_tells_it() -> None
         said = {"who must cooperate": prose.who, "undone by": prose.undo, **prose.what_happens}
         for situation, text in said.items():
             assert rows[situation][number] == text
+
+
+def test_every_fixup_is_explained() -> None:
+    page = read("explanation/fix-ups.md")
+    table = page[page.index("| fix-up |") :].split("\n\n")[0]
+    rows = [line.split("|")[1] for line in table.splitlines()[2:]]
+    named = [name for row in rows for name in re.findall("`([^`]+)`", row)]
+    assert named == [fixup.name for fixup in registered().fixups]
+
+
+def test_every_hazard_and_sample_is_in_the_table() -> None:
+    page = read("explanation/fidelity.md")
+    for hazard in HAZARDS:
+        assert f"\n| {hazard} | " in page
+    for sample in SAMPLES:
+        assert f" | {sample.name} | {sample.judge} | " in page
 
 
 def test_every_public_name_is_explained() -> None:

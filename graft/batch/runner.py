@@ -16,6 +16,7 @@ from graft.batch.results import BatchResult, JobResult, error_document
 from graft.batch.stores import Stores, open_stores
 from graft.batch.values import Job, Transfer
 from graft.content_naming import Namer, content_names
+from graft.deep import DeepSearch
 from graft.errors import GraftError
 from graft.executor import CacheMaker, Compression, Done, Execution, Work, make_into_cache
 from graft.formats.store_path import StorePath
@@ -146,7 +147,7 @@ class _Batch:
                 self._fetched |= execution.fetched
                 self._resumed |= execution.resumed
             replaced = {path for _, _, plan in planned for path in replaced_paths(plan)}
-            search = ObjectSearch(stores.target, WantedPaths(sorted(replaced)))
+            search = ObjectSearch(stores.target, DeepSearch(sorted(replaced)))
             for job, staged, plan in planned:
                 self._conclude(job, staged, plan, done, search)
 
@@ -200,7 +201,7 @@ class _Batch:
             maker = CacheMaker(
                 source=stores.source,
                 target=target,
-                wanted=work.wanted,
+                search=work.search,
                 compression=Compression(name=transfer.compression or "zstd", level=transfer.level),
                 check_inputs=transfer.check_inputs,
                 progress=hands.progress,

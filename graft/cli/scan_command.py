@@ -12,6 +12,7 @@ import click
 from graft.cli.copies_table import NamedCopy, copy_document, print_copies
 from graft.cli.output import Bars, print_document, print_note, print_table
 from graft.cli.settings import Settings, common_options
+from graft.deep import Unread
 from graft.errors import BadFormatError, BadStorePathError, TreeError, UsageError
 from graft.formats.file_name import printable
 from graft.formats.store_path import HASH_PART_LENGTH, StoreDir, StorePath
@@ -33,8 +34,9 @@ from graft.store.objects import StoreObject, TreeObject
 @click.option(
     "--deep",
     is_flag=True,
-    help="Look for store paths that compilers have cut up, and for other spellings: base64, "
-    "hexadecimal, escapes, reversed.",
+    help="Look into containers (compressed files and archives, in each other), and for store paths "
+    "that compilers have cut up or that are spelled otherwise: base64, hexadecimal, escapes, "
+    "reversed.",
 )
 @click.option(
     "--like",
@@ -70,18 +72,19 @@ def command(
             return store
 
         store = opened() if not wanted or originals or None in plain else None
-        found = list(_scan(settings, store, opened, paths, wanted, deep))
+        found, unread = _scan(settings, store, opened, paths, wanted, deep)
         copies = list(_copies(settings, opened, paths, originals))
     if settings.json:
         documents = [_document(name, reference, full) for name, reference, full in found]
         copied = {"copies": [copy_document(*each) for each in copies]} if originals else {}
-        print_document({"version": 1, "references": documents, **copied})
+        closed = {"unread": [_closed(name, each) for name, each in unread]} if deep else {}
+        print_document({"version": 1, "references": documents, **closed, **copied})
     elif found:
         print_table(
             ["file", "offset", "in", "encoding", "reference"],
             [
                 [
-                    f"{name}/{printable(reference.file)}".rstrip("/"),
+                    _place_name(name, reference.file, reference.container),
                     str(reference.offset),
                     reference.where,
                     reference.encoding,
@@ -91,6 +94,13 @@ def command(
             ],
             right=["offset"],
         )
+    if unread and not settings.json:
+        for name, each in unread:
+            print_note(
+                f"not looked into: {_place_name(name, each.file, each.container)}: "
+                f"{each.fixup}: {each.reason}",
+                settings,
+            )
     if copies and not settings.json:
         print_copies(copies)
     counts = [counted(len(found), "reference")]
@@ -107,8 +117,10 @@ def _scan(
     arguments: Iterable[str],
     wanted: Iterable[str],
     deep: bool,
-) -> Iterator[tuple[str, ScannedReference, str | None]]:
-    """What an argument is called, a reference in it, and the full path that it leads to."""
+) -> tuple[list[tuple[str, ScannedReference, str | None]], list[tuple[str, Unread]]]:
+    """What an argument is called, a reference in it, and the full path that it leads to; and what
+    could not be looked into.
+    """
     known: set[StorePath] = set()
     hash_parts: set[str] = set()
     store_dir: StoreDir | None = None
@@ -122,20 +134,25 @@ def _scan(
             hash_parts.add(path)
     if not wanted and store is not None:
         known, store_dir = store.valid_paths(), store.store_dir
+    found: list[tuple[str, ScannedReference, str | None]] = []
+    unread: list[tuple[str, Unread]] = []
     with Bars(settings)("scan", None) as on_bytes:
         for argument in arguments:
             name, item = _place(argument, opened)
-            for reference in scan_object(
+            scan = scan_object(
                 item,
                 known=known,
                 hash_parts=hash_parts,
                 store_dir=store_dir,
                 deep=deep,
                 on_bytes=on_bytes,
-            ):
+            )
+            unread += [(name, each) for each in scan.unread]
+            for reference in scan.references:
                 path = reference.path
                 full = store.store_dir.path(path) if path and store else path
-                yield name, reference, full
+                found.append((name, reference, full))
+    return found, unread
 
 
 def _copies(
@@ -189,6 +206,21 @@ def _place(argument: str, opened: Callable[[], Source]) -> tuple[str, StoreObjec
     return store.store_dir.path(path), store.store_object(path)
 
 
+def _place_name(name: str, file: bytes, container: Iterable[str]) -> str:
+    """A file, and the way to what is in it."""
+    return " > ".join([f"{name}/{printable(file)}".rstrip("/"), *container])
+
+
+def _closed(name: str, unread: Unread) -> dict[str, object]:
+    return {
+        "path": name,
+        "file": printable(unread.file),
+        "container": list(unread.container),
+        "fixup": unread.fixup,
+        "reason": unread.reason,
+    }
+
+
 def _document(name: str, reference: ScannedReference, full: str | None) -> dict[str, object]:
     return {
         "path": name,
@@ -196,7 +228,7 @@ def _document(name: str, reference: ScannedReference, full: str | None) -> dict[
         "offset": reference.offset,
         "in": reference.where,
         "encoding": reference.encoding,
-        "container": [],
+        "container": list(reference.container),
         "hash": reference.hash_part,
         "reference": full,
     }

@@ -101,7 +101,7 @@ def carry_out(
             maker = CacheMaker(
                 source=source,
                 target=target,
-                wanted=work.wanted,
+                search=work.search,
                 compression=compression or Compression(),
                 check_inputs=check_inputs,
                 progress=workers.progress,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from graft.archive import rewrite_archive
+from graft.deep import DeepReport, DeepSearch, Unread
 from graft.errors import CacheError
 from graft.executor.content_check import check_content
 from graft.executor.work import Item
@@ -14,11 +14,9 @@ from graft.fixing import FixedFile
 from graft.formats.compression import check_compression
 from graft.formats.narinfo import NarInfo
 from graft.formats.store_path import StorePath
-from graft.kernel import Table
 from graft.plan import Alias, ContentName
 from graft.progress import untold
-from graft.reading import object_hash
-from graft.references import WantedPaths
+from graft.reading import object_hash, search_archive
 from graft.rewrite import (
     alias_archive,
     corrupt_original,
@@ -79,6 +77,7 @@ class Made:
         info: what another cache says of a path whose NAR file was taken over as it is.
         found: paths that are found in the bytes, new or not.
         report: what was done to its files, if that is known.
+        unread: of what was taken over as it is, what could not be looked into.
         fixed: those that fix-ups had something to do with.
     """
 
@@ -86,6 +85,7 @@ class Made:
     info: NarInfo | None = None
     found: frozenset[StorePath] = frozenset()
     report: TreeReport | None = None
+    unread: tuple[Unread, ...] = ()
     fixed: tuple[FixedFile, ...] = ()
 
 
@@ -96,7 +96,7 @@ class CacheMaker:
     Attributes:
         source: where originals are read.
         target: the cache that is written.
-        wanted: what is looked for in the new bytes.
+        search: what is looked for in the new bytes.
         compression: of what is written; a NAR file that is taken over keeps its own.
         check_inputs: compare originals that are trees with their registered NAR hash first.
         progress: called with the number of NAR bytes done since the last call; may raise to stop.
@@ -105,7 +105,7 @@ class CacheMaker:
 
     source: Source
     target: WritableCache
-    wanted: WantedPaths
+    search: DeepSearch
     compression: Compression
     check_inputs: bool = False
     progress: Callable[[int], object] = untold
@@ -139,7 +139,7 @@ class CacheMaker:
             original,
             self._new_archive,
             item.rewriting(self.target.store_dir),
-            wanted=self.wanted,
+            wanted=self.search.standing,
             on_bytes=self.progress,
             new_modulo=task.content_name.new_modulo if task.content_name is not None else None,
         )
@@ -151,18 +151,18 @@ class CacheMaker:
     def _fetch(self, info: PathInfo) -> Made:
         original = self.source.store_object(info.path)
         if isinstance(original, NarObject):
-            reports = []
+            reports: list[DeepReport] = []
 
             def search(readinto: Callable[[memoryview], int]) -> None:
                 window = Window(readinto, lambda chunk: self.progress(len(chunk)))
-                report = rewrite_archive(window, Table([]), wanted=self.wanted.table)
-                reports.append(report.as_of_tree())
+                reports.append(search_archive(window, self.search))
 
             taken = self.target.copy_nar(original.cache, info.path, read_nar=search)
-            found = self.wanted.seen(reports[0])
-            return Made(info=taken, found=found, report=reports[0])
+            [report] = reports
+            found = self.search.seen(report)
+            return Made(info=taken, found=found, report=report.report, unread=report.unread)
         made, file = write_archive(
-            original, self._new_archive, None, wanted=self.wanted, on_bytes=self.progress
+            original, self._new_archive, None, wanted=self.search.standing, on_bytes=self.progress
         )
         if made.nar_hash != info.nar_hash:
             raise corrupt_original(info.path, self.target.store_dir)

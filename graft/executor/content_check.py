@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import os
-
+from graft.deep import DeepSearch
 from graft.errors import ContentAddressError
-from graft.fixing import look_inside
-from graft.fixups import registered
 from graft.formats.file_name import printable
 from graft.formats.store_path import StoreDir
 from graft.plan import ContentName, Rewrite
-from graft.reading import as_tree, read_object
-from graft.references import WantedPaths
+from graft.reading import search_object
 from graft.rewrite import RewrittenObject
 from graft.store.objects import StoreObject
-from graft.tree import read_tree
 
 
 def check_content(
@@ -37,9 +32,9 @@ def check_content(
     if name is None or made.content_hash == name.digest:
         return
     full = store_dir.path(rewrite.path)
-    wanted = WantedPaths([rewrite.path])
-    report = read_object(original, wanted=wanted.table, sink=lambda _: None, places=True)
-    for place in wanted.places(report):
+    search = DeepSearch([rewrite.path])
+    found = search_object(original, search, places=True)
+    for place in search.standing.places(found.report):
         file = printable(place.file)
         if place.encoding != "ascii":
             raise ContentAddressError(
@@ -55,18 +50,14 @@ def check_content(
                 path=full,
                 file=file,
             )
-    registry = registered(rewrite.fixups)
-    with as_tree(original) as at:
-        marked = read_tree(at.tree, marks=registry.searched_marks).marked
-        for found in look_inside(os.fsencode(at.tree), marked, registry, wanted.table):
-            if found.places:
-                file = printable(found.file)
-                raise ContentAddressError(
-                    f"'{full}' holds its own name inside of the file '{file}', which no content "
-                    "address allows for: graft it without --content-addressed, or cut it off",
-                    path=full,
-                    file=file,
-                )
+    for hidden in found.hidden:
+        file = printable(hidden.file)
+        raise ContentAddressError(
+            f"'{full}' holds its own name inside of the file '{file}', which no content "
+            "address allows for: graft it without --content-addressed, or cut it off",
+            path=full,
+            file=file,
+        )
     raise ContentAddressError(
         f"the bytes of '{full}' are no longer those its new name was computed from: something "
         "changes them; run the same command again",

@@ -205,4 +205,5 @@ class _Loop:
             self.done.fixed[path] = made.fixed
             if made.info is not None:
                 self.done.seen[path] = made.found
+                self.done.unread[path] = made.unread
         self._registered_at = time.monotonic()

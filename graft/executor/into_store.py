@@ -151,7 +151,7 @@ class _StoreMaker:
             making.staging(path),
             rewriting,
             unpacked=making.unpacked(path),
-            wanted=self._work.wanted,
+            wanted=self._work.search.standing,
             links=links,
             owner=self._owner,
             on_bytes=self._workers.progress,

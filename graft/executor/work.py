@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
+from graft.deep import DeepSearch, Unread
 from graft.errors import GraftError, PlanError
 from graft.fixing import FixedFile
 from graft.formats.store_path import StorePath
 from graft.graph import references_first
 from graft.plan import Alias, ContentName, Plan, Rewrite
-from graft.references import WantedPaths
 from graft.store.api import PathInfo, Source, Target
 from graft.tree import FileCounts, TreeReport
 
@@ -34,7 +34,7 @@ class Work:
         content_names: what the names come from that were made from contents.
         originals: what is registered of every path of the plans' closures.
         foreign: those of them that are not valid in the target.
-        wanted: all of them, and what is replaced, to be looked for in what is made.
+        search: for all of them, and what is replaced, in what is made.
         protected: what a garbage collector of the target may not delete meanwhile.
     """
 
@@ -43,7 +43,7 @@ class Work:
     content_names: Mapping[StorePath, ContentName]
     originals: Mapping[StorePath, PathInfo]
     foreign: frozenset[StorePath]
-    wanted: WantedPaths
+    search: DeepSearch
     protected: Sequence[StorePath]
 
     @classmethod
@@ -83,7 +83,7 @@ class Work:
             content_names=content_names,
             originals=originals,
             foreign=foreign,
-            wanted=WantedPaths(sorted(replaced.union(originals))),
+            search=DeepSearch(sorted(replaced.union(originals))),
             protected=list(protected),
         )
 
@@ -129,8 +129,9 @@ class Done:
     Attributes:
         made: the paths made and registered, with what was done to their files if that is known.
         fixed: the files of those paths that fix-ups had something to do with.
-        seen: of a path whose NAR was taken over as it is, those of the work's `wanted` that are in
-            its bytes: all of them were searched as they passed.
+        seen: of a path whose NAR was taken over as it is, the paths that the work's `search` has
+            found in it: all of them were searched as they passed.
+        unread: what of such a path could not be looked into.
         lost: paths that are registered, but whose objects are gone.
         failed: why a path could not be made; those above it were left out, and are here too.
     """
@@ -138,6 +139,7 @@ class Done:
     made: dict[StorePath, TreeReport | None] = field(default_factory=dict)
     fixed: dict[StorePath, tuple[FixedFile, ...]] = field(default_factory=dict)
     seen: dict[StorePath, frozenset[StorePath]] = field(default_factory=dict)
+    unread: dict[StorePath, tuple[Unread, ...]] = field(default_factory=dict)
     lost: set[StorePath] = field(default_factory=set)
     failed: dict[StorePath, GraftError] = field(default_factory=dict)
 

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 
 from graft.errors import UsageError
 from graft.fixups.api import HEAD, Fixup, LeftAloneError, Limits, Outcome, Place
+from graft.fixups.looking import Finder, Look, Recogniser, Stood
 from graft.fixups.nesting import Descent, Members, Search, Siblings
+from graft.kernel.reference import ENCODINGS
 from graft.tree.marks import Marks
 
 if TYPE_CHECKING:
@@ -23,13 +25,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HEAD",
+    "Finder",
     "Fixup",
     "LeftAloneError",
     "Limits",
+    "Look",
     "Outcome",
     "Place",
+    "Recogniser",
     "Registry",
     "Siblings",
+    "Stood",
     "registered",
 ]
 
@@ -40,6 +46,21 @@ NO_BOMBS = Limits()
 """How far files are opened, unless something else is said."""
 
 _ALONE = Members([], lambda _siblings, _path, data: data)
+
+
+class _TableFinder:
+    """Hash parts as they stand."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def find(self, data: bytes) -> Iterable[Stood]:
+        for hit in self._table.find(data)[0]:
+            yield Stood(hit.offset, ENCODINGS[hit.stride], hit.index, hit.stride)
+
+    def find_apart(self, data: bytes) -> Iterable[Stood]:
+        del data
+        return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +86,8 @@ class Registry:
 
     @property
     def searched_marks(self) -> Marks:
-        """The same, of the fix-ups that find what no other search does."""
-        return _marks([fixup for fixup in self.fixups if fixup.searched])
+        """The same, of those in which there may be what is not seen in the file as it stands."""
+        return _marks([fixup for fixup in self.fixups if fixup.is_looked_into])
 
     @property
     def sums(self) -> bool:
@@ -125,9 +146,9 @@ class Registry:
             name: its own, without directories.
             table: what is looked for.
         """
-        search = Search(self.fixups, self.switched_on, table, self.limits, rewriting=False)
-        Descent(search, _ALONE, path=name).file(data)
-        return search.places, search.outcomes
+        look = Look(Recogniser(self.fixups), _TableFinder(table), self.limits)
+        look.file(data, name)
+        return look.places, look.outcomes
 
     def rewrite(
         self,
@@ -149,14 +170,7 @@ class Registry:
         Returns:
             The new bytes, and what the fix-ups did; nothing if the file is none of theirs.
         """
-        search = Search(
-            self.fixups,
-            self.switched_on,
-            table,
-            self.limits,
-            rewriting=True,
-            fragments=fragments,
-        )
+        search = Search(self.fixups, self.switched_on, table, self.limits, fragments=fragments)
         new = Descent(search, siblings, path=path).file(data)
         return new, search.outcomes
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import IO, Final, Literal, Protocol
 
 from graft.tree.marks import HEAD
 
 __all__ = [
     "HEAD",
+    "SIGNATURES",
     "Fixup",
     "Inside",
     "LeftAloneError",
@@ -24,6 +25,9 @@ __all__ = [
     "UnknownLibraryError",
     "Where",
 ]
+
+SIGNATURES: Final = (b".sign", b".sig", b".asc", b".minisig", b".p7s")
+"""What the names of files end with that are signatures of those beside them."""
 
 Where = Literal["contents", "target", "name"]
 
@@ -120,11 +124,13 @@ class Fixup:
         version: raised whenever its bytes change.
         by_default: whether it rewrites without being asked to. What is switched off is looked into
             all the same, and reported.
-        searched: whether such files are looked into by whoever looks for references; else all that
-            may be in them is found by other ways.
         plain_without: whether a file that this fix-up does not rewrite, since it is switched off or
             fails, or the file is too large, is rewritten as it stands; else it is left alone.
-        opens: whether there are files inside; else references are in the file as it stands.
+        opens: whether there are files inside; else references are in the file as it stands, and
+            whoever only looks for them need not open it.
+        stores: whether the files inside are in it as they are.
+        packs: whether part of it may be packed, though there are no files inside: see `is_packed`.
+        hides: whether there may be references in it that nobody can see, so that it is reported.
         magics: (offset, bytes) within the first `HEAD` bytes.
         suffixes: what names end with.
         names: whole names.
@@ -133,9 +139,11 @@ class Fixup:
     name: str
     version: int = 1
     by_default: bool = True
-    searched: bool = True
     plain_without: bool = False
     opens: bool = True
+    stores: bool = False
+    packs: bool = False
+    hides: bool = False
     magics: tuple[tuple[int, bytes], ...] = ()
     suffixes: tuple[bytes, ...] = ()
     names: tuple[bytes, ...] = ()
@@ -150,6 +158,16 @@ class Fixup:
         if self.magics:
             return any(head.startswith(magic, offset) for offset, magic in self.magics)
         return name in self.names or (bool(self.suffixes) and name.endswith(self.suffixes))
+
+    @property
+    def is_looked_into(self) -> bool:
+        """Whether there may be more in files of the type than a search of their bytes finds."""
+        return self.opens or self.hides or self.packs
+
+    def is_packed(self, file: IO[bytes]) -> bool:
+        """Whether part of a file is packed, of a type that `packs`."""
+        del file
+        return self.packs
 
     def vital(self, data: bytes, name: bytes) -> bool:
         """Whether a file of the type must not be left alone: what is made would do harm.
@@ -197,7 +215,8 @@ class Place:
         where: in contents, or in the name or the target of a member.
         offset: of the first character in these, in bytes.
         index: of the entry in the table.
-        stride: bytes a character: 1, 2 or 4.
+        stride: bytes a character: 1, 2 or 4; 0 where it is spelled otherwise, or cut up.
+        encoding: a name of that.
     """
 
     container: tuple[str, ...]
@@ -205,6 +224,7 @@ class Place:
     offset: int
     index: int
     stride: int
+    encoding: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ class Ar(Fixup):
     """Names, times and order stay; where there is a table of symbols, so does every offset."""
 
     name = "ar"
+    stores = True
     magics = ((0, _MAGIC),)
     suffixes = (b".a", b".deb")
 

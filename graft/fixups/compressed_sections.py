@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from graft.fixups.api import Inside, LeftAloneError
 from graft.fixups.deflated import deflated, deflated_again, inflated
@@ -65,6 +65,33 @@ def compressed_sections(data: bytes, inside: Inside) -> bytes:
         if contents is not old_contents:
             _put(made, data, section, form, old_contents, contents)
     return data if made == data else bytes(made)
+
+
+def has_compressed_sections(file: IO[bytes]) -> bool:
+    """Whether an ELF file has such sections; False where it is damaged.
+
+    Args:
+        file: it is looked at wherever need be.
+    """
+    file.seek(0)
+    head = file.read(64)
+    if head[4:5] not in (b"\1", b"\2") or head[5:6] not in (b"\1", b"\2"):
+        return False
+    form = _Form("<" if head[5] == 1 else ">", *_FORMS[head[4]])
+    try:
+        (table,) = struct.unpack_from(form.order + form.word, head, form.table)
+        size, count, _ = struct.unpack_from(form.order + "HHH", head, form.counts)
+        if not table or size < form.flags + struct.calcsize(form.word):
+            return False
+        file.seek(table)
+        entries = file.read(size * count)
+        flags = (
+            struct.unpack_from(form.order + form.word, entries, at + form.flags)[0]
+            for at in range(0, len(entries) - size + 1, size)
+        )
+        return any(found & _COMPRESSED and not found & _ALLOCATED for found in flags)
+    except (struct.error, OSError, OverflowError):
+        return False
 
 
 def _sections(data: bytes, form: _Form) -> Iterator[_Section]:

@@ -35,6 +35,7 @@ class Initrd(Fixup):
 
     name = "initrd"
     by_default = False
+    stores = True
     magics = tuple((0, magic) for magic in _MAGICS)
     suffixes = (b".cpio",)
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
+from typing import IO
 
 from graft.fixups.api import Fixup, Inside, LeftAloneError
-from graft.fixups.compressed_sections import compressed_sections
+from graft.fixups.compressed_sections import compressed_sections, has_compressed_sections
 
 _SECTION = b".gnu_debuglink"
 
@@ -23,9 +24,13 @@ class Elf(Fixup):
 
     name = "elf"
     opens = False
-    searched = False  # what is sought is found in all files
+    packs = True
     plain_without = True
     magics = ((0, b"\x7fELF"),)
+
+    def is_packed(self, file: IO[bytes]) -> bool:
+        """Whether it has compressed sections."""
+        return has_compressed_sections(file)
 
     def apply(self, data: bytes, name: bytes, inside: Inside) -> bytes:
         """The file with all of its references changed."""

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from graft.fixups.api import (
     HEAD,
+    SIGNATURES,
     Fixup,
     LeftAloneError,
     Limits,
     Outcome,
-    Place,
     UnknownLibraryError,
     Where,
 )
@@ -98,7 +98,6 @@ class Search:
         switched_on: the names of those that may rewrite.
         table: what is looked for and, where there is a replacement, rewritten.
         limits: how far it is opened.
-        rewriting: else nothing is changed, and places are noted.
         fragments: of what is rewritten; None: what compilers have cut up stays.
     """
 
@@ -109,13 +108,11 @@ class Search:
         table: Table,
         limits: Limits,
         *,
-        rewriting: bool,
         fragments: FragmentFinder | None = None,
     ) -> None:
         self.fixups, self.switched_on = fixups, switched_on
-        self.table, self.limits, self.rewriting = table, limits, rewriting
+        self.table, self.limits = table, limits
         self.fragments = fragments
-        self.places: list[Place] = []
         self.outcomes: list[Outcome] = []
         self.made: set[bytes] = set()  # hash parts that were put in; another's OLD may be one
         self.spent = 0
@@ -167,7 +164,7 @@ class Descent:
         if fixup.opens and self._depth >= search.limits.depth:
             reason = f"it is nested deeper than {search.limits.depth} containers"
             return self._left_alone(data, fixup, reason)
-        seen = len(search.places), len(search.outcomes)
+        seen = len(search.outcomes)
         try:
             new = fixup.apply(data, name, inside)
             if fixup.opens:
@@ -181,7 +178,10 @@ class Descent:
             return self._left_alone(data, fixup, reason)
         if new == data:
             return data
-        if not fixup.opens and search.rewriting and new == inside.plain(data):
+        if self._has_signature():
+            reason = "its signature lies beside it"
+            return self._left_alone(data, fixup, reason, plain_without=False)
+        if not fixup.opens and new == inside.plain(data):
             return new  # as any file would be: there was nothing to fix
         if fixup.name not in search.switched_on:
             why = f"only --fixup {fixup.name} rewrites it"
@@ -189,23 +189,28 @@ class Descent:
         self._outcome(fixup, "rewritten")
         return new
 
-    def _check_rest(self, new: bytes, seen: tuple[int, int]) -> None:
+    def _check_rest(self, new: bytes, seen: int) -> None:
         """Looks for what stands in a part of the file that its fix-up has not shown."""
         search = self._search
-        if any(outcome.outcome == "left-alone" for outcome in search.outcomes[seen[1] :]):
+        if any(outcome.outcome == "left-alone" for outcome in search.outcomes[seen:]):
             return  # a member that has its old bytes
-        if not search.rewriting:
-            if len(search.places) == seen[0]:
-                self.plain(new)
-            return
         changed, hits, _ = search.table.rewrite(new)
         if changed != new and any(_hash_part(new, hit) not in search.made for hit in hits):
             raise LeftAloneError("a reference stands in a part of it that is not known")
 
+    def _has_signature(self) -> bool:
+        return any(self._siblings.old(self._path + suffix) is not None for suffix in SIGNATURES)
+
     def _left_alone(
-        self, data: bytes, fixup: Fixup, reason: str, *, fatal: bool | None = None
+        self,
+        data: bytes,
+        fixup: Fixup,
+        reason: str,
+        *,
+        fatal: bool | None = None,
+        plain_without: bool = True,
     ) -> bytes:
-        if fixup.plain_without:
+        if plain_without and fixup.plain_without:
             self._outcome(fixup, "noted", f"it is rewritten as it stands: {reason}")
             return self.plain(data)
         # What was rewritten inside is given up; what was left alone there stays to be told.
@@ -218,8 +223,6 @@ class Descent:
         if fatal is None:
             fatal = fixup.vital(data, posixpath.basename(self._path))
         self._outcome(fixup, "left-alone", reason, fatal=fatal)
-        if not self._search.rewriting:
-            self.plain(data)
         return data
 
     def _outcome(
@@ -238,21 +241,8 @@ class Descent:
     # ---- what a fix-up sees -------------------------------------------------------------------
 
     def plain(self, data: bytes, where: Where = "contents") -> bytes:
-        """Bytes that are searched, and changed, as they stand."""
-        if not self._search.rewriting:
-            hits, _ = self._search.table.find(data)
-            steps = (*self._container, self._step()) if self._opened() else self._container
-            self._search.places += [
-                Place(
-                    container=steps,
-                    where=where,
-                    offset=hit.offset,
-                    index=hit.index,
-                    stride=hit.stride,
-                )
-                for hit in hits
-            ]
-            return data
+        """Bytes that are changed as they stand."""
+        del where
         known, new = self._search.plain
         if known is not data:
             new, hits, _ = self._search.table.rewrite(data)
@@ -327,9 +317,6 @@ class Descent:
         """Keeps what is to be known of the file in hand."""
         assert self._fixup is not None
         self._outcome(self._fixup, "noted", text)
-
-    def _opened(self) -> bool:
-        return self._fixup is not None and self._fixup.opens
 
     def _step(self) -> str:
         assert self._fixup is not None

@@ -59,7 +59,7 @@ NOTED = (
         begins=(b"\x7fELF",),
     ),
     Noted("ghc", _ABI_HASH, suffixes=(b".hi", b".dyn_hi", b".p_hi"), names=(b"package.cache",)),
-    Noted("rust-metadata", _ABI_HASH, suffixes=(b".rmeta",), begins=(b"rust",)),
+    Noted("rust-metadata", _ABI_HASH, suffixes=(b".rmeta",), begins=(b"rust", b"\x7fELF")),
     Noted(
         "npm-lock",
         "the sums in it are of packages as they were fetched",

@@ -13,6 +13,7 @@ class Ocaml(Fixup):
 
     name = "ocaml"
     opens = False
+    packs = True
     suffixes = (b".cmi", b".cmo", b".cmx", b".cmt", b".cmti", b".cma", b".cmxa")
 
     def recognises(self, head: bytes, name: bytes) -> bool:

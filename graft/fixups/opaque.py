@@ -31,7 +31,7 @@ class Opaque(Fixup):
         also: Callable[[bytes], bool] | None = None,
         always: bool = True,
     ) -> None:
-        self.name, self._reason, self._always = name, reason, always
+        self.name, self._reason, self.hides = name, reason, always
         self._also = also
         self.magics, self.suffixes = magics, suffixes
 
@@ -42,7 +42,7 @@ class Opaque(Fixup):
     def apply(self, data: bytes, name: bytes, inside: Inside) -> bytes:
         """Never anything else."""
         del name
-        if self._always or inside.plain(data) is not data:
+        if self.hides or inside.plain(data) is not data:
             raise LeftAloneError(self._reason)
         return data
 

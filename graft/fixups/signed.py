@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from graft.fixups.api import Fixup, Inside, LeftAloneError
+from graft.fixups.api import SIGNATURES, Fixup, Inside, LeftAloneError
 
 _MODULE_TRAILER = b"~Module signature appended~\n"
 _SECTION = 40
@@ -39,6 +39,7 @@ class Pe(Fixup):
 
     name = "pe"
     opens = False
+    packs = True
     magics = ((0, b"MZ"),)
 
     def recognises(self, head: bytes, name: bytes) -> bool:
@@ -61,11 +62,14 @@ class Pe(Fixup):
 
 
 class Signature(Fixup):
-    """Signatures of files beside them, by their names; if one of these changes, that is told."""
+    """Signatures of files beside them, by their names; if one of these changes, that is told.
+
+    One that is of a file type is left alone; this is of the others, which change as they stand.
+    """
 
     name = "signature"
     opens = False
-    suffixes = (b".sign", b".sig", b".asc", b".minisig", b".p7s")
+    suffixes = SIGNATURES
 
     def apply(self, data: bytes, name: bytes, inside: Inside) -> bytes:
         """The file as it is."""

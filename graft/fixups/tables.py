@@ -25,6 +25,7 @@ class Gvdb(Fixup):
 
     name = "gvdb"
     opens = False
+    packs = True
     magics = ((0, b"GVariant"), (0, b"raVGtnai"))
 
     def apply(self, data: bytes, name: bytes, inside: Inside) -> bytes:

@@ -31,6 +31,7 @@ class Tar(Fixup):
     """Names, times, order and the length of the last record stay."""
 
     name = "tar"
+    stores = True
     magics = ((257, b"ustar"),)
     suffixes = (b".tar",)
 

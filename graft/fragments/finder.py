@@ -83,6 +83,9 @@ class FragmentFinder:
         entries: as those of a kernel's Table: old base names or hash parts, and new ones of equal
             length or None.
         store_dir: what stands before them in a path.
+
+    Attributes:
+        anchors: one of them stands in every file that has fragments which can be found.
     """
 
     def __init__(
@@ -90,13 +93,13 @@ class FragmentFinder:
     ) -> None:
         self._entries = list(entries)
         self._store_dir = store_dir + b"/"
-        self._anchors = make_anchors(
+        self.anchors = make_anchors(
             old[at : at + WORD] for old, _ in self._entries for at in range(_WINDOWS)
         )
 
     def seeds(self, data: Buffer) -> Iterator[Seed]:
         """Where eight characters of a hash part stand, in any bytes: what a search begins with."""
-        for offset, anchor in self._anchors.find(data):
+        for offset, anchor in self.anchors.find(data):
             yield Seed(offset, *divmod(anchor, _WINDOWS))
 
     @staticmethod

@@ -17,6 +17,11 @@ WORD: Final = 8
 class Anchors(Protocol):
     """Words that are looked for at every step of some bytes."""
 
+    @property
+    def step(self) -> int:
+        """How far apart the places are that are looked at, in bytes."""
+        ...
+
     def find(self, data: Buffer, /) -> list[tuple[int, int]]:
         """The offset and the index of every word that stands at 0, step, 2 * step and so on."""
         ...
@@ -31,12 +36,12 @@ class ReferenceAnchors:
         self._indices: dict[bytes, list[int]] = {}
         for at in range(0, len(words), WORD):
             self._indices.setdefault(words[at : at + WORD], []).append(at // WORD)
-        self._step = step
+        self.step = step
 
     def find(self, data: Buffer, /) -> list[tuple[int, int]]:
         """As Anchors.find."""
         text = bytes(data)
-        offsets = range(0, len(text) - WORD + 1, self._step)
+        offsets = range(0, len(text) - WORD + 1, self.step)
         return [
             (at, index) for at in offsets for index in self._indices.get(text[at : at + WORD], ())
         ]
@@ -64,6 +69,10 @@ class Patterns:
     Args:
         patterns: what is looked for.
         step: as for make_anchors: the larger, the faster the search, and the more memory it takes.
+
+    Attributes:
+        longest: bytes of the longest of them.
+        anchors: one of them stands in all bytes in which a whole pattern does.
     """
 
     def __init__(self, patterns: Iterable[bytes], step: int) -> None:
@@ -72,7 +81,7 @@ class Patterns:
         self.longest = max(map(len, self._patterns), default=0)
         if any(len(pattern) < step + WORD - 1 for pattern in self._patterns):
             raise ValueError(f"a pattern is too short to be found at steps of {step} bytes")
-        self._anchors = make_anchors(
+        self.anchors = make_anchors(
             (pattern[at : at + WORD] for pattern in self._patterns for at in range(step)),
             step,
         )
@@ -80,7 +89,7 @@ class Patterns:
     def find(self, data: Buffer) -> Iterator[tuple[int, int]]:
         """The offset and the index of every pattern that is whole in some bytes."""
         with memoryview(data) as view:
-            for at, anchor in self._anchors.find(view):
+            for at, anchor in self.anchors.find(view):
                 index, within = divmod(anchor, self._step)
                 pattern = self._patterns[index]
                 start = at - within

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 HASH_LENGTH = 32
 """Characters of a hash part."""
 
+ENCODINGS = {1: "ascii", 2: "utf-16", 4: "utf-32"}
+"""What an encoding is called, by the bytes a character takes in it."""
+
 STRIDES = (1, 2, 4)
 """Bytes a character in ASCII, UTF-16 and UTF-32."""
 

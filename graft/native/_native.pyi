@@ -19,6 +19,8 @@ class Table:
     ) -> tuple[int, int, int, int]: ...
 
 class Anchors:
+    @property
+    def step(self) -> int: ...
     def __new__(cls, words: ReadableBuffer, step: int = 1) -> Self: ...
     def __len__(self) -> int: ...
     def find(self, data: ReadableBuffer, /) -> list[tuple[int, int]]: ...
@@ -51,6 +53,7 @@ def walk(
     wanted: Table | None,
     sink: Callable[[memoryview], object] | None,
     marks: tuple[tuple[tuple[int, bytes], ...], tuple[bytes, ...], tuple[bytes, ...]] | None,
+    suspicions: tuple[tuple[Anchors, tuple[bytes, ...]], ...],
     report: bool,
     links: bool,
     reflinks: bool,
@@ -61,7 +64,13 @@ def walk(
     map_from: int,
     threads_map_from: int,
     threads: int,
-) -> tuple[tuple[int, ...], bytes, list[tuple[bytes, int, int, int, int]], list[bytes]]:
+) -> tuple[
+    tuple[int, ...],
+    bytes,
+    list[tuple[bytes, int, int, int, int]],
+    list[bytes],
+    list[tuple[bytes, int]],
+]:
     """The result and the arguments are those of graft.tree.walk.walk_tree, and four more.
 
     Whatever they are, the result is the same.

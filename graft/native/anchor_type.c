@@ -1,9 +1,9 @@
 /* The Python type `Anchors` over graft_anchors. */
 #include "anchor_type.h"
 
-#include "anchors.h"
-
 #include <stdlib.h>
+
+static PyTypeObject *anchors_type; /* there is one module in a process */
 
 enum { ALONE = 4096 }; /* larger buffers are searched without the GIL */
 
@@ -85,6 +85,17 @@ static Py_ssize_t count(PyObject *object)
     return (Py_ssize_t)graft_anchors_count(((anchors_object *)object)->anchors);
 }
 
+static PyObject *step(PyObject *object, void *closure)
+{
+    (void)closure;
+    return PyLong_FromSize_t(((anchors_object *)object)->step);
+}
+
+static PyGetSetDef members[] = {
+    {"step", step, NULL, "How far apart the places are that are looked at, in bytes.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
 static PyMethodDef methods[] = {
     {"find", find, METH_O,
      "find($self, data, /)\n--\n\nOffset and index of every word that stands at a step."},
@@ -96,6 +107,7 @@ static PyType_Slot slots[] = {
     {Py_tp_new, new_anchors},
     {Py_tp_dealloc, free_anchors},
     {Py_tp_methods, methods},
+    {Py_tp_getset, members},
     {Py_sq_length, count},
     {0, NULL},
 };
@@ -112,7 +124,16 @@ int graft_anchors_add_type(PyObject *module)
     PyObject *type = PyType_FromModuleAndSpec(module, &spec, NULL);
     if (type == NULL)
         return -1;
-    int failed = PyModule_AddObjectRef(module, "Anchors", type);
-    Py_DECREF(type);
-    return failed;
+    anchors_type = (PyTypeObject *)type;
+    return PyModule_AddObjectRef(module, "Anchors", type);
+}
+
+const graft_anchors *graft_anchors_of(PyObject *object, size_t *step)
+{
+    if (!PyObject_TypeCheck(object, anchors_type)) {
+        PyErr_SetString(PyExc_TypeError, "Anchors of the native kernel are needed");
+        return NULL;
+    }
+    *step = ((anchors_object *)object)->step;
+    return ((anchors_object *)object)->anchors;
 }

@@ -24,11 +24,21 @@ static uint64_t mixed(uint64_t word)
 
 static const uint64_t ONES = 0x0101010101010101u, HIGHS = 0x8080808080808080u;
 
-/* Whether a byte of a word is less than the floor's, or no ASCII: most of what is no text is told
- * apart here, before the map is looked at. "Bit Twiddling Hacks", hasless. */
-static int is_foreign(uint64_t word, uint64_t floor)
+/* The high bit of each byte of a word that is less than the floor's, or no ASCII: most of what is no
+ * text is told apart here, before the map is looked at. No byte borrows from the next. */
+static uint64_t foreign_bytes(uint64_t word, uint64_t floor)
 {
-    return floor != 0 && (((word - floor) | word) & HIGHS) != 0;
+    return (~((word | HIGHS) - floor) | word) & HIGHS;
+}
+
+/* The index of the last such byte in memory. */
+static size_t last_foreign(uint64_t foreign)
+{
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    return (size_t)(7 - __builtin_ctzll(foreign) / 8);
+#else
+    return (size_t)(7 - __builtin_clzll(foreign) / 8);
+#endif
 }
 
 static uint64_t word_at(const uint8_t *bytes)
@@ -128,25 +138,56 @@ static int add(graft_anchor_hits *hits, size_t offset, uint32_t index)
     return 0;
 }
 
-int graft_anchors_find(const graft_anchors *a, const uint8_t *bytes, size_t length, size_t step,
-                       graft_anchor_hits *hits)
+/* The first place from `offset` on, at a step, where a word stands; beyond `last` if there is none.
+ * Of what cannot be a word, no place is looked at before its last byte that is in none. */
+static inline size_t next_word(const graft_anchors *a, const uint8_t *bytes, size_t offset,
+                               size_t last, size_t step, uint64_t *mixture)
 {
-    if (a->count == 0 || length < GRAFT_ANCHOR)
-        return 0;
     const uint64_t *map = a->map;
     const uint64_t floor = a->floor;
     const unsigned shift = a->map_shift;
-    const size_t last = length - GRAFT_ANCHOR;
-    for (size_t offset = 0; offset <= last; offset += step) {
+    for (; offset <= last; offset += step) {
         uint64_t word = word_at(bytes + offset);
-        if (is_foreign(word, floor))
+        uint64_t foreign = floor ? foreign_bytes(word, floor) : 0;
+        if (foreign) {
+            if (step == 1)
+                offset += last_foreign(foreign);
             continue;
-        uint64_t mixture = mixed(word), bits = two_bits(mixture);
-        if ((map[mixture >> shift] & bits) != bits)
+        }
+        *mixture = mixed(word);
+        uint64_t bits = two_bits(*mixture);
+        if ((map[*mixture >> shift] & bits) != bits)
             continue;
+        for (size_t slot = slot_of(a, *mixture); a->indices[slot]; slot = next_slot(a, slot))
+            if (a->keys[slot] == word)
+                return offset;
+    }
+    return offset;
+}
+
+int graft_anchors_stand(const graft_anchors *a, const uint8_t *bytes, size_t length, size_t step)
+{
+    uint64_t mixture;
+    if (a->count == 0 || length < GRAFT_ANCHOR)
+        return 0;
+    size_t last = length - GRAFT_ANCHOR;
+    return next_word(a, bytes, 0, last, step, &mixture) <= last;
+}
+
+int graft_anchors_find(const graft_anchors *a, const uint8_t *bytes, size_t length, size_t step,
+                       graft_anchor_hits *hits)
+{
+    uint64_t mixture;
+    if (a->count == 0 || length < GRAFT_ANCHOR)
+        return 0;
+    const size_t last = length - GRAFT_ANCHOR;
+    for (size_t offset = 0;; offset += step) {
+        offset = next_word(a, bytes, offset, last, step, &mixture);
+        if (offset > last)
+            return 0;
+        uint64_t word = word_at(bytes + offset);
         for (size_t slot = slot_of(a, mixture); a->indices[slot]; slot = next_slot(a, slot))
             if (a->keys[slot] == word && add(hits, offset, a->indices[slot] - 1))
                 return -1;
     }
-    return 0;
 }

@@ -24,6 +24,10 @@ graft_anchors *graft_anchors_new(const uint8_t *words, size_t count);
 void graft_anchors_free(graft_anchors *anchors);
 size_t graft_anchors_count(const graft_anchors *anchors);
 
+/* Whether one of the words stands at 0, step, 2 * step... */
+int graft_anchors_stand(const graft_anchors *anchors, const uint8_t *bytes, size_t length,
+                        size_t step);
+
 /* Appends the words that stand at 0, step, 2 * step... to `hits`; of equal words in the order of
  * their indices. 0, or -1: no memory. */
 int graft_anchors_find(const graft_anchors *anchors, const uint8_t *bytes, size_t length,

@@ -130,21 +130,35 @@ static PyObject *marked_list(const graft_tree_report *r)
     return list;
 }
 
+static PyObject *suspect_list(const graft_tree_report *r)
+{
+    PyObject *list = PyList_New((Py_ssize_t)r->suspects_count);
+    for (size_t i = 0; list && i < r->suspects_count; i++) {
+        PyObject *item =
+            Py_BuildValue("yI", r->suspects[i].file, (unsigned)r->suspects[i].where);
+        if (!item || PyList_SetItem(list, (Py_ssize_t)i, item))
+            Py_CLEAR(list);
+    }
+    return list;
+}
+
 static PyObject *report_tuple(const graft_tree_report *r, PyObject *seen)
 {
     typedef unsigned long long number;
     PyObject *found = found_list(r);
     PyObject *marked = found ? marked_list(r) : NULL;
-    if (!marked) {
+    PyObject *suspects = marked ? suspect_list(r) : NULL;
+    if (!suspects) {
+        Py_XDECREF(marked);
         Py_XDECREF(found);
         return NULL;
     }
-    return Py_BuildValue("(KKKKKKKKKKKKKK)ONN", (number)r->nar_size, (number)r->files,
+    return Py_BuildValue("(KKKKKKKKKKKKKK)ONNN", (number)r->nar_size, (number)r->files,
                          (number)r->patched, (number)r->linked, (number)r->reflinked,
                          (number)r->copied, (number)r->directories, (number)r->symlinks, (number)r->bytes_read,
                          (number)r->bytes_written, (number)r->bytes_shared,
                          (number)r->references, (number)r->bare, (number)r->overlapped, seen,
-                         found, marked);
+                         found, marked, suspects);
 }
 
 typedef struct {
@@ -209,6 +223,63 @@ static int read_marks(PyObject *object, marks_argument *a)
     return add_magics(a, magics) || add_names(a, suffixes, 0) || add_names(a, names, 1) ? -1 : 0;
 }
 
+typedef struct {
+    graft_suspicion items[GRAFT_SUSPICIONS];
+    graft_magic *magics;
+    size_t count;
+} suspicions_argument;
+
+static int read_suspicion(PyObject *object, graft_suspicion *s, graft_magic *magics)
+{
+    PyObject *anchors, *texts;
+    if (!PyArg_ParseTuple(object, "OO!;a suspicion", &anchors, &PyTuple_Type, &texts))
+        return -1;
+    s->anchors = graft_anchors_of(anchors, &s->step);
+    s->magics = magics;
+    for (Py_ssize_t i = 0; s->anchors && i < PyTuple_Size(texts); i++) {
+        char *text;
+        Py_ssize_t length;
+        if (PyBytes_AsStringAndSize(PyTuple_GetItem(texts, i), &text, &length))
+            return -1;
+        if (length < 1 || length > GRAFT_ANCHOR) {
+            PyErr_Format(PyExc_ValueError, "a magic of a suspicion is of 1 to %d bytes", GRAFT_ANCHOR);
+            return -1;
+        }
+        magics[s->magic_count++] = (graft_magic){0, (size_t)length, (const uint8_t *)text};
+    }
+    return s->anchors ? 0 : -1;
+}
+
+/* The anchors and bytes stay the Python objects'. */
+static int read_suspicions(PyObject *object, suspicions_argument *a)
+{
+    Py_ssize_t count = PyTuple_Check(object) ? PyTuple_Size(object) : -1;
+    size_t magics = 0, used = 0;
+    if (count < 0 || count > GRAFT_SUSPICIONS) {
+        PyErr_Format(PyExc_ValueError, "suspicions are a tuple of %d at most", GRAFT_SUSPICIONS);
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *anchors, *texts;
+        if (!PyArg_ParseTuple(PyTuple_GetItem(object, i), "OO!;a suspicion", &anchors,
+                              &PyTuple_Type, &texts))
+            return -1;
+        magics += (size_t)PyTuple_Size(texts);
+    }
+    a->magics = PyMem_Calloc(magics + 1, sizeof *a->magics);
+    if (!a->magics) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (; a->count < (size_t)count; a->count++) {
+        graft_suspicion *s = &a->items[a->count];
+        if (read_suspicion(PyTuple_GetItem(object, (Py_ssize_t)a->count), s, a->magics + used))
+            return -1;
+        used += s->magic_count;
+    }
+    return 0;
+}
+
 static int table_argument(PyObject *object, const graft_table **table)
 {
     *table = NULL;
@@ -219,7 +290,8 @@ static int table_argument(PyObject *object, const graft_table **table)
 }
 
 PyDoc_STRVAR(walk_doc,
-             "walk(source, target, *, table, wanted, sink, marks, report, links, reflinks, owner, group,\n"
+             "walk(source, target, *, table, wanted, sink, marks, suspicions, report, links,\n"
+             "     reflinks, owner, group,\n"
              "     window, map_window, map_from, threads_map_from,\n"
              "     threads)\n--\n\n"
              "Walk, copy, patch, dump and search one tree; see _native.pyi.");
@@ -227,16 +299,16 @@ PyDoc_STRVAR(walk_doc,
 static PyObject *walk(PyObject *module, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"source", "target",   "table",    "wanted", "sink",
-                            "marks",  "report", "links",    "reflinks", "owner",  "group",
+                            "marks",  "suspicions", "report", "links",    "reflinks", "owner",  "group",
                             "window", "map_window", "map_from", "threads_map_from", "threads", NULL};
     const char *source;
-    PyObject *target, *table, *wanted, *python_sink, *python_marks;
+    PyObject *target, *table, *wanted, *python_sink, *python_marks, *python_suspicions;
     int report_found, links, reflinks;
     long long owner, group;
     unsigned long long map_from, threads_map_from;
     Py_ssize_t window, map_window, threads;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "yO$OOOOpppLLnnKKn:walk", names, &source, &target,
-                                     &table, &wanted, &python_sink, &python_marks, &report_found, &links,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "yO$OOOOOpppLLnnKKn:walk", names, &source, &target,
+                                     &table, &wanted, &python_sink, &python_marks, &python_suspicions, &report_found, &links,
                                      &reflinks, &owner, &group, &window, &map_window, &map_from,
                                      &threads_map_from, &threads))
         return NULL;
@@ -279,9 +351,19 @@ static PyObject *walk(PyObject *module, PyObject *args, PyObject *kwargs)
         job.marks = &marks.marks;
     }
 
+    suspicions_argument suspicions = {.magics = NULL};
+    if (read_suspicions(python_suspicions, &suspicions)) {
+        PyMem_Free(suspicions.magics);
+        free_marks(&marks);
+        return NULL;
+    }
+    job.suspicions = suspicions.items;
+    job.suspicion_count = suspicions.count;
+
     size_t count = job.wanted ? graft_table_count(job.wanted) : 0;
     PyObject *seen = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)count);
     if (!seen) {
+        PyMem_Free(suspicions.magics);
         free_marks(&marks);
         return NULL;
     }
@@ -302,6 +384,7 @@ static PyObject *walk(PyObject *module, PyObject *args, PyObject *kwargs)
     else
         result = report_tuple(&report, seen);
     graft_tree_report_free(&report);
+    PyMem_Free(suspicions.magics);
     free_marks(&marks);
     Py_DECREF(seen);
     return result;

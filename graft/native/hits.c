@@ -66,6 +66,8 @@ int search(walk *w, const uint8_t *bytes, size_t length, int final, enum graft_w
 int search_text(walk *w, const char *bytes, size_t length, enum graft_where where)
 {
     size_t cut;
+    if (suspect_text(w, bytes, length, where))
+        return -1;
     if (!w->wanted || length < GRAFT_HASH_LENGTH)
         return 0;
     return search(w, (const uint8_t *)bytes, length, 1, where, 0, &cut);
@@ -104,7 +106,7 @@ int add_report(graft_tree_report *to, graft_tree_report *from)
     to->references += from->references;
     to->bare += from->bare;
     to->overlapped += from->overlapped;
-    if (add_marked(to, from))
+    if (add_marked(to, from) || add_suspects(to, from))
         return -1;
     if (!from->found_count)
         return 0;

@@ -42,7 +42,8 @@ static int stream_windows(walk *w, file *f, window *v, const graft_table *table)
     size_t settled = 0;
     for (int final = 0; !final;) {
         if (window_more(w, v, &final) ||
-            (!f->marked && w->job->marks && mark(w, f, v->bytes, v->length)))
+            (!f->marked && w->job->marks && mark(w, f, v->bytes, v->length)) ||
+            (!f->watch.begun && w->job->suspicion_count && watch_begin(w, f, v->bytes, v->length)))
             return -1;
         size_t end = v->length, next, cut;
         if (table) {
@@ -62,6 +63,8 @@ static int stream_windows(walk *w, file *f, window *v, const graft_table *table)
                 return -1;
             next = cut;
         }
+        if (w->job->suspicion_count && watch_more(w, f, v->bytes + settled, end - settled))
+            return -1;
         if (nar_contents(w, v->bytes + settled, end - settled) ||
             write_window(w, f, v, settled, end) || window_whole(w, v) || worked(w, 0))
             return -1;
@@ -165,7 +168,7 @@ static int make_twin(walk *w, file *f)
         return 0;
     w->report->linked++;
     w->report->bytes_shared += (uint64_t)f->status.st_size;
-    if (!w->job->sink && !w->wanted)
+    if (!w->job->sink && !w->wanted && !w->job->suspicion_count)
         return 1;
     int result = openat(f->to->directory, f->to->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (result < 0)
@@ -185,7 +188,7 @@ static int steps(walk *w, file *f, int may_have_twins)
     if (twinned < 0 || nar_regular(w, size, f->status.st_mode & S_IXUSR))
         return -1;
     const graft_table *table = twinned ? NULL : w->table;
-    if (table || w->wanted || w->job->sink) {
+    if (table || w->wanted || w->job->sink || w->job->suspicion_count) {
         if (stream(w, f, table))
             return -1;
     } else {

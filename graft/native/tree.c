@@ -54,6 +54,7 @@ void graft_tree_report_free(graft_tree_report *report)
             free(report->found[i].file);
     free(report->found);
     free_marked(report);
+    free_suspects(report);
     free(report->file);
     memset(report, 0, sizeof *report);
 }

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "anchors.h"
 #include "match.h"
 
 /* Receives the bytes of the NAR in order, 64 KiB or more at a time (but before a large file's
@@ -51,6 +52,21 @@ typedef struct {
     size_t head; /* as many bytes hold all of the magics */
 } graft_marks;
 
+#define GRAFT_SUSPICIONS 4
+
+/* Words by which contents, targets and names are suspected of something longer. */
+typedef struct {
+    const graft_anchors *anchors;
+    size_t step; /* words are looked for at 0, step, 2 * step... of the contents, target or name */
+    const graft_magic *magics; /* if there are any: only contents count that begin with one */
+    size_t magic_count;        /* at offset 0, and of GRAFT_ANCHOR bytes at most */
+} graft_suspicion;
+
+typedef struct {
+    char *file; /* as in graft_found, but its own string */
+    uint8_t where;
+} graft_suspect;
+
 typedef struct {
     const char *source;        /* the tree's top; without a slash at its end */
     const char *target;        /* must not exist; NULL: nothing is written */
@@ -60,6 +76,8 @@ typedef struct {
     graft_poll poll;           /* or NULL */
     void *context;             /* of both */
     const graft_marks *marks;  /* or NULL */
+    const graft_suspicion *suspicions; /* of the result's bytes */
+    size_t suspicion_count;    /* at most GRAFT_SUSPICIONS */
     int report;                /* fill `found`; else only `seen` */
     int links;                 /* unchanged canonical files become hard links, unless on overlayfs */
     int reflinks;              /* unchanged files may share blocks (FICLONE) */
@@ -97,6 +115,8 @@ typedef struct {
     size_t found_count, found_capacity;
     char **marked; /* the files that have one of the marks, relative to the top, in old names */
     size_t marked_count, marked_capacity;
+    graft_suspect *suspects; /* where a word of a suspicion stands, each place once */
+    size_t suspects_count, suspects_capacity;
     enum graft_tree_error error;
     int code;         /* of the first entry that failed, in the order of the NAR */
     const char *call;

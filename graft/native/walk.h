@@ -44,12 +44,22 @@ typedef struct {
     size_t count, capacity;
 } directory;
 
+/* A file's contents as the words of suspicions are looked for in them. */
+typedef struct {
+    int begun;
+    uint64_t passed;                 /* bytes */
+    uint64_t next[GRAFT_SUSPICIONS]; /* where a word may stand; UINT64_MAX: nobody asks any more */
+    uint8_t carry[GRAFT_ANCHOR - 1]; /* the last bytes that passed, */
+    size_t carried;                  /* this many */
+} watch;
+
 typedef struct {
     const place *from, *to;
     int source, target; /* descriptors; the target's is -1 until there is something to write */
     struct stat status; /* of the source */
     tally hits;
     int marked; /* was looked at for marks */
+    watch watch;
     int whole; /* walk.buffer begins with the whole of the contents */
 } file;
 
@@ -159,6 +169,21 @@ int mark(walk *w, file *f, const uint8_t *bytes, size_t length);
 /* Adds what another thread has reported, and takes it from there. */
 int add_marked(graft_tree_report *to, graft_tree_report *from);
 void free_marked(graft_tree_report *report);
+
+/* ---- suspects.c: what words of suspicions stand in ------------------------------------------ */
+
+/* Begins a file, whose first bytes these are as they were; they may be fewer than are needed. */
+int watch_begin(walk *w, file *f, const uint8_t *bytes, size_t length);
+
+/* Looks through the bytes of the result that come next. */
+int watch_more(walk *w, file *f, const uint8_t *bytes, size_t length);
+
+/* The same for a name or a symlink's target, whole. */
+int suspect_text(walk *w, const char *bytes, size_t length, enum graft_where where);
+
+/* Adds what another thread has found, and takes it from there. */
+int add_suspects(graft_tree_report *to, graft_tree_report *from);
+void free_suspects(graft_tree_report *report);
 
 /* ---- making.c: things made at the target -------------------------------------------------- */
 

@@ -12,18 +12,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 from graft import kernel
 from graft.errors import GraftError
+from graft.kernel.anchors import WORD
 from graft.tree import reading
 from graft.tree.descent import MovedDirectoryError
 from graft.tree.failure import Failure, translated
 from graft.tree.marks import HEAD, Marks
 from graft.tree.reading import WINDOW
 from graft.tree.removal import delete_tree
-from graft.tree.report import FileCounts, Found, TreeReport, Where
+from graft.tree.report import FileCounts, Found, Suspect, TreeReport, Where
 from graft.tree.state import WalkError
+from graft.tree.suspicion import MOST, Suspicion
 from graft.tree.walk import walk_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from graft.kernel import Table
 
@@ -35,6 +37,8 @@ __all__ = [
     "FileCounts",
     "Found",
     "Marks",
+    "Suspect",
+    "Suspicion",
     "TreeReport",
     "copy_tree",
     "read_tree",
@@ -53,6 +57,7 @@ def copy_tree(
     wanted: Table | None = None,
     sink: Sink | None = None,
     marks: Marks | None = None,
+    suspicions: Sequence[Suspicion] = (),
     report: bool = False,
     links: bool = True,
     owner: tuple[int, int] | None = None,
@@ -74,6 +79,7 @@ def copy_tree(
         sink: takes the result's NAR in order, in pieces of 64 KiB or more as a rule; a piece is
             valid during the call only.
         marks: of the regular files that are to be reported, as they are in the original.
+        suspicions: words that are looked for in the result.
         report: list the places found, not only which of `wanted` were.
         links: whether hard links to the original may be made; on overlayfs none are.
         owner: user id and group id of what is made; None: of the effective user. Only files that
@@ -99,6 +105,7 @@ def copy_tree(
         wanted=wanted,
         sink=sink,
         marks=marks,
+        suspicions=suspicions,
         report=report,
         links=links,
         owner=owner,
@@ -114,6 +121,7 @@ def read_tree(
     wanted: Table | None = None,
     sink: Sink | None = None,
     marks: Marks | None = None,
+    suspicions: Sequence[Suspicion] = (),
     report: bool = False,
     window: int = WINDOW,
     jobs: int = 1,
@@ -127,6 +135,7 @@ def read_tree(
         wanted: what to look for.
         sink: as for `copy_tree`, whose errors apply as well.
         marks: of the regular files that are to be reported, as they are in the original.
+        suspicions: words that are looked for in the result.
         report: list the places found, not only which of `wanted` were.
         window: bytes read at a time.
         jobs: as for `copy_tree`.
@@ -138,6 +147,7 @@ def read_tree(
         wanted=wanted,
         sink=sink,
         marks=marks,
+        suspicions=suspicions,
         report=report,
         links=False,
         owner=None,
@@ -191,6 +201,7 @@ def _walk(
     wanted: Table | None,
     sink: Sink | None,
     marks: Marks | None,
+    suspicions: Sequence[Suspicion],
     report: bool,
     links: bool,
     owner: tuple[int, int] | None,
@@ -202,6 +213,8 @@ def _walk(
         raise ValueError("the window must be at least one byte, and the jobs one")
     if marks is not None and not marks.possible:
         raise ValueError(f"a magic is of one byte or more, in the first {HEAD} bytes")
+    if len(suspicions) > MOST or not all(suspicion.possible for suspicion in suspicions):
+        raise ValueError(f"suspicions are {MOST} at most, their magics of {WORD} bytes at most")
     walk: Callable[..., Any] = walk_tree
     errors: tuple[type[Exception], ...] = (WalkError,)
     if kernel.native is not None:
@@ -215,13 +228,14 @@ def _walk(
         )
     user, group = owner or _effective_owner()
     try:
-        numbers, seen, found, marked = walk(
+        numbers, seen, found, marked, suspects = walk(
             source,
             target,
             table=table,
             wanted=wanted,
             sink=sink,
             marks=marks,
+            suspicions=tuple(suspicions),
             report=report,
             links=links,
             reflinks=True,
@@ -233,7 +247,7 @@ def _walk(
         failure = Failure(*error.args)
         raised: BaseException | None = error.__cause__
     else:
-        return _report(numbers, seen, found, marked)
+        return _report(numbers, seen, found, marked, suspects)
     if raised is None:
         raised = translated(failure, source, target or source)
     if failure.begun and target is not None:
@@ -249,6 +263,7 @@ def _report(
     seen: bytes,
     found: list[tuple[bytes, int, int, int, int]],
     marked: list[bytes],
+    suspects: list[tuple[bytes, int]],
 ) -> TreeReport:
     nar_size, regular_files, *files = numbers[:6]
     directories, symlinks, read, written, shared, references, bare, overlapped = numbers[6:]
@@ -271,6 +286,7 @@ def _report(
         ),
         seen=frozenset(index for index, flag in enumerate(seen) if flag),
         marked=tuple(sorted(marked)),
+        suspects=tuple(sorted(Suspect(file, PLACES[where]) for file, where in suspects)),
     )
 
 

@@ -8,6 +8,7 @@ import stat
 from typing import TYPE_CHECKING, Final
 
 from graft.formats import nar
+from graft.kernel.anchors import WORD
 from graft.tree.copying import (
     NO_REFLINKS,
     copy_bytes,
@@ -18,6 +19,7 @@ from graft.tree.copying import (
 from graft.tree.descent import DIRECTORY_FLAGS, Descent
 from graft.tree.made import make_file
 from graft.tree.state import IN_CONTENTS, Place, Tally, WalkState
+from graft.tree.suspicion import Watch
 
 if TYPE_CHECKING:
     from graft.kernel import Table
@@ -93,7 +95,7 @@ class RegularFiles:
         twinned = file.place is not None and self._make_twin(file, file.place)
         self._state.emit(nar.regular_head(size, executable=file.executable))
         table = None if twinned else self._state.table
-        if table is None and self._state.wanted is None and self._state.sink is None:
+        if table is None and not self._state.reads:
             self._state.nar_size += size  # there is no need to read it
             self._mark(file, b"")
         else:
@@ -112,6 +114,7 @@ class RegularFiles:
         unsettled = b""  # a hit of the table may still lie in them
         unsearched = b""  # settled, but a wanted one may still lie in them
         final = False
+        watch: Watch | None = None
         while not final:
             self._state.on_source("read")
             data = os.read(file.source, self._state.window)
@@ -120,6 +123,8 @@ class RegularFiles:
             if got > size or (not data and got < size):
                 raise self._state.error("changed")
             self._mark(file, data)
+            if self._state.suspicions and watch is None:
+                watch = Watch(self._state.suspicions, self._head(file, data, WORD))
             # Less than was asked for: the end was seen.
             final = got == size and len(data) < self._state.window
             settled = data
@@ -134,6 +139,8 @@ class RegularFiles:
             if self._state.wanted is not None:
                 text = unsearched + settled
                 unsearched = text[self._state.search(text, IN_CONTENTS, base, final=final) :]
+            if watch is not None and watch.more(settled):
+                self._state.suspects.append((self._state.new_path, IN_CONTENTS))
             self._state.emit(settled)
             if file.target is not None:
                 self._state.on_target("write")
@@ -146,13 +153,17 @@ class RegularFiles:
         if marks is None or file.marked:
             return
         file.marked = True
-        if not marks.has(os.path.basename(file.origin.name)):
-            if len(head) < min(marks.head, file.status.st_size):
-                self._state.on_source("pread")
-                head = os.pread(file.source, marks.head, 0)
-            if not marks.begins(head):
-                return
-        self._state.marked.append(self._state.old_path)
+        if marks.has(os.path.basename(file.origin.name)) or marks.begins(
+            self._head(file, head, marks.head)
+        ):
+            self._state.marked.append(self._state.old_path)
+
+    def _head(self, file: _File, read: bytes, size: int) -> bytes:
+        """The first `size` bytes, or more of them; these were read, and may be fewer."""
+        if len(read) >= min(size, file.status.st_size):
+            return read
+        self._state.on_source("pread")
+        return os.pread(file.source, size, 0)
 
     def _make_file(self, file: _File, place: Place) -> None:
         """Makes a file without hits in the cheapest way; gives every file its metadata."""
@@ -233,7 +244,7 @@ class RegularFiles:
         file.hits = hits
         self.linked += 1
         self.bytes_shared += file.status.st_size
-        if self._state.sink is not None or self._state.wanted is not None:
+        if self._state.reads:
             self._state.on_target("openat")
             made = os.open(place.name, FILE_FLAGS, dir_fd=place.directory)
             os.close(file.source)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Where = Literal["contents", "target", "name"]
 
@@ -46,6 +46,18 @@ class Found:
     where: Where
 
 
+class Suspect(NamedTuple):
+    """A place of the result in which a word of a suspicion stands.
+
+    Attributes:
+        file: as that of a Found.
+        where: in the file's contents, its target or its name.
+    """
+
+    file: bytes
+    where: Where
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TreeReport:
     """What a walk over one tree saw and did.
@@ -67,6 +79,7 @@ class TreeReport:
         seen: indices of the wanted entries that stand anywhere in the result.
         marked: the regular files that have one of the marks asked for: paths relative to the top,
             in the original's names, sorted; empty for the top itself.
+        suspects: where words of the suspicions asked for stand, sorted.
     """
 
     nar_size: int
@@ -83,3 +96,4 @@ class TreeReport:
     found: tuple[Found, ...]
     seen: frozenset[int]
     marked: tuple[bytes, ...] = ()
+    suspects: tuple[Suspect, ...] = ()

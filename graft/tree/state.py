@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from graft.kernel import Hit, Table
     from graft.tree.marks import Marks
+    from graft.tree.suspicion import Suspicion
 
 IN_CONTENTS: Final = 0
 IN_TARGET: Final = 1
@@ -68,6 +69,8 @@ class WalkState:
         window: bytes read at a time.
         marks: of the files that are to be reported.
         marked: these files, by their old paths.
+        suspicions: the words that are looked for in the result.
+        suspects: (file, where) of each place in which one stands.
         old_path: of the entry in hand, relative to the source.
         new_path: of the entry in hand, relative to the target.
         begun: whether something was made.
@@ -87,12 +90,15 @@ class WalkState:
         owner: tuple[int, int],
         window: int,
         marks: Marks | None = None,
+        suspicions: tuple[Suspicion, ...] = (),
     ) -> None:
         self.table = table or None
         self.wanted = wanted or None
         self.sink, self.owner, self.window = sink, owner, window
         self.marks = marks
         self.marked: list[bytes] = []
+        self.suspicions = suspicions
+        self.suspects: list[tuple[bytes, int]] = []
         self.set_owner = owner != (os.geteuid(), os.getegid())
         self.old_path = self.new_path = b""
         self.begun = False
@@ -102,6 +108,11 @@ class WalkState:
         self.found: list[tuple[bytes, int, int, int, int]] = []
         self._report = report
         self._call, self._in_target = "", False
+
+    @property
+    def reads(self) -> bool:
+        """Whether contents are read for more than to be rewritten."""
+        return self.sink is not None or self.wanted is not None or bool(self.suspicions)
 
     def on_source(self, call: str) -> None:
         """Notes, for an error's sake, which system call is about to be made."""
@@ -141,6 +152,12 @@ class WalkState:
                 place = (self.new_path, base + hit.offset, hit.index, hit.stride, where)
                 self.found.append(place)
         return cut
+
+    def search_text(self, text: bytes, where: int) -> None:
+        """Searches a name or a symlink's target, whole."""
+        if any(not each.magics and each.anchors.find(text) for each in self.suspicions):
+            self.suspects.append((self.new_path, where))
+        self.search(text, where)
 
     def rewrite(self, name: bytes) -> bytes:
         """A name or a symlink's target, rewritten."""

@@ -24,6 +24,16 @@ if TYPE_CHECKING:
 
     from graft.kernel import Table
     from graft.tree.marks import Marks
+    from graft.tree.suspicion import Suspicion
+
+
+Walked = tuple[
+    tuple[int, ...],
+    bytes,
+    list[tuple[bytes, int, int, int, int]],
+    list[bytes],
+    list[tuple[bytes, int]],
+]
 
 
 class _Entry(NamedTuple):
@@ -67,7 +77,7 @@ class _Walk:
         self._state.old_path = os.path.join(level.old_path, entry.old_name)
         self._state.new_path = os.path.join(level.new_path, entry.new_name)
         self._state.emit(nar.entry_head(entry.new_name))
-        self._state.search(entry.new_name, IN_NAME)
+        self._state.search_text(entry.new_name, IN_NAME)
         origin = Place(self._sources.innermost, entry.old_name)
         place = Place(self._targets.innermost, entry.new_name) if self._writing else None
         self._visit(origin, place, entry.mode)
@@ -92,7 +102,7 @@ class _Walk:
         self._state.on_target("symlinkat")
         if b"\0" in target:
             raise self._state.error("system", errno.EINVAL)
-        self._state.search(target, IN_TARGET)
+        self._state.search_text(target, IN_TARGET)
         self._state.emit(nar.symlink_object(target))
         if place is not None:
             make_symlink(self._state, place, target)
@@ -152,13 +162,14 @@ def walk_tree(
     wanted: Table | None,
     sink: Callable[[memoryview], object] | None,
     marks: Marks | None,
+    suspicions: tuple[Suspicion, ...],
     report: bool,
     links: bool,
     reflinks: bool,
     owner: int,
     group: int,
     window: int,
-) -> tuple[tuple[int, ...], bytes, list[tuple[bytes, int, int, int, int]], list[bytes]]:
+) -> Walked:
     """Walks one tree in the order of its NAR; the specification of the native `walk`.
 
     Args:
@@ -168,6 +179,7 @@ def walk_tree(
         wanted: what to look for in the result.
         sink: takes the bytes of the result's NAR in order.
         marks: of the regular files that are to be reported.
+        suspicions: words that are looked for in the result.
         report: list what was found, not only which.
         links: hard-link unchanged canonical files, unless on overlayfs.
         reflinks: let unchanged files share blocks.
@@ -179,7 +191,8 @@ def walk_tree(
         The numbers of a TreeReport in its order, `files` in four; for each wanted entry a byte,
         1 if it was seen; (file, offset, index, stride, where) of each place found, where by its
         index in contents, target, name; the files that have one of the marks, by their old
-        paths, in any order.
+        paths, in any order; (file, where) of each content, target and name in which a word of the
+        suspicions stands, in any order.
 
     Raises:
         WalkError: for every failure, the sink's exceptions and KeyboardInterrupt included.
@@ -189,6 +202,7 @@ def walk_tree(
         wanted=wanted,
         sink=sink,
         marks=marks,
+        suspicions=suspicions,
         report=report,
         owner=(owner, group),
         window=window,
@@ -223,4 +237,4 @@ def walk_tree(
         state.hits.bare,
         state.hits.overlapped,
     )
-    return numbers, bytes(state.seen), state.found, state.marked
+    return numbers, bytes(state.seen), state.found, state.marked, state.suspects

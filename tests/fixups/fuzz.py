@@ -6,15 +6,29 @@ left alone stays byte for byte, and of what is rewritten no reference remains.
 
 from __future__ import annotations
 
+import gzip
 import random
 import sqlite3
+import struct
 import sys
 import time
+import zlib
 from collections import Counter
 from pathlib import Path
 
 from graft.fixups import Limits, registered
-from tests.fixups.samples import ARCHIVES, COMPRESSORS, OLD, TABLE, lz4_legacy, text
+from tests.fixups.samples import (
+    ARCHIVES,
+    COMPRESSORS,
+    OLD,
+    TABLE,
+    beam,
+    gvdb,
+    lz4_legacy,
+    pe,
+    sbcl_core,
+    text,
+)
 from tests.fixups.test_macho import BODY, signed
 
 SLOW = 20.0  # seconds, on a machine that others use as well
@@ -35,7 +49,18 @@ def samples() -> list[bytes]:
     database.commit()
     found.append(database.serialize())
     database.close()
-    return [*found, lz4_legacy(data), signed(BODY, entitlements=OLD)]
+    resource = struct.pack("<II", len(data), 1) + zlib.compress(data) + b"\0(uuay)"
+    return [
+        *found,
+        lz4_legacy(data),
+        signed(BODY, entitlements=b"<plist/>"),
+        beam({b"AtU8": OLD, b"LitT": data}),
+        gvdb({b"a": OLD, b"b": resource}),
+        pe({b".text": OLD}),
+        pe({b".linux": b"", b".initrd": gzip.compress(data)}, signed=True),
+        sbcl_core(OLD),
+        b"Caml1999I035\x84\x95\xa6\xbd\x08\1\1\1" + gzip.compress(data),
+    ]
 
 
 def damaged(chance: random.Random, data: bytes, others: list[bytes]) -> bytes:

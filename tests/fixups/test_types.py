@@ -218,18 +218,27 @@ def test_a_program_of_a_firmware_is_rewritten_unless_it_is_signed() -> None:
 def test_a_unified_kernel_image_is_looked_into_and_left_alone() -> None:
     data = pe({b".linux": b"kernel", b".initrd": zstd.compress(WHERE * 3)})
     assert left_alone(data, "linux.efi") == "it is a unified kernel image: make it anew"
-    [place, *_] = REGISTRY.references(data, b"linux.efi", TABLE)[0]
-    assert place.container == ("pe:.initrd", "zstd")
+    places, _ = REGISTRY.references(data, b"linux.efi", TABLE)
+    assert ("pe:.initrd", "zstd") in {place.container for place in places}
     assert rewritten(pe({b".linux": b"", b".initrd": zstd.compress(b"x")}), "a.efi")[1] == []
 
 
 def test_that_a_signature_beside_a_file_is_of_the_old_one_is_told() -> None:
-    files = {"ipa.so": WHERE, "ipa.so.sign": b"signature", "b": b"b", "b.sig": b"x", "c.asc": b"y"}
+    files = {"a": WHERE, "a.sign": b"signature", "b": b"b", "b.sig": b"x", "c.asc": b"y"}
     new, [outcome] = together(files)
-    assert new == {**files, "ipa.so": grafted(WHERE)}
+    assert new == {**files, "a": grafted(WHERE)}
     assert outcome.fixup == "signature"
     assert outcome.reason is not None
-    assert "'ipa.so'" in outcome.reason
+    assert "'a'" in outcome.reason
+
+
+@pytest.mark.parametrize("data", [b"\x7fELF" + WHERE, gzip.compress(WHERE * 2, mtime=0)])
+def test_a_file_whose_signature_lies_beside_it_is_left_alone(data: bytes) -> None:
+    files = {"lib/ipa.so": data, "lib/ipa.so.sign": b"signature"}
+    new, [outcome] = together(files)
+    assert new == files
+    assert (outcome.outcome, outcome.reason) == ("left-alone", "its signature lies beside it")
+    assert together({"lib/ipa.so": data})[0] != {"lib/ipa.so": data}
 
 
 # ---- images ------------------------------------------------------------------------------------

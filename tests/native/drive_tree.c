@@ -124,7 +124,7 @@ static void walk_once(graft_tree_job job)
     printf("%d %d %" PRIu64 " %016" PRIx64, error, report.code, report.nar_size, hash);
     printf(" %" PRIu64 " %zu %" PRIu64 " %" PRIu64 " %" PRIu64, report.references,
            report.found_count, report.patched, report.linked, report.copied + report.reflinked);
-    printf(" %zu", report.marked_count);
+    printf(" %zu %zu", report.marked_count, report.suspects_count);
     printf(" %s %s\n", error ? report.call : "", error && report.file ? report.file : "");
     graft_tree_report_free(&report);
     countdown = left;
@@ -148,6 +148,9 @@ int main(int count, char **arguments)
     const graft_magic magic = {0, 1, (const uint8_t *)"0"};
     const graft_name_mark suffix = {"d", 1, 0};
     const graft_marks marks = {&magic, &suffix, 1, 1, 1};
+    const uint8_t *words = (const uint8_t *)(count > 9 ? arguments[9] : "");
+    graft_anchors *anchors = graft_anchors_new(words, count > 9 ? 4 : 0);
+    const graft_suspicion suspicions[] = {{anchors, 3, NULL, 0}, {anchors, 1, &magic, 1}};
     graft_tree_job job = {
         .source = arguments[1],
         .target = strcmp(arguments[2], "-") ? arguments[2] : NULL,
@@ -155,6 +158,8 @@ int main(int count, char **arguments)
         .wanted = searched,
         .sink = strcmp(arguments[6], "1") ? NULL : sink,
         .marks = &marks,
+        .suspicions = suspicions,
+        .suspicion_count = 2,
         .report = 1,
         .links = strcmp(arguments[4], "links") == 0,
         .owner = geteuid(),
@@ -179,5 +184,6 @@ int main(int count, char **arguments)
     }
     graft_table_free(rewritten);
     graft_table_free(searched);
+    graft_anchors_free(anchors);
     return 0;
 }

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from graft.kernel import reference
+from graft.kernel.anchors import ReferenceAnchors
 from graft.tree import remove_tree
 from graft.tree.marks import Marks
+from graft.tree.suspicion import Suspicion
 from graft.tree.walk import walk_tree
 
 HERE = Path(__file__).parent
@@ -141,13 +143,18 @@ def expected(tree: Path, target: Path, *, links: bool) -> list[str]:
         for byte in piece:
             value = (value ^ byte) * 0x100000001B3 & (1 << 64) - 1
 
-    numbers, _, found, marked = walk_tree(
+    suspicions = (
+        Suspicion(ReferenceAnchors(new[:32], 3)),
+        Suspicion(ReferenceAnchors(new[:32]), (b"0",)),
+    )
+    numbers, _, found, marked, suspects = walk_tree(
         os.fsencode(tree),
         os.fsencode(target),
         table=reference.Table([(old, new)]),
         wanted=reference.Table([(new, None)]),
         sink=sink,
         marks=MARKS,
+        suspicions=suspicions,
         report=True,
         links=links,
         reflinks=False,
@@ -157,7 +164,7 @@ def expected(tree: Path, target: Path, *, links: bool) -> list[str]:
     )
     remove_tree(target)
     patched, linked, _, copied = numbers[2:6]
-    counts = [numbers[11], len(found), patched, linked, copied, len(marked)]
+    counts = [numbers[11], len(found), patched, linked, copied, len(marked), len(suspects)]
     return ["0", "0", f"{numbers[0]}", f"{value:016x}", *map(str, counts)]
 
 
@@ -216,7 +223,7 @@ def test_errors_are_clean_under_sanitizers(
         target.mkdir()
     [line] = run(driver, source, target, 100, "links", "read", threads, 0)
     assert line[0] == str(number)
-    assert line[10:] == words
+    assert line[11:] == words
 
 
 FAULTS = [errno.EIO, errno.ENOSPC, errno.EINTR, errno.EXDEV]
@@ -249,4 +256,4 @@ def test_whichever_call_fails_the_walk_reports_it_or_does_without(
             assert done[2:6] == line[2:6]
         elif done[0] == str(SYSTEM):
             assert done[1] == str(fault)
-            assert done[10] in {"getdents64", *(name.removesuffix("64") for name in WRAPPED)}
+            assert done[11] in {"getdents64", *(name.removesuffix("64") for name in WRAPPED)}

@@ -1,0 +1,248 @@
+"""Files looked into to any depth, and nothing changed: who only looks needs less than a rewrite."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Literal, NamedTuple, Protocol
+
+from graft.fixups.api import HEAD, Fixup, LeftAloneError, Limits, Outcome, Place, Where
+
+_PIECE: Final = 1 << 20  # bytes expanded at a time
+
+
+class Stood(NamedTuple):
+    """Something that was found in some bytes.
+
+    Attributes:
+        offset: of its first byte.
+        encoding: what it is written in.
+        index: of what it is.
+        stride: bytes a character, if it stands there as it is; else 0.
+    """
+
+    offset: int
+    encoding: str
+    index: int  # type: ignore[assignment]  # not the method of tuples
+    stride: int
+
+
+class Finder(Protocol):
+    """What is looked for inside of containers."""
+
+    def find(self, data: bytes) -> Iterable[Stood]:
+        """All of it in a file, or in a name or a target."""
+        ...
+
+    def find_apart(self, data: bytes) -> Iterable[Stood]:
+        """What is found in a file only if it is looked at by itself."""
+        ...
+
+
+class Recogniser:
+    """Finds the fix-up of a file, quickly where it has none.
+
+    Args:
+        fixups: in their order; only those that open files, or hide what is in them, count.
+    """
+
+    def __init__(self, fixups: Iterable[Fixup]) -> None:
+        self._fixups = [fixup for fixup in fixups if fixup.is_looked_into]
+        magics = {magic for fixup in self._fixups for magic in fixup.magics}
+        first = sorted(re.escape(magic) for at, magic in magics if at == 0)
+        self._first = re.compile(b"|".join(first) or b"(?!)", re.DOTALL)
+        self._further = sorted((at, magic) for at, magic in magics if at > 0)
+        by_name = [fixup for fixup in self._fixups if not fixup.magics]
+        self._suffixes = tuple({suffix for fixup in by_name for suffix in fixup.suffixes})
+        self._names = frozenset(name for fixup in by_name for name in fixup.names)
+
+    def __call__(self, data: bytes, name: bytes) -> Fixup | None:
+        """The first fix-up whose type a file is.
+
+        Args:
+            data: it, or its first `HEAD` bytes.
+            name: its own, without directories.
+        """
+        if (
+            not self._first.match(data)
+            and not any(data.startswith(magic, at) for at, magic in self._further)
+            and not name.endswith(self._suffixes)
+            and name not in self._names
+        ):
+            return None
+        head = data[:HEAD]
+        return next((fixup for fixup in self._fixups if fixup.recognises(head, name)), None)
+
+
+class Look:
+    """One file looked into with everything in it.
+
+    Args:
+        recognise: tells the fix-up of a file.
+        finder: what is looked for.
+        limits: how far it is opened.
+
+    Attributes:
+        places: what was found in containers.
+        outcomes: what could not be looked into.
+        spent: bytes that containers were expanded to.
+    """
+
+    def __init__(self, recognise: Recogniser, finder: Finder, limits: Limits) -> None:
+        self.recognise, self.finder, self.limits = recognise, finder, limits
+        self.places: list[Place] = []
+        self.outcomes: list[Outcome] = []
+        self.spent = 0
+
+    def file(self, data: bytes, name: bytes) -> None:
+        """Searches a file, and looks into it."""
+        fixup = self.recognise(data, name)
+        if fixup is None or not fixup.opens:
+            self.found((), "contents", self.finder.find(data))
+        if fixup is not None:
+            _Level(self, fixup, (), 1).file(data, name)
+
+    def into(self, fixup: Fixup, data: bytes, name: bytes, *, apart: bool) -> None:
+        """Looks into a file whose bytes have been searched as they stand.
+
+        Args:
+            fixup: whose file it is.
+            apart: whether there may be something in the files that are stored in it.
+        """
+        _Level(self, fixup, (), 1, searched=True, apart=apart).file(data, name)
+
+    def found(self, steps: tuple[str, ...], where: Where, stood: Iterable[Stood]) -> None:
+        """Notes places."""
+        self.places += [
+            Place(
+                container=steps,
+                where=where,
+                offset=each.offset,
+                index=each.index,
+                stride=each.stride,
+                encoding=each.encoding,
+            )
+            for each in stood
+        ]
+
+
+class _Level:
+    """A file in hand and its fix-up; the `Inside` of that."""
+
+    def __init__(
+        self,
+        look: Look,
+        fixup: Fixup,
+        container: tuple[str, ...],
+        depth: int,
+        *,
+        searched: bool = False,
+        apart: bool = True,
+    ) -> None:
+        self._look, self._fixup = look, fixup
+        self._container = container  # the steps to the file in hand
+        self._depth = depth  # of what is in it
+        self._searched = searched  # the file in hand, as it stands
+        self._apart = apart
+
+    def file(self, data: bytes, name: bytes) -> None:
+        limits = self._look.limits
+        if self._fixup.opens and self._depth > limits.depth:
+            self._left_alone(data, f"it is nested deeper than {limits.depth} containers")
+            return
+        try:
+            self._fixup.apply(data, name, self)
+        except LeftAloneError as error:
+            self._left_alone(data, str(error))
+        except Exception as error:  # noqa: BLE001 - a stranger's file may break any parser
+            self._left_alone(data, f"it cannot be read: {type(error).__name__}: {error}")
+
+    def _left_alone(self, data: bytes, reason: str) -> None:
+        self._outcome("left-alone", reason)
+        if self._fixup.opens and not self._searched:
+            self._look.found(self._container, "contents", self._look.finder.find(data))
+
+    def _outcome(self, outcome: Literal["left-alone", "noted"], reason: str) -> None:
+        self._look.outcomes.append(
+            Outcome(
+                container=self._container,
+                fixup=self._fixup.name,
+                outcome=outcome,
+                reason=reason,
+            )
+        )
+
+    # ---- what a fix-up sees -------------------------------------------------------------------
+
+    def plain(self, data: bytes, where: Where = "contents") -> bytes:
+        """Bytes of the file in hand as it stands."""
+        if self._fixup.opens and not self._searched:
+            steps = (*self._container, self._fixup.name)
+            self._look.found(steps, where, self._look.finder.find(data))
+        return data
+
+    def contents(self, name: bytes, data: bytes) -> bytes:
+        """The only file inside."""
+        self._within(self._fixup.name, data, name.rpartition(b"/")[2], stored=False)
+        return data
+
+    def members(self, files: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
+        """All the files inside."""
+        for path, data in files:
+            step = f"{self._fixup.name}:{path.decode('utf-8', 'backslashreplace')}"
+            self._within(step, data, path.rpartition(b"/")[2], stored=self._fixup.stores)
+        return [data for _, data in files]
+
+    def _within(self, step: str, data: bytes, name: bytes, *, stored: bool) -> None:
+        look = self._look
+        steps = (*self._container, step)
+        fixup = look.recognise(data, name)
+        if fixup is None or not fixup.opens:
+            if not (stored and self._searched):
+                look.found(steps, "contents", look.finder.find(data))
+            elif self._apart:
+                look.found(steps, "contents", look.finder.find_apart(data))
+        if fixup is not None:
+            seen = stored and self._searched
+            apart = self._apart or not seen
+            inner = _Level(look, fixup, steps, self._depth + 1, searched=seen, apart=apart)
+            inner.file(data, name)
+
+    def expanded(self, read: Callable[[int], bytes], compressed: int) -> bytes:
+        """What a compressed file expands to, within the limits."""
+        limits = self._look.limits
+        most = min(limits.size - self._look.spent, max(limits.free, limits.ratio * compressed))
+        pieces, size = [], 0
+        while piece := read(min(_PIECE, most - size + 1)):
+            size += len(piece)
+            if size > most:
+                raise LeftAloneError(
+                    f"it expands to more than {most} bytes, which is not worth the risk"
+                )
+            pieces.append(piece)
+        self._look.spent += size
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def old(self, path: bytes) -> bytes | None:
+        """No file beside the one in hand: where nothing is changed, none is asked for."""
+        del path
+        return None
+
+    def new(self, path: bytes) -> bytes | None:
+        """As `old`."""
+        del path
+        return None
+
+    def detached(self, name: bytes) -> list[tuple[bytes, bytes]]:
+        """As `old`."""
+        del name
+        return []
+
+    def fragments(self, data: bytes) -> Sequence[tuple[int, bytes]]:
+        """Nothing is written."""
+        del data
+        return ()
+
+    def note(self, text: str) -> None:
+        """What cannot be read of the file in hand."""
+        self._outcome("noted", text)

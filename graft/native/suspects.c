@@ -1,0 +1,133 @@
+#include "walk.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { CARRY = GRAFT_ANCHOR - 1 };
+
+static const uint64_t NOWHERE = UINT64_MAX;
+
+static int remember(walk *w, enum graft_where where)
+{
+    graft_tree_report *r = w->report;
+    graft_suspect *room =
+        grown(r->suspects, &r->suspects_capacity, r->suspects_count + 1, sizeof *room);
+    if (!room)
+        return fail_memory(w);
+    r->suspects = room;
+    char *path = strdup(w->new_path.bytes);
+    if (!path)
+        return fail_memory(w);
+    r->suspects[r->suspects_count++] = (graft_suspect){.file = path, .where = (uint8_t)where};
+    return 0;
+}
+
+static int is_of(const graft_suspicion *s, const uint8_t *head, size_t length)
+{
+    for (size_t i = 0; i < s->magic_count; i++)
+        if (s->magics[i].length <= length && !memcmp(s->magics[i].bytes, head, s->magics[i].length))
+            return 1;
+    return s->magic_count == 0;
+}
+
+int watch_begin(walk *w, file *f, const uint8_t *bytes, size_t length)
+{
+    uint8_t head[GRAFT_ANCHOR];
+    watch *of = &f->watch;
+    of->begun = 1;
+    of->passed = of->carried = 0;
+    if (length < sizeof head && length < (uint64_t)f->status.st_size) {
+        ssize_t n;
+        do
+            n = pread(f->source, head, sizeof head, 0);
+        while (n < 0 && errno == EINTR);
+        if (n < 0)
+            return fail_source(w, "pread");
+        bytes = head;
+        length = (size_t)n;
+    }
+    for (size_t i = 0; i < w->job->suspicion_count; i++)
+        of->next[i] = is_of(&w->job->suspicions[i], bytes, length) ? 0 : NOWHERE;
+    return 0;
+}
+
+/* Whether one of the words stands at one of its steps that ends in these bytes, which follow those
+ * that passed. */
+static int stands(const graft_suspicion *s, const watch *of, uint64_t *next, const uint8_t *bytes,
+                  size_t length)
+{
+    uint64_t end = of->passed + length;
+    uint8_t word[GRAFT_ANCHOR];
+    while (*next < of->passed && *next + GRAFT_ANCHOR <= end) {
+        size_t before = (size_t)(of->passed - *next);
+        memcpy(word, of->carry + of->carried - before, before);
+        memcpy(word + before, bytes, GRAFT_ANCHOR - before);
+        if (graft_anchors_stand(s->anchors, word, sizeof word, 1))
+            return 1;
+        *next += s->step;
+    }
+    if (*next < of->passed || *next + GRAFT_ANCHOR > end)
+        return 0;
+    size_t at = (size_t)(*next - of->passed);
+    if (graft_anchors_stand(s->anchors, bytes + at, length - at, s->step))
+        return 1;
+    *next += s->step * ((length - at - GRAFT_ANCHOR) / s->step + 1);
+    return 0;
+}
+
+int watch_more(walk *w, file *f, const uint8_t *bytes, size_t length)
+{
+    watch *of = &f->watch;
+    for (size_t i = 0; i < w->job->suspicion_count; i++) {
+        if (of->next[i] == NOWHERE || !stands(&w->job->suspicions[i], of, &of->next[i], bytes, length))
+            continue;
+        for (size_t j = 0; j < w->job->suspicion_count; j++)
+            of->next[j] = NOWHERE;
+        return remember(w, GRAFT_IN_CONTENTS);
+    }
+    if (length >= CARRY) {
+        memcpy(of->carry, bytes + length - CARRY, CARRY);
+        of->carried = CARRY;
+    } else {
+        size_t kept = of->carried + length > CARRY ? CARRY - length : of->carried;
+        memmove(of->carry, of->carry + of->carried - kept, kept);
+        memcpy(of->carry + kept, bytes, length);
+        of->carried = kept + length;
+    }
+    of->passed += length;
+    return 0;
+}
+
+int suspect_text(walk *w, const char *bytes, size_t length, enum graft_where where)
+{
+    for (size_t i = 0; i < w->job->suspicion_count; i++) {
+        const graft_suspicion *s = &w->job->suspicions[i];
+        if (!s->magic_count && graft_anchors_stand(s->anchors, (const uint8_t *)bytes, length, s->step))
+            return remember(w, where);
+    }
+    return 0;
+}
+
+int add_suspects(graft_tree_report *to, graft_tree_report *from)
+{
+    if (!from->suspects_count)
+        return 0;
+    size_t count = to->suspects_count + from->suspects_count;
+    graft_suspect *room = grown(to->suspects, &to->suspects_capacity, count, sizeof *room);
+    if (!room)
+        return -1;
+    to->suspects = room;
+    memcpy(to->suspects + to->suspects_count, from->suspects, from->suspects_count * sizeof *room);
+    to->suspects_count = count;
+    from->suspects_count = 0;
+    return 0;
+}
+
+void free_suspects(graft_tree_report *r)
+{
+    for (size_t i = 0; i < r->suspects_count; i++)
+        free(r->suspects[i].file);
+    free(r->suspects);
+}

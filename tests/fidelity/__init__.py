@@ -1,0 +1,1 @@
+"""What blind rewriting breaks or misses, and what graft does: samples of every hazard, judged."""
