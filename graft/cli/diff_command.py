@@ -52,6 +52,7 @@ def command(
             read_package_set(store, argument, attributes=attributes, nix=nix)
             for argument in (base, patched)
         ]
+        store.protect({path for one in sets for path in one.needed_paths()})
         found = compare_packages(store, *sets)
         document = difference_document(found, store.store_dir)
     if output is not None:
@@ -87,9 +88,11 @@ def _say(found: Difference, settings: Settings, base: str, patched: str) -> None
         print_note(f"nothing of '{base}' could be paired with anything of '{patched}'", settings)
         return
     apart = [one for one in found.derived if one.reached is False]
+    needed = sum(one.needed for one in found.changed)
     print_note(
         f"{counted(len(found.changed), 'package')} to replace, "
-        f"{counted(len(found.derived), 'path')} derived"
+        + (f"{needed:,} of them only because something new refers to them, " if needed else "")
+        + f"{counted(len(found.derived), 'path')} derived"
         + (f", of which a graft leaves {len(apart):,} alone" if apart else "")
         + (f"; {counted(len(found.doubtful), 'doubtful pair')}" if found.doubtful else ""),
         settings,

@@ -117,6 +117,11 @@ class PackageSet:
         """Every path that a package makes."""
         return {path for package in self.packages for path in package.outputs.values()}
 
+    def needed_paths(self) -> set[StorePath]:
+        """What must stay in the store while the set is read."""
+        derivations = {package.derivation for package in self.packages}
+        return self.output_paths().union(path for path in derivations if path is not None)
+
 
 def packages_of(
     derivations: Derivations, paths: Iterable[tuple[str | None, StorePath]]
