@@ -16,6 +16,7 @@ from graft.graph import reachable
 from graft.plan import Plan
 from graft.reading import ObjectSearch, Searched
 from graft.references import Reference
+from graft.spellings import SPELLINGS
 from graft.store.api import PathInfo, Source
 from graft.tree import TreeReport
 from graft.workers import Workers
@@ -48,6 +49,11 @@ class Residual:
     container: tuple[str, ...] = ()
     reference: StorePath
     acknowledged: bool
+
+    @property
+    def is_spelled(self) -> bool:
+        """Whether the hash part is spelled otherwise there: then no graft rewrites it."""
+        return self.encoding in SPELLINGS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)

@@ -150,17 +150,25 @@ class _Level:
         if self._fixup.opens and self._depth > limits.depth:
             self._left_alone(data, f"it is nested deeper than {limits.depth} containers")
             return
+        before = len(self._look.places), len(self._look.outcomes)
         try:
             self._fixup.apply(data, name, self)
         except LeftAloneError as error:
             self._left_alone(data, str(error))
         except Exception as error:  # noqa: BLE001 - a stranger's file may break any parser
             self._left_alone(data, f"it cannot be read: {type(error).__name__}: {error}")
+        else:
+            if (len(self._look.places), len(self._look.outcomes)) == before:
+                self._search_rest(data)
+
+    def _search_rest(self, data: bytes) -> None:
+        """Looks for what stands in a part of the file that its fix-up has not shown."""
+        if self._fixup.opens and not self._searched:
+            self._look.found(self._container, "contents", self._look.finder.find(data))
 
     def _left_alone(self, data: bytes, reason: str) -> None:
         self._outcome("left-alone", reason)
-        if self._fixup.opens and not self._searched:
-            self._look.found(self._container, "contents", self._look.finder.find(data))
+        self._search_rest(data)
 
     def _outcome(self, outcome: Literal["left-alone", "noted"], reason: str) -> None:
         self._look.outcomes.append(

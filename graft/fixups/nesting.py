@@ -211,7 +211,8 @@ class Descent:
         plain_without: bool = True,
     ) -> bytes:
         if plain_without and fixup.plain_without:
-            self._outcome(fixup, "noted", f"it is rewritten as it stands: {reason}")
+            why = f"it is rewritten as it stands: {reason}"
+            self._outcome(fixup, "noted", why, fatal=fatal is True)
             return self.plain(data)
         # What was rewritten inside is given up; what was left alone there stays to be told.
         depth = len(self._container)

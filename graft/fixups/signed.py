@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from typing import IO
 
-from graft.fixups.api import SIGNATURES, Fixup, Inside, LeftAloneError
+from graft.fixups.api import HEAD, SIGNATURES, Fixup, Inside, LeftAloneError
 
 _MODULE_TRAILER = b"~Module signature appended~\n"
 _SECTION = 40
+_KERNEL = b".linux"
 _CERTIFICATES = 4  # of the data directories
 _WIDE = 0x20B  # PE32+
 
@@ -46,11 +48,16 @@ class Pe(Fixup):
         """By the two magics."""
         return super().recognises(head, name) and head.startswith(b"PE\0\0", _header(head))
 
+    def is_packed(self, file: IO[bytes]) -> bool:
+        """Whether it is a unified kernel image."""
+        file.seek(0)
+        return _KERNEL + b"\0" in file.read(HEAD)
+
     def apply(self, data: bytes, name: bytes, inside: Inside) -> bytes:
         """The program, rewritten; the sections of a unified kernel image are looked into."""
         del name
         sections = list(_sections(data))
-        if any(section == b".linux" for section, _ in sections):
+        if any(section == _KERNEL for section, _ in sections):
             changed = inside.members(sections)
             if any(new is not old for new, (_, old) in zip(changed, sections, strict=True)):
                 raise LeftAloneError("it is a unified kernel image: make it anew")

@@ -14,6 +14,7 @@ from graft.formats.store_path import StorePath
 from graft.job import apply
 from graft.planning import make_plan
 from graft.store.api import Source
+from graft.verification import verify
 from tests.abi.programs import Workshop, run
 from tests.caches import cache_of
 from tests.objects import add_object, new_store
@@ -345,6 +346,9 @@ def test_a_library_that_is_no_longer_found_is_a_problem_of_the_result(workshop: 
     outcome = apply(workshop.store, [app], {old: new}, allow_abi_breaks=True)
     assert not outcome.succeeded
     assert _kinds(outcome.proof.problems if outcome.proof else ()) == [
+        ("unresolved-library", b"bin/run", b"libfoo.so.1")
+    ]
+    assert _kinds(verify(outcome.plan, workshop.store).problems) == [
         ("unresolved-library", b"bin/run", b"libfoo.so.1")
     ]
 
