@@ -50,7 +50,7 @@ def realise(
     with Workers(jobs, on_bytes) as workers:
         namer = Namer(
             source=source,
-            search=DeepSearch(sorted(plan.closure.infos)),
+            search=DeepSearch(sorted(plan.closure.infos), store_dir=plan.store_dir),
             progress=workers.progress,
         )
         return plan.realised(content_names([plan], namer, workers.pool.submit, workers.jobs))

@@ -56,7 +56,7 @@ def deep_closure(
     """
     paths = list(paths)
     everything = Closure.of(source, [*paths, *also])
-    search = DeepSearch(sorted(everything.infos))
+    search = DeepSearch(sorted(everything.infos), store_dir=source.store_dir)
     hidden: dict[StorePath, frozenset[StorePath]] = {}
     reports: dict[StorePath, DeepReport] = {}
     with Workers(jobs, on_bytes) as workers:

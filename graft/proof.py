@@ -154,7 +154,7 @@ def prove(
     """
     old = {path.hash_part: path for path in sorted(replaced_paths(plan))}
     if search is None:
-        search = ObjectSearch(store, DeepSearch(old.values()))
+        search = ObjectSearch(store, DeepSearch(old.values(), store_dir=plan.store_dir))
     infos = store.path_infos(plan.new_references)
     on_disk = {path for path in infos if store.store_object(path).exists()}
     problems = [Problem(kind="not-valid", path=path) for path in plan.new_references.keys() - infos]

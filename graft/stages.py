@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from graft.abi import StoreContents, check_abi, write_report
+from graft.abi import AbiCheck, StoreContents, check_abi, write_report
 from graft.deep import DeepSearch
 from graft.errors import NoSpaceError
 from graft.executor import Done, Execution
@@ -70,7 +70,7 @@ class StagedJob:
         self.source = source
         self.target = target
         self._begin = time.monotonic()
-        self._abi_warnings: tuple[PlanWarning, ...] = ()
+        self._abi: AbiCheck | None = None
         target.check_writable()
         self._roots = tuple(dict.fromkeys(roots))
         self._keeping = RootKeeping(target, self._roots, add_roots, profile)
@@ -163,7 +163,7 @@ class StagedJob:
             write_report(check, self.source, report)
         if not allow_breaks:
             check.refuse_breaks()
-        self._abi_warnings = check.warnings
+        self._abi = check
 
     def conclude(
         self,
@@ -185,7 +185,8 @@ class StagedJob:
         proof = None
         if scope is not None:
             if search is None:
-                search = ObjectSearch(self.target, DeepSearch(sorted(replaced_paths(plan))))
+                replaced = sorted(replaced_paths(plan))
+                search = ObjectSearch(self.target, DeepSearch(replaced, store_dir=plan.store_dir))
             for path, seen in done.seen.items():  # searched on its way from one cache to another
                 if (report := done.made[path]) is not None:
                     search.know(path, report, seen, done.unread[path])
@@ -201,9 +202,8 @@ class StagedJob:
                     on_bytes=on_bytes,
                 )
             if not proof.problems:  # else it is not there to be read
-                found = tuple(library_problems(plan, self.source, self.target))
-                proof = replace(proof, problems=found)
-        warnings = (*plan.warnings, *self._abi_warnings)
+                proof = replace(proof, problems=tuple(self._library_problems(plan)))
+        warnings = (*plan.warnings, *(self._abi.warnings if self._abi is not None else ()))
         if "checksums" in plan.fixups and scope == "closure":
             with self._progress("checksums", None) as on_bytes:
                 warnings += foreign_checksums(
@@ -225,6 +225,21 @@ class StagedJob:
         if outcome.succeeded:
             self._keeping.keep(plan.new_roots)
         return outcome
+
+    def _library_problems(self, plan: Plan) -> Iterable[Problem]:
+        """Libraries that are not found in the result; what was written to a cache is not read."""
+        if isinstance(self.target, RootedTarget):
+            return library_problems(plan, self.source, self.target)
+        missing = self._abi.missing_libraries if self._abi is not None else ()
+        return [
+            Problem(
+                kind="unresolved-library",
+                path=plan.moved[place.path],
+                file=place.name,
+                library=name,
+            )
+            for place, name in missing
+        ]
 
 
 def _check_inputs_signed(

@@ -123,6 +123,19 @@ class AbiCheck:
             ),
         )
 
+    @property
+    def missing_libraries(self) -> tuple[tuple[Place, bytes], ...]:
+        """The programs that will not get a library they got, and its name; originals' places."""
+        return tuple(
+            sorted(
+                {
+                    (found.loaded_by or found.program, found.name)
+                    for found in self.breaks
+                    if found.reason in {"library-missing", "other-machine"}
+                }
+            )
+        )
+
     def refuse_breaks(self) -> None:
         """Raises AbiError if there are any."""
         if not self.breaks:

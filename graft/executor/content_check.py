@@ -32,7 +32,7 @@ def check_content(
     if name is None or made.content_hash == name.digest:
         return
     full = store_dir.path(rewrite.path)
-    search = DeepSearch([rewrite.path])
+    search = DeepSearch([rewrite.path], store_dir=store_dir)
     found = search_object(original, search, places=True)
     for place in search.standing.places(found.report):
         file = printable(place.file)

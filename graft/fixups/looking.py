@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from io import BytesIO
 from typing import Final, Literal, NamedTuple, Protocol
 
 from graft.fixups.api import HEAD, Fixup, LeftAloneError, Limits, Outcome, Place, Where
@@ -34,8 +35,12 @@ class Finder(Protocol):
         """All of it in a file, or in a name or a target."""
         ...
 
-    def find_apart(self, data: bytes) -> Iterable[Stood]:
-        """What is found in a file only if it is looked at by itself."""
+    def find_apart(self, data: bytes, *, suspected: bool) -> Iterable[Stood]:
+        """What is found in a file only if it is looked at by itself.
+
+        Args:
+            suspected: else a search of what it is stored in has found no sign of that.
+        """
         ...
 
 
@@ -208,9 +213,10 @@ class _Level:
         if fixup is None or not fixup.opens:
             if not (stored and self._searched):
                 look.found(steps, "contents", look.finder.find(data))
-            elif self._apart:
-                look.found(steps, "contents", look.finder.find_apart(data))
-        if fixup is not None:
+            else:
+                alone = look.finder.find_apart(data, suspected=self._apart)
+                look.found(steps, "contents", alone)
+        if fixup is not None and (not fixup.packs or fixup.is_packed(BytesIO(data))):
             seen = stored and self._searched
             apart = self._apart or not seen
             inner = _Level(look, fixup, steps, self._depth + 1, searched=seen, apart=apart)

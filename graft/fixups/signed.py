@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from typing import IO
 
 from graft.fixups.api import HEAD, SIGNATURES, Fixup, Inside, LeftAloneError
+from graft.fixups.compressed_sections import compressed_sections, has_compressed_sections
 
+_ELF = b"\x7fELF"
 _MODULE_TRAILER = b"~Module signature appended~\n"
 _SECTION = 40
 _KERNEL = b".linux"
@@ -21,16 +23,25 @@ _WIDE = 0x20B  # PE32+
 
 
 class KernelModule(Fixup):
-    """Rewritten as it stands if it is not signed."""
+    """Rewritten if it is not signed: as it stands, and in compressed sections."""
 
     name = "kernel-module"
     opens = False
+    packs = True
     suffixes = (b".ko",)
+
+    def recognises(self, head: bytes, name: bytes) -> bool:
+        """By the name and the magic."""
+        return super().recognises(head, name) and head.startswith(_ELF)
+
+    def is_packed(self, file: IO[bytes]) -> bool:
+        """Whether it has compressed sections."""
+        return has_compressed_sections(file)
 
     def apply(self, data: bytes, name: bytes, inside: Inside) -> bytes:
         """The module, rewritten."""
         del name
-        new = inside.plain(data)
+        new = compressed_sections(inside.plain(data), inside)
         if new is not data and data.endswith(_MODULE_TRAILER):
             raise LeftAloneError("it is signed: the kernel would not load it")
         return new

@@ -77,6 +77,15 @@ def test_a_compressed_section_is_rewritten_and_read(
     subprocess.run(["objcopy", "--decompress-debug-sections", tmp_path / "shown"], check=True)
 
 
+def test_a_kernel_module_has_such_sections_too(source: Path) -> None:
+    data = program(source, "-gz=zlib")
+    new, [outcome] = REGISTRY.rewrite(data, b"a.ko", TABLE)
+    assert (outcome.fixup, outcome.outcome) == ("kernel-module", "rewritten")
+    assert new == REGISTRY.rewrite(data, b"a", TABLE)[0]
+    signed = data + b"~Module signature appended~\n"
+    assert REGISTRY.rewrite(signed, b"a.ko", TABLE)[0] is signed
+
+
 def test_a_section_of_another_compressor_is_left_as_it_is(source: Path) -> None:
     data = program(source, "-gz=none")
     plain, outcomes = REGISTRY.rewrite(data, b"program", TABLE)
