@@ -32,11 +32,23 @@ from graft.quantities import counted
     help="Where BASE and PATCHED are expressions: an attribute to compare. If none is given, all "
     "that 'nix-env --query --available' finds.",
 )
+@click.option(
+    "--rebuild",
+    metavar="NAME",
+    multiple=True,
+    help="A package name without a version: replace what is called so too, although it is only "
+    "derived: for programs that must be built with what is new, which has another soname.",
+)
 @click.option("-o", "--output", metavar="FILE", help="Write the JSON document to FILE.")
 @common_options
 @click.pass_obj
 def command(
-    settings: Settings, base: str, patched: str, attributes: tuple[str, ...], output: str | None
+    settings: Settings,
+    base: str,
+    patched: str,
+    attributes: tuple[str, ...],
+    rebuild: tuple[str, ...],
+    output: str | None,
 ) -> int:
     """Find the smallest set of replacements that turns BASE into PATCHED.
 
@@ -53,7 +65,7 @@ def command(
             for argument in (base, patched)
         ]
         store.protect({path for one in sets for path in one.needed_paths()})
-        found = compare_packages(store, *sets)
+        found = compare_packages(store, *sets, rebuild=rebuild)
         document = difference_document(found, store.store_dir)
     if output is not None:
         write_whole(output, json.dumps(document, indent=2) + "\n")
@@ -67,7 +79,7 @@ def command(
 
 def _print_difference(found: Difference, store_dir: StoreDir) -> None:
     for one in found.changed:
-        why = ", ".join(one.changes) or ("what is new refers to it" if one.needed else "contents")
+        why = ", ".join(one.changes) or ("derived, but to be built" if one.needed else "contents")
         called = f"{one.attribute}: {one.name}" if one.attribute else one.name
         print(f"# {called} ({why})")
         for old, new in sorted(one.outputs.items()):
@@ -90,9 +102,9 @@ def _say(found: Difference, settings: Settings, base: str, patched: str) -> None
     apart = [one for one in found.derived if one.reached is False]
     needed = sum(one.needed for one in found.changed)
     print_note(
-        f"{counted(len(found.changed), 'package')} to replace, "
-        + (f"{needed:,} of them only because something new refers to them, " if needed else "")
-        + f"{counted(len(found.derived), 'path')} derived"
+        f"{counted(len(found.changed), 'package')} to replace"
+        + (f" ({needed:,} of them derived, but to be built)" if needed else "")
+        + f", {counted(len(found.derived), 'path')} derived"
         + (f", of which a graft leaves {len(apart):,} alone" if apart else "")
         + (f"; {counted(len(found.doubtful), 'doubtful pair')}" if found.doubtful else ""),
         settings,

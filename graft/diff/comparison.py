@@ -12,6 +12,7 @@ from typing import Final
 
 from graft.closure import Closure
 from graft.diff.derivation_pair import unique_pairs
+from graft.diff.necessity import needed_packages
 from graft.diff.objects import judge_objects
 from graft.diff.packages import Package, PackageSet
 from graft.diff.values import Changed, Derived, Difference, Doubtful
@@ -23,16 +24,21 @@ from graft.store.api import Source
 _SHOWN: Final = 3
 
 
-def compare_packages(store: Source, base: PackageSet, patched: PackageSet) -> Difference:
+def compare_packages(
+    store: Source, base: PackageSet, patched: PackageSet, *, rebuild: Collection[str] = ()
+) -> Difference:
     """Compares two sets.
 
     Args:
         store: where their paths are, as far as they are built.
+        rebuild: names of packages, without versions, that shall be replaced although they only
+            follow: a graft cannot give them another soname to ask for.
 
     Raises:
         BadFormatError: a derivation holds something else.
+        UsageError: nothing of a name in `rebuild` differs.
     """
-    return _Comparison(store, base, patched).result()
+    return _Comparison(store, base, patched).result(rebuild)
 
 
 class _Comparison:
@@ -50,7 +56,7 @@ class _Comparison:
         self._attributes = {package.derivation: package.attribute for package in base.packages}
         self._doubtful: list[Doubtful] = []
 
-    def result(self) -> Difference:
+    def result(self, rebuild: Collection[str]) -> Difference:
         walk = Walk(self._base.derivations, self._patched.derivations)
         walk.follow(self._top_derivations())
         changed: list[Changed] = []
@@ -67,7 +73,9 @@ class _Comparison:
             elif self._is_certain(pair, walk):
                 changed.append(self._changed(pair))
         followed = self._judge_the_rest(followed, changed, derived)
-        changed += self._needed(changed, derived, walk)
+        changed += needed_packages(
+            self._store, self._closures[0].graph, walk.pairs(), changed, derived, rebuild
+        )
         changed = self._without_conflicts(changed)
         replaced = {old for one in changed for old in one.outputs}
         doubted = {path for one in self._doubtful for path in (*one.olds, *one.news)}
@@ -212,39 +220,6 @@ class _Comparison:
             else:
                 kept.append(one)
         return kept
-
-    def _needed(
-        self,
-        changed: Iterable[Changed],
-        derived: dict[StorePath, StorePath],
-        walk: Walk,
-    ) -> list[Changed]:
-        """What only follows, but has to be built because something new refers to it.
-
-        Else the result would hold it twice: as it was built again, and as a graft makes it. It is
-        taken out of `derived`. What is not built yet will refer to what its OLD refers to.
-        """
-        replaced = {old: new for one in changed for old, new in one.outputs.items()}
-        news = self._store.path_infos(replaced.values())
-        built = Closure.of(self._store, news).infos
-        unbuilt = [old for old, new in replaced.items() if new not in news]
-        below = reachable(self._closures[0].graph, unbuilt)
-        found = [(old, new) for old, new in sorted(derived.items()) if new in built or old in below]
-        for old, _ in found:
-            del derived[old]
-        made_by = {
-            path: (pair.old, pair.new) for pair in walk.pairs() for path in pair.outputs.values()
-        }
-        return [
-            Changed(
-                attribute=None,
-                name=old.name,
-                derivations=made_by.get(new),
-                outputs={old: new},
-                needed=True,
-            )
-            for old, new in found
-        ]
 
     def _derived(
         self, derived: Iterable[tuple[StorePath, StorePath]], replaced: Iterable[StorePath]

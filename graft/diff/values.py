@@ -20,7 +20,8 @@ class Changed:
         outputs: each OLD with its NEW.
         changes: in what it differs; nothing where only the bytes say so.
         variables: of the environment that do.
-        needed: it differs because of its inputs only, but what is new refers to it, or will.
+        needed: it differs because of its inputs only, but must be built: what is new refers to it,
+            or will, or that was asked for.
     """
 
     attribute: str | None
