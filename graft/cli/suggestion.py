@@ -33,7 +33,11 @@ def suggest(settings: Settings, roots: Sequence[str], name: str, patched: str) -
     with settings.open_local_store() as store:
         closure = Closure.of(store, resolve_paths(store, roots)).infos
         nix = Nix.of_store(store.location, os.environ)
-        made = read_package_set(store, patched, nix=nix).output_paths()
+        packages = read_package_set(store, patched, nix=nix)
+        made = packages.output_paths()
+        for one in packages.packages:
+            if one.derivation is not None:  # a link leads to one output, and all are new
+                made.update(packages.derivations.outputs(one.derivation).values())
         news = made | Closure.of(store, store.path_infos(made)).infos.keys()
         found = suggest_replacements(store, name, closure, news)
     full = store.store_dir.path

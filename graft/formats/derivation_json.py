@@ -6,12 +6,11 @@ that came later:
 - 1: one object, each full path of a `.drv` with its derivation; outputs have `path`, and those with
   a content address `hashAlgo`, `r:` before it where the hash is of a NAR, and `hash` in base 16.
   Later the names of the inputs' outputs are in an object (`outputs`, `dynamicOutputs`).
-- 2: `method` (`flat`, `nar`, `text`, `git`) and `hashAlgo` are apart.
-- 3: paths are base names; each derivation has a `version`; what derivations with
+- 2: `method` (`flat`, `nar`, `text`, `git`) and `hashAlgo` are apart; at last what derivations with
   structured attributes have in `__json` is the object `structuredAttrs`.
+- 3: paths are base names; each derivation has a `version`.
 - 4: `{"version":4,"derivations":{...}}`; inputs are in `inputs`, `srcs` and `drvs`; a
   known hash is one text that begins with its algorithm, or an object of its parts.
-- 5 has more beside, which the environment says as well.
 """
 
 from __future__ import annotations

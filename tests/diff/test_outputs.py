@@ -168,6 +168,24 @@ def test_every_path_of_a_package_name_is_suggested(packages: Packages) -> None:
     assert document == {"version": 1, "replacements": expected, "doubtful": []}
 
 
+def test_one_output_of_what_is_new_suggests_the_others_too(packages: Packages) -> None:
+    nix, full = packages.nix, packages.nix.full
+    (nix.directory / "result").symlink_to(full(packages.new_one))
+    done = nix.graft("plan", full(packages.top), "--suggest", "xz", "--patched", "./result")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        f"--replace {full(old)}={full(new)}"
+        for old, new in sorted(
+            [
+                (packages.one, packages.new_one),
+                (packages.one_bin, packages.new_one_bin),
+                (packages.two, packages.new_one),
+                (packages.two_bin, packages.new_one_bin),
+            ]
+        )
+    ]
+
+
 def test_one_new_is_suggested_for_all_variants_and_what_lacks_needs_a_choice(
     packages: Packages,
 ) -> None:
