@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -17,8 +16,6 @@ from graft.formats.replacements import parse_replacements
 from graft.formats.store_path import StorePath
 from graft.plan import Addressing, Plan, PlanFile
 from graft.store.api import Source, path_info
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,15 +206,20 @@ def resolve_request(store: Source, asked: PlanArguments) -> Request:
             fixups=file.fixups,
             file=(asked.roots[0], file),
         )
+    from graft.cli.replacement_pairs import (  # noqa: PLC0415 - late: only to plan
+        pairs_of_file,
+        with_all_outputs,
+    )
+
     roots = resolve_paths(store, asked.roots)
     cutoffs = resolve_paths(store, asked.cutoffs)
     pairs = resolve_replacements(store, asked.replacements)
     if asked.replacements_file is not None:
         text = _read(asked.replacements_file)
         named = parse_replacements(text, asked.replacements_file)
-        pairs += _resolve_file(store, roots, named, asked.replacements_file)
+        pairs += pairs_of_file(store, roots, named, asked.replacements_file)
     if asked.replace_outputs or any(path.is_derivation for pair in pairs for path in pair):
-        pairs = _with_all_outputs(store, roots, cutoffs, pairs, every=asked.replace_outputs)
+        pairs = with_all_outputs(store, roots, cutoffs, pairs, every=asked.replace_outputs)
     if asked.self_references is not None and not asked.content_addressed:
         raise UsageError("--self-references says nothing without --content-addressed")
     if not pairs and not asked.content_addressed:
@@ -233,76 +235,6 @@ def resolve_request(store: Source, asked: PlanArguments) -> Request:
         self_references=asked.self_references or SELF_REFERENCES[0],
         fixups=asked.fixups,
     )
-
-
-def _with_all_outputs(
-    store: Source,
-    roots: Iterable[StorePath],
-    cutoffs: Iterable[StorePath],
-    pairs: Iterable[tuple[StorePath, StorePath]],
-    *,
-    every: bool,
-) -> list[tuple[StorePath, StorePath]]:
-    """The pairs, those of derivations as pairs of their outputs.
-
-    Args:
-        every: pairs of outputs stand for their derivations as well.
-    """
-    from graft.closure import Closure  # noqa: PLC0415 - late, as is what follows: rarely needed
-    from graft.diff.outputs import deriver_of, paired_outputs  # noqa: PLC0415
-
-    pairs = list(pairs)
-    closure = Closure.of(store, roots).infos
-    plain = [(old, new) for old, new in pairs if not old.is_derivation]
-    settled = {old for old, _ in plain}.union(cutoffs)
-    found = list(plain)
-    for old, new in pairs:
-        if old.is_derivation != new.is_derivation:
-            full = store.store_dir.path
-            raise UsageError(
-                f"--replace '{full(old)}={full(new)}': one of them is a derivation: give both, or "
-                "two of their outputs"
-            )
-        if old.is_derivation or every:
-            drvs = deriver_of(store, old), deriver_of(store, new)
-            found += paired_outputs(store, *drvs, closure=closure, settled=settled)
-    return found
-
-
-def _resolve_file(
-    store: Source, roots: Iterable[StorePath], pairs: Iterable[tuple[str, str]], file: str
-) -> list[tuple[StorePath, StorePath]]:
-    """The pairs of a file, which may be made for more roots than these.
-
-    Of what the roots do not lead to, only that is taken which is valid: something new may lead
-    there.
-
-    Raises:
-        UsageError: that leaves none of them.
-    """
-    from graft.closure import Closure  # noqa: PLC0415 - late, as above
-
-    named = [(store.resolve(old), store.resolve(new)) for old, new in pairs]
-    asked = {path for pair in named for path in pair}
-    valid = store.path_infos(asked)
-    if len(valid) == len(asked):
-        return named
-    closure = Closure.of(store, roots)
-    for old, new in named:
-        if old in closure:
-            path_info(store, new)
-    found = [(old, new) for old, new in named if old in valid and new in valid]
-    if not found:
-        raise UsageError(
-            f"nothing that '{file}' replaces is in the closures of the roots", file=file
-        )
-    _log.warning(
-        "%d of %d replacements in '%s' are left out: no root leads to them, and they are not valid",
-        len(named) - len(found),
-        len(named),
-        file,
-    )
-    return found
 
 
 def _is_outside(store: Source, argument: str) -> bool:

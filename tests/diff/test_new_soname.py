@@ -64,11 +64,9 @@ def test_what_asks_for_the_old_soname_is_built_with_the_fix(tmp_path: Path) -> N
     outcome = json.loads(applied.stdout)
     new_root = outcome["new_roots"][old]
     assert nix.run(f"{new_root}/bin/top") == "2"
-    closures = [
-        nix.run("nix-store", "--query", "--requisites", root).split()
-        for root in (new_root, rebuilt)
-    ]
-    table = equality.compare(*closures, outcome["paths"], found["replacements"])
+    query = ("nix-store", "--query", "--requisites")
+    grafted, built = (nix.run(*query, root).split() for root in (new_root, rebuilt))
+    table = equality.compare(grafted, built, outcome["paths"], found["replacements"])
     assert sorted(row.status.value for row in table.rows) == ["equal", "equal", "shared", "shared"]
 
     wrong = nix.graft(*diff, "--rebuild", "tools")
