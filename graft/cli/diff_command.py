@@ -53,9 +53,9 @@ def command(
     """Find the smallest set of replacements that turns BASE into PATCHED.
 
     Each of them is a root or a derivation in the store; a directory of derivations or of links to
-    any of these; a file with the output of 'nix-env -qaP --drv-path --out-path' or of 'nix
-    derivation show --recursive'; or an expression, FILE.nix. What is printed is a replacements
-    file. Status 1: nothing could be paired.
+    any of these; a file with the output of 'nix derivation show --recursive' or of 'nix-env -qaP
+    --drv-path', whose derivations 'nix-instantiate' has made; or an expression, FILE.nix. What is
+    printed is a replacements file. Status 1: nothing could be paired.
     """
     settings.start_log()
     with settings.open_local_store() as store:

@@ -59,8 +59,8 @@ class Derivations:
         if found is None:
             full = self._store.store_dir.path(path)
             raise BadFormatError(
-                f"derivation '{full}' is not in the store '{self._store.url}': instantiate it "
-                "there first",
+                f"derivation '{full}' is not in the store '{self._store.url}': make it there "
+                "with 'nix-instantiate' first",
                 path=full,
             )
         return found
