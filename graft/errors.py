@@ -275,3 +275,15 @@ class PackageCollisionError(GraftError):
     """Two packages have different files for one place."""
 
     kind = "package-collision"
+
+
+class EvaluationError(GraftError):
+    """Nix cannot evaluate an expression."""
+
+    kind = "evaluation"
+
+
+class OutputsError(PlanError):
+    """The outputs of two derivations cannot be paired."""
+
+    kind = "outputs"

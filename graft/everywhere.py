@@ -7,13 +7,13 @@ put a link to somewhere else there meanwhile.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from graft.errors import ProfileError, RootLinkError
 from graft.formats.store_path import StorePath
 from graft.keeping import RootPlace
-from graft.machine_roots import Root, find_machine_roots
+from graft.machine_roots import Root
 from graft.standing import leads_to
 from graft.store.api import RootedTarget
 from graft.store.local import LocalStore
@@ -38,7 +38,7 @@ def find_everywhere(
     store: LocalStore,
     target: RootedTarget,
     olds: Collection[StorePath],
-    environment: Mapping[str, str],
+    current: Iterable[Root],
 ) -> Everywhere:
     """Finds what is in force and leads to some paths; a root that is one of these is not meant.
 
@@ -49,22 +49,16 @@ def find_everywhere(
     Args:
         target: where links and profiles are made; the store, or the daemon that writes into it.
         olds: the paths.
-        environment: as for `find_machine_roots`.
-
-    Raises:
-        StoreError: the roots cannot be read.
+        current: what is in force on the machine.
     """
     with_old = leads_to(store, olds) - set(olds)
-    current = [
-        root
-        for root in find_machine_roots(store, environment, processes=False).roots
-        if root.current and root.paths[0] in with_old
-    ]
     places: dict[RootPlace, None] = {}
     left: dict[str, str] = {}
     roots: set[StorePath] = set()
     hanging = []
     for root in current:
+        if root.paths[0] not in with_old:
+            continue
         if root.kind not in {"generation", "link"}:
             hanging.append(root)
             continue

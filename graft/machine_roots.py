@@ -103,6 +103,15 @@ class MachineRoots:
     unreadable_places: tuple[str, ...] = ()
 
 
+def current_roots(store: LocalStore, environment: Mapping[str, str]) -> list[Root]:
+    """What is in force: profiles as they are now, links, and what hangs on one of these.
+
+    Errors as of `find_machine_roots`.
+    """
+    found = find_machine_roots(store, environment, processes=False)
+    return [root for root in found.roots if root.current]
+
+
 def find_machine_roots(
     store: LocalStore, environment: Mapping[str, str] | None = None, *, processes: bool = True
 ) -> MachineRoots:

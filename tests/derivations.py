@@ -91,6 +91,8 @@ class Nix:
         expression = self.directory / "expression.nix"
         expression.write_text(_PRELUDE + bindings + "\n}\n")
         chosen = [part for attribute in attributes for part in ("-A", attribute)]
+        if not attributes:
+            return []
         printed = self.run("nix-build", "--no-out-link", str(expression), *chosen)
         built = [self.store_dir.parse(line) for line in printed.split()]
         assert len(built) == len(attributes)

@@ -10,6 +10,7 @@ import pytest
 from graft.everywhere import Everywhere, find_everywhere
 from graft.formats.store_path import StorePath
 from graft.keeping import RootPlace
+from graft.machine_roots import current_roots
 from graft.store.local import LocalStore
 from graft.store.location import Location
 from tests.cli.lines import CommandLine
@@ -27,7 +28,7 @@ def it(tmp_path: Path) -> Graftable:
 
 
 def _found(it: Graftable) -> Everywhere:
-    return find_everywhere(it.store, it.store, [it.old], {})
+    return find_everywhere(it.store, it.store, [it.old], current_roots(it.store, {}))
 
 
 def _link(it: Graftable, link: Path, path: StorePath, inside: str = "") -> str:

@@ -25,6 +25,7 @@ _COMMANDS = {
     "batch": "graft.cli.batch_command",
     "compare": "graft.cli.compare_command",
     "demo": "graft.cli.demo_command",
+    "diff": "graft.cli.diff_command",
     "fhs": "graft.cli.fhs_command",
     "key": "graft.cli.key_command",
     "mount": "graft.cli.mount_command",

@@ -12,6 +12,7 @@ from graft.errors import UsageError
 from graft.everywhere import find_everywhere
 from graft.formats.file_name import printable_text
 from graft.keeping import RootPlace
+from graft.machine_roots import current_roots
 from graft.quantities import counted
 from graft.store.api import Source, Target
 from graft.store.daemon import DaemonStore
@@ -33,11 +34,13 @@ def ask_for_all_roots(
         raise UsageError("--all-roots finds the roots by itself: leave ROOTs out")
     if not isinstance(store, LocalStore):
         raise UsageError(f"--all-roots takes a store on this machine, and '{store.url}' is none")
-    olds = [old for old, _ in requested_pairs(store, asked)]
+    current = current_roots(store, os.environ)
+    pairs = requested_pairs(store, {root.paths[0] for root in current}, asked)
+    olds = [old for old, _ in pairs]
     if not olds:
         raise UsageError("--all-roots takes --replace OLD=NEW, or --replacements")
     writer = target if isinstance(target, DaemonStore) else store
-    found = find_everywhere(store, writer, olds, os.environ)
+    found = find_everywhere(store, writer, olds, current)
     if not found.roots:
         raise UsageError(
             "nothing that is in force leads to OLD: 'graft affected' shows old generations and "

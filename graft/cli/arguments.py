@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +61,7 @@ class PlanArguments:
     roots: tuple[str, ...]
     replacements: tuple[str, ...] = ()
     replacements_file: str | None = None
+    replace_outputs: bool = False
     cutoffs: tuple[str, ...] = ()
     initrd_cutoff: bool = True
     deep: bool = False
@@ -78,6 +79,7 @@ def plan_options(command: Callable[..., int]) -> Callable[..., int]:
         roots: tuple[str, ...],
         replacements: tuple[str, ...],
         replacements_file: str | None,
+        replace_outputs: bool,
         cutoffs: tuple[str, ...],
         initrd_cutoff: bool,
         deep: bool,
@@ -90,6 +92,7 @@ def plan_options(command: Callable[..., int]) -> Callable[..., int]:
             roots=roots,
             replacements=replacements,
             replacements_file=replacements_file,
+            replace_outputs=replace_outputs,
             cutoffs=cutoffs,
             initrd_cutoff=initrd_cutoff,
             deep=deep,
@@ -141,17 +144,23 @@ def plan_options(command: Callable[..., int]) -> Callable[..., int]:
             help="Keep this path as it is, with all it refers to.",
         ),
         click.option(
+            "--replace-outputs",
+            is_flag=True,
+            help="Of what OLD and NEW were built by, replace all outputs.",
+        ),
+        click.option(
             "--replacements",
             "replacements_file",
             metavar="FILE",
-            help="More replacements: JSON, or a pair 'OLD NEW' a line.",
+            help="More replacements: JSON, or a pair 'OLD NEW' a line. Those of what is neither in "
+            "the closures of ROOTs nor valid are left out.",
         ),
         click.option(
             "--replace",
             "replacements",
             metavar="OLD=NEW",
             multiple=True,
-            help="Put NEW in the place of OLD everywhere.",
+            help="Put NEW in the place of OLD everywhere; of two derivations, every output.",
         ),
         click.argument("roots", metavar="ROOT...", nargs=-1),
     ):
@@ -180,8 +189,8 @@ def resolve_request(store: Source, asked: PlanArguments) -> Request:
         if asked != PlanArguments(roots=asked.roots):
             raise UsageError(
                 f"'{asked.roots[0]}' is a plan file, which says all that is to be planned: leave "
-                "out --replace, --replacements, --cutoff, --no-initrd-cutoff, --fixup, --deep, "
-                "--content-addressed and --self-references"
+                "out --replace, --replace-outputs, --replacements, --cutoff, --no-initrd-cutoff, "
+                "--fixup, --deep, --content-addressed and --self-references"
             )
         file = PlanFile.parse(_read(asked.roots[0]), asked.roots[0])
         return Request(
@@ -199,13 +208,14 @@ def resolve_request(store: Source, asked: PlanArguments) -> Request:
             fixups=file.fixups,
             file=(asked.roots[0], file),
         )
-    pairs = requested_pairs(store, asked)
+    roots = resolve_paths(store, asked.roots)
+    pairs = requested_pairs(store, roots, asked)
     if asked.self_references is not None and not asked.content_addressed:
         raise UsageError("--self-references says nothing without --content-addressed")
     if not pairs and not asked.content_addressed:
         raise UsageError("there is nothing to replace: give --replace OLD=NEW or --replacements")
     return Request(
-        roots=resolve_paths(store, asked.roots),
+        roots=roots,
         replacements=tuple(pairs),
         cutoffs=resolve_paths(store, asked.cutoffs),
         initrd_cutoff=asked.initrd_cutoff,
@@ -217,12 +227,28 @@ def resolve_request(store: Source, asked: PlanArguments) -> Request:
     )
 
 
-def requested_pairs(store: Source, asked: PlanArguments) -> list[tuple[StorePath, StorePath]]:
-    """The replacements that are asked for; errors as of `resolve_request`."""
+def requested_pairs(
+    store: Source, roots: Collection[StorePath], asked: PlanArguments
+) -> list[tuple[StorePath, StorePath]]:
+    """The replacements that are asked for; errors as of `resolve_request`.
+
+    Args:
+        roots: what is to be grafted: of files of pairs, and of derivations' outputs, what they do
+            not lead to is left out.
+    """
+    from graft.cli.replacement_pairs import (  # noqa: PLC0415 - late: only to plan
+        pairs_of_file,
+        with_all_outputs,
+    )
+
     pairs = resolve_replacements(store, asked.replacements)
     if asked.replacements_file is not None:
         text = _read(asked.replacements_file)
-        pairs += resolve_pairs(store, parse_replacements(text, asked.replacements_file))
+        named = parse_replacements(text, asked.replacements_file)
+        pairs += pairs_of_file(store, roots, named, asked.replacements_file)
+    if asked.replace_outputs or any(path.is_derivation for pair in pairs for path in pair):
+        cutoffs = resolve_paths(store, asked.cutoffs)
+        pairs = with_all_outputs(store, roots, cutoffs, pairs, every=asked.replace_outputs)
     return pairs
 
 

@@ -21,6 +21,7 @@ from graft.cli.settings import Settings, common_options
 from graft.compare.comparison import compare
 from graft.compare.document import comparison_document
 from graft.compare.prose import PROSE
+from graft.compare.rebuild import log_dir_of
 from graft.compare.values import Comparison, Probe, Way
 from graft.errors import UsageError
 from graft.pivot.targets import parse_targets
@@ -93,7 +94,7 @@ def command(
             pivots=targets,
             probes=probes,
             rebuilt=resolve_path(store, rebuilt) if rebuilt else None,
-            log_dir=_log_dir(store.location.state_dir),
+            log_dir=log_dir_of(store.location.state_dir, os.environ),
             jobs=jobs,
             progress=bars,
         )
@@ -108,11 +109,6 @@ def command(
     else:
         _show(comparison, settings)
     return 1 if strict and comparison.differs else 0
-
-
-def _log_dir(state_dir: str) -> str:
-    """Where Nix keeps logs: beside the state directory, if the environment says nothing."""
-    return os.environ.get("NIX_LOG_DIR") or os.path.join(os.path.dirname(state_dir), "log", "nix")
 
 
 def _show(comparison: Comparison, settings: Settings) -> None:

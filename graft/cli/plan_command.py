@@ -17,12 +17,14 @@ from graft.cli.output import (
     write_whole,
 )
 from graft.cli.settings import Settings, common_options
+from graft.errors import UsageError
 from graft.formats.store_path import StorePath
 from graft.plan import Plan, plan_document, warnings_document
 from graft.planning import make_plan
 from graft.progress import Progress
 from graft.quantities import binary_size, counted
 from graft.store.api import Source, Target
+from graft.store.local import LocalStore
 
 abi_report_option = click.option(
     "--abi-report",
@@ -37,6 +39,24 @@ abi_report_option = click.option(
     "-o plan.json",
 )
 @plan_options
+@click.option(
+    "--suggest",
+    "suggested",
+    metavar="NAME",
+    help="Plan nothing: print the --replace options for all that the closures have of this package "
+    "name, with --patched. Status 1: there are none, or some need a choice.",
+)
+@click.option(
+    "--patched",
+    metavar="SET",
+    help="With --suggest: where what is new comes from, a root or a set as 'graft diff' takes.",
+)
+@click.option(
+    "--rebuild-cost",
+    is_flag=True,
+    help="Show as well what would have to be built again in the place of a graft, how long that "
+    "took before, and what was only built with OLD.",
+)
 @click.option("-o", "--output", metavar="FILE", help="Write the plan's JSON document to FILE.")
 @abi_report_option
 @common_options
@@ -46,6 +66,9 @@ def command(
     asked: PlanArguments,
     output: str | None,
     abi_report: str | None,
+    suggested: str | None,
+    patched: str | None,
+    rebuild_cost: bool,
 ) -> int:
     """Show what `graft apply` would do with the closures of ROOTs. Changes nothing.
 
@@ -54,9 +77,23 @@ def command(
     --deep or --abi-report only.
     """
     settings.start_log()
+    if suggested is not None or patched is not None:
+        if suggested is None or patched is None:
+            raise UsageError("--suggest NAME and --patched SET say nothing without each other")
+        from graft.cli.suggestion import suggest  # noqa: PLC0415 - late: rarely needed
+
+        return suggest(settings, asked.roots, suggested, patched)
     with settings.open_store() as store:
         request = resolve_request(store, asked)
-        return show_plan(store, free_bytes(store), request, settings, output, abi_report)
+        return show_plan(
+            store,
+            free_bytes(store),
+            request,
+            settings,
+            output,
+            abi_report,
+            rebuild_cost=rebuild_cost,
+        )
 
 
 def free_bytes(store: Source) -> int | None:
@@ -100,6 +137,8 @@ def show_plan(
     settings: Settings,
     output: str | None = None,
     abi_report: str | None = None,
+    *,
+    rebuild_cost: bool = False,
 ) -> int:
     """Plans, and prints the plan; the exit status.
 
@@ -108,7 +147,15 @@ def show_plan(
         free_bytes: room where the result would go, if that is known.
         output: a file for the document.
         abi_report: a file or a directory for what abidiff says.
+        rebuild_cost: tell what a rebuild would cost as well.
+
+    Raises:
+        UsageError: that is asked of a store without derivations.
     """
+    if rebuild_cost and not isinstance(store, LocalStore):
+        raise UsageError(
+            f"--rebuild-cost needs a store on this machine, which '{store.url}' is not"
+        )
     if abi_report is not None:
         check_reporting()
     plan = approved_plan(store, request, Bars(settings))
@@ -117,18 +164,28 @@ def show_plan(
         write_report(abi, store, abi_report)
     warnings = (*plan.warnings, *abi.warnings)
     print_warnings(warnings, settings)
+    cost = None
+    if rebuild_cost:
+        from graft.cli.rebuild_cost import RebuildCost  # noqa: PLC0415 - late: rarely needed
+
+        assert isinstance(store, LocalStore)
+        cost = RebuildCost(plan, store)
     if output is not None or settings.json:
         document = {
             **plan_document(plan),
             "warnings": warnings_document(warnings, plan.store_dir),
             "free_bytes": free_bytes,
         }
+        if cost is not None:
+            document["rebuild"] = cost.document()
     if output is not None:
         write_whole(output, json.dumps(document, indent=2) + "\n")
     if settings.json:
         print_document(document)
     else:
         _print_plan(plan, free_bytes, settings)
+    if cost is not None and not settings.json:
+        cost.show(settings)
     return 0
 
 

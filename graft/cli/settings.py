@@ -108,8 +108,9 @@ def common_options(command: _Command) -> _Command:
             metavar="URL",
             expose_value=False,
             callback=_remember,
-            help="The store: auto, a directory, local?root=DIR, local?store=DIR&state=DIR, or a "
-            "cache: file:///DIR, http://HOST, https://HOST, s3://BUCKET.",
+            help="The store: auto, a directory, local?root=DIR, local?store=DIR&state=DIR, "
+            "graph:FILE inside a build, or a cache: file:///DIR, http://HOST, https://HOST, "
+            "s3://BUCKET.",
         ),
     ):
         command = option(command)

@@ -284,7 +284,7 @@ class _Comparing:
     def rebuild(self, rebuilt: StorePath | None, log_dir: str) -> Way:
         """Counted from the derivations; nothing is built."""
         plan, store = self._plan, self._store
-        found = rebuild_of(store, plan.closure, self.root, self.dependents.olds, log_dir)
+        found = rebuild_of(store, plan.closure, [self.root], self.dependents.olds, log_dir)
         known = found if isinstance(found, Rebuild) else None
         made = None
         changed = None
@@ -303,7 +303,7 @@ class _Comparing:
                 PlanWarning(
                     kind="rebuild-time",
                     path=None,
-                    message=f"the seconds of the rebuild are the sum of {known.logged} of "
+                    message=f"the seconds of the rebuild are the sum of {len(known.seconds_of)} of "
                     f"{len(known.derivations)} builds, as their logs tell; those that do not "
                     "follow one another may go side by side",
                 )

@@ -18,19 +18,48 @@ from graft.store.api import Store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rebuild:
-    """The derivations that are built again.
+    """The derivations that are built again, without those of OLD itself.
 
     Attributes:
-        derivations: all of them, without those of OLD itself.
-        levels: how many at least follow one another.
-        seconds: of wall time that their builds took before; None if no log tells.
-        logged: of how many derivations a log tells.
+        level_of: of each, how many builds at least end with it, one after the other.
+        seconds_of: the wall time that builds took before, of those whose logs tell.
+        chain_seconds: of those builds that follow one another, the most that they took together:
+            no number of machines does it in less. None if no log tells.
     """
 
-    derivations: frozenset[StorePath]
-    levels: int
-    seconds: float | None
-    logged: int
+    level_of: Mapping[StorePath, int]
+    seconds_of: Mapping[StorePath, float]
+    chain_seconds: float | None
+
+    @property
+    def derivations(self) -> frozenset[StorePath]:
+        """All of them."""
+        return frozenset(self.level_of)
+
+    @property
+    def levels(self) -> int:
+        """How many at least follow one another."""
+        return max(self.level_of.values(), default=0)
+
+    @property
+    def seconds(self) -> float | None:
+        """All times together; None if no log tells."""
+        return sum(self.seconds_of.values()) if self.seconds_of else None
+
+    def only_built_with(self, closure: Closure, changed: Collection[StorePath]) -> set[StorePath]:
+        """What of a closure would be built again, though it does not refer to what changes.
+
+        A graft leaves it alone: what it has from OLD it has taken in when it was built, such as a
+        static library.
+
+        Args:
+            changed: what a graft makes anew.
+        """
+        return {
+            path
+            for path, info in closure.infos.items()
+            if info.deriver in self.level_of and path not in changed
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +106,17 @@ def _paired(
             yield path, found[0]
 
 
+def log_dir_of(state_dir: str, environment: Mapping[str, str]) -> str:
+    """Where Nix keeps logs: beside the state directory, if the environment says nothing."""
+    return environment.get("NIX_LOG_DIR") or os.path.join(os.path.dirname(state_dir), "log", "nix")
+
+
 def rebuild_of(
-    store: Store, closure: Closure, root: StorePath, olds: Collection[StorePath], log_dir: str
+    store: Store,
+    closure: Closure,
+    roots: Iterable[StorePath],
+    olds: Iterable[StorePath],
+    log_dir: str,
 ) -> Rebuild | str:
     """What is built again if OLD's derivations change.
 
@@ -88,51 +126,66 @@ def rebuild_of(
     Returns:
         A text that says why nobody knows, if derivations are missing.
     """
-    deriver = closure.infos[root].deriver
     full = store.store_dir.path
-    if deriver is None or deriver not in store.path_infos([deriver]):
-        return f"no derivation of '{full(root)}' is in the store"
+    derivers = set()
+    for root in roots:
+        deriver = closure.infos[root].deriver
+        if deriver is None or deriver not in store.path_infos([deriver]):
+            return f"no derivation of '{full(root)}' is in the store"
+        derivers.add(deriver)
     try:
-        inputs = Closure.of(store, [deriver])
+        inputs = Closure.of(store, derivers)
     except InvalidPathError as error:
         return error.message
     changed = {closure.infos[old].deriver for old in olds} & inputs.infos.keys()
     if not changed:
-        return f"no derivation of OLD is among the inputs of '{full(deriver)}'"
+        named = "', '".join(map(full, sorted(derivers)))
+        return f"no derivation of OLD is among the inputs of '{named}'"
     above = {
         path
         for path in reachable(turned(inputs.graph), [path for path in changed if path is not None])
         if path.is_derivation and path not in changed
     }
+    graph = {path: inputs.graph[path] & above for path in above}
     times = _build_times(above, log_dir)
+    levels: dict[StorePath, int] = {}
+    chains: dict[StorePath, float] = {}
+    for path in references_first(graph):
+        levels[path] = 1 + max((levels[below] for below in graph[path]), default=0)
+        chains[path] = times.get(path, 0) + max((chains[below] for below in graph[path]), default=0)
     return Rebuild(
-        derivations=frozenset(above),
-        levels=_levels(inputs, above),
-        seconds=sum(times) if times else None,
-        logged=len(times),
+        level_of=levels,
+        seconds_of=times,
+        chain_seconds=max(chains.values(), default=0) if times else None,
     )
 
 
-def _levels(inputs: Closure, above: Collection[StorePath]) -> int:
-    graph = {path: inputs.graph[path] & set(above) for path in above}
-    level: dict[StorePath, int] = {}
-    for path in references_first(graph):
-        level[path] = 1 + max((level[below] for below in graph[path]), default=0)
-    return max(level.values(), default=0)
-
-
-def _build_times(derivations: Iterable[StorePath], log_dir: str) -> list[float]:
+def _build_times(derivations: Iterable[StorePath], log_dir: str) -> dict[StorePath, float]:
     """How long builds took, in seconds: from the birth of each one's log to its last line.
 
     Python does not tell when a file was born; stat of the coreutils does, where the file system
     keeps it.
     """
-    names = [os.path.join(log_dir, "drvs", path[:2], path[2:]) for path in derivations]
-    files = [file + end for file in names for end in ("", ".bz2") if os.path.isfile(file + end)]
+    files = {}
+    for path in derivations:
+        file = os.path.join(log_dir, "drvs", path[:2], path[2:])
+        found = [file + end for end in ("", ".bz2") if os.path.isfile(file + end)]
+        if found:
+            files[path] = found[0]
     if not files or shutil.which("stat") is None:
-        return []
+        return {}
     done = subprocess.run(
-        ["stat", "--format=%.3W %.3Y", "--", *files], capture_output=True, text=True, check=False
+        ["stat", "--format=%.3W %.3Y", "--", *files.values()],
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    times = [tuple(map(float, line.split())) for line in done.stdout.splitlines()]
-    return [end - birth for birth, end in times if 0 < birth <= end]
+    lines = done.stdout.splitlines()
+    if len(lines) != len(files):  # one has gone meanwhile
+        return {}
+    times = {}
+    for path, line in zip(files, lines, strict=True):
+        birth, end = map(float, line.split())
+        if 0 < birth <= end:
+            times[path] = end - birth
+    return times

@@ -31,6 +31,7 @@ _MEANINGS: Final = {'"': '"', "\\": "\\", "n": "\n", "r": "\r", "t": "\t"}
 _SPELLINGS: Final = {meaning: f"\\{letter}" for letter, meaning in _MEANINGS.items()}
 _OUTPUT_NAME: Final = re.compile(r"[0-9A-Za-z+\-._?=]+")
 _ALGORITHM: Final = re.compile(r"(?:(?:r|text|git):)?(?:md5|sha1|sha256|sha512|blake3)")
+_IMPURE: Final = "impure"
 _HASH: Final = re.compile(r"(?:[0-9a-z]{2})+")
 
 
@@ -50,6 +51,11 @@ class DerivationOutput:
     path: StorePath | None
     algorithm: str = ""
     hash: str = ""
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether its contents are known beforehand."""
+        return self.hash not in ("", _IMPURE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +121,18 @@ def parse_derivation(data: bytes, store_dir: StoreDir, name: str) -> Derivation:
 
 def print_derivation(derivation: Derivation, store_dir: StoreDir) -> bytes:
     """Writes a `.drv` file, byte for byte as Nix would if its parts are sorted."""
+    inputs = [(store_dir.path(path), names) for path, names in derivation.input_derivations]
+    return derivation_text(derivation, inputs, store_dir)
+
+
+def derivation_text(
+    derivation: Derivation, inputs: Iterable[tuple[str, Iterable[str]]], store_dir: StoreDir
+) -> bytes:
+    """A derivation as a `.drv` file has it, its input derivations called as one likes.
+
+    Args:
+        inputs: what stands for each input derivation, and the names of its outputs needed.
+    """
     outputs = [
         _strings(
             output.name,
@@ -124,13 +142,9 @@ def print_derivation(derivation: Derivation, store_dir: StoreDir) -> bytes:
         )
         for output in derivation.outputs
     ]
-    inputs = [
-        f"{_string(store_dir.path(path))},[{_strings(*names)}]"
-        for path, names in derivation.input_derivations
-    ]
     parts = [
         _tuples(outputs),
-        _tuples(inputs),
+        _tuples(f"{_string(called)},[{_strings(*names)}]" for called, names in inputs),
         f"[{_strings(*map(store_dir.path, derivation.input_sources))}]",
         _string(derivation.platform),
         _string(derivation.builder),

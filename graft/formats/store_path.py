@@ -70,6 +70,11 @@ class StorePath(str):
         """Whether this is a `.drv` file, whose name comes from its contents."""
         return self.endswith(".drv")
 
+    @property
+    def derivation_name(self) -> str:
+        """The name of the derivation that a `.drv` file holds: the path's, without `.drv`."""
+        return self.name.removesuffix(".drv")
+
 
 class StoreDir(str):
     """The logical directory of a store, `/nix/store` if nothing else is said."""

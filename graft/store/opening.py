@@ -14,6 +14,7 @@ from graft.store.api import Source, Target
 from graft.store.binary_cache import BinaryCache
 from graft.store.cache_address import without_secrets
 from graft.store.daemon import DaemonStore, is_for_daemon
+from graft.store.exported import SCHEME, ExportedGraph
 from graft.store.local import LocalStore
 from graft.store.location import Location
 from graft.store.nix_settings import NixSettings
@@ -59,6 +60,8 @@ def open_store(url: str, environment: Mapping[str, str]) -> OpenSource:
         return WritableCache.open(url)
     if url.startswith(_CACHES):
         return BinaryCache.open(url)
+    if url.startswith(SCHEME):
+        return ExportedGraph.open(url, environment)
     return LocalStore(location=Location.parse(url, environment))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -33,7 +34,7 @@ def nix(tmp_path: Path) -> Nix:
 def rebuild(nix: Nix, root: StorePath, old: StorePath, new: StorePath) -> Rebuild | str:
     with nix.open() as store:
         plan = make_plan(store, [root], [(old, new)])
-        return rebuild_of(store, plan.closure, root, [old], nix.env["NIX_LOG_DIR"])
+        return rebuild_of(store, plan.closure, [root], [old], nix.env["NIX_LOG_DIR"])
 
 
 def test_it_is_what_nix_would_build(nix: Nix) -> None:
@@ -65,9 +66,10 @@ def test_the_logs_tell_how_long_the_builds_took(nix: Nix) -> None:
     [new] = nix.build(slow.format(version=2), "lib")
     found = rebuild(nix, top, old, new)
     assert isinstance(found, Rebuild)
-    assert found.logged == len(found.derivations)
+    assert found.seconds_of.keys() == found.derivations
+    assert found.chain_seconds is not None
     assert found.seconds is not None
-    assert 1 <= found.seconds < 60
+    assert 1 <= found.chain_seconds <= found.seconds < 60
 
 
 def test_without_the_derivation_of_the_root_nobody_knows(nix: Nix) -> None:
@@ -85,6 +87,39 @@ def test_what_was_built_without_old_is_not_built_again(nix: Nix) -> None:
     )
     with nix.open() as store:
         closure = Closure.of(store, [apart, old, new])
-        found = rebuild_of(store, closure, apart, [old], nix.env["NIX_LOG_DIR"])
+        found = rebuild_of(store, closure, [apart], [old], nix.env["NIX_LOG_DIR"])
     deriver = nix.run("nix-store", "--query", "--deriver", nix.full(apart)).strip()
     assert found == f"no derivation of OLD is among the inputs of '{deriver}'"
+
+
+def test_the_plan_tells_the_cost_level_by_level_and_what_it_leaves_alone(nix: Nix) -> None:
+    packages = (
+        PACKAGES
+        + """
+      static = build "static" {{ inherit lib; }} "mkdir $out; tail -1 $lib/bin/lib > $out/copy";
+      all = script "all" "${{top}}/bin/top; cat ${{static}}/copy";
+    """
+    )
+    old, static, root = nix.build(packages.format(version=1), "lib", "static", "all")
+    [new] = nix.build(packages.format(version=2), "lib")
+    full = nix.full
+    words = ("plan", full(root), f"--replace={full(old)}={full(new)}", "--rebuild-cost")
+    document = json.loads(nix.graft(*words, "--json").stdout)["rebuild"]
+    level_of = {
+        nix.store_dir.parse(one["path"]).derivation_name: one["level"]
+        for one in document["derivations"]
+    }
+    assert level_of == {"left": 1, "right": 1, "static": 1, "top": 2, "all": 3}
+    assert document["levels"] == 3
+    assert document["left_alone"] == [full(static)]
+    assert 0 < document["chain_seconds"] <= document["seconds"]
+    shown = nix.graft(*words).stderr
+    assert "a rebuild would build 5 derivations, in 3 levels" in shown
+    assert "leaves 1 path alone" in shown
+    # Without the derivation nobody knows, and the plan is shown all the same.
+    nix.run("nix-store", "--delete", nix.run("nix-store", "-q", "--deriver", full(root)).strip())
+    done = nix.graft(*words)
+    assert done.returncode == 0
+    assert "nobody knows what a rebuild would cost: no derivation of" in done.stderr
+    document = json.loads(nix.graft(*words, "--json").stdout)["rebuild"]
+    assert document["available"] is False
