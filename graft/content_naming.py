@@ -15,13 +15,13 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
 from typing import Any
 
+from graft.deep import DeepSearch
 from graft.formats.hash_modulo import HashModulo, SelfReferences
 from graft.formats.store_path import StorePath, make_fixed_output_path
 from graft.graph import references_first, turned
 from graft.plan import Alias, ContentName, Plan, Rewrite
 from graft.progress import untold
 from graft.reading import Sink
-from graft.references import WantedPaths
 from graft.rewrite import alias_archive, read_rewritten
 from graft.store.api import Source
 from graft.store.objects import StoreObject
@@ -50,7 +50,7 @@ def realise(
     with Workers(jobs, on_bytes) as workers:
         namer = Namer(
             source=source,
-            wanted=WantedPaths(sorted(plan.closure.infos)),
+            search=DeepSearch(sorted(plan.closure.infos), store_dir=plan.store_dir),
             progress=workers.progress,
         )
         return plan.realised(content_names([plan], namer, workers.pool.submit, workers.jobs))
@@ -79,13 +79,13 @@ class Namer:
 
     Attributes:
         source: where originals are read.
-        wanted: what is looked for in the new bytes, and becomes a reference if it is found.
+        search: what is looked for in the new bytes, and becomes a reference if it is found.
         progress: called with the number of NAR bytes read since the last call; may raise to stop.
             It stays behind when the rest is pickled.
     """
 
     source: Source
-    wanted: WantedPaths
+    search: DeepSearch
     progress: Callable[[int], object] = untold
 
     def __getstate__(self) -> dict[str, object]:
@@ -129,8 +129,8 @@ class Namer:
             self.progress(len(chunk))
 
         rewriting = item.rewriting(self.source.store_dir)
-        reading = read_rewritten(original, rewriting, begin, wanted=self.wanted.table)
-        return modulo, self.wanted.seen(reading.report)
+        reading = read_rewritten(original, rewriting, begin, search=self.search)
+        return modulo, reading.found
 
     def _named(
         self,

@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Final
 from graft.errors import TreeError
 from graft.fixups import HEAD, Fixup, Look, Outcome, Place, Recogniser, Registry, Stood, registered
 from graft.formats.file_name import printable
-from graft.formats.store_path import StorePath
+from graft.formats.store_path import StoreDir, StorePath
 from graft.fragments import FragmentFinder, Seed
 from graft.kernel import Table
 from graft.kernel.anchors import WORD
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 FRAGMENT: Final = "fragment"
 """What the encoding of a fragment is called; those of graft.spellings have names of their own."""
 
+_ELF_HEAD: Final = 20
 _WINDOW: Final = 1 << 20
 _IN_MEMORY: Final = 16 << 20  # of a file that passes and may have to be looked into
 
@@ -110,6 +111,7 @@ class DeepSearch:
         paths: whose hash parts are looked for.
         hash_parts: more of them, of unknown paths.
         registry: by which containers are opened; None: the usual one.
+        store_dir: what stands before hash parts in fragments; None: `/nix/store`.
 
     Attributes:
         standing: the paths, as they stand.
@@ -125,14 +127,18 @@ class DeepSearch:
         hash_parts: Iterable[str] = (),
         *,
         registry: Registry | None = None,
+        store_dir: StoreDir | None = None,
     ) -> None:
+        self._store_dir = StoreDir("/nix/store") if store_dir is None else store_dir
         self.standing = WantedPaths(paths)
         self._paths = {path.hash_part: path for path in self.standing.paths}
         self.hash_parts = tuple(dict.fromkeys([*self._paths, *hash_parts]))
         encoded = [hash_part.encode() for hash_part in self.hash_parts]
         self.table = Table([(hash_part, None) for hash_part in encoded])
         self._spellings = SpellingFinder(encoded)
-        self._fragments = FragmentFinder((hash_part, None) for hash_part in encoded)
+        self._fragments = FragmentFinder(
+            ((hash_part, None) for hash_part in encoded), os.fsencode(str(self._store_dir))
+        )
         registry = registered() if registry is None else registry
         self._limits = registry.limits
         self._recognise = Recogniser(registry.fixups)
@@ -143,7 +149,7 @@ class DeepSearch:
         )
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _remade, (type(self), self.standing.paths, self.hash_parts)
+        return _remade, (type(self), self.standing.paths, self.hash_parts, self._store_dir)
 
     @property
     def paths(self) -> tuple[StorePath, ...]:
@@ -197,18 +203,23 @@ class DeepSearch:
         for hit in self.table.find(data)[0]:
             yield Stood(hit.offset, ENCODINGS[hit.stride], hit.index, hit.stride)
         yield from self.find_spelled(data)
-        yield from self.find_apart(data)
+        yield from self.find_apart(data, suspected=True)
 
     def find_spelled(self, data: bytes) -> Iterator[Stood]:
         """What is spelled otherwise in any bytes."""
         for found in self._spellings.find(data):
             yield Stood(found.offset, found.encoding, found.index, 0)
 
-    def find_apart(self, data: bytes) -> Iterator[Stood]:
+    def find_apart(self, data: bytes, *, suspected: bool) -> Iterator[Stood]:
         """The fragments in a whole file."""
-        if self._fragments.is_elf(data[:WORD]):
+        head = data[:_ELF_HEAD]
+        if self._fragments.is_elf(head) if suspected else self.has_short_pieces(head):
             for found in self._fragments.find(data):
                 yield Stood(found.offset, FRAGMENT, found.index, 0)
+
+    def has_short_pieces(self, head: bytes) -> bool:
+        """Whether a file may have fragments of which no word tells: of other machines."""
+        return self._fragments.is_promising(head, ())
 
     def look(self) -> Look:
         """The way into one file's containers."""
@@ -229,9 +240,12 @@ class DeepSearch:
 
 @lru_cache(maxsize=4)  # a process gets as many tasks as there are paths, of the same search
 def _remade(
-    kind: type[DeepSearch], paths: tuple[StorePath, ...], hash_parts: tuple[str, ...]
+    kind: type[DeepSearch],
+    paths: tuple[StorePath, ...],
+    hash_parts: tuple[str, ...],
+    store_dir: StoreDir,
 ) -> DeepSearch:
-    return kind(paths, hash_parts)
+    return kind(paths, hash_parts, store_dir=store_dir)
 
 
 class _Passing:
@@ -306,7 +320,7 @@ class Findings:
                 head = stream.read(HEAD)
                 size = os.fstat(stream.fileno()).st_size
                 fixup = self._search.recognise(head, os.path.basename(path))
-                if suspected:
+                if suspected or self._search.has_short_pieces(head):
                     passing = self._search.passing(head)
                     window = head
                     while window:
@@ -358,7 +372,7 @@ class Findings:
         """Takes what was found in a file whose bytes have passed."""
         self._stood(file, "contents", passing.found)
         if passing.is_promising:
-            self._stood(file, "contents", self._search.find_apart(whole()))
+            self._stood(file, "contents", self._search.find_apart(whole(), suspected=True))
 
     def _stood(self, file: bytes, where: Where, found: Iterable[Stood]) -> None:
         self._hidden += [

@@ -8,14 +8,29 @@ can replace, such as base64, is no reference here: no plan would help.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 from graft.closure import Closure
-from graft.deep import DeepSearch
+from graft.deep import DeepReport, DeepSearch
 from graft.errors import InvalidPathError
 from graft.formats.store_path import StorePath
 from graft.reading import search_object
 from graft.store.api import Source
 from graft.workers import Workers
+
+
+@dataclass(frozen=True, slots=True)
+class DeepClosure:
+    """A closure whose bytes were read.
+
+    Attributes:
+        closure: by all references.
+        reports: of the paths with something that does not stand in their bytes as it is, or that
+            could not be looked into.
+    """
+
+    closure: Closure
+    reports: Mapping[StorePath, DeepReport]
 
 
 def deep_closure(
@@ -25,7 +40,7 @@ def deep_closure(
     *,
     jobs: int | None = None,
     on_bytes: Callable[[int], object] | None = None,
-) -> Closure:
+) -> DeepClosure:
     """The closure of some paths by all their references, found by reading every byte of it.
 
     Args:
@@ -41,24 +56,28 @@ def deep_closure(
     """
     paths = list(paths)
     everything = Closure.of(source, [*paths, *also])
-    search = DeepSearch(sorted(everything.infos))
+    search = DeepSearch(sorted(everything.infos), store_dir=source.store_dir)
     hidden: dict[StorePath, frozenset[StorePath]] = {}
+    reports: dict[StorePath, DeepReport] = {}
     with Workers(jobs, on_bytes) as workers:
 
-        def read(path: StorePath) -> tuple[StorePath, frozenset[StorePath]]:
+        def read(path: StorePath) -> tuple[StorePath, DeepReport]:
             def sink(chunk: memoryview) -> None:
                 workers.progress(len(chunk))
 
             found = search_object(source.store_object(path), search, sink=sink)
-            return path, search.referred(found)
+            return path, found
 
         waiting = everything.requisites(paths)
         while waiting:
             for path, found in workers.map(read, sorted(waiting)):
-                hidden[path] = found - everything.infos[path].references - {path}
+                referred = search.referred(found)
+                hidden[path] = referred - everything.infos[path].references - {path}
+                if found.hidden or found.unread:
+                    reports[path] = found
             led_to = {found for path in waiting for found in hidden[path]}
             waiting = everything.requisites(led_to) - hidden.keys()
-    return _with_hidden(everything, paths, hidden)
+    return DeepClosure(_with_hidden(everything, paths, hidden), reports)
 
 
 def recorded_closure(

@@ -41,9 +41,16 @@ class Outcome:
             found
             for found in (self.proof.residual if self.proof is not None else ())
             if not found.acknowledged
+            and not found.is_spelled
             and (original := originals.get(found.path, found.path)) in self.plan.closure
             and found.reference not in self.plan.closure.references(original) | {original}
         )
+
+    @property
+    def spelled_residual(self) -> tuple[Residual, ...]:
+        """Those nobody acknowledged that are spelled otherwise: no plan would move them."""
+        residual = self.proof.residual if self.proof is not None else ()
+        return tuple(found for found in residual if found.is_spelled and not found.acknowledged)
 
     @property
     def succeeded(self) -> bool:

@@ -7,6 +7,8 @@ from dataclasses import replace
 
 from graft.closure import Closure
 from graft.content_naming import realise
+from graft.deep import DeepReport
+from graft.forecast import forecast
 from graft.formats.hash_modulo import SelfReferences
 from graft.formats.store_path import StorePath
 from graft.hidden import deep_closure, recorded_closure
@@ -41,9 +43,11 @@ def make_plan(
     roots, pairs, fixups = list(roots), list(replacements), list(fixups)
     paths = [*roots, *(new for _, new in pairs)]
     olds = store.path_infos(old for old, _ in pairs).keys()
+    reports: Mapping[StorePath, DeepReport] = {}
     if deep:
         with progress("read", None) as on_bytes:
-            closure = deep_closure(store, paths, olds, jobs=jobs, on_bytes=on_bytes)
+            found = deep_closure(store, paths, olds, jobs=jobs, on_bytes=on_bytes)
+        closure, reports = found.closure, found.reports
     elif hidden:
         closure = recorded_closure(Closure.of(store, [*paths, *olds]), paths, hidden)
     else:
@@ -68,7 +72,8 @@ def make_plan(
     if deep:
         with progress("copies", None) as on_bytes:
             copies = static_copies(plan, store, jobs=jobs, on_bytes=on_bytes)
-        plan = replace(plan, warnings=tuple(sorted([*plan.warnings, *copies])))
+        told = [*plan.warnings, *copies, *forecast(plan, store, reports)]
+        plan = replace(plan, warnings=tuple(sorted(told)))
     return plan
 
 

@@ -16,6 +16,7 @@ from graft.graph import reachable
 from graft.plan import Plan
 from graft.reading import ObjectSearch, Searched
 from graft.references import Reference
+from graft.spellings import SPELLINGS
 from graft.store.api import PathInfo, Source
 from graft.tree import TreeReport
 from graft.workers import Workers
@@ -48,6 +49,11 @@ class Residual:
     container: tuple[str, ...] = ()
     reference: StorePath
     acknowledged: bool
+
+    @property
+    def is_spelled(self) -> bool:
+        """Whether the hash part is spelled otherwise there: then no graft rewrites it."""
+        return self.encoding in SPELLINGS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -148,7 +154,7 @@ def prove(
     """
     old = {path.hash_part: path for path in sorted(replaced_paths(plan))}
     if search is None:
-        search = ObjectSearch(store, DeepSearch(old.values()))
+        search = ObjectSearch(store, DeepSearch(old.values(), store_dir=plan.store_dir))
     infos = store.path_infos(plan.new_references)
     on_disk = {path for path in infos if store.store_object(path).exists()}
     problems = [Problem(kind="not-valid", path=path) for path in plan.new_references.keys() - infos]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 
-from graft.errors import CorruptOriginalError, NarOrderError
+from graft.deep import DeepSearch
+from graft.errors import CorruptOriginalError
 from graft.fixing import FixedFile, Fixes
 from graft.fixups import Registry
 from graft.formats.hash_modulo import HashModulo
@@ -16,10 +17,9 @@ from graft.formats.nar import symlink_archive
 from graft.formats.store_path import StoreDir, StorePath
 from graft.fragments import FragmentFinder
 from graft.kernel import Table
-from graft.reading import Sink, as_tree, read_object, temporary_tree
-from graft.references import WantedPaths
+from graft.reading import Sink, as_tree, read_object, search_object, temporary_tree
 from graft.store.nar_files import NarFile, NarWriter
-from graft.store.objects import NarObject, StoreObject
+from graft.store.objects import NarObject, StoreObject, TreeObject
 from graft.tree import FileCounts, TreeReport, copy_tree, read_tree, remove_tree
 from graft.unpacking import unpack_archive
 
@@ -35,7 +35,7 @@ class RewrittenObject:
         content_hash: that hash, or, if it was asked for, the one modulo self-references.
         nar_size: its length in bytes.
         original_size: that of the original's, or of what was read for it.
-        found: the wanted paths whose hash parts are in the new object's bytes.
+        found: the paths looked for that the new object leads to, hidden or not; nothing of a copy.
         tree: what was done to its files; None for an alias.
         fixed: the files that fix-ups had something to do with.
     """
@@ -61,7 +61,6 @@ class Rewriting:
     Attributes:
         table: what is rewritten as it stands.
         marks: what files have that a fix-up may rewrite.
-        whole: whether fix-ups have to do with the whole tree.
     """
 
     def __init__(
@@ -76,7 +75,6 @@ class Rewriting:
         entries = [(old.encode(), new.encode()) for old, new in pairs]
         self.table = Table(entries)
         self.marks = registry.marks
-        self.whole = registry.sums
         self._registry = registry
         self._fragments = FragmentFinder(entries, os.fsencode(str(store_dir)))
 
@@ -88,6 +86,7 @@ class Rewriting:
 
         Raises:
             TreeError: a file cannot be read.
+            FixupError: one cannot be rewritten, and must not be left alone.
         """
         top = os.fsencode(tree)
         return Fixes(top, self.table, marked, self._registry, fragments=self._fragments)
@@ -99,7 +98,7 @@ def write_tree(
     rewriting: Rewriting | None,
     *,
     unpacked: str,
-    wanted: WantedPaths,
+    search: DeepSearch | None,
     links: bool,
     owner: tuple[int, int],
     on_bytes: Callable[[int], object],
@@ -112,7 +111,7 @@ def write_tree(
         rewriting: what changes; None: nothing.
         unpacked: where an original that is a NAR may lie meanwhile, best on the target's file
             system; nothing is there, before and after.
-        wanted: what is looked for in the new bytes.
+        search: what is looked for in the new bytes; None: nothing.
         links: whether unchanged files may be hard links to the original's.
         owner: user and group of what is made.
         on_bytes: called with the number of NAR bytes done since the last call; may raise to stop.
@@ -128,18 +127,18 @@ def write_tree(
         try:
             # Of what is new itself, links do no harm.
             return _copy(
-                unpacked, target, rewriting, wanted, owner, on_bytes, new_modulo, links=True
+                unpacked, target, rewriting, search, owner, on_bytes, new_modulo, links=True
             )
         finally:
             remove_tree(unpacked)
-    return _copy(original.tree, target, rewriting, wanted, owner, on_bytes, new_modulo, links=links)
+    return _copy(original.tree, target, rewriting, search, owner, on_bytes, new_modulo, links=links)
 
 
 def _copy(
     source: str,
     target: str,
     rewriting: Rewriting | None,
-    wanted: WantedPaths,
+    search: DeepSearch | None,
     owner: tuple[int, int],
     on_bytes: Callable[[int], object],
     new_modulo: Callable[[], HashModulo] | None,
@@ -147,40 +146,36 @@ def _copy(
     links: bool,
 ) -> RewrittenObject:
     hashing = _Hashing(new_modulo, on_bytes)
+    if rewriting is None:
+        report = copy_tree(source, target, None, sink=hashing, links=links, owner=owner)
+        return hashing.made(report, report.nar_size)
     report = copy_tree(
         source,
         target,
-        None if rewriting is None else rewriting.table,
-        wanted=wanted.table,
+        rewriting.table,
         sink=hashing,
-        marks=None if rewriting is None else rewriting.marks,
+        marks=rewriting.marks,
         links=links,
         owner=owner,
     )
-    fixed: list[FixedFile] = []
-    original_size = report.nar_size
-    if rewriting is not None and (report.marked or rewriting.whole):
-        try:
-            fixes = rewriting.fixes(source, report.marked)
-            fixed = fixes.files
-            if fixes.replaces:
-                fixes.place(os.fsencode(target), owner=owner)
-                # Of the same bytes, once more: they were done before.
-                hashing = _Hashing(new_modulo, lambda _: on_bytes(0))
-                again = read_tree(target, wanted=wanted.table, sink=hashing)
-                report = replace(_patched(report, fixes), nar_size=again.nar_size, seen=again.seen)
-        except BaseException:
-            remove_tree(target)
-            raise
-    return RewrittenObject(
-        nar_hash=hashing.nar_hash,
-        content_hash=hashing.content_hash,
-        nar_size=report.nar_size,
-        original_size=original_size,
-        found=wanted.seen(report),
-        tree=report,
-        fixed=tuple(fixed),
-    )
+    original_size = report.nar_size  # references never change a length
+    try:
+        fixes = rewriting.fixes(source, report.marked)
+        if fixes.replaces:
+            fixes.place(os.fsencode(target), owner=owner)
+            # Of the same bytes, once more: they were done before.
+            hashing = _Hashing(new_modulo, lambda _: on_bytes(0))
+            nar_size = read_tree(target, sink=hashing).nar_size
+            report = replace(_patched(report, fixes), nar_size=nar_size)
+        found = _found(TreeObject(target), search)
+    except BaseException:
+        remove_tree(target)
+        raise
+    return hashing.made(report, original_size, found=found, fixed=fixes.files)
+
+
+def _found(item: StoreObject, search: DeepSearch | None) -> frozenset[StorePath]:
+    return frozenset() if search is None else search.seen(search_object(item, search))
 
 
 def _patched(report: TreeReport, fixes: Fixes) -> TreeReport:
@@ -225,9 +220,24 @@ class _Hashing:
     def nar_hash(self) -> bytes:
         return self._digest.digest()
 
-    @property
-    def content_hash(self) -> bytes:
-        return self.nar_hash if self._modulo is None else self._modulo.digest()
+    def made(
+        self,
+        report: TreeReport,
+        original_size: int,
+        *,
+        found: frozenset[StorePath] = frozenset(),
+        fixed: Sequence[FixedFile] = (),
+    ) -> RewrittenObject:
+        """What came of the tree whose NAR it took."""
+        return RewrittenObject(
+            nar_hash=self.nar_hash,
+            content_hash=self.nar_hash if self._modulo is None else self._modulo.digest(),
+            nar_size=report.nar_size,
+            original_size=original_size,
+            found=found,
+            tree=report,
+            fixed=tuple(fixed),
+        )
 
 
 def write_archive(
@@ -235,7 +245,7 @@ def write_archive(
     new_archive: Callable[[], AbstractContextManager[NarWriter]],
     rewriting: Rewriting | None,
     *,
-    wanted: WantedPaths,
+    search: DeepSearch | None,
     on_bytes: Callable[[int], object],
     new_modulo: Callable[[], HashModulo] | None = None,
 ) -> tuple[RewrittenObject, NarFile]:
@@ -268,9 +278,10 @@ def write_archive(
             on_bytes(len(chunk))
 
         if rewriting is None:
-            reading = _as_it_is(read_object(original, wanted=wanted.table, sink=begin()))
+            report = read_object(original, sink=begin())
+            reading = Reading(report, report.nar_size)
         else:
-            reading = read_rewritten(original, rewriting, begin, wanted=wanted.table)
+            reading = read_rewritten(original, rewriting, begin, search=search)
         file = archive.finish()
         report = reading.report
         patched = report.files.patched
@@ -279,7 +290,7 @@ def write_archive(
             content_hash=file.nar_hash if modulo is None else modulo.digest(),
             nar_size=file.nar_size,
             original_size=reading.original_size,
-            found=wanted.seen(report),
+            found=reading.found,
             tree=replace(  # in a NAR every file is written
                 report,
                 files=FileCounts(patched=patched, copied=report.regular_files - patched),
@@ -296,17 +307,15 @@ class Reading:
 
     Attributes:
         report: of the walk.
-        fixed: the files that fix-ups had something to do with.
         original_size: of the original's NAR, in bytes.
+        found: the paths looked for that it leads to, hidden or not.
+        fixed: the files that fix-ups had something to do with.
     """
 
     report: TreeReport
-    fixed: Sequence[FixedFile]
     original_size: int
-
-
-def _as_it_is(report: TreeReport, fixed: Sequence[FixedFile] = ()) -> Reading:
-    return Reading(report, fixed, report.nar_size)  # references never change a length
+    found: frozenset[StorePath] = frozenset()
+    fixed: Sequence[FixedFile] = ()
 
 
 def read_rewritten(
@@ -314,40 +323,41 @@ def read_rewritten(
     rewriting: Rewriting,
     begin: Callable[[], Sink],
     *,
-    wanted: Table | None = None,
+    search: DeepSearch | None = None,
 ) -> Reading:
     """Reads an object as it is going to be, and hands over its NAR.
 
+    One that is a NAR lies in the temporary directory meanwhile: fix-ups look at files in any order.
+
     Args:
         begin: makes what takes the NAR in order; called again where what was handed over turns
-            out to be worthless, since only then fix-ups and the order of entries are known.
-        wanted: what to look for.
+            out to be worthless, since only then fix-ups are known.
+        search: what to look for.
 
     Raises:
         TreeError: a file cannot be read, or not be written in the temporary directory.
+        FixupError: one cannot be rewritten, and must not be left alone.
         CorruptCacheError, CacheError, BadFormatError: the NAR cannot be read, or is another.
     """
     table, marks = rewriting.table, rewriting.marks
-    report = None
-    with suppress(NarOrderError):  # only a tree can be sorted
-        report = read_object(original, table=table, wanted=wanted, sink=begin(), marks=marks)
-        if not report.marked and not rewriting.whole:
-            return _as_it_is(report)
+    wanted = None if search is None else search.table
     with as_tree(original) as at:
-        marked = read_tree(at.tree, marks=marks).marked if report is None else report.marked
-        fixes = rewriting.fixes(at.tree, marked)
-        if not fixes.replaces:
-            if report is None:
-                report = read_tree(at.tree, table=table, wanted=wanted, sink=begin())
-            return _as_it_is(report, fixes.files)
-        with temporary_tree() as staged:
-            copied = _patched(
-                copy_tree(at.tree, staged, table, links=isinstance(original, NarObject)), fixes
-            )
-            fixes.place(os.fsencode(staged), owner=(os.geteuid(), os.getegid()))
-            again = read_tree(staged, wanted=wanted, sink=begin())
-        report = replace(copied, nar_size=again.nar_size, seen=again.seen)
-        return Reading(report, fixes.files, copied.nar_size)
+        report = read_tree(at.tree, table=table, wanted=wanted, sink=begin(), marks=marks)
+        size = report.nar_size  # references never change a length
+        fixes = rewriting.fixes(at.tree, report.marked)
+        if fixes.replaces:
+            with temporary_tree() as staged:
+                links = isinstance(original, NarObject)
+                copied = _patched(copy_tree(at.tree, staged, table, links=links), fixes)
+                fixes.place(os.fsencode(staged), owner=(os.geteuid(), os.getegid()))
+                nar_size = read_tree(staged, sink=begin()).nar_size
+                found = _found(TreeObject(staged), search)
+                return Reading(replace(copied, nar_size=nar_size), size, found, fixes.files)
+        if search is None:
+            return Reading(report, size, fixed=fixes.files)
+        # What is hidden is as it was, for nothing else was changed but what stands in the open.
+        hidden = search_object(at, search)
+        return Reading(report, size, search.seen(replace(hidden, report=report)), fixes.files)
 
 
 def rewritten_hash(

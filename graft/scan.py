@@ -103,7 +103,7 @@ def scan_object(
         return Scan(
             references=tuple(standing(found, looked_for[found.index]) for found in report.found)
         )
-    search = DeepSearch(paths.values(), looked_for)
+    search = DeepSearch(paths.values(), looked_for, store_dir=store_dir)
     seen = search_object(item, search, sink=sink, places=True)
     return Scan(
         references=(

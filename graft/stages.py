@@ -6,12 +6,12 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from graft.abi import StoreContents, check_abi, unresolved, write_report
+from graft.abi import AbiCheck, StoreContents, check_abi, write_report
 from graft.deep import DeepSearch
 from graft.errors import NoSpaceError
 from graft.executor import Done, Execution
+from graft.forecast import not_looked_into
 from graft.foreign_checksums import foreign_checksums
-from graft.formats.file_name import printable
 from graft.formats.hash_modulo import SelfReferences
 from graft.formats.signature import PublicKey, SecretKey
 from graft.formats.store_path import StorePath
@@ -27,6 +27,7 @@ from graft.store.daemon import DaemonStore
 from graft.store.objects import NarObject
 from graft.store.trust import check_signatures
 from graft.store.united import UnitedStore
+from graft.verification import library_problems
 
 # What an object takes on disk if all its files are links: a directory, or the block of a file.
 _LEAST_OBJECT_SIZE = 4096
@@ -69,7 +70,7 @@ class StagedJob:
         self.source = source
         self.target = target
         self._begin = time.monotonic()
-        self._abi_warnings: tuple[PlanWarning, ...] = ()
+        self._abi: AbiCheck | None = None
         target.check_writable()
         self._roots = tuple(dict.fromkeys(roots))
         self._keeping = RootKeeping(target, self._roots, add_roots, profile)
@@ -162,7 +163,7 @@ class StagedJob:
             write_report(check, self.source, report)
         if not allow_breaks:
             check.refuse_breaks()
-        self._abi_warnings = check.warnings
+        self._abi = check
 
     def conclude(
         self,
@@ -184,7 +185,8 @@ class StagedJob:
         proof = None
         if scope is not None:
             if search is None:
-                search = ObjectSearch(self.target, DeepSearch(sorted(replaced_paths(plan))))
+                replaced = sorted(replaced_paths(plan))
+                search = ObjectSearch(self.target, DeepSearch(replaced, store_dir=plan.store_dir))
             for path, seen in done.seen.items():  # searched on its way from one cache to another
                 if (report := done.made[path]) is not None:
                     search.know(path, report, seen, done.unread[path])
@@ -200,9 +202,8 @@ class StagedJob:
                     on_bytes=on_bytes,
                 )
             if not proof.problems:  # else it is not there to be read
-                found = tuple(_unresolved(plan, self.source, self.target))
-                proof = replace(proof, problems=found)
-        warnings = (*plan.warnings, *self._abi_warnings)
+                proof = replace(proof, problems=tuple(self._library_problems(plan)))
+        warnings = (*plan.warnings, *(self._abi.warnings if self._abi is not None else ()))
         if "checksums" in plan.fixups and scope == "closure":
             with self._progress("checksums", None) as on_bytes:
                 warnings += foreign_checksums(
@@ -225,15 +226,20 @@ class StagedJob:
             self._keeping.keep(plan.new_roots)
         return outcome
 
-
-def _unresolved(plan: Plan, source: Source, target: Source) -> Iterable[Problem]:
-    for found in unresolved(plan, source, target):
-        yield Problem(
-            kind="unresolved-library",
-            path=found.place.path,
-            file=found.place.name,
-            library=found.library,
-        )
+    def _library_problems(self, plan: Plan) -> Iterable[Problem]:
+        """Libraries that are not found in the result; what was written to a cache is not read."""
+        if isinstance(self.target, RootedTarget):
+            return library_problems(plan, self.source, self.target)
+        missing = self._abi.missing_libraries if self._abi is not None else ()
+        return [
+            Problem(
+                kind="unresolved-library",
+                path=plan.moved[place.path],
+                file=place.name,
+                library=name,
+            )
+            for place, name in missing
+        ]
 
 
 def _check_inputs_signed(
@@ -281,16 +287,12 @@ def _bytes_read(plan: Plan, scope: Scope) -> int:
 
 
 def _not_looked_into(plan: Plan, proof: Proof) -> Iterable[PlanWarning]:
+    told = {warning.path for warning in plan.warnings if warning.kind == "not-looked-into"}
+    originals = {rewrite.new_path: rewrite.path for rewrite in plan.rewrites}
     for unread in proof.unread:
-        first = unread.first
-        place = "/".join([plan.store_dir.path(unread.path), printable(first.file)]).rstrip("/")
-        inside = " > ".join([place, *first.container])
-        others = f", and {unread.count - 1} more in this path" if unread.count > 1 else ""
-        yield PlanWarning(
-            kind="not-looked-into",
-            path=unread.path,
-            message=f"references in '{inside}' would not be seen: {first.reason}{others}",
-        )
+        if originals.get(unread.path, unread.path) not in told:
+            full = plan.store_dir.path(unread.path)
+            yield not_looked_into(full, unread.path, unread.first, unread.count)
 
 
 def _no_root(plan: Plan) -> Iterable[PlanWarning]:

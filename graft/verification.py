@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+from graft.abi import unresolved
 from graft.formats.store_path import StorePath
 from graft.plan import Plan, Rewrite
 from graft.proof import Problem, Proof, prove
@@ -27,7 +28,7 @@ def verify(
     Beyond what `prove` finds, each rewritten path must be its original with nothing but the
     references changed (problem `not-the-rewrite`), and have the references registered that the
     plan gives it (problem `references`), and in content addressing its address (problem
-    `content-address`).
+    `content-address`). Where `prove` finds nothing, `library_problems` are looked for too.
 
     Args:
         store: where the originals are.
@@ -47,6 +48,8 @@ def verify(
     for path, name in plan.content_names.items():
         if path in infos and infos[path].content_address != str(name.address):
             problems.append(Problem(kind="content-address", path=path))
+    if not proof.problems:  # else it is not there to be read
+        problems += library_problems(plan, store, target)
     with Workers(jobs, on_bytes) as workers:
 
         def judge(rewrite: Rewrite) -> tuple[StorePath, bool]:
@@ -57,6 +60,28 @@ def verify(
             if not is_rewrite:
                 problems.append(Problem(kind="not-the-rewrite", path=path))
     return replace(proof, problems=tuple(sorted(problems)))
+
+
+def library_problems(plan: Plan, source: Source, target: Source) -> Iterator[Problem]:
+    """Looks for libraries that an ELF file of a result needs and the loader would not find.
+
+    Args:
+        source: where the originals are: what was missing for one of them already is none.
+        target: where the result is, complete and as it was registered.
+
+    Yields:
+        `unresolved-library`.
+
+    Raises:
+        TreeError, CacheError, CorruptCacheError, BadFormatError: an object cannot be read.
+    """
+    for found in unresolved(plan, source, target):
+        yield Problem(
+            kind="unresolved-library",
+            path=found.place.path,
+            file=found.place.name,
+            library=found.library,
+        )
 
 
 def _wrong_references(plan: Plan, infos: dict[StorePath, PathInfo]) -> Iterator[Problem]:

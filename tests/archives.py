@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from hypothesis import strategies as st
 
@@ -45,6 +47,19 @@ def _object(node: Node) -> bytes:
         for name, entry in sorted(node.entries.items())
     )
     return nar.DIRECTORY_HEAD + inner + nar.DIRECTORY_TAIL
+
+
+def write(place: bytes, node: Node) -> None:
+    """Makes an object that was made up."""
+    if isinstance(node, File):
+        Path(os.fsdecode(place)).write_bytes(node.contents)
+        os.chmod(place, 0o755 if node.executable else 0o644)
+    elif isinstance(node, Link):
+        os.symlink(node.target, place)
+    else:
+        os.mkdir(place)
+        for name, entry in node.entries.items():
+            write(place + b"/" + name, entry)
 
 
 def nodes(pieces: st.SearchStrategy[bytes] | None = None) -> st.SearchStrategy[Node]:

@@ -17,7 +17,7 @@ from graft.errors import NameCollisionError, NarOrderError
 from graft.kernel import Table
 from graft.tree import copy_tree
 from graft.window import SIZE, Window
-from tests.archives import File, Folder, Link, Node, archive_of, nodes
+from tests.archives import File, Folder, Link, Node, archive_of, nodes, write
 
 A = b"0" * 32 + b"-a-1"
 B = b"1" * 32 + b"-b-1"
@@ -42,18 +42,6 @@ def _report_and_result(
     return report, out.getvalue()
 
 
-def _write(place: bytes, node: Node) -> None:
-    if isinstance(node, File):
-        Path(os.fsdecode(place)).write_bytes(node.contents)
-        os.chmod(place, 0o755 if node.executable else 0o644)
-    elif isinstance(node, Link):
-        os.symlink(node.target, place)
-    else:
-        os.mkdir(place)
-        for name, entry in node.entries.items():
-            _write(place + b"/" + name, entry)
-
-
 @given(node=nodes(PIECES))
 def test_a_nar_is_rewritten_into_the_nar_of_the_rewritten_tree(
     node: Node, tmp_path_factory: pytest.TempPathFactory
@@ -61,7 +49,7 @@ def test_a_nar_is_rewritten_into_the_nar_of_the_rewritten_tree(
     table = Table([(A, B), (B, C)])
     directory = os.fsencode(tmp_path_factory.mktemp("tree"))
     source, target = directory + b"/source", directory + b"/target"
-    _write(source, node)
+    write(source, node)
     archive = archive_of(node)
     dump = bytearray()
     try:
@@ -149,7 +137,7 @@ def test_dump_rewrite_restore_is_what_a_tree_becomes(tmp_path: Path) -> None:
         }
     )
     source = tmp_path / "source"
-    _write(os.fsencode(source), node)
+    write(os.fsencode(source), node)
     command = f"--replace={A.decode()}={B.decode()}"
     graft = f"'{sys.executable}' -m graft"
     pipe = f"nix-store --dump '{source}' | {graft} rewrite {command} | nix-store --restore '{{}}'"

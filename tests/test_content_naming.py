@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from graft.content_naming import Namer, NamingTask, content_names, realise
+from graft.deep import DeepSearch
 from graft.errors import ContentAddressError, PlanError
 from graft.executor import Work, execute
 from graft.formats.content_address import ContentAddress
@@ -25,7 +26,6 @@ from graft.outcome import Outcome
 from graft.plan import ContentName, Plan, Rewrite
 from graft.planning import make_plan
 from graft.proof import Problem
-from graft.references import WantedPaths
 from graft.store.api import path_info
 from graft.store.local import LocalStore
 from graft.store.location import Location
@@ -189,7 +189,7 @@ def test_an_address_that_got_lost_is_a_problem(it: Graftable) -> None:
 def test_other_processes_find_the_same_names(it: Graftable, tmp_path: Path) -> None:
     source = cache_of(it.store, tmp_path / "source")
     plan = _plan(it)
-    namer = Namer(source=source, wanted=WantedPaths(sorted(plan.closure.infos)))
+    namer = Namer(source=source, search=DeepSearch(sorted(plan.closure.infos)))
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as processes:
         names = content_names([plan, plan], namer, processes.submit, 2)
     assert plan.realised(names) == realise(plan, it.store)
@@ -199,7 +199,7 @@ def test_a_path_is_read_once_for_all_plans_and_after_what_it_refers_to(it: Graft
     plans = [_plan(it), make_plan(it.store, [it.app], [(it.old, it.new)], addressing="content")]
     asked: list[str] = []
     done: set[StorePath] = set()
-    namer = Namer(source=it.store, wanted=WantedPaths([]))
+    namer = Namer(source=it.store, search=DeepSearch([]))
 
     def submit(work: Callable[[NamingTask], ContentName], task: NamingTask) -> Future[ContentName]:
         assert isinstance(task.item, Rewrite)

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import base64
+import bz2
+import gzip
+import io
 import os
+import pickle
+import random
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from graft.deep import DeepSearch, HiddenReference
 from graft.formats.store_path import StorePath
-from graft.reading import search_object
+from graft.reading import search_archive, search_object
 from graft.store.objects import TreeObject
 from graft.tree import WINDOW
+from graft.window import Window
+from tests.archives import File, Node, archive_of, nodes, write
 from tests.debpkgs.built import small
 from tests.debpkgs.store import TOOLS
+from tests.fixups.samples import ar
 from tests.fragments.programs import NEW, OLD
 
 PATH = StorePath(f"{OLD}-openssl-3.0.20")
@@ -47,6 +57,59 @@ def test_a_hash_part_of_an_unknown_path_has_no_path(tmp_path: Path) -> None:
 def test_whole_hash_parts_are_no_hidden_places(tmp_path: Path) -> None:
     (tmp_path / "text").write_bytes(b"\x7fELF" + OLD.encode() + bytes(200))
     assert not hidden(tmp_path, DeepSearch([PATH]))
+
+
+PIECES = st.lists(
+    st.sampled_from(
+        [
+            OLD.encode(),
+            OLD.encode()[::-1],
+            OLD.encode().hex().encode(),
+            gzip.compress(OLD.encode(), mtime=0),
+            bz2.compress(b"a" + OLD.encode()[::-1]),
+            ar([("a", gzip.compress(OLD.encode(), mtime=0))]),
+            b"\x7fELF",
+            b"!<arch>\n",
+            b"hsqs",
+            b"/nix/store/",
+            b"x",
+        ]
+    ),
+    max_size=4,
+).map(b"".join)
+
+
+@given(node=nodes(PIECES), most=st.sampled_from([1 << 18, 1, 7]))
+@settings(deadline=None, max_examples=150)
+def test_a_tree_and_its_nar_have_the_same_places(
+    node: Node, most: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    tree = tmp_path_factory.mktemp("tree") / "source"
+    write(os.fsencode(tree), node)
+    search = DeepSearch([PATH, OTHER])
+    stream = io.BytesIO(archive_of(node))
+    window = Window(lambda buffer: stream.readinto(buffer[:most]), lambda _: None)
+    one = search_archive(window, search, places=True)
+    other = search_object(TreeObject(str(tree)), search, places=True)
+    assert sorted(one.hidden, key=repr) == sorted(other.hidden, key=repr)
+    assert sorted(one.unread, key=repr) == sorted(other.unread, key=repr)
+    assert one.report.found == other.report.found
+    assert search.seen(one) == search.seen(other)
+    assert search.referred(one) <= search.seen(one)
+
+
+def test_a_large_file_of_a_nar_is_looked_into_as_well() -> None:
+    contents = random.Random(7).randbytes(17 << 20) + OLD.encode()
+    stream = io.BytesIO(archive_of(File(gzip.compress(contents, 1))))
+    found = search_archive(Window(stream.readinto, lambda _: None), DeepSearch([PATH]))
+    assert [(each.container, each.offset) for each in found.hidden] == [(("gzip",), 17 << 20)]
+
+
+def test_a_search_may_be_pickled() -> None:
+    search = pickle.loads(pickle.dumps(DeepSearch([PATH], [NEW])))
+    assert search.paths == (PATH,)
+    assert search.hash_parts == (OLD, NEW)
+    assert [found.encoding for found in search.find(OLD[::-1].encode())] == ["reversed"]
 
 
 @pytest.mark.slow

@@ -37,11 +37,14 @@ from graft.errors import (
 )
 from graft.formats import nar
 from graft.kernel import Table, native_table, reference
+from graft.kernel.anchors import make_anchors
 from graft.native import load
 from graft.tree import (
     FileCounts,
     Found,
     Marks,
+    Suspect,
+    Suspicion,
     TreeReport,
     copy_tree,
     read_tree,
@@ -85,11 +88,20 @@ def no_native() -> NoReturn:
     pytest.skip(reason)
 
 
+# At steps of three; and in files that begin with two of these bytes.
+SUSPECTED = [NEW[3:11], OLD[6:14], b"0" * 8]
+
+
 @dataclass(frozen=True)
 class Kernel:
     name: str
     native: ModuleType | None
     table: type[Table]
+
+    def suspicions(self) -> tuple[Suspicion, ...]:
+        with self.used():
+            everywhere = Suspicion(make_anchors(SUSPECTED, 3))
+            return everywhere, Suspicion(make_anchors([b"\1" * 8, SUSPECTED[1]]), (b"\1\1",))
 
     @contextmanager
     def used(self) -> Iterator[None]:
@@ -283,6 +295,26 @@ def marked_in(node: Node, path: bytes = b"", name: bytes = b"source") -> list[by
     return [path] if magics or name.endswith(MARKS.suffixes) or name in MARKS.names else []
 
 
+def suspects_in(node: Node, path: bytes = b"", name: bytes | None = None) -> list[Suspect]:
+    """The places of a result in which a suspected word stands."""
+
+    def stand(text: bytes, words: list[bytes], step: int) -> bool:
+        return any(text[at : at + 8] in words for at in range(0, len(text) - 7, step))
+
+    found = [Suspect(path, "name")] if name is not None and stand(name, SUSPECTED, 3) else []
+    if isinstance(node, Directory):
+        for below, child in node.entries.items():
+            found += suspects_in(child, os.path.join(path, below), below)
+    elif isinstance(node, Link):
+        found += [Suspect(path, "target")] if stand(node.target, SUSPECTED, 3) else []
+    else:
+        assert isinstance(node, File)
+        text = node.contents
+        more = text.startswith(b"\1\1") and stand(text, [b"\1" * 8, SUSPECTED[1]], 1)
+        found += [Suspect(path, "contents")] if stand(text, SUSPECTED, 3) or more else []
+    return sorted(found)
+
+
 def located(path: bytes, hit: reference.Hit, where: str) -> Found:
     return Found(
         file=path,
@@ -390,6 +422,7 @@ def outcome(
                     wanted=wanted,
                     sink=sink,
                     marks=MARKS,
+                    suspicions=twin.suspicions(),
                     report=True,
                     window=window,
                 )
@@ -415,6 +448,7 @@ def check_copy(twin: Kernel, node: Node, source: str, window: int) -> object:
         found = hits_of(expected, reference.Table(WANTED))
         assert report.found == tuple(found)
         assert report.marked == tuple(marked_in(node))
+        assert report.suspects == tuple(suspects_in(expected))
         assert report.seen == {place.index for place in found}
         sources, targets = on_disk(source), on_disk(target)
         check_metadata(node, sources, targets)
@@ -498,6 +532,7 @@ def seen_and_made(
                 wanted=twin.table(WANTED),
                 sink=(lambda piece: pieces.append(bytes(piece))) if sinking else None,
                 marks=MARKS,
+                suspicions=twin.suspicions(),
                 report=True,
                 window=window,
                 jobs=jobs,
@@ -554,6 +589,31 @@ def test_marked_files_are_told_where_nothing_is_read(twin: Kernel, tmp_path: Pat
         assert copy_tree(source, target, table, marks=MARKS, window=1).marked == expected
         remove_tree(target)
     assert read_tree(source, sink=len).marked == ()
+
+
+def test_words_are_found_where_nothing_else_is_read(twin: Kernel, tmp_path: Path) -> None:
+    source, target = str(tmp_path / "source"), str(tmp_path / "target")
+    word = SUSPECTED[0]
+    contents = [b"." * 21 + word, b"." * 22 + word, b"\1\1" + bytes(2041) + SUSPECTED[1], b"\1" * 9]
+    files = {b"%d" % index: File(data) for index, data in enumerate(contents)}
+    node = Directory({**files, b"a": files[b"2"], word: Link(b"..." + word)})
+    build(node, source)
+    expected = tuple(suspects_in(node))
+    assert {place.file for place in expected} == {b"0", b"2", b"3", b"a", word}
+    for jobs in (1, 4):
+        assert read_tree(source, suspicions=twin.suspicions(), jobs=jobs).suspects == expected
+        copied = copy_tree(source, target, None, suspicions=twin.suspicions(), jobs=jobs)
+        assert copied.suspects == expected
+        remove_tree(target)
+
+
+def test_a_magic_of_a_suspicion_is_no_longer_than_a_word(tmp_path: Path) -> None:
+    for twin in KERNELS.values():
+        anchors = twin.suspicions()[0].anchors
+        with twin.used(), pytest.raises(ValueError, match="suspicions are 4 at most"):
+            read_tree(tmp_path, suspicions=[Suspicion(anchors, (b"123456789",))])
+        with twin.used(), pytest.raises(ValueError, match="suspicions are 4 at most"):
+            read_tree(tmp_path, suspicions=[Suspicion(anchors)] * 5)
 
 
 @pytest.mark.parametrize("magic", [(-1, b"a"), (0, b""), (2048, b"a")])

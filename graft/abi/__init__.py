@@ -3,6 +3,7 @@
 from graft.abi.breaks import AbiCheck, Break
 from graft.abi.check import check_abi
 from graft.abi.contents import StoreContents
+from graft.abi.forecast import forecast_abi
 from graft.abi.report import check_reporting, write_report
 from graft.abi.resolution import Unresolved, unresolved
 
@@ -13,6 +14,7 @@ __all__ = [
     "Unresolved",
     "check_abi",
     "check_reporting",
+    "forecast_abi",
     "unresolved",
     "write_report",
 ]

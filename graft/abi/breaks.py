@@ -11,6 +11,7 @@ from graft.errors import AbiError
 from graft.formats.file_name import printable
 from graft.formats.store_path import StoreDir, StorePath
 from graft.plan import PlanWarning
+from graft.quantities import binary_size
 
 _MOST_SYMBOLS: Final = 3  # in one sentence
 
@@ -83,17 +84,29 @@ class AbiCheck:
         breaks: what will not work, in the order of the programs.
         unchecked: files that could not be read as what they seem to be, and why.
         libraries: what is loaded now and what will be in its place, where that is another.
+        not_downloaded: bytes of NARs that were left where they are, so that nothing was checked.
     """
 
     store_dir: StoreDir
     breaks: tuple[Break, ...] = ()
     unchecked: tuple[tuple[Place, str], ...] = ()
     libraries: tuple[tuple[Place, Place], ...] = ()
+    not_downloaded: int = 0
 
     @property
     def warnings(self) -> tuple[PlanWarning, ...]:
         """Breaks, and what was not checked, for who goes on in spite of them."""
         full = self.store_dir.path
+        if self.not_downloaded:
+            return (
+                PlanWarning(
+                    kind="abi-not-checked",
+                    path=None,
+                    message="programs were not checked against the libraries they would load, "
+                    f"for that takes downloading NARs of {binary_size(self.not_downloaded)}: "
+                    "graft apply checks them, and graft plan with --deep or --abi-report",
+                ),
+            )
         return (
             *(
                 PlanWarning(kind="abi", path=found.program.path, message=found.message(full))
@@ -108,6 +121,19 @@ class AbiCheck:
                 )
                 for place, reason in self.unchecked
             ),
+        )
+
+    @property
+    def missing_libraries(self) -> tuple[tuple[Place, bytes], ...]:
+        """The programs that will not get a library they got, and its name; originals' places."""
+        return tuple(
+            sorted(
+                {
+                    (found.loaded_by or found.program, found.name)
+                    for found in self.breaks
+                    if found.reason in {"library-missing", "other-machine"}
+                }
+            )
         )
 
     def refuse_breaks(self) -> None:

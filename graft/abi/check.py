@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from graft.abi.breaks import AbiCheck, Break, in_order
-from graft.abi.contents import Broken, Script, StoreContents
+from graft.abi.contents import StoreContents
 from graft.abi.loading import Loaded, Loading, LoadScope, Machine
+from graft.abi.things import Broken, Script
 from graft.abi.worlds import Place, world_after, world_before
 from graft.errors import BadFormatError
-from graft.formats.elf import Elf, Exports
+from graft.formats.elf import Elf, Exports, Imports
 from graft.formats.store_path import StorePath
 from graft.plan import Plan
 from graft.store.api import Source
@@ -34,7 +35,7 @@ def check_abi(plan: Plan, source: Source, contents: StoreContents | None = None)
         contents: of the source, so that what several plans share is read once.
 
     Raises:
-        TreeError: an object cannot be read.
+        TreeError, CacheError, CorruptCacheError, BadFormatError: an object cannot be read.
     """
     if not plan.rewrites:
         return AbiCheck(store_dir=plan.store_dir)
@@ -57,6 +58,7 @@ class _Checking:
     def __init__(self, plan: Plan, contents: StoreContents) -> None:
         self._plan = plan
         self._contents = contents
+        self._imports: dict[Place, Imports] = {}
         self._exports: dict[Place, Exports] = {}
         self._unchecked: dict[Place, str] = {}
         self._breaks: dict[tuple[str, Place, Place | None, bytes], Break] = {}
@@ -86,8 +88,6 @@ class _Checking:
                         self._interpreters.setdefault(thing.machine, known)
         for place, elf in programs.items():
             self._check(place, elf)
-        for path, reason in self._contents.unreadable.items():
-            self._unchecked[Place(path, b"")] = reason
         return AbiCheck(
             store_dir=self._plan.store_dir,
             breaks=in_order(self._breaks.values()),
@@ -103,7 +103,7 @@ class _Checking:
         changes = list(_changes(before, after))
         for (user, name), other in after.unresolved.items():
             own = before if user in places else self._own_scope(user)
-            if (user, name) not in own.unresolved and not self._contents.unreadable:
+            if (user, name) not in own.unresolved:
                 was = own.names[name].place if name in own.names else None
                 reason = "library-missing" if other is None else "other-machine"
                 self._add(reason, user, place, name=name, was=was, library=other)
@@ -160,7 +160,8 @@ class _Checking:
 
     def _misfits_of(self, user: Loaded, change: _Change) -> Iterator[Break]:
         """What one file does not find in one library that it found in the one before."""
-        elf, was = user.elf, self._exports_of(change.was.place)
+        wants = self._imports_of(user.place)
+        was = self._exports_of(change.was.place)
 
         def misfit(reason: str, symbols: frozenset[bytes] = frozenset()) -> Break:
             return Break(
@@ -173,13 +174,13 @@ class _Checking:
                 symbols=tuple(sorted(symbols)),
             )
 
-        wanted = was.provided(elf.undefined | elf.copied.keys())
+        wanted = was.provided(wants.undefined | wants.copied.keys())
         if change.now is None:
             if wanted:
                 yield misfit("symbol-missing", wanted)
             return
         now = self._exports_of(change.now.place)
-        needed = elf.versions_needed.get(change.name, frozenset())
+        needed = wants.versions_needed.get(change.name, frozenset())
         if lacking := (needed & was.versions) - now.versions:
             yield misfit("version-missing", lacking)
         if lacking := wanted - now.provided(wanted):
@@ -193,18 +194,27 @@ class _Checking:
             yield misfit("thread-local-size", frozenset(sizes))
         copies = {
             key
-            for key in wanted & elf.copied.keys()
+            for key in wanted & wants.copied.keys()
             if key in now.symbols and now.symbols[key] != was.symbols.get(key)
         }
         if copies:
             yield misfit("copy-size", frozenset(copies))
-        direct = change.name in elf.needed
+        direct = change.name in user.elf.needed
         if direct and change.now.elf.soname != change.was.elf.soname is not None:
             yield misfit("other-soname")
         private = {version for version in needed if _PRIVATE.search(version)}
         if private and not self._same_build(user.place.path, change.now.place.path):
-            used = {key for key in elf.undefined if key.partition(b"@")[2] in private}
+            used = {key for key in wants.undefined if key.partition(b"@")[2] in private}
             yield misfit("private-version", frozenset(used or private))
+
+    def _imports_of(self, place: Place) -> Imports:
+        if place not in self._imports:
+            try:
+                self._imports[place] = self._contents[place.path].imports(place.name)
+            except BadFormatError as error:
+                self._unchecked[place] = error.message
+                self._imports[place] = Imports.none()
+        return self._imports[place]
 
     def _exports_of(self, place: Place) -> Exports:
         if place not in self._exports:

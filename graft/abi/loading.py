@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from graft.abi.contents import DIRECTORY, LOADER_CACHE, StoreContents
+from graft.abi.contents import StoreContents
+from graft.abi.things import DIRECTORY, LOADER_CACHE
 from graft.abi.worlds import Place, World
 from graft.formats.elf import Elf
 from graft.formats.loader_cache import (

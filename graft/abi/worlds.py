@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
-from graft.abi.contents import DIRECTORY, Link, StoreContents, Thing
+from graft.abi.contents import StoreContents
+from graft.abi.things import DIRECTORY, Link, Thing
 from graft.formats.store_path import HASH_PART_LENGTH, StoreDir, StorePath
 from graft.plan import Plan
 

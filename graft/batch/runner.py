@@ -24,7 +24,6 @@ from graft.plan import ContentName, Plan
 from graft.progress import Progress, no_progress
 from graft.proof import replaced_paths
 from graft.reading import ObjectSearch
-from graft.references import WantedPaths
 from graft.stages import StagedJob
 from graft.store.api import Target
 from graft.store.writable_cache import WritableCache
@@ -147,7 +146,9 @@ class _Batch:
                 self._fetched |= execution.fetched
                 self._resumed |= execution.resumed
             replaced = {path for _, _, plan in planned for path in replaced_paths(plan)}
-            search = ObjectSearch(stores.target, DeepSearch(sorted(replaced)))
+            search = ObjectSearch(
+                stores.target, DeepSearch(sorted(replaced), store_dir=stores.target.store_dir)
+            )
             for job, staged, plan in planned:
                 self._conclude(job, staged, plan, done, search)
 
@@ -262,7 +263,9 @@ class _Batch:
         wanted = {path for plan in plans for path in plan.closure.infos}
         with self._crew("name", sum(plan.bytes_at_most for plan in plans)) as hands:
             namer = Namer(
-                source=stores.source, wanted=WantedPaths(sorted(wanted)), progress=hands.progress
+                source=stores.source,
+                search=DeepSearch(sorted(wanted), store_dir=stores.source.store_dir),
+                progress=hands.progress,
             )
             return content_names(plans, namer, hands.submit, hands.slots)
 

@@ -262,6 +262,13 @@ def _print_summary(outcome: Outcome, settings: Settings) -> None:
             "registered: run again with --deep to move such references as well",
             settings,
         )
+    if outcome.spelled_residual:
+        print_note(
+            f"{len(outcome.spelled_residual)} of these places spell a path otherwise, as in "
+            "base64: no graft rewrites them; build what they are in again, or allow them with "
+            "--allow-residual",
+            settings,
+        )
     print_problems(outcome.problems, plan.store_dir, settings)
     if not outcome.succeeded:
         print_note("the new paths stay valid, but no root or link was made", settings)

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from graft.abi import check_abi, check_reporting, write_report
+from graft.abi import check_reporting, forecast_abi, write_report
 from graft.cli.arguments import PlanArguments, Request, plan_options, resolve_request
 from graft.cli.output import (
     Bars,
@@ -50,7 +50,8 @@ def command(
     """Show what `graft apply` would do with the closures of ROOTs. Changes nothing.
 
     Programs that will not work with the libraries they would load are among the warnings: `graft
-    apply` refuses them.
+    apply` refuses them. Where that takes downloading NARs from a cache, they are looked for with
+    --deep or --abi-report only.
     """
     settings.start_log()
     with settings.open_store() as store:
@@ -111,7 +112,7 @@ def show_plan(
     if abi_report is not None:
         check_reporting()
     plan = approved_plan(store, request, Bars(settings))
-    abi = check_abi(plan, store)
+    abi = forecast_abi(plan, store, download=request.deep or abi_report is not None)
     if abi_report is not None:
         write_report(abi, store, abi_report)
     warnings = (*plan.warnings, *abi.warnings)

@@ -32,7 +32,12 @@ def print_proof(proof: Proof, store_dir: StoreDir, settings: Settings) -> None:
             ["file", "offset", "encoding", "leads to", ""],
             [
                 [
-                    f"{store_dir.path(found.path)}/{printable(found.file)}".rstrip("/"),
+                    " > ".join(
+                        [
+                            f"{store_dir.path(found.path)}/{printable(found.file)}".rstrip("/"),
+                            *found.container,
+                        ]
+                    ),
                     "" if found.offset is None else str(found.offset),
                     found.encoding,
                     str(found.reference),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from graft.demo.programs import Compiled, Link, Recipe, Text, compile_c, filled
 from graft.formats.store_path import StoreDir, StorePath, make_store_path
+from graft.reading import references_in
 from graft.references import WantedPaths
 from graft.rewrite import write_tree
 from graft.store.api import PathInfo
@@ -73,17 +74,18 @@ def build_objects(
                 making.staging(path),
                 None,
                 unpacked=making.unpacked(path),
-                wanted=wanted,
+                search=None,
                 links=False,
                 owner=store.owner,
                 on_bytes=lambda _size: None,
             )
+            item = TreeObject(making.staging(path))
             making.finish(
                 PathInfo(
                     path=path,
                     nar_hash=made.nar_hash,
                     nar_size=made.nar_size,
-                    references=made.found,
+                    references=references_in(item, wanted, lambda _size: None),
                     ultimate=True,
                 )
             )

@@ -139,7 +139,7 @@ class CacheMaker:
             original,
             self._new_archive,
             item.rewriting(self.target.store_dir),
-            wanted=self.search.standing,
+            search=self.search,
             on_bytes=self.progress,
             new_modulo=task.content_name.new_modulo if task.content_name is not None else None,
         )
@@ -162,7 +162,7 @@ class CacheMaker:
             found = self.search.seen(report)
             return Made(info=taken, found=found, report=report.report, unread=report.unread)
         made, file = write_archive(
-            original, self._new_archive, None, wanted=self.search.standing, on_bytes=self.progress
+            original, self._new_archive, None, search=self.search, on_bytes=self.progress
         )
         if made.nar_hash != info.nar_hash:
             raise corrupt_original(info.path, self.target.store_dir)

@@ -32,7 +32,7 @@ def check_content(
     if name is None or made.content_hash == name.digest:
         return
     full = store_dir.path(rewrite.path)
-    search = DeepSearch([rewrite.path])
+    search = DeepSearch([rewrite.path], store_dir=store_dir)
     found = search_object(original, search, places=True)
     for place in search.standing.places(found.report):
         file = printable(place.file)
@@ -50,13 +50,13 @@ def check_content(
                 path=full,
                 file=file,
             )
-    for hidden in found.hidden:
-        file = printable(hidden.file)
+    hidden = [printable(place.file) for place in found.hidden if not place.is_spelled]
+    if hidden:
         raise ContentAddressError(
-            f"'{full}' holds its own name inside of the file '{file}', which no content "
+            f"'{full}' holds its own name inside of the file '{hidden[0]}', which no content "
             "address allows for: graft it without --content-addressed, or cut it off",
             path=full,
-            file=file,
+            file=hidden[0],
         )
     raise ContentAddressError(
         f"the bytes of '{full}' are no longer those its new name was computed from: something "

@@ -151,7 +151,7 @@ class _StoreMaker:
             making.staging(path),
             rewriting,
             unpacked=making.unpacked(path),
-            wanted=self._work.search.standing,
+            search=self._work.search,
             links=links,
             owner=self._owner,
             on_bytes=self._workers.progress,

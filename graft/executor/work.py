@@ -83,7 +83,7 @@ class Work:
             content_names=content_names,
             originals=originals,
             foreign=foreign,
-            search=DeepSearch(sorted(replaced.union(originals))),
+            search=DeepSearch(sorted(replaced.union(originals)), store_dir=source.store_dir),
             protected=list(protected),
         )
 

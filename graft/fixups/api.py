@@ -39,8 +39,10 @@ class LeftAloneError(Exception):
     """
 
 
-class UnknownLibraryError(LeftAloneError):
+class UnknownLibraryError(Exception):
     """A library is another than the one graft relies on, so that others may make other bytes.
+
+    Its file is left alone, and a tree with it is nothing for a store: see `Outcome.fatal`.
 
     Args:
         library: which one, with its version if it tells.

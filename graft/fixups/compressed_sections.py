@@ -1,13 +1,14 @@
 """Sections of ELF files that are compressed: debugging information, mostly.
 
-Source: the System V gABI, chapter 4, "Section Compression". A section is written anew in its place,
-and may become shorter there: what follows it stays where it is.
+Source: the System V gABI, chapter 4, "Section Compression". A section is written anew in its place.
+It may become shorter there, or take the zeros behind it: what follows stays where it is.
 """
 
 from __future__ import annotations
 
 import struct
 import zlib
+from bisect import bisect_left
 from collections.abc import Iterator
 from typing import IO, NamedTuple
 
@@ -25,6 +26,7 @@ class _Section(NamedTuple):
     size_at: int  # where its size is in the table of sections
     start: int
     end: int
+    room: int  # up to where there is nothing else
 
 
 class _Form(NamedTuple):
@@ -48,8 +50,11 @@ def compressed_sections(data: bytes, inside: Inside) -> bytes:
         data: the whole file. Other changes may have been made to it, but not to these sections.
         inside: each section is a member of the file for it, by its name.
 
+    A section that would become longer than there is room for stays, and that is noted.
+
     Raises:
-        LeftAloneError: a section would become longer, or cannot be read.
+        LeftAloneError: a section cannot be read.
+        UnknownLibraryError: this zlib is another than graft knows.
     """
     if data[4:5] not in (b"\1", b"\2") or data[5:6] not in (b"\1", b"\2"):
         return data
@@ -62,8 +67,10 @@ def compressed_sections(data: bytes, inside: Inside) -> bytes:
     new = inside.members([(s.name, contents) for s, contents in zip(sections, old, strict=True)])
     made = bytearray(data)
     for section, old_contents, contents in zip(sections, old, new, strict=True):
-        if contents is not old_contents:
-            _put(made, data, section, form, old_contents, contents)
+        if contents is not old_contents and not _put(
+            made, data, section, form, old_contents, contents
+        ):
+            inside.note(f"its section {_shown(section)} stays: it would become longer")
     return data if made == data else bytes(made)
 
 
@@ -109,16 +116,20 @@ def _sections(data: bytes, form: _Form) -> Iterator[_Section]:
         )
         return name, flags, offset, length
 
-    strings = entry(names)[2]
-    for index in range(count):
-        name, flags, offset, length = entry(index)
+    entries = [entry(index) for index in range(count)]
+    strings = entries[names][2]
+    taken = sorted({table, len(data), *(offset for _, _, offset, _ in entries)})
+    for index, (name, flags, offset, length) in enumerate(entries):
         if not flags & _COMPRESSED or flags & _ALLOCATED:
             continue
         if offset + length > len(data):
             raise LeftAloneError("it is cut")
         end = data.index(b"\0", strings + name) if strings + name < len(data) else 0
         size_at = table + index * size + form.flags + 3 * word
-        yield _Section(data[strings + name : end], size_at, offset, offset + length)
+        room = taken[bisect_left(taken, offset + length)]
+        if data[offset + length : room].strip(b"\0"):
+            room = offset + length
+        yield _Section(data[strings + name : end], size_at, offset, offset + length, room)
 
 
 def _contents(data: bytes, section: _Section, form: _Form, inside: Inside) -> bytes:
@@ -151,23 +162,23 @@ def _contents(data: bytes, section: _Section, form: _Form, inside: Inside) -> by
 
 def _put(
     made: bytearray, data: bytes, section: _Section, form: _Form, old: bytes, new: bytes
-) -> None:
+) -> bool:
+    """Puts other contents into a section; whether there is room for them."""
     kind, size, _ = struct.unpack_from(form.order + form.chdr, data, section.start)
     start = section.start + struct.calcsize(form.order + form.chdr)
     if kind != _ZLIB or len(new) != size:
-        raise LeftAloneError(f"its section {_shown(section)} would change its length")
-    head = data[start : start + 2]
+        return False
     old_deflated = data[start + 2 : section.end - 4]
-    room = len(old_deflated)
     again = deflated_again(new, old, old_deflated)
-    if len(again) > room:
+    if start + len(again) + 6 > section.room:
         again = deflated(new, _TIGHTEST)
-    if len(again) > room:
-        raise LeftAloneError(f"its section {_shown(section)} would become longer")
-    packed = head + again + struct.pack(">I", zlib.adler32(new))
-    end = start + len(packed)
-    made[start : section.end] = packed + bytes(section.end - end)
+    end = start + len(again) + 6
+    if end > section.room:
+        return False
+    packed = data[start : start + 2] + again + struct.pack(">I", zlib.adler32(new))
+    made[start : max(section.end, end)] = packed + bytes(max(0, section.end - end))
     struct.pack_into(form.order + form.word, made, section.size_at, end - section.start)
+    return True
 
 
 def _shown(section: _Section) -> str:

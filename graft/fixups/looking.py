@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from io import BytesIO
 from typing import Final, Literal, NamedTuple, Protocol
 
 from graft.fixups.api import HEAD, Fixup, LeftAloneError, Limits, Outcome, Place, Where
@@ -34,8 +35,12 @@ class Finder(Protocol):
         """All of it in a file, or in a name or a target."""
         ...
 
-    def find_apart(self, data: bytes) -> Iterable[Stood]:
-        """What is found in a file only if it is looked at by itself."""
+    def find_apart(self, data: bytes, *, suspected: bool) -> Iterable[Stood]:
+        """What is found in a file only if it is looked at by itself.
+
+        Args:
+            suspected: else a search of what it is stored in has found no sign of that.
+        """
         ...
 
 
@@ -150,17 +155,25 @@ class _Level:
         if self._fixup.opens and self._depth > limits.depth:
             self._left_alone(data, f"it is nested deeper than {limits.depth} containers")
             return
+        before = len(self._look.places), len(self._look.outcomes)
         try:
             self._fixup.apply(data, name, self)
         except LeftAloneError as error:
             self._left_alone(data, str(error))
         except Exception as error:  # noqa: BLE001 - a stranger's file may break any parser
             self._left_alone(data, f"it cannot be read: {type(error).__name__}: {error}")
+        else:
+            if (len(self._look.places), len(self._look.outcomes)) == before:
+                self._search_rest(data)
+
+    def _search_rest(self, data: bytes) -> None:
+        """Looks for what stands in a part of the file that its fix-up has not shown."""
+        if self._fixup.opens and not self._searched:
+            self._look.found(self._container, "contents", self._look.finder.find(data))
 
     def _left_alone(self, data: bytes, reason: str) -> None:
         self._outcome("left-alone", reason)
-        if self._fixup.opens and not self._searched:
-            self._look.found(self._container, "contents", self._look.finder.find(data))
+        self._search_rest(data)
 
     def _outcome(self, outcome: Literal["left-alone", "noted"], reason: str) -> None:
         self._look.outcomes.append(
@@ -200,9 +213,10 @@ class _Level:
         if fixup is None or not fixup.opens:
             if not (stored and self._searched):
                 look.found(steps, "contents", look.finder.find(data))
-            elif self._apart:
-                look.found(steps, "contents", look.finder.find_apart(data))
-        if fixup is not None:
+            else:
+                alone = look.finder.find_apart(data, suspected=self._apart)
+                look.found(steps, "contents", alone)
+        if fixup is not None and (not fixup.packs or fixup.is_packed(BytesIO(data))):
             seen = stored and self._searched
             apart = self._apart or not seen
             inner = _Level(look, fixup, steps, self._depth + 1, searched=seen, apart=apart)

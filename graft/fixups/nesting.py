@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from graft.fixups.api import (
@@ -185,7 +186,7 @@ class Descent:
             return new  # as any file would be: there was nothing to fix
         if fixup.name not in search.switched_on:
             why = f"only --fixup {fixup.name} rewrites it"
-            return self._left_alone(data, fixup, why, fatal=False)
+            return self._left_alone(data, fixup, why)
         self._outcome(fixup, "rewritten")
         return new
 
@@ -210,16 +211,19 @@ class Descent:
         fatal: bool | None = None,
         plain_without: bool = True,
     ) -> bytes:
+        if fixup.name not in self._search.switched_on:
+            fatal = False  # that is what was asked for
         if plain_without and fixup.plain_without:
-            self._outcome(fixup, "noted", f"it is rewritten as it stands: {reason}")
+            why = f"it is rewritten as it stands: {reason}"
+            self._outcome(fixup, "noted", why, fatal=fatal is True)
             return self.plain(data)
-        # What was rewritten inside is given up; what was left alone there stays to be told.
-        depth = len(self._container)
-        self._search.outcomes[:] = [
-            outcome
-            for outcome in self._search.outcomes
-            if outcome.outcome == "left-alone" or outcome.container[:depth] != self._container
-        ]
+        # What was rewritten inside is given up; what was left alone there stays to be told, and
+        # does no more harm than the file as a whole.
+        outcomes, depth = self._search.outcomes, len(self._container)
+        before = [each for each in outcomes if each.container[:depth] != self._container]
+        inside = [each for each in outcomes if each.container[:depth] == self._container]
+        outcomes[:] = before
+        outcomes += [replace(each, fatal=False) for each in inside if each.outcome == "left-alone"]
         if fatal is None:
             fatal = fixup.vital(data, posixpath.basename(self._path))
         self._outcome(fixup, "left-alone", reason, fatal=fatal)

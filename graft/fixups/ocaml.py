@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import IO
+
 from graft.fixups.api import Fixup, Inside, LeftAloneError
 
 _HEADER = 12
@@ -19,6 +21,11 @@ class Ocaml(Fixup):
     def recognises(self, head: bytes, name: bytes) -> bool:
         """By the name and the magic that all have."""
         return super().recognises(head, name) and head.startswith(b"Caml1999")
+
+    def is_packed(self, file: IO[bytes]) -> bool:
+        """Whether its data is compressed."""
+        file.seek(_HEADER)
+        return file.read(len(_COMPRESSED)) == _COMPRESSED
 
     def apply(self, data: bytes, name: bytes, inside: Inside) -> bytes:
         """The file, rewritten; what is compressed in it is looked into."""

@@ -18,6 +18,7 @@ class SbclCore(Fixup):
 
     name = "sbcl-core"
     opens = False
+    packs = True
     magics = ((0, _MAGIC),)
 
     def apply(self, data: bytes, name: bytes, inside: Inside) -> bytes:

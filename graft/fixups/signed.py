@@ -9,26 +9,39 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from typing import IO
 
-from graft.fixups.api import SIGNATURES, Fixup, Inside, LeftAloneError
+from graft.fixups.api import HEAD, SIGNATURES, Fixup, Inside, LeftAloneError
+from graft.fixups.compressed_sections import compressed_sections, has_compressed_sections
 
+_ELF = b"\x7fELF"
 _MODULE_TRAILER = b"~Module signature appended~\n"
 _SECTION = 40
+_KERNEL = b".linux"
 _CERTIFICATES = 4  # of the data directories
 _WIDE = 0x20B  # PE32+
 
 
 class KernelModule(Fixup):
-    """Rewritten as it stands if it is not signed."""
+    """Rewritten if it is not signed: as it stands, and in compressed sections."""
 
     name = "kernel-module"
     opens = False
+    packs = True
     suffixes = (b".ko",)
+
+    def recognises(self, head: bytes, name: bytes) -> bool:
+        """By the name and the magic."""
+        return super().recognises(head, name) and head.startswith(_ELF)
+
+    def is_packed(self, file: IO[bytes]) -> bool:
+        """Whether it has compressed sections."""
+        return has_compressed_sections(file)
 
     def apply(self, data: bytes, name: bytes, inside: Inside) -> bytes:
         """The module, rewritten."""
         del name
-        new = inside.plain(data)
+        new = compressed_sections(inside.plain(data), inside)
         if new is not data and data.endswith(_MODULE_TRAILER):
             raise LeftAloneError("it is signed: the kernel would not load it")
         return new
@@ -46,11 +59,16 @@ class Pe(Fixup):
         """By the two magics."""
         return super().recognises(head, name) and head.startswith(b"PE\0\0", _header(head))
 
+    def is_packed(self, file: IO[bytes]) -> bool:
+        """Whether it is a unified kernel image."""
+        file.seek(0)
+        return _KERNEL + b"\0" in file.read(HEAD)
+
     def apply(self, data: bytes, name: bytes, inside: Inside) -> bytes:
         """The program, rewritten; the sections of a unified kernel image are looked into."""
         del name
         sections = list(_sections(data))
-        if any(section == b".linux" for section, _ in sections):
+        if any(section == _KERNEL for section, _ in sections):
             changed = inside.members(sections)
             if any(new is not old for new, (_, old) in zip(changed, sections, strict=True)):
                 raise LeftAloneError("it is a unified kernel image: make it anew")

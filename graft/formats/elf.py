@@ -1,4 +1,4 @@
-"""What the dynamic loader reads of an ELF file: what it needs, and what it offers.
+"""What the dynamic loader reads of an ELF file: what it needs, what it wants, what it offers.
 
 Source: the System V gABI, chapters 4 and 5; the GNU symbol versions of LSB Core 5, chapter 10.7;
 DT_GNU_HASH as elf/dl-lookup.c of glibc reads it. No chain is followed in a circle.
@@ -51,9 +51,7 @@ _MOST_SYMBOLS: Final = 2_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Elf:
-    """A file that a dynamic loader starts or loads, as far as others can tell.
-
-    A symbol is named `NAME@VERSION`, or `NAME` where no version is asked for.
+    """A file that a dynamic loader starts or loads, and what it finds libraries by.
 
     Attributes:
         machine: class (1: 32 bits, 2: 64), byte order (1: little) and machine, as in its header.
@@ -62,9 +60,6 @@ class Elf:
         soname: what it calls itself.
         rpath, runpath: where its libraries are looked for, before and after LD_LIBRARY_PATH.
         no_default_directories: whether only there.
-        undefined: the symbols it wants from others.
-        copied: the variables it has copies of, and how many bytes it has for each.
-        versions_needed: by library, the versions it must have.
     """
 
     machine: tuple[int, int, int]
@@ -74,9 +69,28 @@ class Elf:
     rpath: bytes | None
     runpath: bytes | None
     no_default_directories: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imports:
+    """What a file wants of its libraries.
+
+    A symbol is named `NAME@VERSION`, or `NAME` where no version is asked for.
+
+    Attributes:
+        undefined: the symbols it wants from others.
+        copied: the variables it has copies of, and how many bytes it has for each.
+        versions_needed: by library, the versions it must have.
+    """
+
     undefined: frozenset[bytes]
     copied: Mapping[bytes, int]
     versions_needed: Mapping[bytes, frozenset[bytes]]
+
+    @classmethod
+    def none(cls) -> Self:
+        """Those of a file that wants nothing."""
+        return cls(undefined=frozenset(), copied={}, versions_needed={})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +133,28 @@ def read_elf(read: Read, size: int) -> Elf | None:
         BadFormatError: it is one, but its tables are broken.
     """
     image = open_image(read, size)
-    return _Tables(image).elf() if image is not None else None
+    if image is None:
+        return None
+    return Elf(
+        machine=image.machine,
+        interpreter=image.interpreter,
+        needed=tuple(image.string(offset) for offset in image.needed),
+        soname=image.text(_DT_SONAME),
+        # "If both RUNPATH and RPATH are given, the latter is ignored": elf/get-dynamic-info.h.
+        rpath=image.text(_DT_RPATH) if _DT_RUNPATH not in image.values else None,
+        runpath=image.text(_DT_RUNPATH),
+        no_default_directories=bool(image.values.get(_DT_FLAGS_1, 0) & _DF_1_NODEFLIB),
+    )
+
+
+def read_imports(read: Read, size: int) -> Imports:
+    """What a file wants; nothing if `read_elf` gives None.
+
+    Raises:
+        BadFormatError: its tables are broken.
+    """
+    image = open_image(read, size)
+    return _Tables(image).imports() if image is not None else Imports.none()
 
 
 def read_exports(read: Read, size: int) -> Exports:
@@ -145,8 +180,8 @@ class _Tables:
         )
         self._versions_left = _MOST_VERSIONS
 
-    def elf(self) -> Elf:
-        """What it needs."""
+    def imports(self) -> Imports:
+        """What it wants."""
         versions, needs = self._versions_needed()
         symbols, marks = self._symbols(), self._marks()
         key = self._key
@@ -162,19 +197,7 @@ class _Tables:
             symbol = symbols[index]
             copied[key(symbol[0], versions, marks[index] if marks else 0)] = symbol[self._length]
         undefined.discard(b"")
-        return Elf(
-            machine=self._image.machine,
-            interpreter=self._image.interpreter,
-            needed=tuple(self._image.string(offset) for offset in self._image.needed),
-            soname=self._image.text(_DT_SONAME),
-            # "If both RUNPATH and RPATH are given, the latter is ignored": elf/get-dynamic-info.h.
-            rpath=self._image.text(_DT_RPATH) if _DT_RUNPATH not in self._image.values else None,
-            runpath=self._image.text(_DT_RUNPATH),
-            no_default_directories=bool(self._image.values.get(_DT_FLAGS_1, 0) & _DF_1_NODEFLIB),
-            undefined=frozenset(undefined),
-            copied=copied,
-            versions_needed=needs,
-        )
+        return Imports(undefined=frozenset(undefined), copied=copied, versions_needed=needs)
 
     def exports(self) -> Exports:
         """What it offers: to whom asks for a version, and who does not (check_match of glibc)."""

@@ -14,6 +14,8 @@ from graft.formats.store_path import StorePath
 from graft.job import apply
 from graft.planning import make_plan
 from graft.store.api import Source
+from graft.store.writable_cache import WritableCache
+from graft.verification import verify
 from tests.abi.programs import Workshop, run
 from tests.caches import cache_of
 from tests.objects import add_object, new_store
@@ -316,6 +318,58 @@ def _succeeds(program: str) -> bool:
 
 
 @pytest.mark.slow
+def test_a_grown_variable_that_a_program_has_copied_is_cut_and_the_loader_says_so(
+    workshop: Workshop,
+) -> None:
+    old = workshop.library("foo-1.0", "int table[2] = {1, 2}; int last(void) { return table[1]; }")
+    new = workshop.library(
+        "foo-1.1", "int table[9] = {1, 2, 3, 4, 5, 6, 7, 8, 9}; int last(void) { return table[8]; }"
+    )
+    source = (
+        "extern int table[2]; int last(void);"
+        "int main(void) { return table[0] + last() == 3 ? 0 : 3; }"
+    )
+    app = workshop.program("app", source, [old], flags=["-no-pie", "-fno-pic"])
+    assert _succeeds(f"{workshop.full(app)}/bin/run")
+    with pytest.raises(AbiError, match="has a copy of 'table'"):
+        apply(workshop.store, [app], {old: new})
+    outcome = apply(workshop.store, [app], {old: new}, allow_abi_breaks=True)
+    result = run(f"{workshop.full(outcome.plan.new_roots[app])}/bin/run")
+    assert result.returncode == 3  # the library reads what was never copied
+    assert "Symbol `table' has different size in shared object" in result.stderr
+
+
+@pytest.mark.slow
+def test_a_thread_local_variable_that_shrinks_is_refused_and_read_beyond_its_end(
+    workshop: Workshop,
+) -> None:
+    old = workshop.library("foo-1.0", "__thread int mine[2] = {1, 2};")
+    new = workshop.library("foo-1.1", "__thread int mine[1] = {1};  __thread int other = 7;")
+    source = "extern __thread int mine[2]; int main(void) { return mine[1] == 2 ? 0 : 3; }"
+    app = workshop.program("app", source, [old])
+    assert _succeeds(f"{workshop.full(app)}/bin/run")
+    with pytest.raises(AbiError, match="the size of a thread-local variable is another: 'mine'"):
+        apply(workshop.store, [app], {old: new})
+    outcome = apply(workshop.store, [app], {old: new}, allow_abi_breaks=True)
+    assert run(f"{workshop.full(outcome.plan.new_roots[app])}/bin/run").returncode == 3
+
+
+@pytest.mark.slow
+def test_a_variable_that_is_no_longer_thread_local_is_refused_and_stops_the_program(
+    workshop: Workshop,
+) -> None:
+    old = workshop.library("foo-1.0", "__thread int mine = 0;")
+    new = workshop.library("foo-1.1", "int mine = 0;")
+    source = "extern __thread int mine; int main(void) { return mine; }"
+    app = workshop.program("app", source, [old])
+    assert _succeeds(f"{workshop.full(app)}/bin/run")
+    with pytest.raises(AbiError, match="'mine'"):
+        apply(workshop.store, [app], {old: new})
+    outcome = apply(workshop.store, [app], {old: new}, allow_abi_breaks=True)
+    assert run(f"{workshop.full(outcome.plan.new_roots[app])}/bin/run").returncode != 0
+
+
+@pytest.mark.slow
 def test_a_break_is_refused_before_anything_is_written(workshop: Workshop) -> None:
     old, new = workshop.library("foo-1.0", _FOO), workshop.library("foo-1.1", _NO_BAR)
     app = workshop.program("app", _MAIN, [old])
@@ -347,6 +401,25 @@ def test_a_library_that_is_no_longer_found_is_a_problem_of_the_result(workshop: 
     assert _kinds(outcome.proof.problems if outcome.proof else ()) == [
         ("unresolved-library", b"bin/run", b"libfoo.so.1")
     ]
+    assert _kinds(verify(outcome.plan, workshop.store).problems) == [
+        ("unresolved-library", b"bin/run", b"libfoo.so.1")
+    ]
+
+
+def test_a_library_that_is_no_longer_found_is_a_problem_of_a_cache_too(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    old = workshop.library("foo-1.0", _FOO)
+    new = workshop.library("foo-1.1", _FOO, soname="libfoo.so.2", file="libfoo.so.2")
+    app = workshop.program("app", _MAIN, [old])
+    to = WritableCache.create(f"file://{tmp_path}/to", workshop.store.store_dir)
+    with cache_of(workshop.store, tmp_path / "cache") as cache, to:
+        outcome = apply(cache, [app], {old: new}, to=to, allow_abi_breaks=True)
+        assert outcome.proof is not None
+        found = outcome.proof.problems
+        assert [problem.path for problem in found] == [outcome.plan.moved[app]]
+        assert found == verify(outcome.plan, cache, target=to).problems
+    assert _kinds(found) == [("unresolved-library", b"bin/run", b"libfoo.so.1")]
 
 
 def _kinds(problems: Iterable[object]) -> list[tuple[object, ...]]:

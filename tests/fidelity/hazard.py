@@ -8,12 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from graft.kernel import Table
 from tests.fixups import samples
 
 OLD = samples.OLD
-NEW = b"zv5i4c9wjjllpnyrj27zl2j0wkk8x1nk-openssl-3.0.15"
-TABLE = Table([(OLD, NEW)])
+NEW, TABLE = samples.NEW, samples.TABLE
 WHERE = b"/nix/store/" + OLD
 OLD_PATH, NEW_PATH = f"/nix/store/{OLD.decode()}", f"/nix/store/{NEW.decode()}"
 

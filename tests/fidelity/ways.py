@@ -61,7 +61,7 @@ def _found(source: Path, target: Path) -> Iterator[str]:
     """What is looked for in a new closure besides."""
     search = DeepSearch([StorePath(OLD.decode())])
     for found in search_object(TreeObject(str(target)), search).hidden:
-        if found.is_spelled:
+        if not found.container:
             yield f"a reference is spelled as {found.encoding}"
     changed = []
     for file in regular_files(str(source)):

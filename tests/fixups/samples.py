@@ -24,7 +24,7 @@ from graft.kernel import Table
 zstd = zstd_module()
 
 OLD = b"0123456789abcdfghijklmnpqrsvwxyz-openssl-3.0.14"
-NEW = b"zyxwvsrqpnmlkjihgfdcba9876543210-openssl-3.0.15"
+NEW = b"zv5i4c9wjjllpnyrj27zl2j0wkk8x1nk-openssl-3.0.15"  # not OLD reversed
 TABLE = Table([(OLD, NEW)])
 BACK = Table([(NEW, OLD)])
 

@@ -161,6 +161,18 @@ def test_other_libraries_that_compress_otherwise_are_named(
     assert outcome.fatal
 
 
+@pytest.mark.parametrize("switches", [("no-bzip2",), ("no-tar",)])
+def test_a_library_does_no_harm_to_what_is_left_alone_anyway(
+    monkeypatch: pytest.MonkeyPatch, switches: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(bzip2, "_is_known", lambda _: False)
+    data = tar([("a.bz2", bz2.compress(text())), ("b", OLD)])
+    new, outcomes = registered(switches).rewrite(data, b"a.tar", TABLE)
+    assert (new is data) == ("no-tar" in switches)
+    assert outcomes[0].container == ("tar:a.bz2",)
+    assert not any(outcome.fatal for outcome in outcomes)
+
+
 def test_what_is_left_alone_for_its_own_sake_is_not_fatal() -> None:
     _, [outcome] = registered().rewrite(b"hsqs", b"a", TABLE)
     assert not outcome.fatal

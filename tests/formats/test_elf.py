@@ -19,7 +19,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from graft.errors import BadFormatError
-from graft.formats.elf import Elf, Exports, read_elf, read_exports
+from graft.formats.elf import Elf, Exports, Imports, read_elf, read_exports, read_imports
 
 _LIBRARIES = sorted(
     {
@@ -39,6 +39,10 @@ def _reader(data: bytes) -> Callable[[int, int], bytes]:
 
 def _read(data: bytes) -> Elf | None:
     return read_elf(_reader(data), len(data))
+
+
+def _imports(data: bytes) -> Imports:
+    return read_imports(_reader(data), len(data))
 
 
 def _exports(data: bytes) -> Exports:
@@ -75,20 +79,20 @@ def _by_pyelftools(file: str) -> tuple[list[bytes], set[bytes], dict[bytes, set[
 
 @pytest.mark.parametrize("file", _LIBRARIES, ids=os.path.basename)
 def test_what_a_file_needs_is_what_pyelftools_reads(file: str) -> None:
-    elf = _read(Path(file).read_bytes())
+    data = Path(file).read_bytes()
+    elf, imports = _read(data), _imports(data)
     assert elf is not None
     needed, undefined, needs = _by_pyelftools(file)
     assert list(elf.needed) == needed
-    assert elf.undefined == undefined
-    assert {library: set(versions) for library, versions in elf.versions_needed.items()} == needs
+    assert imports.undefined == undefined
+    assert {library: set(found) for library, found in imports.versions_needed.items()} == needs
 
 
 def test_the_c_library_offers_what_programs_want_of_it() -> None:
     (libc,) = (file for file in _LIBRARIES if os.path.basename(file).startswith("libc."))
     exports = _exports(Path(libc).read_bytes())
-    elf = _read(Path(os.path.realpath(sys.executable)).read_bytes())
-    assert elf is not None
-    (wanted,) = (key for key in elf.undefined if key.startswith(b"__libc_start_main@"))
+    imports = _imports(Path(os.path.realpath(sys.executable)).read_bytes())
+    (wanted,) = (key for key in imports.undefined if key.startswith(b"__libc_start_main@"))
     assert exports.provided(frozenset({wanted})) == {wanted}
     assert exports.provided(frozenset({b"malloc@GLIBC_9", b"nothing"})) == frozenset()
     assert exports.provided(frozenset({b"malloc"})) == {b"malloc"}
@@ -103,12 +107,15 @@ def _small() -> bytes:
 @pytest.mark.parametrize("data", [b"", b"\x7fELF", b"\x7fELF" + bytes(60), b"#!/bin/sh\n"])
 def test_what_has_nothing_for_a_loader_is_none(data: bytes) -> None:
     assert _read(data) is None
+    assert _imports(data) == Imports.none()
     assert _exports(data) == Exports.none()
 
 
 def _read_whole(data: bytes) -> None:
     with contextlib.suppress(BadFormatError):
         _read(data)
+    with contextlib.suppress(BadFormatError):
+        _imports(data)
     with contextlib.suppress(BadFormatError):
         _exports(data)
 
@@ -172,4 +179,4 @@ def test_names_that_overlap_beyond_measure_are_refused() -> None:
     data = head + header(1, 0, size) + header(2, dynamic_at, len(dynamic))
     data += names + symbols + hashes + dynamic
     with pytest.raises(BadFormatError, match="overlap"):
-        _read(data)
+        _imports(data)

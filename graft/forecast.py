@@ -1,0 +1,85 @@
+"""What a plan will not reach, told before: hidden places that stay as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from graft.deep import DeepReport, Unread
+from graft.formats.file_name import printable
+from graft.formats.store_path import StorePath
+from graft.plan import Plan, PlanWarning, Rewrite
+from graft.quantities import counted
+from graft.reading import as_tree
+from graft.store.api import Source
+
+
+def forecast(
+    plan: Plan, source: Source, reports: Mapping[StorePath, DeepReport]
+) -> tuple[PlanWarning, ...]:
+    """Tries out what becomes of the hidden references of a plan.
+
+    Args:
+        source: where the originals are.
+        reports: what was found in them, of those that have any.
+
+    Returns:
+        Warnings: one for each path in which some would be left alone or cannot be seen.
+
+    Raises:
+        TreeError, CacheError, CorruptCacheError: an object cannot be read.
+    """
+    return tuple(_forecast(plan, source, reports))
+
+
+def _forecast(
+    plan: Plan, source: Source, reports: Mapping[StorePath, DeepReport]
+) -> Iterator[PlanWarning]:
+    rewrites = {rewrite.path: rewrite for rewrite in plan.rewrites}
+    for path in sorted(reports.keys() & (rewrites.keys() | plan.shared)):
+        report, rewrite = reports[path], rewrites.get(path)
+        full = plan.store_dir.path(path)
+        if report.unread:
+            yield not_looked_into(full, path, report.unread[0], len(report.unread))
+        if rewrite is None:
+            continue
+        moved = {found.file for found in report.hidden if found.path in plan.moved}
+        left = list(_left_alone(plan, source, rewrite, sorted(moved)))
+        if left:
+            file, reason = left[0]
+            more = f" (and {counted(len(left) - 1, 'more place')})" if len(left) > 1 else ""
+            yield PlanWarning(
+                kind="not-rewritten",
+                path=path,
+                message=f"'{full}/{file}'{more} will still hold what is replaced: {reason}",
+            )
+
+
+def _left_alone(
+    plan: Plan, source: Source, rewrite: Rewrite, files: Iterable[bytes]
+) -> Iterator[tuple[str, str]]:
+    """Where something of a path stays, and why."""
+    if not files:
+        return
+    rewriting = rewrite.rewriting(plan.store_dir)
+    with as_tree(source.store_object(rewrite.path)) as at:
+        for fixed in rewriting.fixes(at.tree, files).files:
+            for outcome in fixed.outcomes:
+                if outcome.outcome == "left-alone" and outcome.reason is not None:
+                    yield " > ".join([printable(fixed.file), *outcome.container]), outcome.reason
+
+
+def not_looked_into(full: str, path: StorePath, first: Unread, count: int) -> PlanWarning:
+    """The warning of a path with files that cannot be looked into.
+
+    Args:
+        full: the path in full.
+        first: one of them.
+        count: how many there are.
+    """
+    file = " > ".join([f"{full}/{printable(first.file)}".rstrip("/"), *first.container])
+    more = f" (and {counted(count - 1, 'more file')})" if count > 1 else ""
+    return PlanWarning(
+        kind="not-looked-into",
+        path=path,
+        message=f"'{file}'{more} may hold references that nobody can see: {first.reason}",
+    )
