@@ -6,7 +6,6 @@ what was built once and is kept stays as it is.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +56,9 @@ def _root(store: PrivateStore, root: str, replaced: Iterable[str], directory: Pa
         **{name: by_name[name] for name in ("coreutils", "glibc")},
         "curl": by_name["curl-bin"],
     }
-    made = {name: scripted(store, f"{name}-1.0", *_script(name, directory, given)) for name in _PACKAGES}
+    made = {
+        name: scripted(store, f"{name}-1.0", *_script(name, directory, given)) for name in _PACKAGES
+    }
     links = "\n".join(f'ln -s "${name}" "$out/{name}"' for name in (*made, "set"))
     return scripted(
         store, "system-containers", f'mkdir "$out"\n{links}', directory, {**made, "set": root}

@@ -11,11 +11,11 @@ import subprocess
 import tarfile
 import zipfile
 
-out, replaced, curl = os.environ["out"], os.environ["replaced"], os.environ["curl"]
+out, replaced, curl = (os.environ[name] for name in ("out", "replaced", "curl"))
 TIME = (1990, 1, 1, 0, 0, 0)
 
 
-def main():
+def main() -> None:
     filler = "".join(f"{number}: what a library says of itself\n" for number in range(200))
     trees = {
         "plain": {"lib.pc": f"{filler}libdir={replaced}/lib\n", "readme": filler},
@@ -30,7 +30,7 @@ def main():
         make(directory, {file: text.encode() for file, text in tree.items()})
 
 
-def make(directory, tree):
+def make(directory: str, tree: dict[str, bytes]) -> None:
     tar, text = tarred(tree), tree["lib.pc"]
     write(f"{directory}/data.tar", tar)
     write(f"{directory}/data.tar.gz", gzip.compress(tar, 6, mtime=0))
@@ -52,10 +52,11 @@ def make(directory, tree):
     ):
         packed = subprocess.run([*tool, "-c"], input=tar, stdout=subprocess.PIPE, check=True)
         write(f"{directory}/{target}", packed.stdout)
-    archive(directory, tar)
+    write(f"{directory}/initrd", archived(tree) + gzip.compress(archived(tree), 9, mtime=0))
+    package(directory, tar)
 
 
-def archive(directory, tar):
+def package(directory: str, tar: bytes) -> None:
     write("debian-binary", b"2.0\n")
     write("control.tar.gz", gzip.compress(tarred({"control": b"Package: made\n"}), 9, mtime=0))
     write("data.tar.xz", lzma.compress(tar))
@@ -63,7 +64,7 @@ def archive(directory, tar):
     subprocess.run(["ar", "rcD", f"{directory}/package.deb", *members], check=True)
 
 
-def tarred(tree):
+def tarred(tree: dict[str, bytes]) -> bytes:
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w", format=tarfile.GNU_FORMAT) as tar:
         for name, data in sorted(tree.items()):
@@ -73,7 +74,18 @@ def tarred(tree):
     return stream.getvalue()
 
 
-def zipped(tree, method=zipfile.ZIP_DEFLATED):
+def archived(tree: dict[str, bytes]) -> bytes:
+    """A cpio archive as kernels start with (newc)."""
+    made = b""
+    for number, (name, data) in enumerate([*sorted(tree.items()), ("TRAILER!!!", b"")], 1):
+        fields = [number, 0o100444, 0, 0, 1, 1, len(data), 0, 0, 0, 0, len(name) + 1, 0]
+        header = "070701" + "".join(f"{field:08X}" for field in fields) + name + "\0"
+        for piece in (header.encode(), data):
+            made += piece + bytes(-len(piece) % 4)
+    return made
+
+
+def zipped(tree: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", method) as file:
         for name, data in tree.items():
@@ -81,14 +93,14 @@ def zipped(tree, method=zipfile.ZIP_DEFLATED):
     return stream.getvalue()
 
 
-def wheel(text):
+def wheel(text: bytes) -> bytes:
     module = b"TEXT = '''" + text + b"'''\n"
     digest = base64.urlsafe_b64encode(hashlib.sha256(module).digest()).rstrip(b"=").decode()
     record = f"made.py,sha256={digest},{len(module)}\nmade-1.0.dist-info/RECORD,,\n"
     return zipped({"made.py": module, "made-1.0.dist-info/RECORD": record.encode()})
 
 
-def write(file, data):
+def write(file: str, data: bytes) -> None:
     with open(file, "wb") as stream:
         stream.write(data)
 

@@ -6,11 +6,11 @@ import os
 import py_compile
 import sqlite3
 
-out, replaced, curl = os.environ["out"], os.environ["replaced"], os.environ["curl"]
+out, replaced, curl = (os.environ[name] for name in ("out", "replaced", "curl"))
 SITE = f"{out}/lib/python3.11/site-packages"
 
 
-def main():
+def main() -> None:
     os.makedirs(f"{SITE}/made/__pycache__")
     os.makedirs(f"{SITE}/made-1.0.dist-info")
     write("made/__init__.py", f"LIBRARY = '{replaced}/lib'\n")
@@ -32,27 +32,27 @@ def main():
     write("SHA256SUMS", "".join(sums))
 
 
-def database():
+def database() -> None:
     with sqlite3.connect(f"{out}/paths.sqlite") as made:
         made.execute("create table paths (id integer primary key, path text)")
         made.executemany("insert into paths (path) values (?)", [(replaced,), (curl,), (out,)])
     made.close()
 
 
-def read(file):
+def read(file: str) -> bytes:
     with open(f"{SITE}/{file}", "rb") as stream:
         return stream.read()
 
 
-def digest(file):
+def digest(file: str) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(read(file)).digest()).rstrip(b"=").decode()
 
 
-def size(file):
+def size(file: str) -> int:
     return len(read(file))
 
 
-def write(file, text):
+def write(file: str, text: str) -> None:
     with open(f"{SITE}/{file}", "w") as stream:
         stream.write(text)
 
