@@ -11,7 +11,7 @@ import struct
 import subprocess
 import tempfile
 
-_DEBUG = b".debug_"
+_DEBUG = (b".debug_", b".rela.debug_")
 _STRINGS = b".debug_str"
 _SHOWN = "--debug-dump=info,abbrev,aranges,macro,rawline,Ranges,loc,frames"
 _PLACE = re.compile(rb"offset: 0x[0-9a-f]+")
