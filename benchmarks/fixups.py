@@ -1,14 +1,14 @@
 """What the fix-ups cost: `graft apply`, proof and all, with every file type's on and with none.
 
-*None* is an empty registry, which no option makes: no file is recognised, opened or left alone, and
-the proof opens no containers. What remains is the plain rewrite, the check of programs against
+*None* is an empty registry, which no option makes: no file is recognised, opened or left alone,
+and the proof opens no containers. What remains is the plain rewrite, the check of programs against
 their new libraries, registration, and the proof's search of every byte, which looks for fragments
-and other spellings all the same. It is the least that `apply` can do, so the targets are about that.
+and other spellings all the same. It is the least that `apply` can do: the targets are about that.
 
-*All off* is `--fixup no-NAME` for each: then files are looked into all the same, but not rewritten.
+*All off* is `--fixup no-NAME` for each: then files are looked into all the same, but stay.
 
-`checksums` is told apart. It is no file type: it hashes all that changes in four ways, and reads the
-whole result once more for these hashes.
+`checksums` is told apart. It is no file type: it hashes all that changes in four ways, and reads
+the whole result once more for these hashes.
 """
 
 from __future__ import annotations
