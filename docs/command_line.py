@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
+from generated import keep_current
 
 from graft.cli import graft_group
 
@@ -87,14 +88,7 @@ def _options(parameters: Sequence[click.Parameter], context: click.Context) -> s
 
 
 def main() -> int:
-    text = page()
-    if "--check" in sys.argv[1:]:
-        if PAGE.read_text(encoding="utf-8") == text:
-            return 0
-        print(f"{PAGE} is not current: run 'python {Path(__file__).name}'", file=sys.stderr)
-        return 1
-    PAGE.write_text(text, encoding="utf-8")
-    return 0
+    return keep_current(PAGE, page())
 
 
 if __name__ == "__main__":

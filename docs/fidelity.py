@@ -11,6 +11,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from generated import keep_current
+
 from tests.fidelity.table import table
 
 PAGE = Path(__file__).parent / "explanation" / "fidelity.md"
@@ -18,15 +20,9 @@ _BLOCK = re.compile(r"(?<=<!-- table -->\n).*?(?=<!-- end of table -->)", re.DOT
 
 
 def main() -> int:
-    before = PAGE.read_text(encoding="utf-8")
     made = table()
-    after = _BLOCK.sub(lambda _: f"\n{made}\n", before)
-    if "--check" not in sys.argv[1:]:
-        PAGE.write_text(after, encoding="utf-8")
-    elif before != after:
-        print(f"{PAGE} is not current: run 'python {Path(__file__).name}'", file=sys.stderr)
-        return 1
-    return 0
+    page = PAGE.read_text(encoding="utf-8")
+    return keep_current(PAGE, _BLOCK.sub(lambda _: f"\n{made}\n", page))
 
 
 if __name__ == "__main__":

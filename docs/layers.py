@@ -9,6 +9,8 @@ import tomllib
 from itertools import pairwise
 from pathlib import Path
 
+from generated import keep_current
+
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "explanation" / "architecture.md"
 _BLOCK = re.compile(r"(?<=<!-- layers -->\n).*?(?=<!-- end of layers -->)", re.DOTALL)
@@ -60,15 +62,8 @@ def drawing() -> str:
 
 
 def main() -> int:
-    before = PAGE.read_text(encoding="utf-8")
-    after = _BLOCK.sub(lambda _: drawing(), before)
-    if "--check" in sys.argv[1:]:
-        if before == after:
-            return 0
-        print(f"{PAGE} is not current: run 'python {Path(__file__).name}'", file=sys.stderr)
-        return 1
-    PAGE.write_text(after, encoding="utf-8")
-    return 0
+    page = PAGE.read_text(encoding="utf-8")
+    return keep_current(PAGE, _BLOCK.sub(lambda _: drawing(), page))
 
 
 if __name__ == "__main__":

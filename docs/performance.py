@@ -13,6 +13,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from generated import keep_current
+
 from benchmarks import results
 from benchmarks.measure import Report, Table
 
@@ -99,14 +101,8 @@ def _number(value: float) -> str:
 
 
 def main() -> int:
-    before = PAGE.read_text(encoding="utf-8")
-    after = _PART.sub(Figures().filled, before)
-    if "--check" not in sys.argv[1:]:
-        PAGE.write_text(after, encoding="utf-8")
-    elif before != after:
-        print(f"{PAGE} is not current: run 'python {Path(__file__).name}'", file=sys.stderr)
-        return 1
-    return 0
+    page = PAGE.read_text(encoding="utf-8")
+    return keep_current(PAGE, _PART.sub(Figures().filled, page))
 
 
 if __name__ == "__main__":

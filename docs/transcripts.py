@@ -14,6 +14,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from generated import keep_current
+
 from graft.demo import Step, find_compiler, prepared, tell
 from graft.demo.shell import Shell
 from graft.tree import remove_tree
@@ -76,21 +78,16 @@ def leveled(text: str) -> str:
 
 
 def main() -> int:
-    status = 0
     directory = tempfile.mkdtemp(prefix="graft-docs-")
     try:
         demo = Demo(directory)
-        for page in PAGES:
-            before = page.read_text(encoding="utf-8")
-            after = demo.filled(before)
-            if "--check" not in sys.argv[1:]:
-                page.write_text(after, encoding="utf-8")
-            elif leveled(before) != leveled(after):
-                print(f"{page} is not current: run 'python {Path(__file__).name}'", file=sys.stderr)
-                status = 1
+        statuses = [
+            keep_current(page, demo.filled(page.read_text(encoding="utf-8")), leveled)
+            for page in PAGES
+        ]
     finally:
         remove_tree(directory)
-    return status
+    return max(statuses)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ there what it found before: what is the same before and after is taken to work.
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
@@ -65,7 +66,7 @@ class _Checking:
         self._libraries: dict[tuple[Place, Place], None] = {}
         self._misfits: dict[tuple[Place, bytes, Place, Place | None], tuple[Break, ...]] = {}
         self._own_scopes: dict[Place, LoadScope] = {}
-        interpreters: dict[Machine, tuple[bytes, StorePath]] = {}
+        interpreters: defaultdict[Machine, list[tuple[bytes, StorePath]]] = defaultdict(list)
         before = world_before(plan, self._contents)
         self._before = Loading(before, self._contents, interpreters)
         self._after = Loading(world_after(plan, self._contents), self._contents, interpreters)
@@ -84,8 +85,8 @@ class _Checking:
                 else:
                     programs[place] = thing
                     if thing.interpreter is not None:
-                        known = (thing.interpreter, rewrite.path)
-                        self._interpreters.setdefault(thing.machine, known)
+                        named = (thing.interpreter, rewrite.path)
+                        self._interpreters[thing.machine].append(named)
         for place, elf in programs.items():
             self._check(place, elf)
         return AbiCheck(

@@ -7,7 +7,7 @@ has outside the store is not looked at.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -98,19 +98,20 @@ class Loading:
     """The loader's work in one world, as far as it can be told from files.
 
     Args:
-        interpreters: by machine, the loader that loads what names none itself: a text, and the
-            path it stands in.
+        interpreters: by machine, loaders for what names none itself, each a text and the path it
+            stands in: the first one that is there loads it.
     """
 
     def __init__(
         self,
         world: World,
         contents: StoreContents,
-        interpreters: Mapping[Machine, tuple[bytes, StorePath]],
+        interpreters: Mapping[Machine, Sequence[tuple[bytes, StorePath]]],
     ) -> None:
         self.world = world
         self._contents = contents
         self._interpreters = interpreters
+        self._default_loaders: dict[Machine, Place | None] = {}
         self._defaults: dict[tuple[Place, Machine], _Defaults] = {}
         self._directories: dict[tuple[Place, Place, bytes], tuple[Place, ...]] = {}
         self._found: dict[tuple[object, ...], list[tuple[bytes, _Found | None]]] = {}
@@ -153,14 +154,20 @@ class Loading:
         """The loader of a file, already there before anything is looked for."""
         if elf.interpreter is not None:
             found = scope.interpreter = self.world.resolve(elf.interpreter, place.path)
-        elif elf.machine in self._interpreters:
-            found = self.world.resolve(*self._interpreters[elf.machine])
         else:
-            found = None
+            found = self._default_loader(elf.machine)
         thing = self.world.thing(found) if found is not None else None
         if found is None or not isinstance(thing, Elf) or found == place:
             return None
         return _loaded(found, thing, Place(found.path, found.name.rpartition(b"/")[0]), ())
+
+    def _default_loader(self, machine: Machine) -> Place | None:
+        if machine not in self._default_loaders:
+            # Some name one outside the store, as a libc of Debian that can be started does.
+            named = (self.world.resolve(*one) for one in self._interpreters.get(machine, ()))
+            fitting = (place for place in named if place and self._fits(place, machine))
+            self._default_loaders[machine] = next(fitting, None)
+        return self._default_loaders[machine]
 
     def _needed(self, user: Loaded, loader: Loaded | None) -> list[tuple[bytes, _Found | None]]:
         """All that a file needs, and what there is of each."""

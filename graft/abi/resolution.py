@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 
 from graft.abi.contents import StoreContents
@@ -58,13 +59,13 @@ def unresolved(plan: Plan, source: Source, target: Source) -> tuple[Unresolved, 
 
 def _missing(world: World, contents: StoreContents, paths: list[StorePath]) -> set[Unresolved]:
     programs: dict[Place, Elf] = {}
-    interpreters: dict[Machine, tuple[bytes, StorePath]] = {}
+    interpreters: defaultdict[Machine, list[tuple[bytes, StorePath]]] = defaultdict(list)
     for path in dict.fromkeys(paths):
         for name, thing in contents[path].files():
             if isinstance(thing, Elf):
                 programs[Place(path, name)] = thing
                 if thing.interpreter is not None:
-                    interpreters.setdefault(thing.machine, (thing.interpreter, path))
+                    interpreters[thing.machine].append((thing.interpreter, path))
     loading = Loading(world, contents, interpreters)
     return {
         Unresolved(place=place, library=library)

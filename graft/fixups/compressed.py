@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 from graft.fixups.api import Fixup, Inside, LeftAloneError
 
 _CHUNK = 1 << 16
+_STEP = 1 << 18
 
 
 class Stream(NamedTuple):
@@ -44,6 +45,29 @@ class Decompressor(Protocol):
     def decompress(self, data: bytes | memoryview, max_length: int) -> bytes:
         """No more than that of what the data expands to."""
         ...
+
+
+class Compressor(Protocol):
+    """What the libraries' compressors have in common."""
+
+    def compress(self, data: bytes, /) -> bytes:
+        """Takes data; what is done of what it becomes."""
+        ...
+
+    def flush(self) -> bytes:
+        """The rest."""
+        ...
+
+
+def compresses_to(compressor: Compressor, contents: bytes, compressed: bytes) -> bool:
+    """Whether contents become exactly that; those that do not mostly differ at the beginning."""
+    done = 0
+    for start in range(0, len(contents), _STEP):
+        piece = compressor.compress(contents[start : start + _STEP])
+        if not compressed.startswith(piece, done):
+            return False
+        done += len(piece)
+    return compressed[done:] == compressor.flush()
 
 
 class Compressed(Fixup):

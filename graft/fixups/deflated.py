@@ -12,11 +12,11 @@ import zlib
 from functools import cache
 
 from graft.fixups.api import Inside, LeftAloneError, UnknownLibraryError
+from graft.fixups.compressed import compresses_to
 from graft.fixups.sample import sample_text
 
 _RAW = -15  # no header, a window of 32 KiB
 _CHUNK = 1 << 16
-_STEP = 1 << 18
 
 # Most files were made by gzip (which is as zlib with memory level 9) at its highest level or its
 # default, or by zlib's default.
@@ -119,16 +119,9 @@ def _check_zlib(parameters: tuple[int, int]) -> None:
 
 
 def _makes(parameters: tuple[int, int], contents: bytes, deflated: bytes) -> bool:
-    """Whether contents compress to exactly that; most parameters fail in the first piece."""
     level, memory = parameters
     stream = zlib.compressobj(level, zlib.DEFLATED, _RAW, memory)
-    done = 0
-    for start in range(0, len(contents), _STEP):
-        piece = stream.compress(contents[start : start + _STEP])
-        if not deflated.startswith(piece, done):
-            return False
-        done += len(piece)
-    return deflated[done:] == stream.flush()
+    return compresses_to(stream, contents, deflated)
 
 
 @cache

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from io import BytesIO
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
+from graft.fixups.allowance import Allowance
 from graft.fixups.api import HEAD, Fixup, LeftAloneError, Limits, Outcome, Place, Where
-
-_PIECE: Final = 1 << 20  # bytes expanded at a time
 
 
 class Stood(NamedTuple):
@@ -101,14 +100,14 @@ class Look:
     Attributes:
         places: what was found in containers.
         outcomes: what could not be looked into.
-        spent: bytes that containers were expanded to.
+        allowance: what of it is left.
     """
 
     def __init__(self, recognise: Recogniser, finder: Finder, limits: Limits) -> None:
         self.recognise, self.finder, self.limits = recognise, finder, limits
         self.places: list[Place] = []
         self.outcomes: list[Outcome] = []
-        self.spent = 0
+        self.allowance = Allowance(limits)
 
     def file(self, data: bytes, name: bytes) -> None:
         """Searches a file, and looks into it."""
@@ -235,18 +234,7 @@ class _Level:
 
     def expanded(self, read: Callable[[int], bytes], compressed: int) -> bytes:
         """What a compressed file expands to, within the limits."""
-        limits = self._look.limits
-        most = min(limits.size - self._look.spent, max(limits.free, limits.ratio * compressed))
-        pieces, size = [], 0
-        while piece := read(min(_PIECE, most - size + 1)):
-            size += len(piece)
-            if size > most:
-                raise LeftAloneError(
-                    f"it expands to more than {most} bytes, which is not worth the risk"
-                )
-            pieces.append(piece)
-        self._look.spent += size
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return self._look.allowance.expanded(read, compressed)
 
     def old(self, path: bytes) -> bytes | None:
         """No file beside the one in hand: where nothing is changed, none is asked for."""

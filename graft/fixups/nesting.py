@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
+from graft.fixups.allowance import Allowance
 from graft.fixups.api import (
     SIGNATURES,
     Fixup,
@@ -22,8 +23,6 @@ from graft.kernel import HASH_LENGTH, Hit
 if TYPE_CHECKING:
     from graft.fragments import FragmentFinder
     from graft.kernel import Table
-
-_PIECE = 1 << 20  # bytes expanded at a time
 
 
 class Siblings(Protocol):
@@ -116,7 +115,7 @@ class Search:
         self.fragments = fragments
         self.outcomes: list[Outcome] = []
         self.made: set[bytes] = set()  # hash parts that were put in; another's OLD may be one
-        self.spent = 0
+        self.allowance = Allowance(limits)
         self.plain = b"", b""  # bytes, and what they become as they stand
 
 
@@ -279,18 +278,7 @@ class Descent:
 
     def expanded(self, read: Callable[[int], bytes], compressed: int) -> bytes:
         """What a compressed file expands to, within the limits."""
-        limits = self._search.limits
-        most = min(limits.size - self._search.spent, max(limits.free, limits.ratio * compressed))
-        pieces, size = [], 0
-        while piece := read(min(_PIECE, most - size + 1)):
-            size += len(piece)
-            if size > most:
-                raise LeftAloneError(
-                    f"it expands to more than {most} bytes, which is not worth the risk"
-                )
-            pieces.append(piece)
-        self._search.spent += size
-        return b"".join(pieces)
+        return self._search.allowance.expanded(read, compressed)
 
     def old(self, path: bytes) -> bytes | None:
         """A file beside the one in hand, as it was."""

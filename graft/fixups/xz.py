@@ -12,12 +12,11 @@ from functools import cache
 from typing import Final
 
 from graft.fixups.api import Inside, LeftAloneError, UnknownLibraryError
-from graft.fixups.compressed import Compressed, Stream, expanded_stream
+from graft.fixups.compressed import Compressed, Stream, compresses_to, expanded_stream
 from graft.fixups.sample import sample_text
 
 _MEMORY = 128 << 20  # of a decompressor: xz -9 wants half of it
 _HEADER = 12  # of a stream
-_STEP = 1 << 18
 _LZMA2 = 0x21  # a filter's id
 
 # The presets of each dictionary size, in the order in which they are tried.
@@ -101,15 +100,7 @@ def _dictionary(data: bytes, block: int) -> int:
 
 
 def _makes(preset: int, check: int, contents: bytes, compressed: bytes) -> bool:
-    """Whether contents compress to exactly that."""
-    stream = lzma.LZMACompressor(lzma.FORMAT_XZ, check, preset)
-    done = 0
-    for start in range(0, len(contents), _STEP):
-        piece = stream.compress(contents[start : start + _STEP])
-        if not compressed.startswith(piece, done):
-            return False
-        done += len(piece)
-    return compressed[done:] == stream.flush()
+    return compresses_to(lzma.LZMACompressor(lzma.FORMAT_XZ, check, preset), contents, compressed)
 
 
 @cache

@@ -204,3 +204,25 @@ def test_what_a_loader_has_built_in_is_looked_at_last(workshop: Workshop, where:
         scope = _scope(workshop, app)
         assert (b"libone.so" in scope.names) is found
         assert ((Place(app, b"bin/run"), b"libone.so") in scope.unresolved) is not found
+
+
+def test_a_library_is_loaded_by_a_loader_that_is_there(workshop: Workshop) -> None:
+    """Of those that programs name: a libc of Debian names one outside of every store."""
+    soname = "ld-linux-x86-64.so.2"
+    flags = ["-shared", "-fPIC", f"-Wl,-soname,{soname}"]
+    loader = workshop.compiled("int built_in;", flags=flags)
+    libc = _object(workshop, "libc", {"lib": {soname: loader}})
+    tree = workshop.store.tree(libc)
+    needed = ["-Wl,--no-as-needed", f"{tree}/lib/{soname}"]
+    library = _object(workshop, "library", {"libone.so": _library(workshop, "one", *needed)})
+    place = Place(library, b"libone.so")
+    inside = (f"{workshop.full(libc)}/lib/{soname}".encode(), library)
+    store = workshop.store
+    with StoreContents(store) as contents:
+        world = World(contents, store.store_dir, store.valid_paths(), {})
+        elf = world.thing(place)
+        assert isinstance(elf, Elf)
+        outside = (_LOADER.encode(), library)
+        for named, found in (([outside], False), ([outside, inside], True)):
+            scope = Loading(world, contents, {elf.machine: named}).scope(place, elf)
+            assert ((place, soname.encode()) in scope.unresolved) is not found

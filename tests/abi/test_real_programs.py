@@ -108,7 +108,7 @@ def test_libraries_are_found_as_the_loader_of_the_store_finds_them(
         }
         text, within = min(loaders)
         world = world_before(plan, contents)
-        loading = Loading(world, contents, {(2, 1, 62): (text, within)})
+        loading = Loading(world, contents, {(2, 1, 62): [(text, within)]})
 
         def real(place: Place) -> str:
             return os.path.join(store.tree(place.path), os.fsdecode(place.name))

@@ -18,6 +18,7 @@ from tests.objects import add_object
 
 GRAFT_BATCH = [sys.executable, "-m", "graft", "batch"]
 TOPS = ("web", "db", "mail")
+_IMAGE = "etc-metadata.erofs"
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,21 @@ class Fleet:
     tops: dict[str, StorePath]
 
     @classmethod
-    def build(cls, directory: Path, *, parts: int = 6, size: int = 1000, head: str = "") -> Fleet:
+    def build(
+        cls,
+        directory: Path,
+        *,
+        parts: int = 6,
+        size: int = 1000,
+        head: str = "",
+        broken: bool = False,
+    ) -> Fleet:
+        """Makes them.
+
+        Args:
+            broken: whether the first part, which only web needs, has an image in it that cannot be
+                rewritten and must not be left alone.
+        """
         location = Location.at_root(str(directory / "local"))
         LocalStore.create(location)
         with LocalStore(location=location) as store:
@@ -48,6 +63,7 @@ class Fleet:
                     {
                         "app": f"{full(it.app)}/bin\n".encode(),
                         "noise": random.Random(number).randbytes(size),
+                        **({_IMAGE: _broken_image(full(it.app))} if broken and not number else {}),
                     },
                     [it.app],
                 )
@@ -101,6 +117,10 @@ class Fleet:
         data = bytearray(file.read_bytes())
         data[-1] ^= 1
         file.write_bytes(data)
+
+
+def _broken_image(path: str) -> bytes:
+    return bytes(1024) + b"\xe2\xe1\xf5\xe0" + path.encode()
 
 
 def files_of(cache: Path) -> dict[str, bytes]:

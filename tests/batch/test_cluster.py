@@ -119,14 +119,11 @@ def test_a_batch_killed_in_the_middle_goes_on_where_it_was(
 
 
 def test_a_path_that_fails_on_a_worker_fails_its_jobs_only(
-    fleet: Fleet, cluster: DaskCluster
+    cluster: DaskCluster, tmp_path: Path
 ) -> None:
+    fleet = Fleet.build(tmp_path, broken=True)
     out = fleet.directory / "failed"
-    fleet.spoil_nar(fleet.parts[0])
-    try:
-        stdout, err = finish(fleet.start(out, f"--scheduler={cluster.address}", "--json"), 1)
-    finally:
-        fleet.spoil_nar(fleet.parts[0])
+    stdout, err = finish(fleet.start(out, f"--scheduler={cluster.address}", "--json"), 1)
     document = json.loads(stdout.splitlines()[-1])
     statuses = {job["name"]: job["status"] for job in document["jobs"]}
     assert statuses == {"web": "failed", "db": "succeeded", "mail": "succeeded"}

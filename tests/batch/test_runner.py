@@ -100,13 +100,18 @@ def test_a_second_run_writes_nothing(fleet: Fleet) -> None:
     } == times
 
 
-def test_a_path_that_fails_fails_the_jobs_that_need_it_and_no_others(fleet: Fleet) -> None:
-    fleet.spoil_nar(fleet.parts[0])  # only web needs it
+@pytest.mark.parametrize("kind", ["corrupt-cache", "fixup"])
+def test_a_path_that_fails_fails_the_jobs_that_need_it_and_no_others(
+    kind: str, tmp_path: Path
+) -> None:
+    fleet = Fleet.build(tmp_path, broken=kind == "fixup")
+    if kind == "corrupt-cache":
+        fleet.spoil_nar(fleet.parts[0])  # only web needs it
     result = batch(fleet)
     assert statuses(result) == {"web": "failed", "db": "succeeded", "mail": "succeeded"}
     [web, *_] = result.jobs
-    assert web.kind == "corrupt-cache"
-    assert _STORE.path(fleet.parts[0]) in str(web.message)
+    assert web.kind == kind
+    assert fleet.parts[0] in str(web.message)
     with BinaryCache.open(f"file://{fleet.directory}/out") as out:
         valid = out.valid_paths()
         for path in valid:

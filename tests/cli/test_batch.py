@@ -16,9 +16,19 @@ from tests.objects import add_object, new_store
 
 @pytest.fixture
 def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fleet:
+    _prepare(tmp_path, monkeypatch)
+    return Fleet.build(tmp_path)
+
+
+@pytest.fixture
+def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fleet:
+    _prepare(tmp_path, monkeypatch)
+    return Fleet.build(tmp_path, broken=True)
+
+
+def _prepare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OUT", str(tmp_path / "out"))
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
-    return Fleet.build(tmp_path)
 
 
 def batch(fleet: Fleet, *options: str, status: int = 0) -> None:
@@ -38,10 +48,9 @@ def test_a_table_says_what_came_of_each_job(
 
 
 def test_one_failed_job_is_the_status_and_a_line(
-    fleet: Fleet, capsys: pytest.CaptureFixture[str]
+    broken: Fleet, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fleet.spoil_nar(fleet.parts[0])
-    batch(fleet, status=1)
+    batch(broken, status=1)
     out, err = capsys.readouterr()
     assert "failed" in out
     [line] = [line for line in err.splitlines() if line.startswith("graft: job 'web' failed: ")]
@@ -50,10 +59,9 @@ def test_one_failed_job_is_the_status_and_a_line(
 
 
 def test_json_is_lines_while_it_runs_and_a_document_at_the_end(
-    fleet: Fleet, capsys: pytest.CaptureFixture[str]
+    broken: Fleet, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fleet.spoil_nar(fleet.parts[0])
-    batch(fleet, "--json", status=1)
+    batch(broken, "--json", status=1)
     *events, document = map(json.loads, capsys.readouterr().out.splitlines())
     assert {event["event"] for event in events} == {"planned", "path", "job"}
     assert [event["job"] for event in events if event["event"] == "planned"] == list(TOPS)
@@ -61,7 +69,7 @@ def test_json_is_lines_while_it_runs_and_a_document_at_the_end(
     assert isinstance(error, str)
     assert next(iter(document)) == "version"
     assert [job["status"] for job in document["jobs"]] == ["failed", "succeeded", "succeeded"]
-    assert document["jobs"][0]["error"]["kind"] == "corrupt-cache"
+    assert document["jobs"][0]["error"]["kind"] == "fixup"
     assert document["jobs"][1]["outcome"]["proof"]["residual"] == []
     assert (document["succeeded"], document["failed"], document["not_run"]) == (2, 1, 0)
 

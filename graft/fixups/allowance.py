@@ -1,0 +1,41 @@
+"""How much the containers in one file may expand to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from graft.fixups.api import LeftAloneError, Limits
+
+_PIECE: Final = 1 << 20  # bytes expanded at a time
+
+
+class Allowance:
+    """What is left of the limits of one file, whatever it has in it."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._spent = 0  # bytes that containers were expanded to
+
+    def expanded(self, read: Callable[[int], bytes], compressed: int) -> bytes:
+        """What a compressed file expands to.
+
+        Args:
+            read: gives at most so many bytes more, none at the end.
+            compressed: bytes of the file.
+
+        Raises:
+            LeftAloneError: it is more than may be.
+        """
+        limits = self._limits
+        most = min(limits.size - self._spent, max(limits.free, limits.ratio * compressed))
+        pieces, size = [], 0
+        while piece := read(min(_PIECE, most - size + 1)):
+            size += len(piece)
+            if size > most:
+                raise LeftAloneError(
+                    f"it expands to more than {most} bytes, which is not worth the risk"
+                )
+            pieces.append(piece)
+        self._spent += size
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
