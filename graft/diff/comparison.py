@@ -69,7 +69,7 @@ class _Comparison:
                 if pair.changes and not _is_content(pair):
                     build_only.append(self._changed(pair))
             elif not pair.changes:
-                derived.update(pair.outputs)
+                derived.update((old, pair.outputs[old]) for old in self._in_base(pair.outputs))
             elif self._is_certain(pair, walk):
                 changed.append(self._changed(pair))
         followed = self._judge_the_rest(followed, changed, derived)
@@ -114,11 +114,14 @@ class _Comparison:
             return not pair.is_source
         return not self._closures[0].infos.keys().isdisjoint((*pair.outputs, *pair.lacking))
 
+    def _in_base(self, paths: Iterable[StorePath]) -> list[StorePath]:
+        """Those that are in the closure of the base; all if it is not built."""
+        known = self._closures[0].infos
+        return [path for path in paths if path in known or not self._whole[0]]
+
     def _is_certain(self, pair: Pair, walk: Walk) -> bool:
         """Whether a pair that differs of itself can be replaced as it is; else it is doubtful."""
-        known = self._closures[0].infos
-        lacking = [path for path in pair.lacking if path in known or not self._whole[0]]
-        if lacking:
+        if lacking := self._in_base(pair.lacking):
             self._doubt(lacking, pair.outputs.values(), "what is new has no such output")
         if pair.unnamed:
             why = "their paths are known only once they are built"
@@ -156,16 +159,12 @@ class _Comparison:
 
     def _changed(self, pair: Pair) -> Changed:
         attribute = self._attributes.get(pair.old)
-        known = self._closures[0].infos
+        olds = self._in_base(pair.outputs) if attribute is None else pair.outputs
         return Changed(
             attribute=attribute,
             name=pair.old.derivation_name,
             derivations=None if pair.is_source else (pair.old, pair.new),
-            outputs={
-                old: new
-                for old, new in pair.outputs.items()
-                if attribute is not None or old in known or not self._whole[0]
-            },
+            outputs={old: pair.outputs[old] for old in olds},
             changes=pair.changes,
             variables=pair.variables,
         )
@@ -229,7 +228,6 @@ class _Comparison:
         return tuple(
             Derived(old=old, new=new, reached=old in above if old in known else None)
             for old, new in sorted(derived)
-            if self._whole[0] is False or old in known or old in self._base.output_paths()
         )
 
     def _alone(self, side: int, paired: Collection[StorePath]) -> tuple[StorePath, ...]:

@@ -55,15 +55,12 @@ class DerivationPair:
         variables: the environment's variables that do.
         derivations: the input derivations that stand for each other, the same ones as well.
         sources: the sources that stand for each other and are not the same.
-        removed, added: inputs, derivations or sources, that only one of them has.
     """
 
     changes: tuple[Change, ...]
     variables: tuple[str, ...]
     derivations: Mapping[StorePath, StorePath]
     sources: Mapping[StorePath, StorePath]
-    removed: frozenset[StorePath]
-    added: frozenset[StorePath]
 
 
 def pair_derivations(
@@ -116,7 +113,7 @@ class _Pairing:
         for name in sorted(values[0].keys() | values[1].keys()):
             if not self._compare_text(values[0].get(name), values[1].get(name), "environment"):
                 self._variables.append(name)
-        removed, added = self._pair_the_rest()
+        self._pair_the_rest()
         return DerivationPair(
             changes=tuple(change for change in _ORDER if change in self._changes),
             variables=tuple(self._variables),
@@ -128,8 +125,6 @@ class _Pairing:
                 for left, right in self._forward.items()
                 if not left.is_derivation and left != right
             },
-            removed=frozenset(removed),
-            added=frozenset(added),
         )
 
     def _compare_names(self) -> None:
@@ -190,8 +185,8 @@ class _Pairing:
             return False
         return [output.path for output in olds] != [output.path for output in news]
 
-    def _pair_the_rest(self) -> tuple[set[StorePath], set[StorePath]]:
-        """Pairs inputs that no text speaks of, or only such as differ; what is left of both."""
+    def _pair_the_rest(self) -> None:
+        """Pairs inputs that no text speaks of, or only such as differ."""
         left, right = (
             {*drv.input_sources, *(path for path, _ in drv.input_derivations)} for drv in self._drvs
         )
@@ -203,7 +198,6 @@ class _Pairing:
                 right.discard(new)
         if left or right:
             self._changes.add("inputs")
-        return left, right
 
 
 def _variables(derivation: Derivation) -> dict[str, str]:

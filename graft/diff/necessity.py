@@ -38,30 +38,45 @@ def needed_packages(
         UsageError: nothing of such a name differs.
     """
     replaced = {old: new for one in changed for old, new in one.outputs.items()}
-    asked = _named(rebuild, derived, replaced)
-    replaced |= {old: derived[old] for old in asked}
-    news = store.path_infos(replaced.values())
-    built = Closure.of(store, news).infos
-    unbuilt = [old for old, new in replaced.items() if new not in news]
-    below = reachable(graph, unbuilt)
-    found = [
-        (old, new)
-        for old, new in sorted(derived.items())
-        if old in asked or new in built or old in below
-    ]
-    for old, _ in found:
-        del derived[old]
     made_by = {path: (pair.old, pair.new) for pair in pairs for path in pair.outputs.values()}
+    more = _named(rebuild, derived, replaced)
+    found: dict[StorePath, StorePath] = {}
+    while True:
+        found |= {old: derived.pop(old) for old in more}
+        makers = {made_by[new] for new in found.values() if new in made_by}
+        wanted = _referred_to(store, graph, replaced | found)
+        # Their builds make other outputs as well, and these belong together.
+        more = {
+            old
+            for old, new in derived.items()
+            if old in wanted or new in wanted or made_by.get(new) in makers
+        }
+        if not more:
+            break
+    packages: dict[tuple[StorePath, StorePath], dict[StorePath, StorePath]] = {}
+    for old, new in found.items():
+        packages.setdefault(made_by.get(new, (old, new)), {})[old] = new
     return [
         Changed(
             attribute=None,
-            name=old.name,
-            derivations=made_by.get(new),
-            outputs={old: new},
+            name=pair[0].derivation_name,
+            derivations=pair if pair[0].is_derivation else None,
+            outputs=outputs,
             needed=True,
         )
-        for old, new in found
+        for pair, outputs in packages.items()
     ]
+
+
+def _referred_to(
+    store: Source,
+    graph: Mapping[StorePath, Collection[StorePath]],
+    replaced: Mapping[StorePath, StorePath],
+) -> set[StorePath]:
+    """The closures of all NEWs; of those that are not built yet, what their OLDs refer to."""
+    news = store.path_infos(replaced.values())
+    unbuilt = [old for old, new in replaced.items() if new not in news]
+    return {*Closure.of(store, news).infos, *reachable(graph, unbuilt)}
 
 
 def _named(

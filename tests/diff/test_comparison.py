@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -57,13 +57,15 @@ def read(nix: Nix, store: LocalStore, argument: str) -> PackageSet:
     return read_package_set(store, argument, nix=instantiating)
 
 
-def differ(nix: Nix, text: str, attribute: str = "top", base: str = BASE) -> Difference:
+def differ(
+    nix: Nix, text: str, attribute: str = "top", base: str = BASE, rebuild: Sequence[str] = ()
+) -> Difference:
     """Builds an attribute of the base and of another text, and compares the two closures."""
     [old] = nix.build(base, attribute)
     [new] = nix.build(text, attribute)
     with nix.open() as store:
         sets = [read(nix, store, nix.full(path)) for path in (old, new)]
-        return compare_packages(store, *sets)
+        return compare_packages(store, *sets, rebuild=rebuild)
 
 
 def names(found: Mapping[StorePath, StorePath]) -> list[str]:
@@ -177,6 +179,24 @@ def test_what_a_new_package_refers_to_is_taken_as_it_was_built(nix: Nix) -> None
         "tool-1.0": False,
     }
     assert "middle-1.0" not in {one.old.name for one in found.derived}
+
+
+def test_what_must_be_built_is_taken_with_all_its_outputs_in_the_base(nix: Nix) -> None:
+    more = """
+      wide = build "wide-1.0" { outputs = [ "out" "bin" "doc" ]; inherit lib; } ''
+        for one in $out $bin $doc; do mkdir $one; echo $lib > $one/told; done
+      '';
+      user = script "user-1.0" "cat ${wide}/told";
+      all = script "all-1.0" "${user}/bin/user-1.0; cat ${wide.bin}/told";
+    """
+    found = differ(
+        nix, more + patched(('"contents"', '"fixed"')), "all", more + BASE, rebuild=["user"]
+    )
+    assert {one.name: names(one.outputs) for one in found.changed if one.needed} == {
+        "user-1.0": ["user-1.0"],
+        "wide-1.0": ["wide-1.0", "wide-1.0-bin"],  # nothing in the base refers to the third
+    }
+    assert {one.old.name for one in found.derived} == {"all-1.0"}
 
 
 def without_derivations(nix: Nix, base: str, text: str, attribute: str) -> Difference:
