@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from graft.errors import BadStorePathError
 from graft.formats.store_path import StoreDir, StorePath
 from graft.provenance import GraftRecord, Place
 from graft.store.local import LocalStore
 from graft.store.profile import Profile
+from graft.tree.symlink import led_to
 
 State = Literal["in-force", "undone", "replaced", "gone"]
 """Whether a place leads to the graft, to OLD again, to neither of them, or nowhere."""
@@ -92,14 +92,6 @@ def leads_to(store: LocalStore, paths: Iterable[StorePath]) -> set[StorePath]:
         referrers = store.referrers(level).values()
         level = {path for paths in referrers for path in paths} - found
     return found
-
-
-def led_to(link: str, store_dir: StoreDir) -> StorePath | None:
-    """The store path that a symlink itself names; None if it is none, or leads elsewhere."""
-    try:
-        return store_dir.first_path(os.readlink(link))
-    except (OSError, BadStorePathError):
-        return None
 
 
 def _standing(

@@ -105,6 +105,7 @@ def test_what_contradicts_all_roots_is_refused(
         assert line(*arguments, status=2)[0] == ""
     it.store.add_root(str(tmp_path / "result"), it.env)
     line("--all-roots", replace, "--dry-run")
+    assert line.json("--all-roots", replace, "--add-root=x", status=2)["error"]
     assert os.readlink(tmp_path / "result") == it.store.store_dir.path(it.env)
 
 
