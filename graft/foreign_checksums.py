@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import filecmp
 import os
-from collections.abc import Callable
+import posixpath
+import struct
+from collections.abc import Callable, Iterator, Mapping
 from itertools import groupby
 
 from graft.checksums import ChangedFile, ChecksumFinder, ChecksumPlace, digests_of, search_tree
 from graft.contents import regular_files
+from graft.formats.elf_debug_link import DebugLink, debug_link
 from graft.formats.file_name import printable
 from graft.formats.store_path import StorePath
 from graft.plan import Plan, PlanWarning, Rewrite
@@ -26,7 +29,10 @@ def foreign_checksums(
     jobs: int | None = None,
     on_bytes: Callable[[int], object] | None = None,
 ) -> tuple[PlanWarning, ...]:
-    """Reads a plan's result for md5, sha1, sha256 and sha512 of what its files held before.
+    """Reads a plan's result for checksums of what its files held before.
+
+    Those are md5, sha1, sha256 and sha512; and the CRC-32 by which a debugger knows the file that
+    has a program's symbols.
 
     Args:
         source: where the originals are.
@@ -52,11 +58,15 @@ def foreign_checksums(
         if not files:
             return ()
         finder = ChecksumFinder(files)
+        by_crc = {(posixpath.basename(file.name), file.old["crc32"]): file.name for file in files}
 
         def searched(path: StorePath) -> tuple[StorePath, list[ChecksumPlace]]:
             with as_tree(target.store_object(path)) as at:
-                places = search_tree(at.tree, files, finder=finder, on_bytes=workers.progress)
-                return path, list(places)
+                places = [
+                    *search_tree(at.tree, files, finder=finder, on_bytes=workers.progress),
+                    *_links(at.tree, by_crc),
+                ]
+                return path, sorted(places, key=lambda place: (place.file, place.offset))
 
         return tuple(
             _warning(plan.store_dir.path(path), path, printable(file), list(places))
@@ -83,6 +93,31 @@ def _changed_files(rewrite: Rewrite, source: Source, target: Source) -> list[Cha
                 name = f"{rewrite.path}/{printable(file)}".rstrip("/")
                 changed.append(ChangedFile(name=name, old=digests_of(before)))
     return changed
+
+
+def _links(tree: str, by_crc: Mapping[tuple[str, bytes], str]) -> Iterator[ChecksumPlace]:
+    """ELF files whose symbols are in a file that has changed, by its name and sum."""
+    top = os.fsencode(tree)
+    for file in regular_files(tree):
+        link = _debug_link(os.path.join(top, file) if file else top)
+        if link is None:
+            continue
+        if (of := by_crc.get((printable(link.name), link.crc.to_bytes(4)))) is not None:
+            yield ChecksumPlace(
+                file=file,
+                offset=link.offset,
+                algorithm="crc32",
+                spelling=".gnu_debuglink",
+                of=of,
+            )
+
+
+def _debug_link(path: bytes) -> DebugLink | None:
+    try:
+        with open(path, "rb") as file:
+            return debug_link(lambda at, size: os.pread(file.fileno(), size, at))
+    except (OSError, struct.error):  # the search has read it; what is damaged has no symbols
+        return None
 
 
 def _warning(full: str, path: StorePath, file: str, places: list[ChecksumPlace]) -> PlanWarning:

@@ -24,6 +24,7 @@ from graft.store.local import LocalStore
 from graft.store.location import Location
 from graft.verification import verify
 from tests.caches import cache_of, new_cache, read_nar
+from tests.detached_symbols import with_detached_symbols
 from tests.graftable import Graftable
 from tests.objects import add_object, named_path
 from tests.real_nix import RealNix
@@ -184,6 +185,22 @@ def test_checksums_of_files_that_change_are_replaced_on_request(it: Graftable) -
     assert len(foreign_checksums(outcome.plan, it.store, it.store)) == 1
 
 
+@pytest.mark.slow
+@pytest.mark.needs("gcc", "objcopy")
+def test_a_program_whose_symbols_change_in_another_output_is_told(
+    it: Graftable, tmp_path: Path
+) -> None:
+    program, debug = with_detached_symbols(it.store.store_dir.path(it.old), tmp_path)
+    symbols = add_object(it.store, "tool-1-debug", {"tool.debug": debug}, [it.old])
+    full = it.store.store_dir.path(symbols).encode()
+    contents = {"program": program, "symbols": full}
+    root = add_object(it.store, "tool-1", contents, [it.old, symbols])
+    [found] = foreign_checksums(grafted(it, root).plan, it.store, it.store)
+    offset = program.index(zlib.crc32(debug).to_bytes(4, "little"))
+    assert f"/program' holds the crc32 that '{symbols}/tool.debug' had" in found.message
+    assert f"in .gnu_debuglink at {offset}:" in found.message
+
+
 def test_a_fixup_that_does_not_exist_is_refused_before_anything_is_done(it: Graftable) -> None:
     with pytest.raises(UsageError, match="there is no fix-up 'gzipp'"):
         grafted(it, it.env, fixups=["gzipp"])
@@ -217,8 +234,8 @@ def test_a_string_that_a_compiler_cut_up_is_put_together_anew(
     program.chmod(0o755)
     shown = subprocess.run([program, full(it.new)], capture_output=True, text=True, check=True)
     assert shown.stdout == full(it.new) + "\n"
-    told = [done["fixup"] for done in outcome_document(outcome)["fixups"]]
-    assert told == ["gzip", "elf"]
+    told = [(done["fixup"], done["outcome"]) for done in outcome_document(outcome)["fixups"]]
+    assert told == [("gzip", "rewritten"), ("elf", "noted"), ("elf", "rewritten")]
 
 
 def test_a_checksum_of_a_file_that_changes_changes_with_it(it: Graftable) -> None:

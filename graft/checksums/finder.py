@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, overload
@@ -22,7 +23,7 @@ ALGORITHMS: Final = ("md5", "sha1", "sha256", "sha512")
 """Those of Nix, of package managers and of manifests."""
 
 Digests = Mapping[str, bytes]
-"""A file's digest by each of ALGORITHMS."""
+"""A file's digest by each of ALGORITHMS, and its `crc32`, most significant byte first."""
 
 _STEP: Final = 2
 """Twice as fast as looking everywhere; more anchors would not fit a cache."""
@@ -104,15 +105,18 @@ def digests_of(path: str | bytes) -> Digests:
         TreeError: it cannot be read.
     """
     hashes = {name: hashlib.new(name, usedforsecurity=False) for name in ALGORITHMS}
+    crc = 0
     try:
         with open(path, "rb") as file:
             while chunk := file.read(WINDOW):
+                crc = zlib.crc32(chunk, crc)
                 for each in hashes.values():
                     each.update(chunk)
     except OSError as error:
         shown = printable(os.fsencode(path))
         raise TreeError(f"'{shown}' cannot be read: {error.strerror}", path=shown) from error
-    return {name: each.digest() for name, each in hashes.items()}
+    digests = {name: each.digest() for name, each in hashes.items()}
+    return {**digests, "crc32": crc.to_bytes(4)}
 
 
 class _Spelled(Sequence[bytes]):

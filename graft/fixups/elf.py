@@ -1,25 +1,24 @@
-"""ELF files: strings cut up by compilers, compressed sections, sums of what was detached.
-
-Source: for the sums, "Debugging Information in Separate Files" in GDB's manual.
-"""
+"""ELF files: strings cut up by compilers, compressed sections, sums of what was detached."""
 
 from __future__ import annotations
 
-import struct
 import zlib
 from collections.abc import Iterator
 from typing import IO
 
 from graft.fixups.api import Fixup, Inside, LeftAloneError
 from graft.fixups.compressed_sections import compressed_sections, has_compressed_sections
+from graft.formats.elf_debug_link import SECTION, debug_link
 
-_SECTION = b".gnu_debuglink"
+# In the note that has it: its type and its owner, in either byte order (gABI, "Note Section").
+_BUILD_ID = (b"\x03\0\0\0GNU\0", b"\0\0\0\x03GNU\0")
 
 
 class Elf(Fixup):
     """What stands in immediates and constants, and the CRC of the file that has the symbols.
 
-    A sum is computed again if it was right before.
+    A sum is computed again if it was right before. The build id is kept: by it debuggers and symbol
+    servers find what belongs to the original, and that still fits, but for the references in it.
     """
 
     name = "elf"
@@ -35,6 +34,13 @@ class Elf(Fixup):
     def apply(self, data: bytes, name: bytes, inside: Inside) -> bytes:
         """The file with all of its references changed."""
         del name
+        new = self._rewritten(data, inside)
+        if new != data and any(note in data for note in _BUILD_ID):
+            inside.note("its build id is that of the original")
+        return new
+
+    @staticmethod
+    def _rewritten(data: bytes, inside: Inside) -> bytes:
         plain = inside.plain(data)
         patches = [*inside.fragments(data), *_sums(data, inside)]
         if any(not plain.startswith(patch, at) for at, patch in patches):
@@ -50,47 +56,11 @@ class Elf(Fixup):
 
 
 def _sums(data: bytes, inside: Inside) -> Iterator[tuple[int, bytes]]:
-    found = _link(data)
-    if found is not None:
-        at, file = found
-        order = "little" if data[5] == 1 else "big"
-        for old, new in inside.detached(file):
-            if data.startswith(_crc(old, order), at):
-                yield at, _crc(new, order)
+    if SECTION not in data:  # others may have headers that lie
+        return
+    link = debug_link(lambda at, size: data[at : at + size])
+    if link is not None:
+        for old, new in inside.detached(link.name):
+            if link.crc == zlib.crc32(old):
+                yield link.offset, zlib.crc32(new).to_bytes(4, link.order)
                 return
-
-
-def _crc(data: bytes, order: str) -> bytes:
-    return zlib.crc32(data).to_bytes(4, order)  # type: ignore[arg-type]
-
-
-def _link(data: bytes) -> tuple[int, bytes] | None:
-    """Where the CRC is, and the name of the detached file."""
-    if data.find(_SECTION) < 0:
-        return None
-    order = "<" if data[5] == 1 else ">"
-    if data[4] == 2:  # ELFCLASS64
-        (table,) = struct.unpack_from(order + "Q", data, 40)
-        size, count, names = struct.unpack_from(order + "HHH", data, 58)
-        fields, offset_at, length_at = "Q", 24, 32
-    else:
-        (table,) = struct.unpack_from(order + "I", data, 32)
-        size, count, names = struct.unpack_from(order + "HHH", data, 46)
-        fields, offset_at, length_at = "I", 16, 20
-    if not table or names >= count:
-        return None
-
-    def section(index: int) -> tuple[int, int, int]:
-        at = table + index * size
-        (name,) = struct.unpack_from(order + "I", data, at)
-        (offset,) = struct.unpack_from(order + fields, data, at + offset_at)
-        (length,) = struct.unpack_from(order + fields, data, at + length_at)
-        return name, offset, length
-
-    strings = section(names)[1]
-    for index in range(count):
-        name, offset, length = section(index)
-        if data.startswith(_SECTION + b"\0", strings + name) and length >= 8:
-            text = data[offset : offset + length - 4].split(b"\0")[0]
-            return offset + length - 4, text
-    return None

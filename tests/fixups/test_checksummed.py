@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from graft.fixups import registered
 from graft.fixups.nesting import Members
 from graft.fixups.pyc import siphash
+from tests.detached_symbols import with_detached_symbols
 from tests.fixups.samples import NEW, OLD, TABLE, grafted, unpacked, zipped
 
 REGISTRY = registered()
@@ -141,28 +142,18 @@ def test_a_wheel_is_whole_again() -> None:
 @pytest.mark.slow
 @pytest.mark.needs("gcc", "objcopy")
 def test_a_debuglink_has_the_sum_of_the_new_detached_file(tmp_path: Path) -> None:
-    source = tmp_path / "a.c"
-    source.write_text(
-        f'const char *path = "/nix/store/{OLD.decode()}";int main(void) {{return 0;}}'
-    )
-    program, debug = tmp_path / "a", tmp_path / "a.debug"
-    flags = [f"-fdebug-prefix-map={tmp_path}=/nix/store/{OLD.decode()}", "-g"]
-    subprocess.run(["gcc", *flags, source, "-o", program], check=True, cwd=tmp_path)
-    subprocess.run(["objcopy", "--only-keep-debug", program, debug], check=True)
-    subprocess.run(
-        ["objcopy", "--strip-debug", f"--add-gnu-debuglink={debug}", program], check=True
-    )
-    new = rewritten({"bin/a": program.read_bytes(), "lib/debug/bin/a.debug": debug.read_bytes()})
-    assert new["lib/debug/bin/a.debug"] == grafted(debug.read_bytes())
-    assert OLD in debug.read_bytes()
-    old_crc = zlib.crc32(debug.read_bytes()).to_bytes(4, "little")
-    new_crc = zlib.crc32(new["lib/debug/bin/a.debug"]).to_bytes(4, "little")
-    assert new["bin/a"] == grafted(program.read_bytes()).replace(old_crc, new_crc)
+    program, debug = with_detached_symbols(f"/nix/store/{OLD.decode()}", tmp_path)
+    new = rewritten({"bin/a": program, "lib/debug/bin/tool.debug": debug})
+    assert new["lib/debug/bin/tool.debug"] == grafted(debug)
+    assert OLD in debug
+    old_crc = zlib.crc32(debug).to_bytes(4, "little")
+    new_crc = zlib.crc32(new["lib/debug/bin/tool.debug"]).to_bytes(4, "little")
+    assert new["bin/a"] == grafted(program).replace(old_crc, new_crc)
     assert new_crc in new["bin/a"]
     if shutil.which("gdb"):
         (tmp_path / "new").mkdir()
         (tmp_path / "new" / "a").write_bytes(new["bin/a"])
-        (tmp_path / "new" / "a.debug").write_bytes(new["lib/debug/bin/a.debug"])
+        (tmp_path / "new" / "tool.debug").write_bytes(new["lib/debug/bin/tool.debug"])
         shown = subprocess.run(
             ["gdb", "--batch", tmp_path / "new" / "a"], capture_output=True, check=True
         )
