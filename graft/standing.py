@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from graft.formats.store_path import StoreDir, StorePath
-from graft.provenance import GraftRecord, Place
+from graft.provenance import GraftRecord, Place, PlaceKind
 from graft.store.local import LocalStore
 from graft.store.profile import Profile
 from graft.tree.symlink import led_to
@@ -107,7 +107,7 @@ def _standing(
     last = {(place.kind, place.link): place for place in graft.places}
     places = []
     for place in last.values():
-        path, generation = _current(place, store.store_dir)
+        path, generation = leads_now(place.kind, place.link, store.store_dir)
         state: State
         if path is None:
             state = "gone"
@@ -135,14 +135,17 @@ def _standing(
     )
 
 
-def _current(place: Place, store_dir: StoreDir) -> tuple[StorePath | None, int | None]:
-    """What a place leads to now, and a profile's current generation."""
-    if place.kind == "link":
-        return led_to(place.link, store_dir), None
-    generation = Profile(place.link, store_dir).current
+def leads_now(
+    kind: PlaceKind, link: str, store_dir: StoreDir
+) -> tuple[StorePath | None, int | None]:
+    """What a profile or a link leads to now, and a profile's current generation."""
+    if kind == "link":
+        return led_to(link, store_dir), None
+    profile = Profile(link, store_dir)
+    generation = profile.current
     if generation is None:
         return None, None
-    return led_to(f"{place.link}-{generation}-link", store_dir), generation
+    return led_to(f"{profile.path}-{generation}-link", store_dir), generation
 
 
 def _grafts_below(

@@ -9,7 +9,10 @@ import pytest
 
 from graft.everywhere import Everywhere, find_everywhere
 from graft.formats.store_path import StorePath
+from graft.job import apply
 from graft.keeping import RootPlace
+from graft.plan import Plan
+from graft.provenance import Provenance
 from graft.store.local import LocalStore
 from graft.store.location import Location
 from tests.cli.lines import CommandLine
@@ -88,6 +91,25 @@ def test_even_root_turns_nothing_where_another_user_may_write(
     assert {link: "belongs to another user" in why for link, why in found.left.items()} == (
         dict.fromkeys(links, True)
     )
+
+
+def test_what_was_switched_meanwhile_stays(it: Graftable, tmp_path: Path) -> None:
+    profile, result = str(tmp_path / "mine"), str(tmp_path / "result")
+    it.store.switch_profile(profile, it.env)
+    it.store.add_root(result, it.env)
+
+    def switch(_: Plan) -> None:
+        it.store.switch_profile(profile, it.data)
+
+    places = _found(it).places
+    done = apply(it.store, [it.env], {it.old: it.new}, places=places, approve=switch)
+    full = it.store.store_dir.path
+    assert os.path.realpath(profile) == full(it.data)
+    assert os.readlink(result) == full(done.plan.new_roots[it.env])
+    (warning,) = (one for one in done.warnings if one.kind == "switched-meanwhile")
+    assert profile in warning.message
+    (graft,) = Provenance(it.store.location, {"HOME": str(tmp_path)}).grafts()
+    assert [place.link for place in graft.places] == [result]
 
 
 def test_what_contradicts_all_roots_is_refused(
