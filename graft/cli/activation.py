@@ -74,6 +74,11 @@ def activate_outcome(
     """
     assert isinstance(store, LocalStore)
     new_root = outcome.plan.new_roots[system]
+    if any(one.kind == "switched-meanwhile" and one.path == system for one in outcome.warnings):
+        raise ActivationError(
+            f"'{store.store_dir.path(new_root)}' is not activated, since the system has been "
+            "switched to something else meanwhile: run again"
+        )
     activate(store.store_dir.path(new_root), action, os.environ)
     remainders = (
         []
