@@ -54,7 +54,7 @@ def run(bench: Bench) -> Report:
     def watched(name: str, command: list[str]) -> float:
         done = peak(command)
         memory[name].append(done.memory / 1e6)
-        processor[name].append(done.processor)
+        processor[name].append(done.cpu)
         return done.seconds
 
     ways = [Way(name, partial(watched, name, command)) for name, command in commands.items()]

@@ -1,4 +1,4 @@
-"""The time and the peak memory of a program.
+"""The time, the processor time and the peak memory of a program.
 
 A process is charged with the memory of the one it was forked from, until it is another program: so
 programs are started by an interpreter that has loaded next to nothing.
@@ -23,19 +23,19 @@ begin = time.perf_counter()
 pid = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ)
 _, status, usage = os.wait4(pid, 0)
 seconds = time.perf_counter() - begin
-processor = usage.ru_utime + usage.ru_stime
-os.write(out, f"[{seconds}, {usage.ru_maxrss * 1024}, {processor}]".encode())
+cpu = usage.ru_utime + usage.ru_stime
+os.write(out, f"[{seconds}, {usage.ru_maxrss * 1024}, {cpu}]".encode())
 sys.exit(os.waitstatus_to_exitcode(status) != 0)
 """
 
 
 @dataclass(frozen=True)
 class Peak:
-    """What a program took: seconds of wall time and of processors, bytes of memory at its peak."""
+    """What a program took: seconds of wall time, bytes of memory at its peak, processor seconds."""
 
     seconds: float
     memory: int
-    processor: float
+    cpu: float
 
 
 def peak(command: Sequence[str | Path], fed_by: str = "true") -> Peak:
@@ -45,5 +45,4 @@ def peak(command: Sequence[str | Path], fed_by: str = "true") -> Peak:
         fed_by: a shell command whose output is its input.
     """
     whole = [sys.executable, "-I", "-S", "-c", _START, *map(str, command)]
-    seconds, memory, processor = json.loads(piped(f"{fed_by} | {shlex.join(whole)}"))
-    return Peak(seconds, memory, processor)
+    return Peak(*json.loads(piped(f"{fed_by} | {shlex.join(whole)}")))

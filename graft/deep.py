@@ -16,7 +16,7 @@ from tempfile import SpooledTemporaryFile
 from typing import IO, TYPE_CHECKING, Final
 
 from graft.errors import TreeError
-from graft.fixups import HEAD, Fixup, Look, Outcome, Place, Recogniser, Registry, Stood, registered
+from graft.fixups import HEAD, Fixup, Look, Outcome, Place, Registry, Stood, registered
 from graft.formats.file_name import printable
 from graft.formats.store_path import StoreDir, StorePath
 from graft.fragments import FragmentFinder, Seed
@@ -141,7 +141,7 @@ class DeepSearch:
         )
         registry = registered() if registry is None else registry
         self._limits = registry.limits
-        self._recognise = Recogniser(registry.fixups)
+        self._recognise = registry.recogniser
         self.marks = registry.searched_marks
         self.suspicions = (
             Suspicion(self._spellings.anchors),

@@ -75,6 +75,9 @@ class Fixes:
         self._source, self._table, self._registry = source, table, registry
         self._fragments = fragments
         self._marked = dict.fromkeys(marked)
+        self._by_name: dict[bytes, list[bytes]] = {}
+        for path in self._marked:
+            self._by_name.setdefault(posixpath.basename(path), []).append(path)
         self._begun: set[bytes] = set()
         # By the old path, where plain rewriting makes another; None: what the original is.
         self._new: dict[bytes, bytes | None] = {}
@@ -142,10 +145,9 @@ class Fixes:
     def detached(self, name: bytes) -> list[tuple[bytes, bytes]]:
         """The files of a name."""
         found = []
-        for path in self._marked:
-            if posixpath.basename(path) == name:
-                old, new = self.old(path), self.new(path)
-                found += [(old, new)] if old is not None and new is not None else []
+        for path in self._by_name.get(name, ()):
+            old, new = self.old(path), self.new(path)
+            found += [(old, new)] if old is not None and new is not None else []
         return found
 
     # ---- one file -----------------------------------------------------------------------------

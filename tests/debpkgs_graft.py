@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,15 @@ import pytest
 
 from tests.debpkgs import equality
 from tests.debpkgs.built import Built
+from tests.debpkgs.contained import contain
 from tests.debpkgs.equality import Row, Status, Table
 from tests.debpkgs.store import TOOLS, PrivateStore
 
 # What a test that builds a set is marked with.
 MARKS = (pytest.mark.nix, pytest.mark.needs(*TOOLS))
+
+# Those that are not on by themselves.
+ALL_FIXUPS = ("--fixup=checksums", "--fixup=initrd")
 
 # A version of Debian's: one word, perhaps a revision; then perhaps an output.
 _VERSION = re.compile(r"-[0-9][^-]*(?:-[^-]*)?(-[a-z]+)?$")
@@ -158,14 +162,25 @@ def apply_arguments(built: Built, store: PrivateStore, *options: str) -> list[st
 @contextlib.contextmanager
 def grafted(built: Built, directory: Path) -> Iterator[Grafted]:
     """Grafts as a user would, for as long as the store is ours; then all of it is gone again."""
-    link, file = directory / "patched", directory / "outcome.json"
     with built.checkout() as store:
-        with file.open("w") as stream:
-            options = ("--json", "--add-root", str(link))
-            arguments = apply_arguments(built, store, *options)
-            command = [sys.executable, "-m", "graft", *arguments]
-            subprocess.run(command, stdout=stream, check=True)
-        yield Grafted(built, store, link, json.loads(file.read_text()))
+        yield _graft(built, store, directory)
+
+
+@contextlib.contextmanager
+def grafted_with_containers(built: Built, directory: Path) -> Iterator[Grafted]:
+    """The same of the roots of `contain`, with all fix-ups; references in containers are moved."""
+    with built.checkout() as store:
+        made = contain(built, store, directory)
+        built = replace(built, old_root=made.old_root, new_root=made.new_root)
+        yield _graft(built, store, directory, "--deep", *ALL_FIXUPS)
+
+
+def _graft(built: Built, store: PrivateStore, directory: Path, *options: str) -> Grafted:
+    link, file = directory / "patched", directory / "outcome.json"
+    with file.open("w") as stream:
+        arguments = apply_arguments(built, store, "--json", "--add-root", str(link), *options)
+        subprocess.run([sys.executable, "-m", "graft", *arguments], stdout=stream, check=True)
+    return Grafted(built, store, link, json.loads(file.read_text()))
 
 
 def manifest(root: str) -> list[str]:

@@ -40,8 +40,8 @@ class Repair:
 
     Attributes:
         places: all of them.
-        changed: the tree's changed files, with their new digests; those that hold nothing but a
-            replaced checksum among them.
+        changed: the tree's changed files; those that hold nothing but a replaced checksum among
+            them. Those whose checksums were found have their new digests.
         rewritten: the files that were written, relative to the tree's top.
     """
 
@@ -122,6 +122,7 @@ def repair_tree(
             for file in sorted(own)
         }
     )
+    summed = {of.name for _, of in found.values()}
     places: list[ChecksumPlace] = []
     rewritten: list[bytes] = []
     for file in [*order, *cyclic]:
@@ -137,7 +138,8 @@ def repair_tree(
         if new != data:
             _write(_in(top, file), bytes(new))
             rewritten.append(file)
-        own[file] = replace(own[file], new=digests_of(_in(top, file)))
+        if own[file].name in summed:
+            own[file] = replace(own[file], new=digests_of(_in(top, file)))
     places.sort(key=lambda place: (place.file, place.offset))
     return Repair(places=tuple(places), changed=tuple(own.values()), rewritten=tuple(rewritten))
 

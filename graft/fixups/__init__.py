@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cache
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
@@ -78,6 +78,15 @@ class Registry:
     switched_on: frozenset[str]
     limits: Limits = NO_BOMBS
     users_own: frozenset[str] = frozenset()
+    _recogniser: Recogniser = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_recogniser", Recogniser(self.fixups))
+
+    @property
+    def recogniser(self) -> Recogniser:
+        """Of the files that may hold more than a search of their bytes finds."""
+        return Recogniser(fixup for fixup in self.fixups if fixup.is_looked_into)
 
     @property
     def marks(self) -> Marks:
@@ -121,9 +130,9 @@ class Registry:
                 where = f" {kind.__module__}:{kind.__qualname__}" if own else ""
                 switches.append(f"{'' if on else 'no-'}{fixup.name} {fixup.version}{where}")
         switches += [
-            f"limit-{field.name} {value}"
-            for field in fields(Limits)
-            if (value := getattr(self.limits, field.name)) != getattr(NO_BOMBS, field.name)
+            f"limit-{limit.name} {value}"
+            for limit in fields(Limits)
+            if (value := getattr(self.limits, limit.name)) != getattr(NO_BOMBS, limit.name)
         ]
         return tuple(sorted(switches))
 
@@ -134,7 +143,7 @@ class Registry:
             head: its first bytes, `HEAD` of them if there are.
             name: its own, without directories.
         """
-        return next((fixup for fixup in self.fixups if fixup.recognises(head, name)), None)
+        return self._recogniser(head, name)
 
     def references(
         self, data: bytes, name: bytes, table: Table
@@ -146,7 +155,7 @@ class Registry:
             name: its own, without directories.
             table: what is looked for.
         """
-        look = Look(Recogniser(self.fixups), _TableFinder(table), self.limits)
+        look = Look(self.recogniser, _TableFinder(table), self.limits)
         look.file(data, name)
         return look.places, look.outcomes
 
@@ -170,7 +179,7 @@ class Registry:
         Returns:
             The new bytes, and what the fix-ups did; nothing if the file is none of theirs.
         """
-        search = Search(self.fixups, self.switched_on, table, self.limits, fragments=fragments)
+        search = Search(self._recogniser, self.switched_on, table, self.limits, fragments=fragments)
         new = Descent(search, siblings, path=path).file(data)
         return new, search.outcomes
 

@@ -64,6 +64,8 @@ def compressed_sections(data: bytes, inside: Inside) -> bytes:
         old = [_contents(data, section, form, inside) for section in sections]
     except (struct.error, IndexError):
         raise LeftAloneError("its table of sections is damaged") from None
+    if not sections:
+        return data
     new = inside.members([(s.name, contents) for s, contents in zip(sections, old, strict=True)])
     made = bytearray(data)
     for section, old_contents, contents in zip(sections, old, new, strict=True):

@@ -47,11 +47,11 @@ class Recogniser:
     """Finds the fix-up of a file, quickly where it has none.
 
     Args:
-        fixups: in their order; only those that open files, or hide what is in them, count.
+        fixups: in their order.
     """
 
     def __init__(self, fixups: Iterable[Fixup]) -> None:
-        self._fixups = [fixup for fixup in fixups if fixup.is_looked_into]
+        self._fixups = list(fixups)
         magics = {magic for fixup in self._fixups for magic in fixup.magics}
         first = sorted(re.escape(magic) for at, magic in magics if at == 0)
         self._first = re.compile(b"|".join(first) or b"(?!)", re.DOTALL)
@@ -59,6 +59,11 @@ class Recogniser:
         by_name = [fixup for fixup in self._fixups if not fixup.magics]
         self._suffixes = tuple({suffix for fixup in by_name for suffix in fixup.suffixes})
         self._names = frozenset(name for fixup in by_name for name in fixup.names)
+        # By the first byte; many of them have few.
+        self._beginning = {
+            byte: [fixup for fixup in self._fixups if _begins(fixup, byte)]
+            for byte in {magic[:1] for at, magic in magics if at == 0}
+        }
 
     def __call__(self, data: bytes, name: bytes) -> Fixup | None:
         """The first fix-up whose type a file is.
@@ -67,15 +72,21 @@ class Recogniser:
             data: it, or its first `HEAD` bytes.
             name: its own, without directories.
         """
+        candidates = self._fixups
         if (
-            not self._first.match(data)
-            and not any(data.startswith(magic, at) for at, magic in self._further)
-            and not name.endswith(self._suffixes)
+            not name.endswith(self._suffixes)
             and name not in self._names
+            and not any(data.startswith(magic, at) for at, magic in self._further)
         ):
-            return None
+            if not self._first.match(data):
+                return None
+            candidates = self._beginning[data[:1]]
         head = data[:HEAD]
-        return next((fixup for fixup in self._fixups if fixup.recognises(head, name)), None)
+        return next((fixup for fixup in candidates if fixup.recognises(head, name)), None)
+
+
+def _begins(fixup: Fixup, byte: bytes) -> bool:
+    return any(at == 0 and magic[:1] == byte for at, magic in fixup.magics)
 
 
 class Look:

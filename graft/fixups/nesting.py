@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from graft.fixups.allowance import Allowance
 from graft.fixups.api import (
-    HEAD,
     SIGNATURES,
     Fixup,
     LeftAloneError,
@@ -18,6 +17,7 @@ from graft.fixups.api import (
     UnknownLibraryError,
     Where,
 )
+from graft.fixups.looking import Recogniser
 from graft.kernel import HASH_LENGTH, Hit
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Search:
     """One file gone through with everything in it.
 
     Args:
-        fixups: in their order.
+        recognise: tells the fix-up of a file.
         switched_on: the names of those that may rewrite.
         table: what is looked for and, where there is a replacement, rewritten.
         limits: how far it is opened.
@@ -103,24 +103,20 @@ class Search:
 
     def __init__(
         self,
-        fixups: Sequence[Fixup],
+        recognise: Recogniser,
         switched_on: frozenset[str],
         table: Table,
         limits: Limits,
         *,
         fragments: FragmentFinder | None = None,
     ) -> None:
-        self.fixups, self.switched_on = fixups, switched_on
+        self.recognise, self.switched_on = recognise, switched_on
         self.table, self.limits = table, limits
         self.fragments = fragments
         self.outcomes: list[Outcome] = []
         self.made: set[bytes] = set()  # hash parts that were put in; another's OLD may be one
         self.allowance = Allowance(limits)
         self.plain = b"", b""  # bytes, and what they become as they stand
-
-    def recognise(self, head: bytes, name: bytes) -> Fixup | None:
-        """The first fix-up whose type a file is."""
-        return next((f for f in self.fixups if f.recognises(head, name)), None)
 
 
 def _hash_part(data: bytes, hit: Hit) -> bytes:
@@ -150,7 +146,7 @@ class Descent:
         """The file in hand: given to its fix-up, or searched as it stands."""
         search = self._search
         name = posixpath.basename(self._path)
-        fixup = search.recognise(data[:HEAD], name)
+        fixup = search.recognise(data, name)
         if fixup is None:
             return self.plain(data)
         inside = Descent(

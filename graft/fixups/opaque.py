@@ -83,7 +83,13 @@ OPAQUE = (
         also=lambda head: head.startswith((b"#~", b"((")),
     ),
     Opaque("chez", "it is compressed and checked", magics=((0, b"\0\0\0\0chez"),)),
-    Opaque("r-database", "its records are compressed", suffixes=(b".rdb", b".rdx")),
+    Opaque(
+        "r-database",
+        "its records are compressed",
+        suffixes=(b".rdb", b".rdx"),
+        # LibreOffice's registries of services and types have the name as well.
+        also=lambda head: not head.startswith((b"<?xml ", b"UNOIDL\xff\0")),
+    ),
     Opaque(
         "gdbm",
         "its keys are hashed",

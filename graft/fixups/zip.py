@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from graft.fixups.api import Fixup, Inside, LeftAloneError, Where
 from graft.fixups.deflated import deflated_again, inflated
@@ -18,8 +18,7 @@ _ZIP64 = 1  # of an extra field
 _SIGNATURES = (b".SF", b".RSA", b".DSA", b".EC")
 
 
-@dataclass(frozen=True, slots=True)
-class _Member:
+class _Member(NamedTuple):  # an archive may have tens of thousands
     central: int  # where its entry of the central directory is
     central_end: int
     local: int  # where its local header is
@@ -51,7 +50,7 @@ class Zip(Fixup):
         """The archive, its members changed."""
         del name
         end, members = _members(data)
-        members = [replace(member, contents=_contents(data, member, inside)) for member in members]
+        members = [member._replace(contents=_contents(data, member, inside)) for member in members]
         readable = [m for m in members if m.contents is not None]
         results = inside.members([(m.name, m.contents or b"") for m in readable])
         changed = {
@@ -60,7 +59,7 @@ class Zip(Fixup):
             if contents is not m.contents
         }
         texts = {
-            at: inside.plain(data[at:text_end], where)
+            at: inside.plain(data[at:text_end], where) if at < text_end else b""
             for m in members
             for at, text_end, where in m.texts
         }

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from mmap import mmap
-from typing import Final
+from typing import Final, NamedTuple
 
 Image = bytes | mmap
 """The bytes of a file."""
@@ -20,9 +21,11 @@ I386: Final = 3
 X86_64: Final = 62
 AARCH64: Final = 183
 
+_RELOCATABLE = 1
 _LOAD, _EH_FRAME_HDR = 1, 0x6474E550
 _EXECUTABLE = 1
-_SYMTAB, _DYNSYM = 2, 11
+_NOBITS, _ALLOC, _EXECINSTR = 8, 2, 4
+_SYMTAB = 2
 _FUNCTION = 2
 _PCREL_SDATA4, _UDATA4, _DATAREL_SDATA4 = 0x1B, 0x03, 0x3B
 _AROUND = 512
@@ -46,8 +49,27 @@ class Segment:
     executable: bool
 
 
+class Section(NamedTuple):
+    """A section's header."""
+
+    type: int
+    flags: int
+    offset: int
+    size: int
+    link: int
+    info: int
+
+    @property
+    def loaded(self) -> bool:
+        """Whether its bytes are in the file and go to memory."""
+        return self.type != _NOBITS and bool(self.flags & _ALLOC)
+
+
 class Elf:
     """An ELF file's machine, segments and functions.
+
+    In an object file nothing has an address yet: there, each section is a segment at the address
+    that its offset in the file is.
 
     Args:
         data: the whole file.
@@ -59,12 +81,12 @@ class Elf:
     def __init__(self, data: Image) -> None:
         try:
             self._read_header(data)
-            self.segments = [
-                Segment(offset, address, min(size, max(0, len(data) - offset)), bool(flags & 1))
-                for kind, flags, offset, address, size in self._program_headers(data)
-                if kind == _LOAD
-            ]
             self._data = data
+            loaded = self._sections_loaded() if self.relocatable else self._segments_loaded()
+            self.segments = [
+                Segment(offset, address, min(size, max(0, len(data) - offset)), executable)
+                for offset, address, size, executable in loaded
+            ]
         except struct.error as error:
             raise ValueError(f"no ELF file: {error}") from error
 
@@ -110,7 +132,8 @@ class Elf:
             raise ValueError("no ELF file")
         self.wide = data[4] == 2
         self.order = "<" if data[5] == 1 else ">"
-        _, self.machine = self._unpack("HH", data, 16)
+        kind, self.machine = self._unpack("HH", data, 16)
+        self.relocatable = kind == _RELOCATABLE
         if self.wide:
             self._phoff, self._shoff = self._unpack("QQ", data, 32)
             self._phentsize, self._phnum, self._shentsize, self._shnum = self._unpack(
@@ -125,6 +148,24 @@ class Elf:
     def _unpack(self, form: str, data: Image, at: int) -> tuple[int, ...]:
         size = struct.calcsize(self.order + form)
         return struct.unpack(self.order + form, data[at : at + size])
+
+    def _segments_loaded(self) -> Iterator[tuple[int, int, int, bool]]:
+        for kind, flags, offset, address, size in self._program_headers(self._data):
+            if kind == _LOAD:
+                yield offset, address, size, bool(flags)
+
+    def _sections_loaded(self) -> Iterator[tuple[int, int, int, bool]]:
+        for section in self.sections:
+            if section.loaded and section.size:
+                executable = bool(section.flags & _EXECINSTR)
+                yield section.offset, section.offset, section.size, executable
+
+    @cached_property
+    def sections(self) -> list[Section]:
+        """All of them, by their indexes."""
+        form = "4xIQ8xQQII" if self.wide else "4xII4xIIII"
+        places = range(self._shoff, self._shoff + self._shnum * self._shentsize, self._shentsize)
+        return [Section(*self._unpack(form, self._data, at)) for at in places]
 
     def _program_headers(self, data: Image) -> list[tuple[int, int, int, int, int]]:
         """Type, flags, offset, address and size in the file of each."""
@@ -148,26 +189,28 @@ class Elf:
 
     def _symbols(self, data: Image) -> list[tuple[int, int]]:
         """The functions of a full symbol table; none if only those for the loader are left."""
-        for at in range(self._shoff, self._shoff + self._shnum * self._shentsize, self._shentsize):
-            (kind,) = self._unpack("I", data, at + 4)
-            if kind != _SYMTAB:
+        form, fields = ("IBBHQQ", (4, 5, 1, 3)) if self.wide else ("IIIBBH", (1, 2, 3, 5))
+        value, length, info, section = fields
+        entry = struct.Struct(self.order + form)
+        for table in self.sections:
+            if table.type != _SYMTAB:
                 continue
-            if self.wide:
-                offset, size = self._unpack("QQ", data, at + 24)
-                form, (value, length, info) = "IBBHQQ", (4, 5, 1)
-            else:
-                offset, size = self._unpack("II", data, at + 16)
-                form, (value, length, info) = "IIIBBH", (1, 2, 3)
-            entry = struct.Struct(self.order + form)
-            table = data[offset : offset + size - size % entry.size]
+            size = table.size - table.size % entry.size
             return sorted(
                 {
-                    (symbol[value], symbol[value] + symbol[length])
-                    for symbol in entry.iter_unpack(table)
+                    (start, start + symbol[length])
+                    for symbol in entry.iter_unpack(data[table.offset : table.offset + size])
                     if symbol[info] & 15 == _FUNCTION and symbol[length]
+                    if (start := self.place(symbol[section], symbol[value])) is not None
                 }
             )
         return []
+
+    def place(self, section: int, value: int) -> int | None:
+        """A symbol's address; None if another file has it, in an object file."""
+        if not self.relocatable:
+            return value
+        return self.sections[section].offset + value if 0 < section < len(self.sections) else None
 
     def _frames(self, data: Image) -> list[tuple[int, int]]:
         """The functions of .eh_frame_hdr's table; each ends where the next begins."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from graft.fragments import aarch64, x86
 from graft.fragments.elf import AARCH64, I386, MAGIC, Elf, Image
 from graft.fragments.loads import Loads
+from graft.fragments.relocations import related
 from graft.fragments.search import Run, Search
 from graft.fragments.text import HASH_LENGTH, PathText
 from graft.hashing import NIX32_ALPHABET
@@ -148,7 +150,8 @@ class FragmentFinder:
             return
         try:
             elf = Elf(data)
-        except ValueError:
+            data = related(data, elf)
+        except (ValueError, struct.error):
             return
         if elf.machine == I386:
             self._add_halves(data, elf, runs)

@@ -13,6 +13,8 @@ _BLOCK = 1 << 16
 # A reference's characters lie one, two or four bytes apart: ASCII, UTF-16, UTF-32.
 _STRIDES = (1, 2, 4)
 
+_Bytes = bytes | mmap.mmap
+
 
 class Renaming:
     """Left paths to right ones: the hash always, the name too where both are equally long."""
@@ -35,7 +37,7 @@ class Renaming:
                 result[match.start() : match.start() + len(found[1])] = found[1]
         return bytes(result)
 
-    def at(self, data: bytes | mmap.mmap, start: int, stride: int) -> tuple[bytes, bytes] | None:
+    def at(self, data: _Bytes, start: int, stride: int) -> tuple[bytes, bytes] | None:
         """What begins at a place, and what it is renamed to; None if it is nothing renamed."""
         code = data[start : start + _HASH_LENGTH * stride : stride]
         renamed = self._hashes.get(code)
@@ -48,7 +50,7 @@ class Renaming:
                 return names
         return code, renamed
 
-    def covering(self, data: bytes | mmap.mmap, place: int) -> tuple[int, int, bytes] | None:
+    def covering(self, data: _Bytes, place: int) -> tuple[int, int, bytes] | None:
         """The renamed hash that a byte is part of: where it begins, its stride, its new form."""
         for stride in _STRIDES:
             for distance in range(_HASH_LENGTH):
@@ -74,7 +76,12 @@ def first_difference(left: bytes, right: bytes, renaming: Renaming) -> int | Non
             return _walk(a, b, renaming)
 
 
-def _walk(a: mmap.mmap, b: mmap.mmap, renaming: Renaming) -> int | None:
+def difference_in(left: bytes, right: bytes, renaming: Renaming) -> int | None:
+    """The same of what two files hold."""
+    return _walk(left, right, renaming)
+
+
+def _walk(a: _Bytes, b: _Bytes, renaming: Renaming) -> int | None:
     """Goes from one differing byte to the next; each must lie in a hash that was renamed.
 
     So only differing places are looked at closely, and the rest at the speed of memory.
@@ -98,7 +105,7 @@ def _walk(a: mmap.mmap, b: mmap.mmap, renaming: Renaming) -> int | None:
         place = end
 
 
-def _next_difference(a: mmap.mmap, b: mmap.mmap, start: int) -> int | None:
+def _next_difference(a: _Bytes, b: _Bytes, start: int) -> int | None:
     """The first place from `start` on where two files differ, within the shorter one."""
     end = min(len(a), len(b))
     while start < end:

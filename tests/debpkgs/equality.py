@@ -12,8 +12,10 @@ import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 
 from .bytes_equal import Renaming, first_difference
+from .inside import EXPLAINED, Read, why_unequal
 
 _STRIPPED = re.compile(r"(.+?)-[0-9].*?(-[a-z]+)?")
 
@@ -24,6 +26,7 @@ class Status(Enum):
     SHARED = "shared"  # one and the same store path
     EQUAL = "equal"  # two paths, the same entries once the hashes are renamed
     ORDER = "order"  # equal but for lists sorted by store path
+    INSIDE = "equal inside"  # equal once they are unpacked: `inside` explains the differences
     DIFFERENT = "different"
     GRAFTED_ONLY = "only in the graft"
     REBUILT_ONLY = "only in the rebuild"
@@ -70,7 +73,7 @@ class Table:
     @property
     def unexpected(self) -> list[Row]:
         """Rows that are neither equal nor a replaced package: empty if graft equals rebuild."""
-        fine = (Status.SHARED, Status.EQUAL, Status.ORDER)
+        fine = (Status.SHARED, Status.EQUAL, Status.ORDER, Status.INSIDE)
         return [row for row in self.rows if row.status not in fine and not row.replaced]
 
     def render(self, differences_shown: int = 5) -> str:
@@ -168,7 +171,7 @@ def _unique(paths: Iterable[str], key: Callable[[str], str]) -> dict[str, str]:
 def _compare_paths(row: Row, left: str, right: str, renaming: Renaming) -> None:
     ours = {renaming.text(entry): path for entry, path in _entries(left).items()}
     theirs = _entries(right)
-    only_order = True
+    reads = _reader(left), _reader(right)
     for entry in sorted(ours.keys() | theirs.keys()):
         difference: Difference | None
         if entry not in ours or entry not in theirs:
@@ -176,13 +179,32 @@ def _compare_paths(row: Row, left: str, right: str, renaming: Renaming) -> None:
             difference = Difference(os.fsdecode(entry), f"only in the {side}")
         else:
             difference = _compare_entry(row, entry, ours[entry], theirs[entry], renaming)
+            if difference is not None and difference.offset is not None:
+                why = why_unequal(
+                    difference.entry,
+                    Path(os.fsdecode(ours[entry])).read_bytes(),
+                    Path(os.fsdecode(theirs[entry])).read_bytes(),
+                    renaming,
+                    reads,
+                )
+                difference = Difference(difference.entry, why) if why else difference
         if difference is not None:
             row.differences.append(difference)
-            only_order = only_order and difference.kind == "order"
-    if not row.differences:
+    kinds = {kind for found in row.differences for kind in found.kind.split(", ")}
+    if not kinds:
         row.status = Status.EQUAL
+    elif kinds == {"order"}:
+        row.status = Status.ORDER
     else:
-        row.status = Status.ORDER if only_order else Status.DIFFERENT
+        row.status = Status.INSIDE if kinds <= EXPLAINED.keys() else Status.DIFFERENT
+
+
+def _reader(top: str) -> Read:
+    def read(name: str) -> bytes | None:
+        file = Path(top, name)
+        return file.read_bytes() if file.is_file() else None
+
+    return read
 
 
 def _entries(path: str) -> dict[bytes, bytes]:

@@ -281,6 +281,8 @@ def test_what_would_break_is_left_alone_and_seen(name: bytes, data: bytes, fixup
     ("name", "head"),
     [
         (b"compile.dep", b"a.o: a.c"),
+        (b"services.rdb", b'<?xml version="1.0"?><components/>'),
+        (b"types.rdb", b"UNOIDL\xff\0" + bytes(8)),
         (b"random", bytes(1048) + b"\xff" * 32 + b"\x53\xef"),
         (b"sound.aiff", b"FORM\0\0\0\0BEAM"),
         (b"BZh.txt", b"BZh is how bzip2 begins"),

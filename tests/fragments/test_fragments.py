@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -68,13 +69,12 @@ def test_a_path_of_another_name_is_all_old_or_all_new_wherever_it_is_printed(
     assert news or rewritten.left
 
 
-@pytest.mark.parametrize("compiler", COMPILERS)
-def test_a_path_of_another_name_is_rewritten_with_its_name(tmp_path: Path, compiler: str) -> None:
+def _copying_twice() -> str:
     lines = [
         f'NOINLINE void f{i}(char *to) {{ strcpy(to, "/nix/store/{OLD}-openssl-3.0.20/{end}"); }}'
         for i, end in enumerate(("lib", "etc/ssl"))
     ]
-    text = "\n".join(
+    return "\n".join(
         [
             "#include <stdio.h>",
             "#include <string.h>",
@@ -83,11 +83,28 @@ def test_a_path_of_another_name_is_rewritten_with_its_name(tmp_path: Path, compi
             "int main(void) { char t[99]; f0(t); puts(t); f1(t); puts(t); return 0; }",
         ]
     )
-    program = compiled(tmp_path, compiler, text)
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_a_path_of_another_name_is_rewritten_with_its_name(tmp_path: Path, compiler: str) -> None:
+    program = compiled(tmp_path, compiler, _copying_twice())
     grafted, rewritten = _grafted(program, _entries("openssl-3.0.20", "openssl-3.0.22"))
     assert not rewritten.left
     expected = output(program).replace(OLD.encode(), NEW.encode()).replace(b"3.0.20", b"3.0.22")
     assert output(grafted) == expected
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_programs_linked_from_a_grafted_object_file_use_new(tmp_path: Path, compiler: str) -> None:
+    # Where its code finds its constants, an object file tells in relocations alone.
+    plain = compiled(tmp_path, compiler, _copying_twice())
+    expected = output(plain).replace(OLD.encode(), NEW.encode()).replace(b"3.0.20", b"3.0.22")
+    before = compiled(tmp_path, f"{compiler} -c", _copying_twice())
+    grafted, rewritten = _grafted(before, _entries("openssl-3.0.20", "openssl-3.0.22"))
+    assert not rewritten.left
+    program = tmp_path / "linked"
+    subprocess.run([compiler.partition(" ")[0], "-o", program, grafted], check=True)
+    assert output(program) == expected
 
 
 def _half(compiler: str, tmp_path: Path) -> bytes:
@@ -150,8 +167,10 @@ def test_files_that_are_no_elf_files_have_no_fragments() -> None:
     assert not finder.find(b"")
 
 
-@given(st.binary(max_size=200), st.sampled_from([3, 62, 183]), st.booleans())
-def test_no_bytes_make_the_search_fail(rest: bytes, machine: int, wide: bool) -> None:
-    head = b"\x7fELF" + bytes([1 + wide, 1, 1]) + bytes(9) + b"\2\0" + bytes([machine, 0])
+@given(
+    st.binary(max_size=200), st.sampled_from([1, 2]), st.sampled_from([3, 62, 183]), st.booleans()
+)
+def test_no_bytes_make_the_search_fail(rest: bytes, kind: int, machine: int, wide: bool) -> None:
+    head = b"\x7fELF" + bytes([1 + wide, 1, 1]) + bytes(9) + bytes([kind, 0, machine, 0])
     data = head + rest + OLD[:20].encode()
     FragmentFinder(_entries("openssl-1", "openssl-2")).rewrite(data)
