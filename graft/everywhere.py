@@ -85,12 +85,12 @@ def _why_not(root: Root, place: RootPlace, store: LocalStore, target: RootedTarg
     """Why a place cannot be turned by this user; None if it can."""
     try:
         leads = os.readlink(root.place)
-        owners = {os.lstat(one).st_uid for one in _with_parents(root.place)}
+        owner, *parents = [os.lstat(one).st_uid for one in _with_parents(root.place)]
     except OSError as error:
         return (error.strerror or str(error)).lower()
     if leads != store.store_dir.path(place.root):
         return f"it leads inside '{store.store_dir.path(place.root)}'"
-    if owners - {0, os.geteuid()}:
+    if owner != os.geteuid() or set(parents) - {0, owner}:
         return "it belongs to another user, who may run this command too"
     try:
         if place.kind == "profile":

@@ -67,7 +67,7 @@ def apply(
         add_roots: links to be made to the new roots, as many as there are roots, or one that is
             numbered (`LINK`, `LINK-2`, ...), as nix-store does.
         profile: gets the new root as its current generation; only for one root.
-        places: other profiles and links that get what becomes of a root, one of `roots`.
+        places: profiles and links that lead to one of `roots`, and get what becomes of it.
         note: why, for the record of grafts.
         jobs: threads; the number of usable processors if None.
         links: whether unchanged files may be hard links to the original's.

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from graft.errors import ProfileError, RootLinkError, UsageError
 from graft.formats.store_path import StorePath
-from graft.provenance import Place
+from graft.provenance import Place, PlaceKind
+from graft.standing import leads_now
 from graft.store.api import RootedTarget, Target
 from graft.store.profile import Profile
 
@@ -23,7 +23,7 @@ class RootPlace:
         root: what is grafted.
     """
 
-    kind: Literal["profile", "link"]
+    kind: PlaceKind
     link: str
     root: StorePath
 
@@ -35,7 +35,10 @@ class RootKeeping:
         target: where the new roots will be.
         roots: what is grafted.
         links, profile: as `add_roots` and `profile` of `apply`.
-        places: others.
+        places: others, that lead to their roots already.
+
+    Attributes:
+        passed: those of the last that led to something else in the end, and stay as they are.
     """
 
     def __init__(
@@ -53,6 +56,8 @@ class RootKeeping:
             ),
             *places,
         ]
+        self._turned = frozenset(places)
+        self.passed: list[RootPlace] = []
         self._target: RootedTarget | None = None
         if not self._places and profile is None:
             return
@@ -87,6 +92,12 @@ class RootKeeping:
         kept = []
         for place in self._places:
             new_root = new_roots[place.root]
+            # Whoever has switched meanwhile, as nixos-rebuild, is not to be switched back.
+            if place in self._turned and place.root not in leads_now(
+                place.kind, place.link, self._target.store_dir
+            ):
+                self.passed.append(place)
+                continue
             link, generation = os.path.abspath(place.link), None
             if place.kind == "profile":
                 self._target.switch_profile(place.link, new_root)

@@ -12,9 +12,10 @@ from collections.abc import Iterable
 
 from graft.formats.store_path import StorePath
 from graft.reading import as_tree
-from graft.specialisations import find_specialisations, led_to
+from graft.specialisations import find_specialisations
 from graft.store.api import PathInfo, Source
 from graft.store.objects import TreeObject
+from graft.tree.symlink import led_to
 
 _PARTS = ("init", "nixos-version", "kernel", "initrd")
 _NAME = "nixos-system-"

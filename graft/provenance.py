@@ -46,6 +46,9 @@ create table place (graft text not null references graft, kind text not null, li
 """
 
 
+PlaceKind = Literal["profile", "link"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """Where a new root was put.
@@ -58,7 +61,7 @@ class Place:
         generation: the profile's that led to it.
     """
 
-    kind: Literal["profile", "link"]
+    kind: PlaceKind
     link: str
     root: StorePath
     new_root: StorePath

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 
-from graft.errors import BadStorePathError
 from graft.formats.store_path import StoreDir, StorePath
+from graft.tree.symlink import led_to
 
 _DIRECTORY = "specialisation"
 
@@ -28,11 +28,3 @@ def find_specialisations(tree: str, store_dir: StoreDir) -> dict[str, StorePath]
         return {}
     found = {name: led_to(os.path.join(directory, name), store_dir) for name in sorted(names)}
     return {name: path for name, path in found.items() if path is not None}
-
-
-def led_to(link: str, store_dir: StoreDir) -> StorePath | None:
-    """The store path a symlink leads into, as it says itself; None if it is none, or leads out."""
-    try:
-        return store_dir.first_path(os.readlink(link))
-    except (OSError, BadStorePathError, ValueError):
-        return None

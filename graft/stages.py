@@ -231,6 +231,8 @@ class StagedJob:
         )
         if outcome.succeeded:
             outcome = self._recorded(outcome, self._keeping.keep(plan.new_roots))
+            passed = tuple(map(_passed, self._keeping.passed))
+            outcome = replace(outcome, warnings=(*outcome.warnings, *passed))
         return outcome
 
     def _library_problems(self, plan: Plan) -> Iterable[Problem]:
@@ -336,6 +338,15 @@ def _not_looked_into(plan: Plan, proof: Proof) -> Iterable[PlanWarning]:
         if originals.get(unread.path, unread.path) not in told:
             full = plan.store_dir.path(unread.path)
             yield not_looked_into(full, unread.path, unread.first, unread.count)
+
+
+def _passed(place: RootPlace) -> PlanWarning:
+    return PlanWarning(
+        kind="switched-meanwhile",
+        path=place.root,
+        message=f"the {place.kind} '{place.link}' has been switched to something else meanwhile, "
+        "and stays there: run again",
+    )
 
 
 def _no_root(plan: Plan) -> Iterable[PlanWarning]:

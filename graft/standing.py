@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from graft.errors import BadStorePathError
 from graft.formats.store_path import StoreDir, StorePath
-from graft.provenance import GraftRecord, Place
+from graft.provenance import GraftRecord, Place, PlaceKind
 from graft.store.local import LocalStore
 from graft.store.profile import Profile
+from graft.tree.symlink import led_to
 
 State = Literal["in-force", "undone", "replaced", "gone"]
 """Whether a place leads to the graft, to OLD again, to neither of them, or nowhere."""
@@ -94,14 +94,6 @@ def leads_to(store: LocalStore, paths: Iterable[StorePath]) -> set[StorePath]:
     return found
 
 
-def led_to(link: str, store_dir: StoreDir) -> StorePath | None:
-    """The store path that a symlink itself names; None if it is none, or leads elsewhere."""
-    try:
-        return store_dir.first_path(os.readlink(link))
-    except (OSError, BadStorePathError):
-        return None
-
-
 def _standing(
     store: LocalStore,
     graft: GraftRecord,
@@ -115,7 +107,7 @@ def _standing(
     last = {(place.kind, place.link): place for place in graft.places}
     places = []
     for place in last.values():
-        path, generation = _current(place, store.store_dir)
+        path, generation = leads_now(place.kind, place.link, store.store_dir)
         state: State
         if path is None:
             state = "gone"
@@ -143,14 +135,17 @@ def _standing(
     )
 
 
-def _current(place: Place, store_dir: StoreDir) -> tuple[StorePath | None, int | None]:
-    """What a place leads to now, and a profile's current generation."""
-    if place.kind == "link":
-        return led_to(place.link, store_dir), None
-    generation = Profile(place.link, store_dir).current
+def leads_now(
+    kind: PlaceKind, link: str, store_dir: StoreDir
+) -> tuple[StorePath | None, int | None]:
+    """What a profile or a link leads to now, and a profile's current generation."""
+    if kind == "link":
+        return led_to(link, store_dir), None
+    profile = Profile(link, store_dir)
+    generation = profile.current
     if generation is None:
         return None, None
-    return led_to(f"{place.link}-{generation}-link", store_dir), generation
+    return led_to(f"{profile.path}-{generation}-link", store_dir), generation
 
 
 def _grafts_below(

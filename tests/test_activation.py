@@ -134,6 +134,22 @@ def test_going_back_may_activate_too(
     ]
 
 
+def test_of_all_that_is_grafted_the_system_is_activated(
+    line: CommandLine, it: Graftable, system: StorePath, tmp_path: Path
+) -> None:
+    apply = ("apply", "--all-roots", f"--replace={it.old}={it.new}")
+    it.store.add_root(str(tmp_path / "result"), it.env)
+    assert "is not among" in line(*apply, "--activate=switch", status=2)[1]
+    profile = f"{it.store.location.state_dir}/profiles/system"
+    it.store.switch_profile(profile, system)
+    assert "name the system itself" in line(*apply, "--activate=test", status=2)[1]
+    document = line.json(*apply, "--activate=boot")
+    assert document["left"] == {}
+    new_root = document["new_roots"][it.store.store_dir.path(system)]
+    assert _said(tmp_path) == [["boot", new_root, "profile=system-2-link", "bootloader="]]
+    assert os.path.realpath(tmp_path / "result") in document["new_roots"].values()
+
+
 def test_an_activation_that_fails_is_an_error_and_the_generation_stands(
     line: CommandLine, it: Graftable, system: StorePath, tmp_path: Path
 ) -> None:

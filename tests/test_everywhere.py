@@ -9,8 +9,11 @@ import pytest
 
 from graft.everywhere import Everywhere, find_everywhere
 from graft.formats.store_path import StorePath
+from graft.job import apply
 from graft.keeping import RootPlace
 from graft.machine_roots import current_roots
+from graft.plan import Plan
+from graft.provenance import Provenance
 from graft.store.local import LocalStore
 from graft.store.location import Location
 from tests.cli.lines import CommandLine
@@ -91,6 +94,25 @@ def test_even_root_turns_nothing_where_another_user_may_write(
     )
 
 
+def test_what_was_switched_meanwhile_stays(it: Graftable, tmp_path: Path) -> None:
+    profile, result = str(tmp_path / "mine"), str(tmp_path / "result")
+    it.store.switch_profile(profile, it.env)
+    it.store.add_root(result, it.env)
+
+    def switch(_: Plan) -> None:
+        it.store.switch_profile(profile, it.data)
+
+    places = _found(it).places
+    done = apply(it.store, [it.env], {it.old: it.new}, places=places, approve=switch)
+    full = it.store.store_dir.path
+    assert os.path.realpath(profile) == full(it.data)
+    assert os.readlink(result) == full(done.plan.new_roots[it.env])
+    (warning,) = (one for one in done.warnings if one.kind == "switched-meanwhile")
+    assert profile in warning.message
+    (graft,) = Provenance(it.store.location, {"HOME": str(tmp_path)}).grafts()
+    assert [place.link for place in graft.places] == [result]
+
+
 def test_what_contradicts_all_roots_is_refused(
     it: Graftable, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -106,6 +128,7 @@ def test_what_contradicts_all_roots_is_refused(
         assert line(*arguments, status=2)[0] == ""
     it.store.add_root(str(tmp_path / "result"), it.env)
     line("--all-roots", replace, "--dry-run")
+    assert line.json("--all-roots", replace, "--add-root=x", status=2)["error"]
     assert os.readlink(tmp_path / "result") == it.store.store_dir.path(it.env)
 
 

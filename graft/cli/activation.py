@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from typing import Any
 
 from graft.activation import (
@@ -18,8 +17,8 @@ from graft.cli.arguments import Request
 from graft.cli.output import print_note, print_table
 from graft.cli.settings import Settings
 from graft.errors import ActivationError
+from graft.everywhere import Everywhere
 from graft.formats.store_path import StorePath
-from graft.keeping import RootPlace
 from graft.outcome import Outcome
 from graft.store.api import Source
 from graft.store.local import LocalStore
@@ -33,12 +32,12 @@ def system_to_activate(
     request: Request,
     action: Action,
     profile: str | None,
-    places: Sequence[RootPlace] | None,
+    everywhere: Everywhere | None,
 ) -> tuple[StorePath, str | None]:
     """The root to activate, and the profile that gets it, once all is found in order for that.
 
     Args:
-        places: of `--all-roots`, if that was given; the system's profile must be one of them.
+        everywhere: what `--all-roots` has found, if that was given, the system's profile with it.
 
     Raises:
         ActivationError: this is no single NixOS system of this machine's own store.
@@ -46,13 +45,13 @@ def system_to_activate(
     if not isinstance(store, LocalStore) or store.location.real_store_dir != store.store_dir:
         raise ActivationError("--activate takes a root in the store of this machine")
     own = os.path.join(store.location.state_dir, SYSTEM_PROFILE)
-    if places is not None:
+    if everywhere is not None:
         if action not in LASTING:
             raise ActivationError(
                 f"--all-roots makes generations, which '{action}' is not to make: name the system "
                 "itself"
             )
-        system = next((place.root for place in places if place.link == own), None)
+        system = next((place.root for place in everywhere.places if place.link == own), None)
         if system is None:
             raise ActivationError(f"'{own}' is not among what is grafted: leave --activate out")
     elif len(request.roots) != 1:
@@ -75,6 +74,11 @@ def activate_outcome(
     """
     assert isinstance(store, LocalStore)
     new_root = outcome.plan.new_roots[system]
+    if any(one.kind == "switched-meanwhile" and one.path == system for one in outcome.warnings):
+        raise ActivationError(
+            f"'{store.store_dir.path(new_root)}' is not activated, since the system has been "
+            "switched to something else meanwhile: run again"
+        )
     activate(store.store_dir.path(new_root), action, os.environ)
     remainders = (
         []

@@ -9,9 +9,8 @@ from graft.cli.arguments import PlanArguments, requested_pairs
 from graft.cli.output import print_note
 from graft.cli.settings import Settings
 from graft.errors import UsageError
-from graft.everywhere import find_everywhere
+from graft.everywhere import Everywhere, find_everywhere
 from graft.formats.file_name import printable_text
-from graft.keeping import RootPlace
 from graft.machine_roots import current_roots
 from graft.quantities import counted
 from graft.store.api import Source, Target
@@ -21,7 +20,7 @@ from graft.store.local import LocalStore
 
 def ask_for_all_roots(
     store: Source, target: Target | None, asked: PlanArguments, settings: Settings
-) -> tuple[PlanArguments, tuple[RootPlace, ...]]:
+) -> tuple[PlanArguments, Everywhere]:
     """What is asked for, with all roots that lead to OLD, and the places they are to be put.
 
     Args:
@@ -54,4 +53,4 @@ def ask_for_all_roots(
     for place, why in sorted(found.left.items()):
         print_note(f"'{printable_text(place)}' stays as it is: {why}", settings)
     full = store.store_dir.path
-    return replace(asked, roots=tuple(full(root) for root in found.roots)), found.places
+    return replace(asked, roots=tuple(full(root) for root in found.roots)), found

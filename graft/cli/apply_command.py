@@ -18,7 +18,6 @@ from graft.executor import Compression, Execution
 from graft.formats.compression import LEVELS
 from graft.formats.file_name import printable
 from graft.job import apply
-from graft.keeping import RootPlace
 from graft.outcome import Outcome, outcome_document
 from graft.quantities import binary_size, counted
 from graft.store.api import Source, Target
@@ -29,6 +28,7 @@ from graft.store.united import UnitedStore
 
 if TYPE_CHECKING:
     from graft.activation import Action
+    from graft.everywhere import Everywhere
 
 
 @click.command(
@@ -218,7 +218,7 @@ def command(
             target = stack.enter_context(open_target(target_url, os.environ, store.store_dir))
         elif not dry_run and (daemon := daemon_of(settings.store_url, store, os.environ)):
             target = stack.enter_context(daemon)
-        places: tuple[RootPlace, ...] | None = None
+        everywhere: Everywhere | None = None
         if all_roots:
             if add_roots or profile or target_url is not None:
                 raise UsageError(
@@ -227,7 +227,7 @@ def command(
                 )
             from graft.cli.all_roots import ask_for_all_roots  # noqa: PLC0415 - late: most do not
 
-            asked, places = ask_for_all_roots(store, target, asked, settings)
+            asked, everywhere = ask_for_all_roots(store, target, asked, settings)
         request = resolve_request(known, asked)
         if isinstance(target, DaemonStore):
             print_note(
@@ -240,7 +240,7 @@ def command(
                 raise UsageError("--activate and --to contradict each other: leave one of them out")
             from graft.cli.activation import system_to_activate  # noqa: PLC0415 - late: as that
 
-            system, profile = system_to_activate(store, request, action, profile, places)
+            system, profile = system_to_activate(store, request, action, profile, everywhere)
             check_inputs = True  # what is corrupt must not start a machine with a new hash
         if dry_run:
             return show_plan(known, free_bytes(store), request, settings, abi_report=abi_report)
@@ -252,7 +252,7 @@ def command(
             initrd_cutoff=request.initrd_cutoff,
             add_roots=add_roots,
             profile=profile,
-            places=places or (),
+            places=everywhere.places if everywhere is not None else (),
             note=note,
             to=target,
             source=UnitedStore(*sources) if sources else None,
@@ -278,6 +278,8 @@ def command(
         print_warnings(outcome.warnings, settings)
         _print_summary(outcome, settings)
         document = outcome_document(outcome)
+        if everywhere is not None:
+            document["left"] = everywhere.left
         if action is not None and outcome.succeeded:
             from graft.cli.activation import activate_outcome  # noqa: PLC0415
 

@@ -46,6 +46,7 @@ for _module in [
     "lzma",
     "compression.zstd" if find_spec("compression") else "backports.zstd",
     "cryptography.hazmat.primitives.asymmetric.ed25519",
+    "graft.cli.all_roots",
     "graft.cli.apply_command",
     "graft.cli.batch_command",
     "graft.cli.status_command",
@@ -416,3 +417,30 @@ def test_who_has_made_a_graft_sees_it_and_takes_it_back(tmp_path: Path, multi: M
     _collect()
     assert {it.env, it.app, it.old} <= multi.valid_paths()
     assert multi.valid_paths().isdisjoint({new, it.new})
+
+
+@pytest.fixture
+def system(multi: Multi) -> str:
+    """A profile of root's."""
+    with LocalStore(location=multi.it.store.location) as store:
+        profile = f"{store.location.state_dir}/profiles/system"
+        store.switch_profile(profile, multi.it.env)
+    return profile
+
+
+@trusting
+@as_ordinary_user
+def test_of_all_roots_a_user_turns_only_his_own(tmp_path: Path, multi: Multi, system: str) -> None:
+    it, profile = multi.it, tmp_path / "profile"
+    key = multi.key_file(TRUSTED)
+    multi.apply(f"--sign-key={key}", "--cutoff", it.env, f"--profile={profile}")
+    assert os.path.realpath(profile) == multi.full(it.env)
+    out, err = multi.run(
+        "apply",
+        "--all-roots",
+        f"--replace={multi.full(it.old)}={multi.full(it.new)}",
+        f"--sign-key={key}",
+    )
+    assert f"'{system}' stays as it is: it belongs to another user" in err
+    assert os.path.realpath(profile) == out.strip()
+    assert os.path.realpath(system) == multi.full(it.env)
