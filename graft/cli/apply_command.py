@@ -277,7 +277,7 @@ def _print_summary(outcome: Outcome, settings: Settings) -> None:
 def _print_fixups(execution: Execution, settings: Settings) -> None:
     """What became of files of known types: those of a kind in one line."""
     kinds: dict[tuple[str, str, str], list[str]] = {}
-    for path, files in execution.fixed.items():
+    for path, files in sorted(execution.fixed.items(), key=lambda item: item[0].name):
         for file in files:
             for done in file.outcomes:
                 kind = done.outcome, done.fixup, done.reason or ""
