@@ -13,10 +13,12 @@ from importlib.metadata import EntryPoint
 from types import ModuleType
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import graft.fixups
 from graft.errors import UsageError
-from graft.fixups import Fixup, Limits, bzip2, deflated, registered, xz
+from graft.fixups import HEAD, Fixup, Limits, bzip2, deflated, registered, xz
 from graft.fixups.api import Inside, LeftAloneError
 from graft.kernel import Table
 from tests.fixups.samples import NEW, OLD, TABLE, grafted, tar, text, zipped
@@ -292,6 +294,28 @@ def test_what_would_break_is_left_alone_and_seen(name: bytes, data: bytes, fixup
 )
 def test_what_only_looks_alike_is_not_recognised(name: bytes, head: bytes) -> None:
     assert registered().recognise(head, name) is None
+
+
+_HEADS = st.sampled_from([magic for f in registered().fixups for magic in f.magics])
+_NAMES = st.sampled_from(
+    sorted({name for f in registered().fixups for name in (*f.names, *f.suffixes)})
+)
+
+
+@given(
+    head=st.binary(max_size=40),
+    magic=_HEADS,
+    name=st.one_of(_NAMES, st.binary(max_size=8)),
+    marked=st.booleans(),
+)
+def test_a_file_is_its_first_fixups_that_recognises_it(
+    head: bytes, magic: tuple[int, bytes], name: bytes, marked: bool
+) -> None:
+    at, characters = magic
+    data = bytes(at) + characters + head if marked else head
+    fixups = registered().fixups
+    first = next((fixup for fixup in fixups if fixup.recognises(data[:HEAD], name)), None)
+    assert registered().recognise(data, name) is first
 
 
 def test_an_image_of_ext4_is_recognised() -> None:
