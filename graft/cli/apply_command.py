@@ -9,17 +9,15 @@ from typing import TYPE_CHECKING
 import click
 
 from graft.cli.arguments import PlanArguments, plan_options, resolve_request
-from graft.cli.output import Bars, print_document, print_note, print_table, print_warnings
+from graft.cli.outcome_table import print_summary
+from graft.cli.output import Bars, print_document, print_note, print_warnings
 from graft.cli.plan_command import abi_report_option, free_bytes, show_plan
-from graft.cli.proof_table import print_problems, print_proof
 from graft.cli.settings import Settings, common_options
 from graft.errors import UsageError
-from graft.executor import Compression, Execution
+from graft.executor import Compression
 from graft.formats.compression import LEVELS
-from graft.formats.file_name import printable
 from graft.job import apply
-from graft.outcome import Outcome, outcome_document
-from graft.quantities import binary_size, counted
+from graft.outcome import outcome_document
 from graft.store.api import Source, Target
 from graft.store.daemon import DaemonStore
 from graft.store.key_files import read_secret_key
@@ -276,7 +274,7 @@ def command(
             progress=Bars(settings),
         )
         print_warnings(outcome.warnings, settings)
-        _print_summary(outcome, settings)
+        print_summary(outcome, settings)
         document = outcome_document(outcome)
         if everywhere is not None:
             document["left"] = everywhere.left
@@ -290,57 +288,3 @@ def command(
         for root in outcome.plan.roots:
             print(outcome.plan.store_dir.path(outcome.plan.new_roots[root]))
     return 0 if outcome.succeeded else 1
-
-
-def _print_summary(outcome: Outcome, settings: Settings) -> None:
-    execution, plan = outcome.execution, outcome.plan
-    resumed = f", {len(execution.resumed):,} were there already" if execution.resumed else ""
-    if execution.fetched:
-        resumed += f", {len(execution.fetched):,} fetched"
-    print_note(
-        f"{counted(len(execution.rewritten), 'path')} written{resumed}, "
-        f"{len(plan.shared):,} of {len(plan.new_references):,} shared; "
-        f"{counted(execution.references_rewritten, 'reference')} in "
-        f"{counted(execution.files.patched, 'file')}; {binary_size(execution.bytes_written)} "
-        f"written, {binary_size(execution.bytes_shared)} linked; {outcome.seconds:.2f} s",
-        settings,
-    )
-    _print_fixups(execution, settings)
-    if outcome.proof is not None:
-        print_proof(outcome.proof, plan.store_dir, settings)
-    if outcome.hidden_residual:
-        print_note(
-            f"{len(outcome.hidden_residual)} of these places hold references that are not "
-            "registered: run again with --deep to move such references as well",
-            settings,
-        )
-    if outcome.spelled_residual:
-        print_note(
-            f"{len(outcome.spelled_residual)} of these places spell a path otherwise, as in "
-            "base64: no graft rewrites them; build what they are in again, or allow them with "
-            "--allow-residual",
-            settings,
-        )
-    print_problems(outcome.problems, plan.store_dir, settings)
-    if not outcome.succeeded:
-        print_note("the new paths stay valid, but no root or link was made", settings)
-
-
-def _print_fixups(execution: Execution, settings: Settings) -> None:
-    """What became of files of known types: those of a kind in one line."""
-    kinds: dict[tuple[str, str, str], list[str]] = {}
-    for path, files in sorted(execution.fixed.items(), key=lambda item: item[0].name):
-        for file in files:
-            for done in file.outcomes:
-                kind = done.outcome, done.fixup, done.reason or ""
-                kinds.setdefault(kind, []).append(f"{path}/{printable(file.file)}")
-    if kinds and not settings.quiet:
-        print_table(
-            ["files", "", "fix-up", "for example", "why"],
-            [
-                [f"{len(places):,}", outcome, fixup, places[0], why]
-                for (outcome, fixup, why), places in sorted(kinds.items())
-            ],
-            right=["files"],
-            to_stderr=True,
-        )
