@@ -29,8 +29,8 @@ from graft.namespace import View, run_program
 sys.exit(run_program(["--dev-bind", "/", "/"], sys.argv[1:], os.environ, View({})))
 """
 
-# Lives on after SIGINT, counts signals, and ends with status 5 once told to. A signal that comes just
-# before a read would not end that: so it comes through a pipe as well.
+# Lives on after SIGINT, counts signals, and ends with status 5 once told to. A signal that comes
+# just before a read would not end that: so it comes through a pipe as well.
 _TOUGH = """
 import os, select, signal, sys
 signals, to_us = os.pipe()
