@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 SOURCES := pyproject.toml $(wildcard graft/native/*.c graft/native/*.h)
 
-.PHONY: demo test test-unit test-large bench check fuzz fuzz-fixups clean
+.PHONY: demo test test-unit test-thorough test-large bench check fuzz fuzz-fixups clean
 
 # Debian keeps what makes virtual environments in a package of its own.
 $(BIN)/pip:
@@ -39,6 +39,10 @@ test: $(STAMP)
 
 test-unit: $(STAMP)
 	$(PYTEST) -m "not nix and not sanitize and not slow" $(PYTEST_ARGS)
+
+# Properties with 25 times as many examples, where a test does not say how many.
+test-thorough: $(STAMP)
+	$(PYTEST) -m "not nix and not sanitize and not slow" --hypothesis-profile=thorough $(PYTEST_ARGS)
 
 test-large: $(STAMP)
 	$(BIN)/python -m pytest -m large $(PYTEST_ARGS)

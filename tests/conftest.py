@@ -14,7 +14,9 @@ from tests.golden import Golden
 from tests.objects import close_stores
 
 # How long an example takes says nothing on a machine that others use as well.
-settings.register_profile("graft", deadline=None)
+# Few, for there are many properties and they are tested often: `make test-thorough` takes more.
+settings.register_profile("graft", deadline=None, max_examples=40)
+settings.register_profile("thorough", deadline=None, max_examples=1000)
 settings.load_profile("graft")
 
 _REQUIRE_ALL = os.environ.get("GRAFT_TEST_REQUIRE_ALL") == "1"

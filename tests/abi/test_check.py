@@ -20,7 +20,7 @@ from tests.abi.programs import Workshop, run
 from tests.caches import cache_of
 from tests.objects import add_object, new_store
 
-pytestmark = [pytest.mark.needs("gcc")]
+pytestmark = [pytest.mark.needs("gcc"), pytest.mark.slow]
 
 _FOO = "int foo(void) { return 1; } int bar(void) { return 2; }"
 _NO_BAR = "int foo(void) { return 1; }"

@@ -37,6 +37,8 @@ from tests.objects import named_path
 from tests.real_nix import RealNix
 from tests.serving import Answer, Server, serving
 
+pytestmark = pytest.mark.slow
+
 FILE = File(b"some contents\n" * 100)
 LONG = File(random.Random(1).randbytes(5 << 20))  # read in two pieces
 LARGE = File(LONG.contents * 4)  # written in parts
