@@ -170,12 +170,14 @@ class Fixes:
             new, outcomes = self._registry.rewrite(data, name, self._table, self, self._fragments)
             if not outcomes and not fixup.opens:
                 return  # it is as plain rewriting makes it
-            plain = self._table.rewrite(data)[0]
-            replaced = new != plain
-            if replaced:
-                self._new[path] = new
-            if replaced and plain == data:
-                self.unshared.append((len(data), len(new)))
+            replaced = False
+            if fixup.opens or any(outcome.outcome != "noted" for outcome in outcomes):
+                plain = self._table.rewrite(data)[0]
+                replaced = new != plain
+                if replaced:
+                    self._new[path] = new
+                if replaced and plain == data:
+                    self.unshared.append((len(data), len(new)))
         for outcome in outcomes:
             if outcome.fatal:
                 where = "/".join([printable(_below(self._source, path)), *outcome.container])

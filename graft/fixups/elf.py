@@ -10,8 +10,9 @@ from graft.fixups.api import Fixup, Inside, LeftAloneError
 from graft.fixups.compressed_sections import compressed_sections, has_compressed_sections
 from graft.formats.elf_debug_link import SECTION, debug_link
 
-# In the note that has it: its type and its owner, in either byte order (gABI, "Note Section").
-_BUILD_ID = (b"\x03\0\0\0GNU\0", b"\0\0\0\x03GNU\0")
+# In the note that has it: its type and its owner, by byte order (gABI, "Note Section").
+_BUILD_ID = {1: b"\x03\0\0\0GNU\0", 2: b"\0\0\0\x03GNU\0"}
+_FIRST = 1 << 16  # bytes in which linkers put notes; those of object files may be anywhere
 
 
 class Elf(Fixup):
@@ -35,7 +36,7 @@ class Elf(Fixup):
         """The file with all of its references changed."""
         del name
         new = self._rewritten(data, inside)
-        if new != data and any(note in data for note in _BUILD_ID):
+        if new is not data and _has_build_id(data):
             inside.note("its build id is that of the original")
         return new
 
@@ -53,6 +54,12 @@ class Elf(Fixup):
         except LeftAloneError as error:
             inside.note(str(error))
             return plain
+
+
+def _has_build_id(data: bytes) -> bool:
+    note = _BUILD_ID.get(data[5])
+    is_object = data[16:18] in {b"\1\0", b"\0\1"}
+    return note is not None and data.find(note, 0, len(data) if is_object else _FIRST) >= 0
 
 
 def _sums(data: bytes, inside: Inside) -> Iterator[tuple[int, bytes]]:
