@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
-SOURCES := pyproject.toml $(wildcard graft/native/*.c graft/native/*.h)
+SOURCES := pyproject.toml $(wildcard graft/kernel/native/*.c graft/kernel/native/*.h)
 
 .PHONY: demo test test-unit test-thorough test-large bench check fuzz fuzz-fixups clean
 
@@ -18,13 +18,13 @@ $(BIN)/pip:
 
 # A stale extension would hide a compile error: it goes first.
 $(STAMP): $(SOURCES) | $(BIN)/pip
-	rm -rf build graft/native/*.so
+	rm -rf build graft/kernel/native/*.so
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	touch $@ $@-demo
 
 # What tests need takes minutes to install, and the demo needs little of it.
 $(STAMP)-demo: $(SOURCES) | $(BIN)/pip
-	rm -rf build graft/native/*.so
+	rm -rf build graft/kernel/native/*.so
 	$(BIN)/pip install --quiet --editable .
 	touch $@
 
@@ -61,7 +61,7 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	for source in graft/native/*.c; do \
+	for source in graft/kernel/native/*.c; do \
 	    $(CC) -std=c11 -O2 -D_GNU_SOURCE -Wall -Wextra -Werror -Wshadow -fsyntax-only \
 	        -I"$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')" \
 	        "$$source" || exit 1; \
@@ -69,11 +69,11 @@ check: $(STAMP)
 
 # Needs clang. What it finds worth keeping goes to the corpus that the tests run.
 FUZZ_SECONDS ?= 600
-CORPUS := tests/native/corpus/match
+CORPUS := tests/kernel/native/corpus/match
 fuzz:
 	mkdir -p build/fuzz/found
-	clang -g -O1 -fsanitize=fuzzer,address,undefined -Igraft/native tests/native/fuzz_match.c \
-	    graft/native/entries.c graft/native/match.c graft/native/windows_*.c -o build/fuzz/match
+	clang -g -O1 -fsanitize=fuzzer,address,undefined -Igraft/kernel/native tests/kernel/native/fuzz_match.c \
+	    graft/kernel/native/entries.c graft/kernel/native/match.c graft/kernel/native/windows_*.c -o build/fuzz/match
 	build/fuzz/match -artifact_prefix=build/fuzz/ -max_len=700 -max_total_time=$(FUZZ_SECONDS) build/fuzz/found $(CORPUS)
 	build/fuzz/match -merge=1 -max_len=700 $(CORPUS) build/fuzz/found
 
@@ -82,4 +82,4 @@ fuzz-fixups: $(STAMP)
 	$(BIN)/python -m tests.fixups.fuzz $(FUZZ_SECONDS)
 
 clean:
-	rm -rf $(VENV) build *.egg-info graft/native/*.so
+	rm -rf $(VENV) build *.egg-info graft/kernel/native/*.so

@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from graft.tree import remove_tree
+from graft.kernel.tree import remove_tree
 
 from . import results
 from .bench import ROOT, Bench

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from graft.tree import remove_tree
+from graft.kernel.tree import remove_tree
 from tests.debpkgs.store import PrivateStore
 
 from .bench import Bench, have, quietly

@@ -14,12 +14,12 @@ from pathlib import Path
 from random import Random
 
 from graft import LocalStore
+from graft.formats.hashing import nix32_encode
 from graft.formats.store_path import StorePath
-from graft.hashing import nix32_encode
 from graft.store.api import PathInfo
-from graft.store.database import Database
+from graft.store.local_store.database import Database
 from graft.store.location import Location
-from graft.store.roots import replace_symlink
+from graft.store.roots.roots import replace_symlink
 
 from .bench import Bench, graft_command
 from .measure import Figure, Report, Table, Target, Way, in_turn

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from graft.tree import remove_tree
+from graft.kernel.tree import remove_tree
 
 ROOT = Path(__file__).parent.parent
 

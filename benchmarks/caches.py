@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from graft.tree import remove_tree
+from graft.kernel.tree import remove_tree
 from tests.debpkgs import Built
 from tests.debpkgs.store import PrivateStore
 

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from random import Random
 
-from graft.hashing import NIX32_ALPHABET
+from graft.formats.hashing import NIX32_ALPHABET
 
 Pair = tuple[str, str]
 

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from graft.fixups import registered
-from graft.tree import remove_tree
+from graft.kernel.tree import remove_tree
 from tests.debpkgs import large, missing_tools, small
 
 from .bench import Bench, processors

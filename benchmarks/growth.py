@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 
 from graft.kernel import Table as HashTable
-from graft.tree import copy_tree, remove_tree
+from graft.kernel.tree import copy_tree, remove_tree
 
 from .bench import Bench, fresh
 from .corpora import make_canonical, pairs, plant, write_elf

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from graft.tree import remove_tree
+from graft.kernel.tree import remove_tree
 from tests.debpkgs import Built, large, missing_tools, small
 
 from .bench import Bench, fresh, graft_command, have, piped, processors, quietly

@@ -7,7 +7,7 @@ import struct
 from functools import partial
 from pathlib import Path
 
-from graft.tree import remove_tree
+from graft.kernel.tree import remove_tree
 
 from .bench import Bench, fresh, graft_command
 from .corpora import pairs, write_elf, write_map

@@ -18,10 +18,10 @@ from pathlib import Path
 from random import Random
 
 from graft import LocalStore
+from graft.formats.hashing import nix32_encode
 from graft.formats.store_path import StorePath
-from graft.hashing import nix32_encode
 from graft.store.api import PathInfo
-from graft.store.database import Database
+from graft.store.local_store.database import Database
 from graft.store.location import Location
 from tests.debpkgs.graph import Edges, cut_cycles, reachable, topological
 from tests.debpkgs.index import Index, Package, PackageIndexError, index_files, load_index
@@ -42,7 +42,7 @@ import sys
 from graft.__main__ import OBJECTS_BEFORE_COLLECTION
 gc.set_threshold(OBJECTS_BEFORE_COLLECTION)
 from graft.formats.store_path import StorePath
-from graft.planning import make_plan
+from graft.plan.making import make_plan
 from graft.store.local import LocalStore
 from graft.store.location import Location
 """

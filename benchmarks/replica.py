@@ -10,9 +10,9 @@ from pathlib import Path
 
 from graft import Closure, LocalStore
 from graft.formats.store_path import StorePath
-from graft.store.database import Database
+from graft.kernel.tree import remove_tree
+from graft.store.local_store.database import Database
 from graft.store.location import Location
-from graft.tree import remove_tree
 from tests.debpkgs import Built
 
 from .bench import fresh, graft_command, quietly

@@ -11,7 +11,7 @@ from typing import Any
 
 from graft.kernel import NAME
 from graft.kernel import Table as HashTable
-from graft.tree import WINDOW, read_tree
+from graft.kernel.tree import WINDOW, read_tree
 
 from .bench import Bench
 from .corpora import pairs, write_elf

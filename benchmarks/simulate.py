@@ -17,7 +17,7 @@ from graft.executor import CacheMaker, Compression, Work
 from graft.executor.cache_maker import Task
 from graft.formats.store_path import StorePath
 from graft.plan import Rewrite
-from graft.planning import make_plan
+from graft.plan.making import make_plan
 from graft.store.binary_cache import BinaryCache
 from graft.store.writable_cache import WritableCache
 from tests.debpkgs import large, missing_tools, small

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from graft.tree import read_tree, remove_tree
+from graft.kernel.tree import read_tree, remove_tree
 
 from .addressed import make_content_addressed
 from .bench import ROOT, Bench, graft_command, have, piped, quietly

@@ -19,9 +19,9 @@ from pathlib import Path
 
 from generated import keep_current
 
-from graft.demo import Step, find_compiler, prepared, tell
-from graft.demo.shell import Shell
-from graft.tree import remove_tree
+from graft.cli.demo import Step, find_compiler, prepared, tell
+from graft.cli.demo.shell import Shell
+from graft.kernel.tree import remove_tree
 
 DOCS = Path(__file__).parent
 PAGES = {  # and whether its demo is the store only

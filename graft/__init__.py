@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 from graft.version import VERSION
 
 if TYPE_CHECKING:
-    from graft.closure import Closure
-    from graft.content_naming import realise
+    from graft.check.proof import Proof, prove
     from graft.errors import GraftError
     from graft.executor import Execution, execute
+    from graft.executor.content_names import realise
     from graft.formats.store_path import StoreDir, StorePath
-    from graft.job import apply
-    from graft.outcome import Outcome
+    from graft.jobs.apply import apply
+    from graft.jobs.outcome import Outcome
     from graft.plan import Plan
-    from graft.proof import Proof, prove
+    from graft.plan.closure import Closure
     from graft.store.binary_cache import BinaryCache
     from graft.store.local import LocalStore
     from graft.store.memory import MemoryStore
@@ -27,21 +27,21 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "BinaryCache": "graft.store.binary_cache",
-    "Closure": "graft.closure",
+    "Closure": "graft.plan.closure",
     "Execution": "graft.executor",
     "GraftError": "graft.errors",
     "LocalStore": "graft.store.local",
     "MemoryStore": "graft.store.memory",
-    "Outcome": "graft.outcome",
+    "Outcome": "graft.jobs.outcome",
     "Plan": "graft.plan",
-    "Proof": "graft.proof",
+    "Proof": "graft.check.proof",
     "StoreDir": "graft.formats.store_path",
     "StorePath": "graft.formats.store_path",
     "WritableCache": "graft.store.writable_cache",
-    "apply": "graft.job",
+    "apply": "graft.jobs.apply",
     "execute": "graft.executor",
-    "prove": "graft.proof",
-    "realise": "graft.content_naming",
+    "prove": "graft.check.proof",
+    "realise": "graft.executor.content_names",
 }
 
 __all__ = [

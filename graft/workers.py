@@ -6,8 +6,29 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed, wait
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Final, Protocol, Self, TypeVar
+
+
+class Progress(Protocol):
+    """Shows how far a stage of the job is."""
+
+    def __call__(
+        self, stage: str, total: int | None
+    ) -> AbstractContextManager[Callable[[int], object]]:
+        """Begins a stage of `total` bytes; what is entered is told of the bytes done."""
+
+
+def untold(_size: int) -> None:
+    """Takes the bytes done for those who do not look."""
+
+
+def no_progress(stage: str, total: int | None) -> AbstractContextManager[Callable[[int], object]]:
+    """Progress for callers who do not look."""
+    del stage, total
+    return nullcontext(untold)
+
 
 AHEAD: Final = 4
 """Tasks given out for each that can be at work: nobody waits for the next one."""

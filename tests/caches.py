@@ -9,13 +9,13 @@ from pathlib import Path
 
 from graft.formats.narinfo import NarInfo, parse_narinfo, print_narinfo
 from graft.formats.store_path import StoreDir, StorePath
+from graft.kernel.tree import read_tree
 from graft.store.api import PathInfo
 from graft.store.binary_cache import BinaryCache
 from graft.store.local import LocalStore
 from graft.store.writable_cache import WritableCache
-from graft.tree import read_tree
 from tests.archives import Node, archive_of
-from tests.objects import named_path
+from tests.store_objects import named_path
 
 STORE = StoreDir("/nix/store")
 

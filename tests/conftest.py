@@ -11,7 +11,7 @@ from hypothesis import settings
 
 from graft import kernel
 from tests.golden import Golden
-from tests.objects import close_stores
+from tests.store_objects import close_stores
 
 # How long an example takes says nothing on a machine that others use as well.
 # Few, for there are many properties and they are tested often: `make test-thorough` takes more.

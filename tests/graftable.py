@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from graft.formats.store_path import StorePath
 from graft.store.local import LocalStore
-from tests.objects import add_object
+from tests.store_objects import add_object
 
 
 @dataclass(frozen=True)

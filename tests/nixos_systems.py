@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from graft.formats.store_path import StorePath
 from graft.store.local import LocalStore
-from tests.objects import Contents, add_object, named_path
+from tests.store_objects import Contents, add_object, named_path
 
 SYSTEM_NAME = "nixos-system-host-24.05"
 

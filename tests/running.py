@@ -12,7 +12,7 @@ from pathlib import Path
 
 from graft.formats.store_path import StorePath
 from graft.store.local import LocalStore
-from tests.objects import add_object
+from tests.store_objects import add_object
 
 _PATIENCE = 30.0  # seconds
 

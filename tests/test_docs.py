@@ -16,11 +16,11 @@ import pytest
 import graft
 from graft import errors
 from graft.cli import run
-from graft.compare.prose import PROSE
-from graft.demo import prepared, tell
+from graft.cli.demo import prepared, tell
 from graft.fixups import registered
 from graft.formats.store_path import StoreDir, StorePath
 from graft.plan.naming import alias_name, rewrite_name
+from graft.ways.compare.prose import PROSE
 from tests.fidelity.hazards import HAZARDS, SAMPLES
 
 pytestmark = pytest.mark.slow

@@ -5,7 +5,13 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from graft.activation import (
+from graft.cli.arguments import Request
+from graft.cli.output import print_note, print_table
+from graft.cli.settings import Settings
+from graft.errors import ActivationError
+from graft.formats.store_path import StorePath
+from graft.jobs.outcome import Outcome
+from graft.machine.activation import (
     LASTING,
     Action,
     Remainder,
@@ -13,13 +19,7 @@ from graft.activation import (
     check_system,
     find_remainders,
 )
-from graft.cli.arguments import Request
-from graft.cli.output import print_note, print_table
-from graft.cli.settings import Settings
-from graft.errors import ActivationError
-from graft.everywhere import Everywhere
-from graft.formats.store_path import StorePath
-from graft.outcome import Outcome
+from graft.machine.current_roots import Everywhere
 from graft.store.api import Source
 from graft.store.local import LocalStore
 

@@ -9,9 +9,9 @@ from graft.cli.arguments import PlanArguments, requested_pairs
 from graft.cli.output import print_note
 from graft.cli.settings import Settings
 from graft.errors import UsageError
-from graft.everywhere import Everywhere, find_everywhere
 from graft.formats.file_name import printable_text
-from graft.machine_roots import current_roots
+from graft.machine.current_roots import Everywhere, find_everywhere
+from graft.machine.roots import current_roots
 from graft.quantities import counted
 from graft.store.api import Source, Target
 from graft.store.daemon import DaemonStore

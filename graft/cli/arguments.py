@@ -12,7 +12,7 @@ import click
 
 from graft.errors import BadStorePathError, InvalidPathError, UsageError
 from graft.formats.hash_modulo import SELF_REFERENCES, SelfReferences
-from graft.formats.replacements import parse_replacements
+from graft.formats.replacements_file import parse_replacements
 from graft.formats.store_path import StorePath
 from graft.plan import Addressing, Plan, PlanFile
 from graft.store.api import Source, path_info

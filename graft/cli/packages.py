@@ -6,8 +6,8 @@ import os
 import re
 
 from graft.cli.arguments import resolve_path
-from graft.namespace import DEFAULT_PRIORITY, Package
 from graft.store.api import Source
+from graft.ways.namespace import DEFAULT_PRIORITY, Package
 
 _WITH_PRIORITY = re.compile(r"(.+):(-?[0-9]+)")
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from graft.cli.output import print_note, print_table
 from graft.cli.settings import Settings
-from graft.compare.rebuild import Rebuild, log_dir_of, rebuild_of
 from graft.formats.store_path import StorePath
 from graft.plan import Plan
 from graft.quantities import counted
 from graft.store.local import LocalStore
+from graft.ways.rebuild import Rebuild, log_dir_of, rebuild_of
 
 _MOST_SHOWN = 10
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
-from graft.closure import Closure
-from graft.diff.outputs import deriver_of, paired_outputs
 from graft.errors import UsageError
 from graft.formats.store_path import StorePath
+from graft.plan.closure import Closure
 from graft.store.api import Source, path_info
+from graft.ways.diff.outputs import deriver_of, paired_outputs
 
 _log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ import click
 
 from graft.cli.settings import Settings
 from graft.errors import UsageError
-from graft.shell_status import CANNOT_START, NOT_FOUND
+from graft.ways.shell_status import CANNOT_START, NOT_FOUND
 
 OWN_TROUBLE = 125
 

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from graft.cli.arguments import resolve_paths
 from graft.cli.output import print_document, print_note
 from graft.cli.settings import Settings
-from graft.closure import Closure
-from graft.diff.arguments import read_package_set
-from graft.diff.instantiation import Nix
-from graft.diff.outputs import suggest_replacements
-from graft.formats.replacements import DOCUMENT_VERSION
+from graft.formats.replacements_file import DOCUMENT_VERSION
+from graft.plan.closure import Closure
+from graft.ways.diff.arguments import read_package_set
+from graft.ways.diff.instantiation import Nix
+from graft.ways.diff.outputs import suggest_replacements
 
 
 def suggest(settings: Settings, roots: Sequence[str], name: str, patched: str) -> int:

@@ -6,28 +6,24 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from graft.deep import DeepReport, DeepSearch, Unread
 from graft.errors import CacheError
 from graft.executor.content_check import check_content
 from graft.executor.work import Item
-from graft.fixing import FixedFile
 from graft.formats.compression import check_compression
 from graft.formats.narinfo import NarInfo
 from graft.formats.store_path import StorePath
+from graft.formats.window import Window
+from graft.kernel.tree import TreeReport
+from graft.objects.reading import object_hash, search_archive
+from graft.objects.rewrite import Rewriting, alias_archive, corrupt_original, write_archive
+from graft.objects.search import DeepReport, DeepSearch, Unread
+from graft.objects.tree_fixups import FixedFile
 from graft.plan import Alias, ContentName
-from graft.progress import untold
-from graft.reading import object_hash, search_archive
-from graft.rewrite import (
-    alias_archive,
-    corrupt_original,
-    write_archive,
-)
 from graft.store.api import PathInfo, Source
-from graft.store.nar_files import NarFile, NarWriter
+from graft.store.caches.nar_files import NarFile, NarWriter
 from graft.store.objects import NarObject, TreeObject
 from graft.store.writable_cache import WritableCache
-from graft.tree import TreeReport
-from graft.window import Window
+from graft.workers import untold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +134,7 @@ class CacheMaker:
         made, file = write_archive(
             original,
             self._new_archive,
-            item.rewriting(self.target.store_dir),
+            Rewriting.of(item, self.target.store_dir),
             search=self.search,
             on_bytes=self.progress,
             new_modulo=task.content_name.new_modulo if task.content_name is not None else None,

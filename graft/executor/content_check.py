@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from graft.deep import DeepSearch
 from graft.errors import ContentAddressError
 from graft.formats.file_name import printable
 from graft.formats.store_path import StoreDir
+from graft.objects.reading import search_object
+from graft.objects.rewrite import RewrittenObject
+from graft.objects.search import DeepSearch
 from graft.plan import ContentName, Rewrite
-from graft.reading import search_object
-from graft.rewrite import RewrittenObject
 from graft.store.objects import StoreObject
 
 

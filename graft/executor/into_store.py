@@ -10,9 +10,15 @@ from graft.executor.content_check import check_content
 from graft.executor.work import Done, Work
 from graft.formats.signature import SecretKey
 from graft.formats.store_path import StorePath
+from graft.objects.reading import object_hash
+from graft.objects.rewrite import (
+    Rewriting,
+    RewrittenObject,
+    corrupt_original,
+    make_alias,
+    write_tree,
+)
 from graft.plan import Alias
-from graft.reading import object_hash
-from graft.rewrite import Rewriting, RewrittenObject, corrupt_original, make_alias, write_tree
 from graft.store.api import LocalTarget, Making, PathInfo, Source
 from graft.store.objects import TreeObject
 from graft.store.trust import signed
@@ -133,7 +139,7 @@ class _StoreMaker:
             and object_hash(original, self._workers.progress) != info.nar_hash
         ):
             raise corrupt_original(item.path, self._store_dir)
-        made = self._write(path, item.rewriting(self._store_dir), making, links=links)
+        made = self._write(path, Rewriting.of(item, self._store_dir), making, links=links)
         check_content(self._work.content_names.get(path), made, original, item, self._store_dir)
         # References never change a length, so this much is known without a second reading.
         if info.nar_size and made.original_size != info.nar_size:

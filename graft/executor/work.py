@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
-from graft.deep import DeepSearch, Unread
 from graft.errors import GraftError, PlanError
-from graft.fixing import FixedFile
 from graft.formats.store_path import StorePath
 from graft.graph import references_first
+from graft.kernel.tree import FileCounts, TreeReport
+from graft.objects.search import DeepSearch, Unread
+from graft.objects.tree_fixups import FixedFile
 from graft.plan import Alias, ContentName, Plan, Rewrite
 from graft.store.api import PathInfo, Source, Target
-from graft.tree import FileCounts, TreeReport
 
 Item = Rewrite | Alias | PathInfo
 """What becomes a path: a rewrite or an alias; or, with what is registered, a copy of itself."""
@@ -51,7 +51,7 @@ class Work:
         """The work of plans with one source and one target; what they share is done once.
 
         Raises:
-            PlanError: a plan's names are not known yet: see `graft.content_naming`.
+            PlanError: a plan's names are not known yet: see `graft.executor.content_names`.
         """
         items: dict[StorePath, Item] = {}
         references: dict[StorePath, frozenset[StorePath]] = {}

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 from graft.errors import UsageError
 from graft.fixups.api import HEAD, Fixup, LeftAloneError, Limits, Outcome, Place
-from graft.fixups.looking import Finder, Look, Recogniser, Stood
-from graft.fixups.nesting import Descent, Members, Search, Siblings
+from graft.fixups.rewrite import Descent, Members, Search, Siblings
+from graft.fixups.search import Finder, Look, Recogniser, Stood
 from graft.kernel.reference import ENCODINGS
-from graft.tree.marks import Marks
+from graft.kernel.tree.marks import Marks
 
 if TYPE_CHECKING:
-    from graft.fragments import FragmentFinder
+    from graft.fixups.fragments import FragmentFinder
     from graft.kernel import Table
 
 __all__ = [

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import IO, Final, Literal, Protocol
 
-from graft.tree.marks import HEAD
+from graft.kernel.tree.marks import HEAD
 
 __all__ = [
     "HEAD",
@@ -101,7 +101,7 @@ class Inside(Protocol):
     def fragments(self, data: bytes) -> Sequence[tuple[int, bytes]]:
         """What must be written over an ELF file whose references have changed as they stand.
 
-        Compilers cut short strings up: see `graft.fragments`.
+        Compilers cut short strings up: see `graft.fixups.fragments`.
 
         Args:
             data: the file as it was.

@@ -1,4 +1,4 @@
-"""Checksums that are kept as text, of other files of the same path: `graft.checksums` at work."""
+"""Checksums of other files of the same path, kept as text: `graft.objects.checksums` at work."""
 
 from __future__ import annotations
 

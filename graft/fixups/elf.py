@@ -8,7 +8,7 @@ from typing import IO
 
 from graft.fixups.api import Fixup, Inside, LeftAloneError
 from graft.fixups.compressed_sections import compressed_sections, has_compressed_sections
-from graft.formats.elf_debug_link import SECTION, debug_link
+from graft.formats.elf.debug_link import SECTION, debug_link
 
 # In the note that has it: its type and its owner, by byte order (gABI, "Note Section").
 _BUILD_ID = {1: b"\x03\0\0\0GNU\0", 2: b"\0\0\0\x03GNU\0"}

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from graft.errors import BadFormatError, BadStorePathError
+from graft.formats.hashing import nix32_encode, parse_hash
 from graft.formats.store_path import (
     StoreDir,
     StorePath,
     make_fixed_output_path,
     make_text_path,
 )
-from graft.hashing import nix32_encode, parse_hash
 
 _PREFIXES: Final = ("text:", "fixed:r:", "fixed:")  # the longer of two comes first
 

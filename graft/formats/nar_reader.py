@@ -14,7 +14,7 @@ from typing import Final
 
 from graft.errors import BadFormatError
 from graft.formats import nar
-from graft.window import Window
+from graft.formats.window import Window
 
 _LONGEST_NAME: Final = 255  # NAME_MAX of every file system a store lies on
 _NO_NAMES: Final = frozenset({b"", b".", b".."})

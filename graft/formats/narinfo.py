@@ -17,9 +17,9 @@ from typing import Final, TypeVar
 
 from graft.errors import BadFormatError
 from graft.formats.content_address import ContentAddress
+from graft.formats.hashing import nix32_encode, parse_hash
 from graft.formats.signature import parse_signature
 from graft.formats.store_path import StoreDir, StorePath
-from graft.hashing import nix32_encode, parse_hash
 
 _Value = TypeVar("_Value")
 

@@ -1,7 +1,7 @@
 """The text of `nix-store --dump-db`, which `nix-store --load-db` reads.
 
 Source: Store::makeValidityRegistration and decodeValidPathInfo in src/libstore/store-api.cc of Nix.
-It is a references graph (graft/formats/references_graph.py) with two more lines after each path:
+It is a references graph (`derivations.references_graph`) with two more lines after each path:
 the SHA-256 of its NAR and the NAR's size. Nix writes the hash in base 16 without its algorithm and
 reads every spelling; nixpkgs' closureInfo writes `sha256:` and nix32.
 """
@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from graft.errors import BadFormatError
-from graft.formats.references_graph import RegistrationLines, deriver_and_reference_lines
+from graft.formats.derivations.references_graph import (
+    RegistrationLines,
+    deriver_and_reference_lines,
+)
+from graft.formats.hashing import parse_hash
 from graft.formats.store_path import StoreDir, StorePath
-from graft.hashing import parse_hash
 
 _DIGEST_SIZE: Final = 32
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from typing import Final, NoReturn, Self
 
 from graft.errors import BadFormatError
+from graft.formats.hashing import nix32_encode
 from graft.formats.store_path import StoreDir, StorePath
-from graft.hashing import nix32_encode
 
 _SEED_SIZE: Final = 32
 _PUBLIC_SIZE: Final = 32

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Final, Self
 
 from graft.errors import BadStorePathError
-from graft.hashing import NIX32_ALPHABET, compress_hash, nix32_encode
+from graft.formats.hashing import NIX32_ALPHABET, compress_hash, nix32_encode
 
 HASH_PART_LENGTH: Final = 32
 """Characters of a hash part: 160 bits in nix32."""

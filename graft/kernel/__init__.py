@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Self
 
 from graft.errors import KernelError
 from graft.kernel import reference
+from graft.kernel.native import load
 from graft.kernel.reference import HASH_LENGTH, Hit, checked
-from graft.native import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

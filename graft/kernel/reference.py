@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from graft.errors import BadTableError
-from graft.hashing import NIX32_ALPHABET
+from graft.formats.hashing import NIX32_ALPHABET
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

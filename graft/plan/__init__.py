@@ -4,9 +4,9 @@ Pure: no byte of any path is read. The rules are in docs/explanation/semantics.m
 """
 
 from graft.plan.document import full_pairs, plan_document, warnings_document
+from graft.plan.plan_file import PlanFile
 from graft.plan.planner import Plan
-from graft.plan.request import PlanFile
-from graft.plan.values import ADDRESSINGS, Addressing, Alias, ContentName, PlanWarning, Rewrite
+from graft.plan.rewrites import ADDRESSINGS, Addressing, Alias, ContentName, PlanWarning, Rewrite
 
 __all__ = [
     "ADDRESSINGS",

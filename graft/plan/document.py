@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from graft.formats.replacements import DOCUMENT_VERSION
+from graft.formats.replacements_file import DOCUMENT_VERSION
 from graft.formats.store_path import StoreDir, StorePath
 from graft.plan.planner import Plan
-from graft.plan.values import PlanWarning
+from graft.plan.rewrites import PlanWarning
 
 
 def plan_document(plan: Plan) -> dict[str, Any]:

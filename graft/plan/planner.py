@@ -7,20 +7,20 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Self
 
-from graft.closure import Closure
 from graft.errors import PlanError
 from graft.fixups import registered
 from graft.formats.hash_modulo import SelfReferences
 from graft.formats.store_path import StoreDir, StorePath
 from graft.graph import references_first
-from graft.plan.ends import Ends, order_of_leading, references_after
+from graft.plan.closure import Closure
+from graft.plan.destinations import Ends, order_of_leading, references_after
 from graft.plan.replacements import (
     circular_replacements,
     movement_graph,
     resolve_chains,
     unite_replacements,
 )
-from graft.plan.values import Addressing, Alias, ContentName, PlanWarning, Rewrite
+from graft.plan.rewrites import Addressing, Alias, ContentName, PlanWarning, Rewrite
 from graft.plan.warnings import Situation, plan_warnings
 from graft.store.api import PathInfo
 

@@ -6,10 +6,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from graft.closure import Closure
 from graft.formats.store_path import StorePath
 from graft.graph import reachable, turned
-from graft.plan.values import Alias, PlanWarning
+from graft.plan.closure import Closure
+from graft.plan.rewrites import Alias, PlanWarning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,11 +28,11 @@ from graft.formats.cache_info import (
 from graft.formats.narinfo import NarInfo, parse_narinfo
 from graft.formats.store_path import HASH_PART_LENGTH, StoreDir, StorePath
 from graft.store.api import PathInfo
-from graft.store.cache_address import CacheAddress
-from graft.store.cache_directory import CacheDirectory
-from graft.store.cache_files import CacheFiles, WritableFiles
+from graft.store.caches.address import CacheAddress
+from graft.store.caches.directory import CacheDirectory
+from graft.store.caches.files import CacheFiles, WritableFiles
+from graft.store.caches.nar_files import NarReader
 from graft.store.location import resolve_argument
-from graft.store.nar_files import NarReader
 from graft.store.objects import NarObject, StoreObject
 from graft.workers import Workers
 
@@ -259,10 +259,10 @@ def open_cache_files(address: CacheAddress) -> CacheFiles:
     if address.scheme == "file":
         return CacheDirectory(address.directory)
     if address.scheme == "s3":
-        from graft.store.cache_bucket import CacheBucket  # noqa: PLC0415 - for buckets only
+        from graft.store.caches.bucket import CacheBucket  # noqa: PLC0415 - for buckets only
 
         return CacheBucket(address)
-    from graft.store.cache_server import CacheServer  # noqa: PLC0415 - for servers only
+    from graft.store.caches.server import CacheServer  # noqa: PLC0415 - for servers only
 
     return CacheServer(f"{address.scheme}://{address.place}{address.path}")
 

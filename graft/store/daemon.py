@@ -21,14 +21,14 @@ from typing import Final, Self
 from graft.errors import DaemonError, UntrustedUserError, UsageError
 from graft.formats.signature import SecretKey
 from graft.formats.store_path import StoreDir, StorePath
-from graft.store import roots
 from graft.store.api import PathInfo
 from graft.store.incoming_cache import IncomingCache
 from graft.store.local import LocalStore
 from graft.store.location import Location
 from graft.store.nix_settings import NixSettings
 from graft.store.objects import StoreObject
-from graft.store.profile import Profile
+from graft.store.roots import roots
+from graft.store.roots.profile import Profile
 
 _log = logging.getLogger(__name__)
 

@@ -10,13 +10,13 @@ from types import TracebackType
 from typing import Final, Self
 
 from graft.errors import BadFormatError, InvalidPathError
-from graft.formats.exported_attributes import parse_exported
+from graft.formats.derivations.exported import parse_exported
 from graft.formats.store_path import StoreDir, StorePath
+from graft.kernel.tree import read_tree
 from graft.store.api import PathInfo
 from graft.store.location import resolve_argument
 from graft.store.memory import MemoryStore
 from graft.store.objects import TreeObject
-from graft.tree import read_tree
 
 SCHEME: Final = "graph:"
 """What begins the URL of such a store; the file's place follows."""

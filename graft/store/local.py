@@ -14,17 +14,17 @@ from typing import Self
 
 from graft.errors import StoreError
 from graft.formats.store_path import StoreDir, StorePath
-from graft.store import roots
-from graft.store.access import Access
 from graft.store.api import PathInfo
-from graft.store.database import Database
+from graft.store.local_store.access import Access
+from graft.store.local_store.database import Database
+from graft.store.local_store.locks import path_locks, shared_lock
+from graft.store.local_store.making import LocalMaking, temporary_names
+from graft.store.local_store.schema import NIX, Schema, check_schema, create_database, read_schema
+from graft.store.local_store.temporary_roots import TemporaryRoots, shared_temporary_roots
 from graft.store.location import Location
-from graft.store.locks import path_locks, shared_lock
-from graft.store.making import LocalMaking, temporary_names
 from graft.store.objects import TreeObject
-from graft.store.profile import Profile
-from graft.store.schema import NIX, Schema, check_schema, create_database, read_schema
-from graft.store.temporary_roots import TemporaryRoots, shared_temporary_roots
+from graft.store.roots import roots
+from graft.store.roots.profile import Profile
 
 
 class LocalStore:

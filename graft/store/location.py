@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from graft.errors import BadStorePathError, BadStoreUrlError
 from graft.formats.store_path import StoreDir, StorePath
-from graft.store.cache_address import without_secrets
+from graft.store.caches.address import without_secrets
 
 _DEFAULT_STORE_DIR = "/nix/store"
 _DEFAULT_STATE_DIR = "/nix/var/nix"

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Final, Self
 
 from graft.errors import BadFormatError
-from graft.formats.references_graph import GraphNode, parse_graph
+from graft.formats.derivations.references_graph import GraphNode, parse_graph
 from graft.formats.registration import Registration, parse_registrations
 from graft.formats.store_path import StoreDir, StorePath
 from graft.store.api import PathInfo

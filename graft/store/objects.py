@@ -11,7 +11,7 @@ from graft.formats.store_path import StorePath
 
 if TYPE_CHECKING:
     from graft.store.binary_cache import BinaryCache
-    from graft.store.nar_files import NarReader
+    from graft.store.caches.nar_files import NarReader
 
 
 @dataclass(frozen=True, slots=True)

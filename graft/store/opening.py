@@ -12,7 +12,7 @@ from graft.formats.signature import PublicKey
 from graft.formats.store_path import StoreDir
 from graft.store.api import Source, Target
 from graft.store.binary_cache import BinaryCache
-from graft.store.cache_address import without_secrets
+from graft.store.caches.address import without_secrets
 from graft.store.daemon import DaemonStore, is_for_daemon
 from graft.store.exported import SCHEME, ExportedGraph
 from graft.store.local import LocalStore

@@ -11,6 +11,7 @@ from graft.errors import BadStoreUrlError, CacheError, ReferenceCycleError, Stor
 from graft.formats.cache_info import CACHE_INFO_FILE, CacheInfo, print_cache_info
 from graft.formats.narinfo import NarInfo, print_narinfo
 from graft.formats.store_path import StoreDir, StorePath
+from graft.formats.window import SIZE
 from graft.graph import references_first
 from graft.store.binary_cache import (
     BinaryCache,
@@ -18,10 +19,9 @@ from graft.store.binary_cache import (
     open_cache_files,
     read_cache_info,
 )
-from graft.store.cache_address import CacheAddress
-from graft.store.cache_files import CacheFiles, NewFile, WritableFiles
-from graft.store.nar_files import FileWriter, NarWriter
-from graft.window import SIZE
+from graft.store.caches.address import CacheAddress
+from graft.store.caches.files import CacheFiles, NewFile, WritableFiles
+from graft.store.caches.nar_files import FileWriter, NarWriter
 
 
 class WritableCache(BinaryCache):

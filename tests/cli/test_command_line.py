@@ -16,7 +16,7 @@ from graft.cli import run
 from graft.store.location import Location
 from tests.cli.lines import CommandLine
 from tests.graftable import Graftable
-from tests.objects import add_object, new_store
+from tests.store_objects import add_object, new_store
 
 
 class Line(CommandLine):
@@ -332,7 +332,7 @@ def test_an_interrupt_ends_with_130_and_leaves_nothing(line: Line) -> None:
     before = _tree(line.it.store.location.real_store_dir)
     code = (
         "import os, signal, sys; from graft.cli import run;"
-        "from graft.store.making import LocalMaking;"
+        "from graft.store.local_store.making import LocalMaking;"
         "LocalMaking.finish = lambda *_: os.kill(os.getpid(), signal.{});"
         "sys.exit(run(sys.argv[1:]))"
     )

@@ -10,7 +10,7 @@ import pytest
 
 from graft.cli import run
 from tests.graftable import Graftable
-from tests.objects import new_store
+from tests.store_objects import new_store
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.graftable import Graftable
-from tests.objects import new_store
+from tests.store_objects import new_store
 
 _PROGRAM = """
 import sys

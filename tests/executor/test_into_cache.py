@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from graft.check.verification import verify
 from graft.errors import CorruptCacheError, GraftError, UsageError
 from graft.executor import Compression
-from graft.job import apply
-from graft.outcome import Outcome
+from graft.jobs.apply import apply
+from graft.jobs.outcome import Outcome
+from graft.kernel.tree import read_tree
 from graft.store.local import LocalStore
 from graft.store.location import Location
 from graft.store.writable_cache import WritableCache
-from graft.tree import read_tree
-from graft.verification import verify
 from tests.caches import cache_of, read_nar, spoil
 from tests.graftable import Graftable
-from tests.objects import add_object
+from tests.store_objects import add_object
 
 
 @pytest.fixture

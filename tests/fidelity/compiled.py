@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from graft.hashing import nix32_encode
+from graft.formats.hashing import nix32_encode
 from tests.fidelity.hazard import NEW, OLD_PATH, WHERE, Sample, StaleError, run, text, written
 from tests.fixups.samples import beam, sbcl_core, zstd
 

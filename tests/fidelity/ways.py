@@ -7,17 +7,17 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from graft.checksums import ChangedFile, digests_of, search_tree
-from graft.contents import regular_files
-from graft.deep import DeepSearch
-from graft.fixing import Fixes
 from graft.fixups import registered
+from graft.fixups.fragments import FragmentFinder
 from graft.formats.store_path import StorePath
-from graft.fragments import FragmentFinder
-from graft.likeness import Likeness
-from graft.reading import search_object
+from graft.kernel.tree import copy_tree
+from graft.objects.checksums import ChangedFile, digests_of, search_tree
+from graft.objects.file_windows import regular_files
+from graft.objects.library_copies import Likeness
+from graft.objects.reading import search_object
+from graft.objects.search import DeepSearch
+from graft.objects.tree_fixups import Fixes
 from graft.store.objects import TreeObject
-from graft.tree import copy_tree
 from tests.fidelity.hazard import NEW, OLD, OLD_TREE, TABLE, Sample
 
 

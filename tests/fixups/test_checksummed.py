@@ -19,8 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graft.fixups import registered
-from graft.fixups.nesting import Members
 from graft.fixups.pyc import siphash
+from graft.fixups.rewrite import Members
 from tests.detached_symbols import with_detached_symbols
 from tests.fixups.samples import NEW, OLD, TABLE, grafted, unpacked, zipped
 

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graft.fixups import Outcome, registered
-from graft.fixups.nesting import Members
+from graft.fixups.rewrite import Members
 from tests.fixups.samples import (
     OLD,
     TABLE,

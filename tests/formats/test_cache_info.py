@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from graft.errors import BadFormatError
 from graft.formats.cache_info import CacheInfo, parse_cache_info, print_cache_info
 from graft.formats.store_path import StoreDir
-from tests.objects import new_store
 from tests.real_nix import RealNix
+from tests.store_objects import new_store
 
 TEXT = "StoreDir: /nix/store\nWantMassQuery: 1\nPriority: 40\n"
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from graft.errors import BadFormatError
 from graft.formats.content_address import ContentAddress
 from graft.formats.store_path import StoreDir, StorePath, make_fixed_output_path, make_text_path
-from tests.objects import new_store
 from tests.real_nix import RealNix
+from tests.store_objects import new_store
 
 STORE = StoreDir("/nix/store")
 DIGEST = bytes(range(32))

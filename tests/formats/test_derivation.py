@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graft.errors import BadFormatError
-from graft.formats.derivation import (
+from graft.formats.derivations.derivation import (
     Derivation,
     DerivationOutput,
     parse_derivation,
     print_derivation,
 )
+from graft.formats.hashing import NIX32_ALPHABET
 from graft.formats.store_path import StoreDir, StorePath
-from graft.hashing import NIX32_ALPHABET
 from tests.debpkgs.built import small
 from tests.debpkgs.store import missing_tools
 from tests.derivations import Nix

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from graft.errors import BadFormatError
-from graft.formats.derivation import Derivation, DerivationOutput, parse_derivation
-from graft.formats.derivation_hash import (
+from graft.formats.derivations.derivation import Derivation, DerivationOutput, parse_derivation
+from graft.formats.derivations.hash import (
     DerivationHashes,
     derivation_path,
     fixed_output_path,

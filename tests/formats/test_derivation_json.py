@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graft.errors import BadFormatError
-from graft.formats.derivation import Derivation, DerivationOutput, print_derivation
-from graft.formats.derivation_json import parse_derivations_json
+from graft.formats.derivations.derivation import Derivation, DerivationOutput, print_derivation
+from graft.formats.derivations.json import parse_derivations_json
 from graft.formats.store_path import StoreDir, StorePath
 from tests.derivations import Nix
 from tests.formats.test_derivation_hash import EXPRESSIONS

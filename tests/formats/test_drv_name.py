@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from graft.formats.drv_name import compare_versions, split_drv_name
 from graft.store.local import LocalStore
-from tests.objects import new_store
 from tests.real_nix import RealNix
+from tests.store_objects import new_store
 
 _VERSIONS = [
     *("", "0", "00", "1", "01", "1.0", "1-0", "1..0", ".1", "1.", "-", "...", "1a", "1a1", "a1"),

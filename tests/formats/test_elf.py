@@ -19,7 +19,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from graft.errors import BadFormatError
-from graft.formats.elf import Elf, Exports, Imports, read_elf, read_exports, read_imports
+from graft.formats.elf.dynamic import Elf, Exports, Imports, read_elf, read_exports, read_imports
 
 _LIBRARIES = sorted(
     {

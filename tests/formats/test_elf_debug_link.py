@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graft.formats.elf_debug_link import DebugLink, debug_link
+from graft.formats.elf.debug_link import DebugLink, debug_link
 from tests.detached_symbols import with_detached_symbols
 
 

@@ -16,10 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graft.errors import BadFormatError
+from graft.fixups.erofs import rewritten
 from graft.formats.erofs import MAGIC, MAGIC_AT, ErofsImage, Where
-from graft.formats.erofs_rewriting import rewritten
 from graft.kernel import Table
-from tests.objects import Contents, write_contents
+from tests.store_objects import Contents, write_contents
 
 pytestmark = pytest.mark.needs("mkfs.erofs", "fsck.erofs")
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graft.formats.loader_cache import (
+from graft.formats.elf.loader_cache import (
     _sort_key,
     cache_place,
     default_directories,

@@ -21,7 +21,7 @@ from graft.formats.nar_reader import (
     Symlink,
     read_archive,
 )
-from graft.window import SIZE, Window
+from graft.formats.window import SIZE, Window
 from tests.archives import File, Folder, Link, Node, archive_of, nodes
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graft.errors import BadFormatError
-from graft.formats.package_listing import parse_package_listing
+from graft.formats.derivations.package_listing import parse_package_listing
 from graft.formats.store_path import StoreDir, StorePath
 
 STORE = StoreDir("/nix/store")

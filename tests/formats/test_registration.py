@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graft.errors import BadFormatError
-from graft.formats.references_graph import GraphNode, parse_graph, print_graph
+from graft.formats.derivations.references_graph import GraphNode, parse_graph, print_graph
+from graft.formats.hashing import NIX32_ALPHABET, nix32_encode, sri_encode
 from graft.formats.registration import Registration, parse_registrations, print_registrations
 from graft.formats.store_path import StoreDir, StorePath
-from graft.hashing import NIX32_ALPHABET, nix32_encode, sri_encode
-from tests.objects import add_object, new_store
 from tests.real_nix import RealNix
+from tests.store_objects import add_object, new_store
 
 STORE = StoreDir("/nix/store")
 HASH = "0123456789abcdfghijklmnpqrsvwxyz"

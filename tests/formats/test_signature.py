@@ -14,8 +14,8 @@ from graft.errors import BadFormatError
 from graft.formats.narinfo import parse_narinfo, print_narinfo
 from graft.formats.signature import PublicKey, SecretKey, fingerprint, parse_signature
 from graft.formats.store_path import StoreDir
-from tests.objects import add_object, new_store
 from tests.real_nix import RealNix
+from tests.store_objects import add_object, new_store
 
 # RFC 8032, section 7.1, test 2: secret, public key, message, signature.
 SEED = bytes.fromhex("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb")

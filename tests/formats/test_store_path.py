@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graft.errors import BadStorePathError
+from graft.formats.hashing import NIX32_ALPHABET, nix32_decode
 from graft.formats.store_path import (
     StoreDir,
     StorePath,
@@ -19,7 +20,6 @@ from graft.formats.store_path import (
     make_store_path,
     make_text_path,
 )
-from graft.hashing import NIX32_ALPHABET, nix32_decode
 
 NIX_STORE = StoreDir("/nix/store")
 HASH = "0123456789abcdfghijklmnpqrsvwxyz"

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from graft.kernel import native_table, reference
-from graft.native import load
+from graft.kernel.native import load
 
 type_of_table = type[reference.Table]
 

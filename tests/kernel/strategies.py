@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from hypothesis import strategies as st
 
-from graft.hashing import NIX32_ALPHABET
+from graft.formats.hashing import NIX32_ALPHABET
 
 Entries: TypeAlias = list[tuple[bytes, bytes | None]]
 

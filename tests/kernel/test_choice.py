@@ -12,7 +12,7 @@ import pytest
 
 import graft.errors
 from graft.kernel import NAME, Table, native, reference
-from graft.native import load
+from graft.kernel.native import load
 
 SAY = "import graft.kernel as kernel; print(kernel.NAME, kernel.native is not None)"
 
@@ -75,7 +75,7 @@ def test_an_extension_that_cannot_be_loaded_is_not_passed_over(
     bare_copy: Path, tmp_path: Path, demand: str | None
 ) -> None:
     shutil.copytree(bare_copy, tmp_path, dirs_exist_ok=True)
-    (tmp_path / "graft/native/_native.abi3.so").write_bytes(b"no shared object")
+    (tmp_path / "graft/kernel/native/_native.abi3.so").write_bytes(b"no shared object")
     done = run(tmp_path, demand)
     assert done.returncode != 0
     assert "KernelError: the native kernel is there but cannot be loaded" in done.stderr

@@ -12,7 +12,7 @@ from tests.debpkgs.built import large
 from tests.debpkgs.contained import TOOLS
 from tests.debpkgs.equality import Status
 from tests.debpkgs_graft import MARKS, Grafted, names
-from tests.test_containers_with_rebuild import CONTAINERS, DIFFERENCES
+from tests.jobs.test_containers_with_rebuild import CONTAINERS, DIFFERENCES
 
 pytestmark = [pytest.mark.large, *MARKS, pytest.mark.needs(*TOOLS)]
 

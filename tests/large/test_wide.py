@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from graft.kernel import Table
-from graft.tree import copy_tree, read_tree, remove_tree
+from graft.kernel.tree import copy_tree, read_tree, remove_tree
 
 pytestmark = pytest.mark.large
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 
-from graft.closure import Closure
 from graft.formats.store_path import StorePath
 from graft.plan import Addressing, Plan
+from graft.plan.closure import Closure
 from graft.store.api import PathInfo
 from graft.store.memory import MemoryStore
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from graft.closure import Closure
 from graft.errors import ReplacementCycleError
 from graft.formats.store_path import StorePath
 from graft.plan import Plan
+from graft.plan.closure import Closure
 from graft.store.api import PathInfo
 from graft.store.memory import MemoryStore
 from tests.plan.graphs import path

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from graft.closure import Closure
 from graft.errors import (
     BadFormatError,
     BadStoreUrlError,
@@ -22,13 +21,14 @@ from graft.errors import (
     StoreMissingError,
 )
 from graft.formats.store_path import StorePath
+from graft.plan.closure import Closure
 from graft.store.api import PathInfo, path_info
 from graft.store.binary_cache import BinaryCache
 from graft.store.writable_cache import WritableCache
 from tests.archives import File, Folder, Link, archive_of
 from tests.caches import STORE, add_nar, new_cache, read_nar, spoil, written
-from tests.objects import add_object, named_path, new_store
 from tests.real_nix import RealNix
+from tests.store_objects import add_object, named_path, new_store
 
 FILE = File(b"some contents\n" * 100)
 COMPRESSIONS = ["none", "xz", "zstd", "bzip2", "gzip"]

@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 
 from graft.formats.store_path import StorePath
-from graft.job import apply
-from graft.native import load
+from graft.jobs.apply import apply
+from graft.kernel.native import load
 from graft.store.local import LocalStore
 from tests.bind_mount import mounted_again
 from tests.graftable import Graftable
-from tests.objects import add_object, new_store
 from tests.real_nix import RealNix
+from tests.store_objects import add_object, new_store
 
 _GRAFTS = 10
 

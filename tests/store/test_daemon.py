@@ -21,15 +21,15 @@ import pytest
 from graft.cli import run
 from graft.formats.signature import SecretKey
 from graft.formats.store_path import StoreDir, StorePath
-from graft.store.key_files import write_secret_key
 from graft.store.local import LocalStore
 from graft.store.location import Location
+from graft.store.trust import write_secret_key
 from tests.caches import cache_of
 from tests.collecting import run_collector
 from tests.graftable import Graftable
-from tests.objects import add_object, new_store
 from tests.ordinary_user import as_ordinary_user
 from tests.real_nix import RealNix
+from tests.store_objects import add_object, new_store
 
 pytestmark = [
     pytest.mark.slow,
@@ -47,10 +47,10 @@ for _module in [
     "compression.zstd" if find_spec("compression") else "backports.zstd",
     "cryptography.hazmat.primitives.asymmetric.ed25519",
     "graft.cli.all_roots",
-    "graft.cli.apply_command",
-    "graft.cli.batch_command",
-    "graft.cli.status_command",
-    "graft.cli.ungraft_command",
+    "graft.cli.commands.apply",
+    "graft.cli.commands.batch",
+    "graft.cli.commands.status",
+    "graft.cli.commands.ungraft",
 ]:
     importlib.import_module(_module)
 

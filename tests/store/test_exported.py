@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from graft.errors import BadFormatError, InvalidPathError
-from graft.formats.exported_attributes import parse_exported
+from graft.formats.derivations.exported import parse_exported
+from graft.formats.hashing import sri_encode
 from graft.formats.store_path import StoreDir, StorePath
-from graft.hashing import sri_encode
 from graft.store.exported import ExportedGraph
 from graft.store.opening import open_store
 from tests.derivations import Nix

@@ -21,19 +21,19 @@ import pytest
 
 from graft.cli import run
 from graft.errors import SchemaError
+from graft.formats.hashing import sri_encode
 from graft.formats.registration import print_registrations
 from graft.formats.store_path import StorePath
-from graft.hashing import sri_encode
+from graft.kernel.tree import copy_tree
 from graft.store.api import PathInfo, path_info
 from graft.store.local import LocalStore
+from graft.store.local_store.schema import GUIX
 from graft.store.location import Location
 from graft.store.memory import registrations
-from graft.store.roots import find_roots
-from graft.store.schema import GUIX
-from graft.tree import copy_tree
+from graft.store.roots.roots import find_roots
 from tests.graftable import Graftable
-from tests.objects import add_object, named_path
 from tests.real_nix import RealNix
+from tests.store_objects import add_object, named_path
 
 _COLUMNS = {
     "ValidPaths": ["id", "path", "hash", "registrationTime", "deriver", "narSize"],
@@ -191,7 +191,7 @@ def test_new_names_depend_on_the_store_directory(
 def test_the_same_command_again_resumes_what_was_killed(guix: Guix) -> None:
     killer = (
         "import os, signal, sys; from graft.cli import run; "
-        "from graft.store.database import Database; register = Database.register\n"
+        "from graft.store.local_store.database import Database; register = Database.register\n"
         "def once(self, infos):\n"
         "    register(self, infos); os.kill(os.getpid(), signal.SIGKILL)\n"
         "Database.register = once; run(sys.argv[1:])"

@@ -9,9 +9,9 @@ import pytest
 
 from graft.errors import BadFormatError, StoreError
 from graft.formats.signature import SecretKey
-from graft.store.key_files import read_secret_key, write_secret_key
-from tests.objects import add_object, new_store
+from graft.store.trust import read_secret_key, write_secret_key
 from tests.real_nix import RealNix
+from tests.store_objects import add_object, new_store
 
 
 @pytest.mark.parametrize("mask", [0, 0o022, 0o777])

@@ -14,13 +14,13 @@ import pytest
 
 from graft.errors import SchemaError, StoreError, StoreMissingError
 from graft.formats.store_path import StorePath
+from graft.kernel.tree import copy_tree
 from graft.store.api import PathInfo, path_info
-from graft.store.database import Database
 from graft.store.local import LocalStore
+from graft.store.local_store.database import Database
 from graft.store.location import Location
-from graft.tree import copy_tree
-from tests.objects import add_object, named_path, new_store
 from tests.real_nix import RealNix
+from tests.store_objects import add_object, named_path, new_store
 
 
 @pytest.fixture

@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 
-from graft.closure import Closure
 from graft.errors import BadFormatError
-from graft.formats.references_graph import GraphNode, print_graph
+from graft.formats.derivations.references_graph import GraphNode, print_graph
 from graft.formats.registration import print_registrations
 from graft.formats.store_path import StorePath
 from graft.plan import Plan, plan_document
+from graft.plan.closure import Closure
 from graft.store.api import Store
 from graft.store.local import LocalStore
 from graft.store.memory import MemoryStore, registrations
 from tests.graftable import Graftable
-from tests.objects import add_object, new_store
 from tests.real_nix import RealNix
+from tests.store_objects import add_object, new_store
 
 
 @pytest.fixture

@@ -21,17 +21,17 @@ from graft.cli import run
 from graft.errors import StorePermissionError, UnsupportedFileError
 from graft.formats.signature import SecretKey
 from graft.formats.store_path import StorePath
-from graft.job import apply
-from graft.native import load
-from graft.outcome import Outcome
-from graft.planning import make_plan
+from graft.jobs.apply import apply
+from graft.jobs.outcome import Outcome
+from graft.kernel.native import load
+from graft.plan.making import make_plan
 from graft.store.local import LocalStore
 from graft.store.trust import check_signatures
 from tests.bind_mount import mounted_again
 from tests.graftable import Graftable
-from tests.objects import add_object, new_store
 from tests.ordinary_user import as_ordinary_user
 from tests.real_nix import RealNix
+from tests.store_objects import add_object, new_store
 
 pytestmark = [
     pytest.mark.slow,
@@ -417,7 +417,7 @@ def test_root_that_may_not_mount_gets_an_error_before_any_work(mounted: ReadOnly
 def test_without_the_extension_the_error_says_so(
     mounted: ReadOnly, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("graft.store.access.load", lambda: None)
+    monkeypatch.setattr("graft.store.local_store.access.load", lambda: None)
     with pytest.raises(StorePermissionError, match="C extension"):
         mounted.apply()
 

@@ -13,7 +13,7 @@ from graft.formats.store_path import StoreDir, make_fixed_output_path
 from graft.store.api import PathInfo
 from graft.store.memory import MemoryStore
 from graft.store.trust import check_signatures
-from tests.objects import named_path
+from tests.store_objects import named_path
 
 STORE = StoreDir("/nix/store")
 KEY, OTHER = SecretKey.generate("trusted-1"), SecretKey.generate("other-1")

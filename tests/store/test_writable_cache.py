@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from graft.archive import rewrite_archive
 from graft.errors import (
     BadFormatError,
     CacheError,
@@ -26,19 +25,20 @@ from graft.errors import (
 )
 from graft.formats import nar
 from graft.formats.signature import SecretKey, fingerprint
+from graft.formats.window import Window
 from graft.kernel import Table
+from graft.objects.nar_stream import rewrite_archive
 from graft.store.api import PathInfo, path_info
 from graft.store.binary_cache import BinaryCache
 from graft.store.local import LocalStore
 from graft.store.location import Location
 from graft.store.writable_cache import WritableCache
-from graft.window import Window
 from tests.archives import File, Folder, archive_of
 from tests.caches import STORE, add_nar, new_cache, read_nar, spoil, written
-from tests.objects import named_path
 from tests.ordinary_user import as_ordinary_user
 from tests.real_nix import RealNix
 from tests.serving import serving
+from tests.store_objects import named_path
 
 FILE = File(b"some contents\n" * 100)
 COMPRESSIONS = ["none", "xz", "zstd", "bzip2", "gzip"]

@@ -1,0 +1,139 @@
+"""Checksums of files that a plan changes, kept anywhere in its result."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import posixpath
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from itertools import groupby
+
+from graft.formats.elf.debug_link import DebugLink, debug_link
+from graft.formats.file_name import printable
+from graft.formats.store_path import StorePath
+from graft.objects.checksums import (
+    ChangedFile,
+    ChecksumFinder,
+    ChecksumPlace,
+    digests_of,
+    search_tree,
+)
+from graft.objects.file_windows import regular_files
+from graft.objects.reading import as_tree
+from graft.objects.rewrite import Rewriting
+from graft.plan import Plan, PlanWarning, Rewrite
+from graft.quantities import counted
+from graft.store.api import Source
+from graft.workers import Workers
+
+
+def foreign_checksums(
+    plan: Plan,
+    source: Source,
+    target: Source,
+    *,
+    jobs: int | None = None,
+    on_bytes: Callable[[int], object] | None = None,
+) -> tuple[PlanWarning, ...]:
+    """Reads a plan's result for checksums of what its files held before.
+
+    Those are md5, sha1, sha256 and sha512; and the CRC-32 by which a debugger knows the file that
+    has a program's symbols.
+
+    Args:
+        source: where the originals are.
+        target: where the result is; what is not valid there is left out.
+        jobs: threads; the number of usable processors if None.
+        on_bytes: called from any thread with the number of bytes read since the last call.
+
+    Returns:
+        A warning for each file that holds such checksums.
+
+    Raises:
+        TreeError, CacheError, CorruptCacheError: an object cannot be read.
+    """
+    valid = target.path_infos(plan.new_references)
+    there = {path for path in valid if target.store_object(path).exists()}
+    with Workers(jobs, on_bytes) as workers:
+
+        def changed(rewrite: Rewrite) -> list[ChangedFile]:
+            return _changed_files(rewrite, source, target)
+
+        rewrites = [rewrite for rewrite in plan.rewrites if rewrite.new_path in there]
+        files = [file for found in workers.map(changed, rewrites) for file in found]
+        if not files:
+            return ()
+        finder = ChecksumFinder(files)
+        by_crc = {(posixpath.basename(file.name), file.old["crc32"]): file.name for file in files}
+
+        def searched(path: StorePath) -> tuple[StorePath, list[ChecksumPlace]]:
+            with as_tree(target.store_object(path)) as at:
+                places = [
+                    *search_tree(at.tree, files, finder=finder, on_bytes=workers.progress),
+                    *_links(at.tree, by_crc),
+                ]
+                return path, sorted(places, key=lambda place: (place.file, place.offset))
+
+        return tuple(
+            _warning(plan.store_dir.path(path), path, printable(file), list(places))
+            for path, found in sorted(workers.map(searched, sorted(there)))
+            for file, places in groupby(found, lambda place: place.file)
+        )
+
+
+def _changed_files(rewrite: Rewrite, source: Source, target: Source) -> list[ChangedFile]:
+    """The original's files that are other ones now, with their digests."""
+    table = Rewriting.of(rewrite, source.store_dir).table
+    changed = []
+    with (
+        as_tree(source.store_object(rewrite.path)) as old,
+        as_tree(target.store_object(rewrite.new_path)) as new,
+    ):
+        old_top, new_top = os.fsencode(old.tree), os.fsencode(new.tree)
+        for file in regular_files(old.tree):
+            renamed = b"/".join(table.rewrite(part)[0] for part in file.split(b"/"))
+            before = os.path.join(old_top, file) if file else old_top
+            after = os.path.join(new_top, renamed) if file else new_top
+            same = os.path.samefile(before, after)
+            if not same and not filecmp.cmp(before, after, shallow=False):
+                name = f"{rewrite.path}/{printable(file)}".rstrip("/")
+                changed.append(ChangedFile(name=name, old=digests_of(before)))
+    return changed
+
+
+def _links(tree: str, by_crc: Mapping[tuple[str, bytes], str]) -> Iterator[ChecksumPlace]:
+    """ELF files whose symbols are in a file that has changed, by its name and sum."""
+    top = os.fsencode(tree)
+    for file in regular_files(tree):
+        link = _debug_link(os.path.join(top, file) if file else top)
+        if link is None:
+            continue
+        if (of := by_crc.get((printable(link.name), link.crc.to_bytes(4)))) is not None:
+            yield ChecksumPlace(
+                file=file,
+                offset=link.offset,
+                algorithm="crc32",
+                spelling=".gnu_debuglink",
+                of=of,
+            )
+
+
+def _debug_link(path: bytes) -> DebugLink | None:
+    try:
+        with open(path, "rb") as file:
+            return debug_link(lambda at, size: os.pread(file.fileno(), size, at))
+    except (OSError, struct.error):  # the search has read it; what is damaged has no symbols
+        return None
+
+
+def _warning(full: str, path: StorePath, file: str, places: list[ChecksumPlace]) -> PlanWarning:
+    first, *others = places
+    more = f", and {counted(len(others), 'more checksum')}" if others else ""
+    return PlanWarning(
+        kind="foreign-checksum",
+        path=path,
+        message=f"'{f'{full}/{file}'.rstrip('/')}' holds the {first.algorithm} that "
+        f"'{first.of}' had before the graft, in {first.spelling} at {first.offset}{more}: whatever "
+        "compares them will find that they differ",
+    )

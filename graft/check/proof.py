@@ -1,0 +1,291 @@
+"""The result read again: is a trace of OLD left, and is every new path what it is registered as."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from graft.errors import CorruptCacheError
+from graft.formats.file_name import printable
+from graft.formats.store_path import StorePath
+from graft.graph import reachable
+from graft.kernel.tree import TreeReport
+from graft.objects.reading import ObjectSearch, Searched
+from graft.objects.references import Reference
+from graft.objects.search import DeepSearch, Unread
+from graft.objects.spellings import SPELLINGS
+from graft.plan import Plan
+from graft.store.api import PathInfo, Source
+from graft.workers import Workers
+
+Scope = Literal["closure", "rewritten"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Residual:
+    """A place of the result that still leads to a path that was replaced or rewritten.
+
+    Attributes:
+        path: the store path it is in.
+        file: relative to the path, empty for the path itself; bytes, as the file system has it.
+        offset: of the first character in the contents, target or name, in bytes; None where a
+            registered reference is all that is known.
+        where: `contents`, `target`, `name` or `references`.
+        encoding: `ascii`, `utf-16`, `utf-32`, `fragment`, a name of graft.objects.spellings, or
+            `registered`.
+        container: the files inside files that lead to the place, outermost first.
+        reference: the old path.
+        acknowledged: the user wanted it, by a cutoff or by `--allow-residual`.
+    """
+
+    path: StorePath
+    file: bytes
+    offset: int | None
+    where: str
+    encoding: str
+    container: tuple[str, ...] = ()
+    reference: StorePath
+    acknowledged: bool
+
+    @property
+    def is_spelled(self) -> bool:
+        """Whether the hash part is spelled otherwise there: then no graft rewrites it."""
+        return self.encoding in SPELLINGS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Problem:
+    """A path of the result that is not what it should be.
+
+    Attributes:
+        kind: `not-valid`, `not-on-disk`, `nar-hash`, `references`, `content-address`,
+            `not-the-rewrite` or `unresolved-library`.
+        path: the store path.
+        file: of the last kind: which file, relative to the path.
+        library: and what it no longer finds.
+    """
+
+    kind: str
+    path: StorePath
+    file: bytes = b""
+    library: bytes = b""
+
+    def as_json(self, full: Callable[[StorePath], str]) -> dict[str, str]:
+        """One of the `problems` of docs/reference/json.md."""
+        document = {"kind": self.kind, "path": full(self.path)}
+        if self.library:
+            document |= {"file": printable(self.file), "library": printable(self.library)}
+        return document
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnreadPath:
+    """A path of the result with files that could not be looked into.
+
+    Attributes:
+        path: the store path.
+        first: one of them.
+        count: how many there are.
+    """
+
+    path: StorePath
+    first: Unread
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """What reading the result again has shown.
+
+    Attributes:
+        scope: `closure`: every path of the new closure was read; `rewritten`: the new ones and
+            NEW's, and the shared ones were judged by their registered references.
+        paths: how many were read.
+        files: regular files in them.
+        bytes: contents read.
+        unread: the paths with files that may hold references which cannot be seen: one file of
+            each, and how many there are.
+    """
+
+    scope: Scope
+    paths: int
+    files: int
+    bytes: int
+    residual: tuple[Residual, ...]
+    problems: tuple[Problem, ...]
+    unread: tuple[UnreadPath, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing is left of OLD but what the user acknowledged, and all is whole."""
+        return not self.problems and all(found.acknowledged for found in self.residual)
+
+
+def prove(
+    plan: Plan,
+    store: Source,
+    *,
+    scope: Scope = "closure",
+    allowed: Sequence[str] = (),
+    written: Collection[StorePath] = (),
+    search: ObjectSearch | None = None,
+    jobs: int | None = None,
+    on_bytes: Callable[[int], object] | None = None,
+) -> Proof:
+    """Reads the result of a plan again.
+
+    Args:
+        store: where the new paths are.
+        scope: what is read.
+        allowed: shell patterns of `BASENAME/FILE`; residual references in such files are
+            acknowledged.
+        written: new paths that were written, and hashed as they were, just now: with scope
+            `rewritten` they are searched, but not hashed a second time.
+        search: of `store` for `replaced_paths` of this plan and others, so that what their results
+            share is read once.
+        jobs: threads; the number of usable processors if None.
+        on_bytes: called from any thread with the number of bytes read since the last call.
+
+    Raises:
+        TreeError, CacheError: an object of the result cannot be read.
+    """
+    old = {path.hash_part: path for path in sorted(replaced_paths(plan))}
+    if search is None:
+        search = ObjectSearch(store, DeepSearch(old.values(), store_dir=plan.store_dir))
+    infos = store.path_infos(plan.new_references)
+    on_disk = {path for path in infos if store.store_object(path).exists()}
+    problems = [Problem(kind="not-valid", path=path) for path in plan.new_references.keys() - infos]
+    problems += [Problem(kind="not-on-disk", path=path) for path in infos.keys() - on_disk]
+    acknowledged = _Acknowledged(plan, allowed)
+    residual: list[Residual] = []
+    reports: list[TreeReport] = []
+    unread: list[UnreadPath] = []
+    read = on_disk if scope == "closure" else on_disk & _written_or_replacing(plan)
+    hashed = plan.new_paths if scope == "closure" else plan.new_paths.difference(written)
+    with Workers(jobs, on_bytes) as workers:
+
+        def read_one(path: StorePath) -> tuple[StorePath, Searched | None]:
+            try:
+                return path, search.search(
+                    path, with_digest=path in hashed, on_bytes=workers.progress
+                )
+            except CorruptCacheError:
+                return path, None
+
+        # The largest first: no thread is left alone with one at the end.
+        order = sorted(read, key=lambda path: infos[path].nar_size, reverse=True)
+        for path, found in workers.map(read_one, order):
+            if found is None or found.digest not in {None, infos[path].nar_hash}:
+                problems.append(Problem(kind="nar-hash", path=path))
+            if found is not None:
+                reports.append(found.report)
+                if found.unread:
+                    first = found.unread[0]
+                    unread.append(UnreadPath(path=path, first=first, count=len(found.unread)))
+                residual += _residuals(path, found.places, old, acknowledged)
+    for path in infos.keys() - read:
+        residual += _registered(infos[path], old, acknowledged)
+    return Proof(
+        scope=scope,
+        paths=len(reports),
+        files=sum(report.regular_files for report in reports),
+        bytes=sum(report.bytes_read for report in reports),
+        residual=tuple(sorted(residual, key=_order)),
+        problems=tuple(sorted(problems)),
+        unread=tuple(sorted(unread, key=lambda each: each.path)),
+    )
+
+
+def replaced_paths(plan: Plan) -> set[StorePath]:
+    """What may be left in no byte of a plan's result."""
+    # An OLD that no registered reference leads to may still stand in some bytes.
+    return {path for path, new in plan.replacements.items() if path != new} | plan.moved.keys()
+
+
+def _written_or_replacing(plan: Plan) -> set[StorePath]:
+    return {*plan.new_paths, *(plan.moved.get(new, new) for new in plan.replacements.values())}
+
+
+class _Acknowledged:
+    """Which residual references the user wants, or has accepted."""
+
+    def __init__(self, plan: Plan, allowed: Sequence[str]) -> None:
+        without_cutoffs = {
+            path: references - plan.cutoffs for path, references in plan.new_references.items()
+        }
+        roots = set(plan.new_roots.values()) - plan.cutoffs
+        self._reached_without_cutoff = reachable(without_cutoffs, roots)
+        self._allowed = allowed
+
+    def __call__(self, path: StorePath, file: bytes) -> bool:
+        name = f"{path}/{os.fsdecode(file)}" if file else str(path)
+        return path not in self._reached_without_cutoff or any(
+            fnmatch.fnmatchcase(name, pattern) for pattern in self._allowed
+        )
+
+
+def _residuals(
+    path: StorePath,
+    places: Iterable[Reference],
+    old: Mapping[str, StorePath],
+    acknowledged: _Acknowledged,
+) -> Iterator[Residual]:
+    for found in places:
+        if (reference := old.get(found.path.hash_part)) is not None:
+            yield Residual(
+                path=path,
+                file=found.file,
+                offset=found.offset,
+                where=found.where,
+                encoding=found.encoding,
+                container=found.container,
+                reference=reference,
+                acknowledged=acknowledged(path, found.file),
+            )
+
+
+def _registered(
+    info: PathInfo, old: Mapping[str, StorePath], acknowledged: _Acknowledged
+) -> Iterable[Residual]:
+    for reference in info.references.intersection(old.values()):
+        yield Residual(
+            path=info.path,
+            file=b"",
+            offset=None,
+            where="references",
+            encoding="registered",
+            reference=reference,
+            acknowledged=acknowledged(info.path, b""),
+        )
+
+
+def _order(residual: Residual) -> tuple[StorePath, bytes, tuple[str, ...], int, StorePath]:
+    place = residual.file, residual.container, residual.offset or 0
+    return residual.path, *place, residual.reference
+
+
+def proof_document(proof: Proof, full: Callable[[StorePath], str]) -> Mapping[str, object]:
+    """The PROOF object of docs/reference/json.md."""
+    return {
+        "scope": proof.scope,
+        "paths": proof.paths,
+        "files": proof.files,
+        "bytes": proof.bytes,
+        "residual": [
+            {
+                "path": full(found.path),
+                "file": printable(found.file),
+                "offset": found.offset,
+                "in": found.where,
+                "encoding": found.encoding,
+                "container": list(found.container),
+                "reference": full(found.reference),
+                "acknowledged": found.acknowledged,
+            }
+            for found in proof.residual
+        ],
+        "problems": [problem.as_json(full) for problem in proof.problems],
+    }

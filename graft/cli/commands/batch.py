@@ -1,0 +1,147 @@
+"""`graft batch`: many jobs."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import ExitStack
+
+import click
+
+from graft.cli.output import Bars, print_note, print_table, write_whole
+from graft.cli.settings import Settings, common_options
+from graft.errors import UsageError
+from graft.formats.file_name import printable_text
+from graft.jobs.batch.cluster import open_cluster
+from graft.jobs.batch.jobs_file import JobsFile
+from graft.jobs.batch.junit import junit_text
+from graft.jobs.batch.results import BatchResult, JobResult
+from graft.jobs.batch.runner import Event, run_batch
+from graft.jobs.batch.summary import summary_text
+from graft.quantities import counted
+
+_PAGE_VARIABLE = "GITHUB_STEP_SUMMARY"
+
+
+@click.command(
+    "batch",
+    epilog="Example: graft batch jobs.toml --workers 4 --junit report.xml",
+)
+@click.argument("file", metavar="JOBS.toml")
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Let the workers of this dask.distributed scheduler write what goes into caches.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Let N processes of this machine do that, with a scheduler of their own.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Threads of this process; as many as there are usable processors if not given.",
+)
+@click.option(
+    "--fail-fast",
+    is_flag=True,
+    help="Do one job after the other, and stop at the first that fails.",
+)
+@click.option("--junit", "junit_file", metavar="FILE", help="Write a report for CI systems.")
+@click.option(
+    "--summary",
+    "summary_file",
+    metavar="FILE",
+    help=f"Write a summary in Markdown; if not given, it is added to ${_PAGE_VARIABLE} if that "
+    "is set.",
+)
+@common_options
+@click.pass_obj
+def command(
+    settings: Settings,
+    file: str,
+    scheduler: str | None,
+    workers: int | None,
+    jobs: int | None,
+    fail_fast: bool,
+    junit_file: str | None,
+    summary_file: str | None,
+) -> int:
+    """Do the jobs of JOBS.toml: each replaces dependencies in the closures of its roots, as apply.
+
+    What several jobs need is made once. What is in the target store is not made again, so the same
+    command goes on where one was interrupted. A job that fails does not stop the others.
+
+    With --json stdout has a JSON object a line: events while it runs, and at the end the document.
+    Status 1: a job has failed.
+    """
+    settings.start_log()
+    if scheduler is not None and workers is not None:
+        raise UsageError("--scheduler has workers already: leave out --workers")
+    jobs_file = JobsFile.read(file, os.environ)
+    with ExitStack() as stack:
+        result = run_batch(
+            jobs_file,
+            store_url=settings.store_url,
+            environment=os.environ,
+            cluster=stack.enter_context(open_cluster(scheduler, workers))
+            if scheduler is not None or workers is not None
+            else None,
+            threads=jobs,
+            fail_fast=fail_fast,
+            on_event=_print_event if settings.json else lambda _event: None,
+            progress=Bars(settings),
+        )
+    if junit_file is not None:
+        write_whole(junit_file, junit_text(result))
+    if summary_file is not None:
+        write_whole(summary_file, summary_text(result))
+    elif page := os.environ.get(_PAGE_VARIABLE):
+        with open(page, "a", encoding="utf-8") as stream:
+            stream.write(summary_text(result))
+    _print_notes(result, settings)
+    if settings.json:
+        print(json.dumps(result.document()))
+    else:
+        print_table(
+            ["job", "result", "written", "there already", "new roots"],
+            map(_row, result.jobs),
+            right=["written", "there already"],
+        )
+    return 0 if result.succeeded else 1
+
+
+def _print_event(event: Event) -> None:
+    print(json.dumps(event))
+    sys.stdout.flush()
+
+
+def _row(result: JobResult) -> list[str]:
+    execution = result.outcome.execution if result.outcome is not None else None
+    return [
+        printable_text(result.job.name),
+        result.status,
+        "" if execution is None else f"{len(execution.rewritten):,}",
+        "" if execution is None else f"{len(execution.resumed):,}",
+        " ".join(result.new_roots),
+    ]
+
+
+def _print_notes(result: BatchResult, settings: Settings) -> None:
+    for job in result.jobs:
+        name = printable_text(job.job.name)
+        for warning in job.outcome.warnings if job.outcome is not None else ():
+            print_note(f"job '{name}': warning: {warning.message} ({warning.kind})", settings)
+        if job.status == "failed":
+            print(f"graft: job '{name}' failed: {result.message(job)}", file=sys.stderr)
+    skipped = f", {result.count('not-run'):,} not run" if result.count("not-run") else ""
+    print_note(
+        f"{result.count('succeeded'):,} of {counted(len(result.jobs), 'job')} succeeded{skipped}; "
+        f"{counted(result.rewritten, 'path')} written, {result.resumed:,} there already, "
+        f"{result.fetched:,} fetched; {result.seconds:.2f} s",
+        settings,
+    )

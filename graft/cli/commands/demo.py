@@ -1,0 +1,98 @@
+"""`graft demo`: the main job on a store made on the spot."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+
+import click
+
+from graft.cli.demo import Chapter, Step, find_compiler, prepared, tell
+from graft.cli.output import print_document
+from graft.cli.settings import Settings, common_options
+from graft.errors import UsageError
+
+
+@click.command("demo", epilog="Example: graft demo ./try-graft")
+@click.argument("directory", metavar="[DIR]", required=False)
+@click.option(
+    "--store-only", is_flag=True, help="Make the store in DIR, and leave the rest to you."
+)
+@common_options
+@click.pass_obj
+def command(settings: Settings, directory: str | None, store_only: bool) -> int:
+    """Show a graft on a small store of real programs, made on the spot; Nix is not needed.
+
+    Without DIR it happens in a temporary directory, which is removed in the end. In DIR, which must
+    be new or empty, everything stays, to be tried further.
+    """
+    settings.start_log()
+    if settings.store_url != "auto":
+        raise UsageError("graft demo makes a store of its own: leave --store out")
+    if store_only and directory is None:
+        raise UsageError("--store-only makes a store that stays: say in which DIR")
+    steps: list[Step] = []
+    compiler = find_compiler()
+    with prepared(directory) as place:
+        chapters = 0
+        for part in tell(place, compiler, store_only=store_only):
+            if isinstance(part, Step):
+                steps.append(part)
+            else:
+                chapters += 1
+            if settings.json:
+                continue
+            if isinstance(part, Chapter):
+                _print_chapter(chapters, part)
+            else:
+                _print_step(part)
+        if settings.json:
+            _print_json(place, compiler, steps)
+        elif directory is not None:
+            _print_next(place, store_only=store_only)
+    return 0
+
+
+def _print_chapter(number: int, chapter: Chapter) -> None:
+    click.secho(f"{'' if number == 1 else chr(10)}{number}. {chapter.title}", bold=True)
+    if chapter.remark:
+        click.echo(chapter.remark)
+    click.echo()
+
+
+def _print_step(step: Step) -> None:
+    click.secho(f"$ {step.command}", fg="cyan")
+    click.echo(step.output, nl=False)
+    if step.status:
+        click.secho(f"[status {step.status}]", dim=True)
+
+
+def _print_json(place: str, compiler: str | None, steps: list[Step]) -> None:
+    print_document(
+        {
+            "version": 1,
+            "directory": place,
+            "compiler": compiler,
+            "steps": [
+                {"command": step.command, "status": step.status, "output": step.output}
+                for step in steps
+            ],
+        }
+    )
+
+
+def _print_next(place: str, *, store_only: bool) -> None:
+    """Says what may be tried in a store that stays."""
+    click.secho("\nIt is all still there. To go on:", bold=True)
+    click.echo()
+    programs = os.path.dirname(sys.executable)
+    if shutil.which("graft") is None and os.path.exists(os.path.join(programs, "graft")):
+        click.echo(f"  export PATH={shlex.quote(programs)}:$PATH")
+    click.echo(f"  cd {place}")
+    click.echo(f"  export NIX_STORE_DIR={place}/store NIX_STATE_DIR={place}/state")
+    click.echo("  graft plan ./system --replace ./parse-1.0=./parse-1.1 --json")
+    if not store_only:
+        click.echo("  graft why ./patched ./parse-1.1 --all")
+    click.echo(f"  chmod -R u+w {place} && rm -r {place}    # when you have seen enough")

@@ -1,0 +1,220 @@
+"""`graft plan`: what would be done."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from graft.check.abi import check_reporting, forecast_abi, write_report
+from graft.cli.arguments import PlanArguments, Request, plan_options, resolve_request
+from graft.cli.output import (
+    Bars,
+    print_document,
+    print_note,
+    print_table,
+    print_warnings,
+    write_whole,
+)
+from graft.cli.settings import Settings, common_options
+from graft.errors import UsageError
+from graft.formats.store_path import StorePath
+from graft.plan import Plan, plan_document, warnings_document
+from graft.plan.making import make_plan
+from graft.quantities import binary_size, counted
+from graft.store.api import Source, Target
+from graft.store.local import LocalStore
+from graft.workers import Progress
+
+abi_report_option = click.option(
+    "--abi-report",
+    metavar="FILE",
+    help="Write to FILE, or into a directory, what abidiff says of the libraries that change.",
+)
+
+
+@click.command(
+    "plan",
+    epilog="Example: graft plan ./result --replace /nix/store/...-zlib-1.2.13=./zlib-fixed "
+    "-o plan.json",
+)
+@plan_options
+@click.option(
+    "--suggest",
+    "suggested",
+    metavar="NAME",
+    help="Plan nothing: print the --replace options for all that the closures have of this package "
+    "name, with --patched. Status 1: there are none, or some need a choice.",
+)
+@click.option(
+    "--patched",
+    metavar="SET",
+    help="With --suggest: where what is new comes from, a root or a set as 'graft diff' takes.",
+)
+@click.option(
+    "--rebuild-cost",
+    is_flag=True,
+    help="Show as well what would have to be built again in the place of a graft, how long that "
+    "took before, and what was only built with OLD.",
+)
+@click.option("-o", "--output", metavar="FILE", help="Write the plan's JSON document to FILE.")
+@abi_report_option
+@common_options
+@click.pass_obj
+def command(
+    settings: Settings,
+    asked: PlanArguments,
+    output: str | None,
+    abi_report: str | None,
+    suggested: str | None,
+    patched: str | None,
+    rebuild_cost: bool,
+) -> int:
+    """Show what `graft apply` would do with the closures of ROOTs. Changes nothing.
+
+    Programs that will not work with the libraries they would load are among the warnings: `graft
+    apply` refuses them. Where that takes downloading NARs from a cache, they are looked for with
+    --deep or --abi-report only.
+    """
+    settings.start_log()
+    if suggested is not None or patched is not None:
+        if suggested is None or patched is None:
+            raise UsageError("--suggest NAME and --patched SET say nothing without each other")
+        from graft.cli.suggestion import suggest  # noqa: PLC0415 - late: rarely needed
+
+        return suggest(settings, asked.roots, suggested, patched)
+    with settings.open_store() as store:
+        request = resolve_request(store, asked)
+        return show_plan(
+            store,
+            free_bytes(store),
+            request,
+            settings,
+            output,
+            abi_report,
+            rebuild_cost=rebuild_cost,
+        )
+
+
+def free_bytes(store: Source) -> int | None:
+    """The room left in a store that can be written, if anybody knows."""
+    return store.free_bytes() if isinstance(store, Target) else None
+
+
+def approved_plan(
+    store: Source, request: Request, progress: Progress, jobs: int | None = None
+) -> Plan:
+    """Plans what is asked for, and holds it against the plan file if there is one.
+
+    Args:
+        jobs: threads; the number of usable processors if None.
+
+    Raises:
+        StalePlanError: the plan file says something else.
+    """
+    plan = make_plan(
+        store,
+        request.roots,
+        request.replacements,
+        cutoffs=request.cutoffs,
+        initrd_cutoff=request.initrd_cutoff,
+        deep=request.deep,
+        hidden=request.hidden,
+        addressing=request.addressing,
+        self_references=request.self_references,
+        fixups=request.fixups,
+        jobs=jobs,
+        progress=progress,
+    )
+    request.approve(plan)
+    return plan
+
+
+def show_plan(
+    store: Source,
+    free_bytes: int | None,
+    request: Request,
+    settings: Settings,
+    output: str | None = None,
+    abi_report: str | None = None,
+    *,
+    rebuild_cost: bool = False,
+) -> int:
+    """Plans, and prints the plan; the exit status.
+
+    Args:
+        store: where everything is.
+        free_bytes: room where the result would go, if that is known.
+        output: a file for the document.
+        abi_report: a file or a directory for what abidiff says.
+        rebuild_cost: tell what a rebuild would cost as well.
+
+    Raises:
+        UsageError: that is asked of a store without derivations.
+    """
+    if rebuild_cost and not isinstance(store, LocalStore):
+        raise UsageError(
+            f"--rebuild-cost needs a store on this machine, which '{store.url}' is not"
+        )
+    if abi_report is not None:
+        check_reporting()
+    plan = approved_plan(store, request, Bars(settings))
+    abi = forecast_abi(plan, store, download=request.deep or abi_report is not None)
+    if abi_report is not None:
+        write_report(abi, store, abi_report)
+    warnings = (*plan.warnings, *abi.warnings)
+    print_warnings(warnings, settings)
+    cost = None
+    if rebuild_cost:
+        from graft.cli.rebuild_cost import RebuildCost  # noqa: PLC0415 - late: rarely needed
+
+        assert isinstance(store, LocalStore)
+        cost = RebuildCost(plan, store)
+    if output is not None or settings.json:
+        document = {
+            **plan_document(plan),
+            "warnings": warnings_document(warnings, plan.store_dir),
+            "free_bytes": free_bytes,
+        }
+        if cost is not None:
+            document["rebuild"] = cost.document()
+    if output is not None:
+        write_whole(output, json.dumps(document, indent=2) + "\n")
+    if settings.json:
+        print_document(document)
+    else:
+        _print_plan(plan, free_bytes, settings)
+    if cost is not None and not settings.json:
+        cost.show(settings)
+    return 0
+
+
+def _print_plan(plan: Plan, free_bytes: int | None, settings: Settings) -> None:
+    if plan.rewrites:
+        print_table(
+            ["path", "becomes", "NAR size", "references changed"],
+            [
+                [
+                    str(rewrite.path),
+                    f"{rewrite.new_path.hash_part}-…" if not plan.placeholders else "…",
+                    binary_size(rewrite.nar_size),
+                    str(len(rewrite.references)),
+                ]
+                for rewrite in plan.rewrites
+            ],
+            right=["NAR size", "references changed"],
+        )
+
+    def shown(path: StorePath) -> str:
+        return plan.store_dir.path(path) if path not in plan.placeholders else f"…-{path.name}"
+
+    for alias in plan.aliases:
+        print(f"alias {shown(alias.path)} -> {shown(alias.target)}")
+    for root, new in plan.new_roots.items():
+        print(f"{plan.store_dir.path(root)} -> {shown(new)}")
+    print_note(
+        f"{counted(len(plan.rewrites), 'path')} would be rewritten, {len(plan.shared):,} of "
+        f"{len(plan.new_references):,} shared; at most {binary_size(plan.bytes_at_most)} written"
+        + (f", {binary_size(free_bytes)} free" if free_bytes is not None else ""),
+        settings,
+    )

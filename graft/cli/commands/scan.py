@@ -1,0 +1,234 @@
+"""`graft scan`: which references stand in files, and where."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+
+import click
+
+from graft.cli.output import Bars, print_document, print_note, print_table
+from graft.cli.settings import Settings, common_options
+from graft.cli.tables import NamedCopy, copy_document, print_copies
+from graft.errors import BadFormatError, BadStorePathError, TreeError, UsageError
+from graft.formats.file_name import printable
+from graft.formats.store_path import HASH_PART_LENGTH, StoreDir, StorePath
+from graft.objects.scan import ScannedReference, scan_object
+from graft.objects.search import Unread
+from graft.quantities import counted
+from graft.store.api import Source
+from graft.store.objects import StoreObject, TreeObject
+
+
+@click.command("scan", epilog="Example: graft scan ./result --for /nix/store/...-openssl-3.0.20")
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True)
+@click.option(
+    "--for",
+    "wanted",
+    metavar="PATH|HASH",
+    multiple=True,
+    help="Look for these only, instead of every path the store knows.",
+)
+@click.option(
+    "--deep",
+    is_flag=True,
+    help="Look into containers (compressed files and archives, in each other), and for store paths "
+    "that compilers have cut up or that are spelled otherwise: base64, hexadecimal, escapes, "
+    "reversed.",
+)
+@click.option(
+    "--like",
+    "originals",
+    metavar="OLD",
+    multiple=True,
+    help="With --deep: look for copies of OLD's libraries, too, in files that do not refer to OLD.",
+)
+@common_options
+@click.pass_obj
+def command(
+    settings: Settings,
+    paths: tuple[str, ...],
+    wanted: tuple[str, ...],
+    deep: bool,
+    originals: tuple[str, ...],
+) -> int:
+    """Show every reference in PATHs: files, directories, store paths or links to them.
+
+    Without --for these are the hash parts of all valid paths, and those that stand after the store
+    directory and a slash. ASCII, UTF-16 and UTF-32 are read. Status 1: there is none.
+    """
+    if originals and not deep:
+        raise UsageError("--like needs --deep: no reference leads to a copy; give both")
+    settings.start_log()
+    # Hash parts and store paths speak for themselves: then no store is needed.
+    plain = [_plain(text) for text in wanted]
+    with ExitStack() as stack:
+
+        @functools.cache
+        def opened() -> Source:
+            store: Source = stack.enter_context(settings.open_store())
+            return store
+
+        store = opened() if not wanted or originals or None in plain else None
+        found, unread = _scan(settings, store, opened, paths, wanted, deep)
+        copies = list(_copies(settings, opened, paths, originals))
+    if settings.json:
+        documents = [_document(name, reference, full) for name, reference, full in found]
+        copied = {"copies": [copy_document(*each) for each in copies]} if originals else {}
+        closed = {"unread": [_closed(name, each) for name, each in unread]} if deep else {}
+        print_document({"version": 1, "references": documents, **closed, **copied})
+    elif found:
+        print_table(
+            ["file", "offset", "in", "encoding", "reference"],
+            [
+                [
+                    _place_name(name, reference.file, reference.container),
+                    str(reference.offset),
+                    reference.where,
+                    reference.encoding,
+                    full or reference.hash_part,
+                ]
+                for name, reference, full in found
+            ],
+            right=["offset"],
+        )
+    if unread and not settings.json:
+        for name, each in unread:
+            print_note(
+                f"not looked into: {_place_name(name, each.file, each.container)}: "
+                f"{each.fixup}: {each.reason}",
+                settings,
+            )
+    if copies and not settings.json:
+        print_copies(copies)
+    counts = [counted(len(found), "reference")]
+    if originals:
+        counts.append(f"{len(copies):,} {'copy' if len(copies) == 1 else 'copies'}")
+    print_note(", ".join(counts), settings)
+    return 0 if found or copies else 1
+
+
+def _scan(
+    settings: Settings,
+    store: Source | None,
+    opened: Callable[[], Source],
+    arguments: Iterable[str],
+    wanted: Iterable[str],
+    deep: bool,
+) -> tuple[list[tuple[str, ScannedReference, str | None]], list[tuple[str, Unread]]]:
+    """What an argument is called, a reference in it, and the full path that it leads to; and what
+    could not be looked into.
+    """
+    known: set[StorePath] = set()
+    hash_parts: set[str] = set()
+    store_dir: StoreDir | None = None
+    for text in wanted:
+        path = _plain(text)
+        if path is None and store is not None:
+            path = store.resolve(text)
+        if isinstance(path, StorePath):
+            known.add(path)
+        elif path is not None:
+            hash_parts.add(path)
+    if not wanted and store is not None:
+        known, store_dir = store.valid_paths(), store.store_dir
+    found: list[tuple[str, ScannedReference, str | None]] = []
+    unread: list[tuple[str, Unread]] = []
+    with Bars(settings)("scan", None) as on_bytes:
+        for argument in arguments:
+            name, item = _place(argument, opened)
+            scan = scan_object(
+                item,
+                known=known,
+                hash_parts=hash_parts,
+                store_dir=store_dir,
+                deep=deep,
+                on_bytes=on_bytes,
+            )
+            unread += [(name, each) for each in scan.unread]
+            for reference in scan.references:
+                path = reference.path
+                full = store.store_dir.path(path) if path and store else path
+                found.append((name, reference, full))
+    return found, unread
+
+
+def _copies(
+    settings: Settings,
+    opened: Callable[[], Source],
+    arguments: Iterable[str],
+    originals: Iterable[str],
+) -> Iterator[NamedCopy]:
+    """Copies of the libraries of some paths, in files that do not refer to them."""
+    if not originals:
+        return
+    from graft.objects.library_copies import CopyFinder  # noqa: PLC0415
+
+    store = opened()
+    finder = CopyFinder(store, list(dict.fromkeys(map(store.resolve, originals))))
+    with Bars(settings)("copies", None) as on_bytes:
+        for argument in arguments:
+            name, item = _place(argument, opened)
+            try:
+                path = store.resolve(argument)
+            except BadStorePathError:
+                references: set[StorePath] = set()
+            else:
+                infos = store.path_infos([path])
+                references = {path, *(infos[path].references if infos else ())}
+            for old, copy in finder.in_object(item, references, on_bytes):
+                yield name, copy, store.store_dir.path(old)
+
+
+def _plain(text: str) -> StorePath | str | None:
+    """A hash part, or the path of a base name or full path; None if only a store could tell."""
+    try:
+        if len(text) == HASH_PART_LENGTH:
+            return StorePath(f"{text}-x").hash_part
+        return StorePath(text.rsplit("/", 1)[-1])
+    except BadFormatError:
+        return None
+
+
+def _place(argument: str, opened: Callable[[], Source]) -> tuple[str, StoreObject]:
+    """How an argument is called, and where it is: a link into the store is the path it leads to."""
+    if os.path.lexists(argument) and not os.path.islink(argument):
+        return argument, TreeObject(argument)
+    store = opened()
+    try:
+        path = store.resolve(argument)
+    except BadStorePathError:
+        if os.path.lexists(argument):
+            return argument, TreeObject(argument)
+        raise TreeError(f"there is no '{argument}'; check the path", path=argument) from None
+    return store.store_dir.path(path), store.store_object(path)
+
+
+def _place_name(name: str, file: bytes, container: Iterable[str]) -> str:
+    """A file, and the way to what is in it."""
+    return " > ".join([f"{name}/{printable(file)}".rstrip("/"), *container])
+
+
+def _closed(name: str, unread: Unread) -> dict[str, object]:
+    return {
+        "path": name,
+        "file": printable(unread.file),
+        "container": list(unread.container),
+        "fixup": unread.fixup,
+        "reason": unread.reason,
+    }
+
+
+def _document(name: str, reference: ScannedReference, full: str | None) -> dict[str, object]:
+    return {
+        "path": name,
+        "file": printable(reference.file),
+        "offset": reference.offset,
+        "in": reference.where,
+        "encoding": reference.encoding,
+        "container": list(reference.container),
+        "hash": reference.hash_part,
+        "reference": full,
+    }

@@ -1,0 +1,80 @@
+"""`graft verify`: what stands in the store, held against the plan."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+
+import click
+
+from graft.check.foreign_checksums import foreign_checksums
+from graft.check.proof import proof_document
+from graft.check.verification import verify
+from graft.cli.arguments import PlanArguments, plan_options, resolve_request
+from graft.cli.commands.plan import approved_plan
+from graft.cli.output import Bars, print_document, print_warnings
+from graft.cli.settings import Settings, common_options
+from graft.cli.tables import print_problems, print_proof
+from graft.executor.content_names import realised_plan
+from graft.plan import warnings_document
+from graft.store.api import Source
+from graft.store.opening import open_store
+
+
+@click.command(
+    "verify",
+    epilog="Example: graft verify ./result --replace /nix/store/...-openssl-3.0.20=./openssl-fixed",
+)
+@plan_options
+@click.option(
+    "--allow-residual",
+    "allowed",
+    metavar="GLOB",
+    multiple=True,
+    help="Accept references to OLD in files that match BASENAME/FILE.",
+)
+@click.option(
+    "--to",
+    "target_url",
+    metavar="URL",
+    help="Where the result is, if it is not in the store that has the originals.",
+)
+@common_options
+@click.pass_obj
+def command(
+    settings: Settings,
+    asked: PlanArguments,
+    allowed: tuple[str, ...],
+    target_url: str | None,
+) -> int:
+    """Plan again, and check what `graft apply` made of ROOTs, to the last byte.
+
+    Every path must be registered with the plan's references, have the bytes it was registered with,
+    be its original but for the references, and lead nowhere to OLD. Status 1: something is not so.
+    """
+    settings.start_log()
+    with ExitStack() as stack:
+        store: Source = stack.enter_context(settings.open_store())
+        request = resolve_request(store, asked)
+        bars = Bars(settings)
+        plan = realised_plan(approved_plan(store, request, bars), store, progress=bars)
+        target: Source = store
+        if target_url is not None:
+            target = stack.enter_context(open_store(target_url, os.environ))
+        with bars("verify", None) as on_bytes:
+            proof = verify(plan, store, target=target, allowed=allowed, on_bytes=on_bytes)
+        with bars("checksums", None) as on_bytes:
+            checksums = foreign_checksums(plan, store, target, on_bytes=on_bytes)
+    warnings = (*plan.warnings, *checksums)
+    print_warnings(warnings, settings)
+    print_proof(proof, plan.store_dir, settings)
+    print_problems(proof.problems, plan.store_dir, settings)
+    if settings.json:
+        print_document(
+            {
+                "version": 1,
+                **proof_document(proof, plan.store_dir.path),
+                "warnings": warnings_document(warnings, plan.store_dir),
+            }
+        )
+    return 0 if proof.holds else 1

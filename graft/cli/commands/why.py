@@ -1,0 +1,39 @@
+"""`graft why`: how a root leads to a path."""
+
+from __future__ import annotations
+
+import click
+
+from graft.cli.arguments import resolve_path
+from graft.cli.output import print_document, print_note
+from graft.cli.settings import Settings, common_options
+from graft.plan.closure import Closure
+
+
+@click.command("why", epilog="Example: graft why /run/current-system /nix/store/...-openssl-3.0.20")
+@click.argument("root", metavar="ROOT")
+@click.argument("path", metavar="PATH")
+@click.option("--all", "every", is_flag=True, help="All chains, not only a shortest one.")
+@common_options
+@click.pass_obj
+def command(settings: Settings, root: str, path: str, every: bool) -> int:
+    """Show the chain of references from ROOT to PATH. Status 1: there is none."""
+    settings.start_log()
+    with settings.open_store() as store:
+        start, end = (resolve_path(store, argument) for argument in (root, path))
+        closure = Closure.of(store, [start])
+        full = store.store_dir.path
+        found = 0
+        documents = []
+        for chain in closure.chains(start, end, every=every):
+            found += 1
+            if settings.json:
+                documents.append([full(link) for link in chain])
+                continue
+            for depth, link in enumerate(chain):
+                print(f"{'  ' * (depth - 1)}└─ {full(link)}" if depth else full(link))
+        if settings.json:
+            print_document({"version": 1, "chains": documents})
+        if not found:
+            print_note(f"'{full(start)}' does not lead to '{full(end)}'", settings)
+    return 0 if found else 1

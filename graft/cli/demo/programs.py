@@ -1,0 +1,212 @@
+"""The demo's programs: what is in each store object, compiled or as scripts."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from graft.errors import GraftError
+
+_PLACEHOLDER = re.compile(r"@([a-z][a-z0-9.-]*)@")
+_COMPILERS = ("cc", "gcc", "clang")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Text:
+    """A file with a text; `@NAME@` in it stands for an object's path, `@out@` for its own."""
+
+    text: str
+    executable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """A symlink; its target may hold `@NAME@`."""
+
+    target: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compiled:
+    """A file made from C.
+
+    Attributes:
+        text: the source.
+        arguments: for the compiler; they may hold `@NAME@`.
+    """
+
+    text: str
+    arguments: tuple[str, ...]
+
+
+Part = Text | Link | Compiled
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How one store object is made.
+
+    Attributes:
+        name: of the store path, after the hash part.
+        parts: its files, by their paths inside the object.
+    """
+
+    name: str
+    parts: Mapping[str, Part]
+
+    @property
+    def inputs(self) -> list[str]:
+        """The names of the recipes whose paths go into this object, sorted."""
+        found = {
+            name
+            for part in self.parts.values()
+            for text in _texts(part)
+            for name in _PLACEHOLDER.findall(text)
+        }
+        return sorted(found - {"out"})
+
+
+def _texts(part: Part) -> tuple[str, ...]:
+    match part:
+        case Text(text=text):
+            return (text,)
+        case Link(target=target):
+            return (target,)
+        case Compiled(arguments=arguments):
+            return arguments
+
+
+def filled(text: str, paths: Mapping[str, str]) -> str:
+    """A text with every `@NAME@` replaced by the full path of that name."""
+    return _PLACEHOLDER.sub(lambda found: paths[found[1]], text)
+
+
+def find_compiler() -> str | None:
+    """The C compiler of this machine, or None if there is none whose programs run."""
+    for name in _COMPILERS:
+        compiler = shutil.which(name)
+        if compiler is not None and _works(compiler):
+            return compiler
+    return None
+
+
+def _works(compiler: str) -> bool:
+    """Whether it finds the C library's headers, and what it makes runs here."""
+    with tempfile.TemporaryDirectory() as directory:
+        source, program = Path(directory, "trial.c"), Path(directory, "trial")
+        source.write_text('#include <stdio.h>\nint main(void) { return puts("") < 0; }\n')
+        try:
+            for command in ([compiler, "-o", str(program), str(source)], [str(program)]):
+                subprocess.run(command, check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError):
+            return False
+    return True
+
+
+def compile_c(compiler: str, part: Compiled, output: Path, paths: Mapping[str, str]) -> None:
+    """Compiles one file.
+
+    Raises:
+        GraftError: the compiler refused.
+    """
+    arguments = [filled(argument, paths) for argument in part.arguments]
+    # The source goes through stdin, so that no name of a temporary file gets into the bytes.
+    command = [compiler, "-O2", "-o", str(output), "-x", "c", "-", "-x", "none", *arguments]
+    done = subprocess.run(command, input=part.text, text=True, capture_output=True, check=False)
+    if done.returncode != 0:
+        raise GraftError(
+            f"the compiler '{compiler}' cannot make the demo's programs: "
+            f"{' '.join(done.stderr.split())}",
+            compiler=compiler,
+        )
+
+
+@cache
+def _source(name: str) -> str:
+    return files("graft.cli.demo").joinpath(name).read_text(encoding="utf-8")
+
+
+def recipes(*, compiled: bool) -> list[Recipe]:
+    """Every object of the demo's store, each after those it is built from.
+
+    Args:
+        compiled: the libraries and the program from C, linked by RPATH; else all of it scripts.
+    """
+    make = _compiled if compiled else _scripts
+    return [*make(), *_above()]
+
+
+def _notes() -> dict[str, Part]:
+    return {
+        "share/notes/todo": Text(text="buy milk\nupdate parse\n"),
+        "share/password": Text(text="hunter2\n"),
+    }
+
+
+def _compiled() -> list[Recipe]:
+    def library(soname: str, source: str, *arguments: str) -> dict[str, Part]:
+        flags = ("-shared", "-fPIC", "-Xlinker", "-soname", "-Xlinker", soname, *arguments)
+        return {f"lib/{soname}": Compiled(text=_source(source), arguments=flags)}
+
+    def linked(library: str) -> tuple[str, ...]:
+        return library, "-Xlinker", "-rpath", "-Xlinker", library.rpartition("/")[0]
+
+    parse = linked("@parse-1.0@/lib/libparse.so.1")
+    notes = Compiled(
+        text=_source("notes-2.3.c"),
+        arguments=(
+            *linked("@shelf-0.4@/lib/libshelf.so.1"),
+            '-DNOTES_DIRECTORY="@out@/share/notes"',
+        ),
+    )
+    return [
+        Recipe(name="parse-1.0", parts=library("libparse.so.1", "parse-1.0.c")),
+        Recipe(name="parse-1.1", parts=library("libparse.so.1", "parse-1.1.c")),
+        Recipe(name="shelf-0.4", parts=library("libshelf.so.1", "shelf-0.4.c", *parse)),
+        Recipe(name="notes-2.3", parts={"bin/notes": notes, **_notes()}),
+    ]
+
+
+def _scripts() -> list[Recipe]:
+    notes = Text(text=_source("notes-2.3.sh"), executable=True)
+    return [
+        Recipe(name="parse-1.0", parts={"lib/parse.sh": Text(text=_source("parse-1.0.sh"))}),
+        Recipe(name="parse-1.1", parts={"lib/parse.sh": Text(text=_source("parse-1.1.sh"))}),
+        Recipe(name="shelf-0.4", parts={"lib/shelf.sh": Text(text=_source("shelf-0.4.sh"))}),
+        Recipe(name="notes-2.3", parts={"bin/notes": notes, **_notes()}),
+    ]
+
+
+def _above() -> list[Recipe]:
+    """What lies above the program: the same whether it is compiled or not."""
+    return [
+        Recipe(
+            name="hello-1.0",
+            parts={"bin/hello": Text(text=_source("hello-1.0.sh"), executable=True)},
+        ),
+        Recipe(
+            name="notes-wrapped-2.3",
+            parts={"bin/notes": Text(text=_source("wrapper-2.3.sh"), executable=True)},
+        ),
+        Recipe(
+            name="environment",
+            parts={
+                "bin/hello": Link(target="@hello-1.0@/bin/hello"),
+                "bin/notes": Link(target="@notes-wrapped-2.3@/bin/notes"),
+            },
+        ),
+        Recipe(
+            name="system-1",
+            parts={
+                "sw": Link(target="@environment@"),
+                "etc/issue": Text(text="The system of graft's demo\n"),
+            },
+        ),
+    ]

@@ -1,0 +1,166 @@
+"""The demo's story: a hole deep in a store, the graft, and what is different afterwards."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+import urllib.parse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from graft.cli.demo.builder import build_objects
+from graft.cli.demo.programs import recipes
+from graft.cli.demo.shell import Shell, Step
+from graft.errors import UsageError
+from graft.kernel.tree import remove_tree
+from graft.store.local import LocalStore
+
+# The store's directory is written into scripts and RPATHs, where other characters mean something.
+_PLAIN_DIRECTORY = re.compile(r"[A-Za-z0-9/._+=~-]+")
+
+_REPLACE = ("--replace", "./parse-1.0=./parse-1.1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chapter:
+    """What the next steps are about.
+
+    Attributes:
+        title: a few words.
+        remark: a sentence or two; empty if the steps speak for themselves.
+    """
+
+    title: str
+    remark: str = ""
+
+
+@contextmanager
+def prepared(directory: str | None) -> Iterator[str]:
+    """The directory the demo happens in, empty and without symlinks in its path.
+
+    Args:
+        directory: made if it is missing, and kept; a temporary one, removed in the end, if None.
+
+    Raises:
+        UsageError: it is not empty, is no directory, or cannot be used.
+    """
+    if directory is None:
+        # By the real path: like Nix, a store does not want symlinks in its directory's path.
+        directory = os.path.realpath(tempfile.mkdtemp(prefix="graft-demo-"))
+        try:
+            _check_plain(directory)
+            yield directory
+        finally:
+            remove_tree(directory)
+        return
+    directory = os.path.realpath(directory)
+    _check_plain(directory)
+    if os.path.lexists(directory) and not os.path.isdir(directory):
+        raise UsageError(f"'{directory}' is no directory: name another", path=directory)
+    os.makedirs(directory, exist_ok=True)
+    if os.listdir(directory):
+        raise UsageError(
+            f"the directory '{directory}' is not empty: name an empty or a new one", path=directory
+        )
+    yield directory
+
+
+def _check_plain(directory: str) -> None:
+    if _PLAIN_DIRECTORY.fullmatch(directory) is None:
+        raise UsageError(
+            f"programs cannot have '{directory}' written into them: name a directory with only "
+            "letters, digits and plain punctuation in its path",
+            path=directory,
+        )
+
+
+def tell(
+    directory: str, compiler: str | None, *, store_only: bool = False
+) -> Iterator[Chapter | Step]:
+    """Makes the store, and does each step while it is told.
+
+    Args:
+        directory: as `prepared` gives it.
+        compiler: a C compiler; None: all programs are scripts.
+        store_only: end when the store is there.
+
+    Raises:
+        GraftError: a step did not end as it must.
+    """
+    for part in _chapters(directory, compiler, store_only=store_only):
+        yield part
+        if isinstance(part, Step):
+            part.check()
+
+
+def _chapters(
+    directory: str, compiler: str | None, *, store_only: bool
+) -> Iterator[Chapter | Step]:
+    shell = Shell()
+    store_dir, state_dir = os.path.join(directory, "store"), os.path.join(directory, "state")
+    store, state = urllib.parse.quote(store_dir), urllib.parse.quote(state_dir)
+    yield Chapter(title="A store of its own")
+    yield shell.run("graft", "store", "init", f"local?store={store}&state={state}")
+    yield shell.enter(directory)
+    yield shell.export(NIX_STORE_DIR=store_dir, NIX_STATE_DIR=state_dir)
+
+    _fill(directory, store_dir, state_dir, compiler)
+    if store_only:
+        return
+    made = f"compiled by {compiler}" if compiler else "of scripts, as there is no C compiler"
+    yield Chapter(
+        title="A program with a hole",
+        remark=f"Now in the store, {made}:\n"
+        "a parser, a library that uses it, the program 'notes', its wrapper, an environment,\n"
+        "and on top a system. 'notes' is to show notes; the password beside them is none.",
+    )
+    yield shell.run("./system/sw/bin/notes", "--version")
+    yield shell.run("./system/sw/bin/notes", "todo")
+    yield shell.run("./system/sw/bin/notes", "../password")
+
+    yield Chapter(
+        title="Where it comes from",
+        remark="The hole is in parse-1.0, and parse-1.1 has it closed. But everything above has\n"
+        "the path of parse-1.0 in its bytes, or that of something which has it: all of\n"
+        "that would have to be built again.",
+    )
+    yield shell.run("graft", "why", "./system", "./parse-1.0")
+
+    yield Chapter(title="The graft, planned")
+    yield shell.run("graft", "plan", "./system", *_REPLACE)
+
+    yield Chapter(title="The graft, done and proven")
+    yield shell.run("graft", "apply", "./system", *_REPLACE, "--add-root", "./patched")
+
+    yield Chapter(title="The same program, without the hole")
+    yield shell.run("./patched/sw/bin/notes", "--version")
+    yield shell.run("./patched/sw/bin/notes", "todo")
+    yield shell.run("./patched/sw/bin/notes", "../password", expected=1)
+    yield shell.run("graft", "why", "./patched", "./parse-1.0", expected=1)
+
+    yield Chapter(
+        title="What remained the same",
+        remark="Nothing was changed in place, so the old root still runs, hole and all: the way\n"
+        "back. What does not lead to the hole is shared. What is done is not done twice.",
+    )
+    yield shell.run("./system/sw/bin/notes", "--version")
+    yield shell.run("./patched/sw/bin/hello")
+    yield shell.run("graft", "apply", "./system", *_REPLACE, "--add-root", "./patched")
+
+    yield Chapter(
+        title="The other ways",
+        remark="A pivot needs programs that look for it, a mount lasts as long as its program,\n"
+        "and a rebuild needs derivations, of which this store has none.",
+    )
+    probe = "sw/bin/notes --version"
+    yield shell.run("graft", "compare", "./system", *_REPLACE, "--probe", probe)
+
+
+def _fill(directory: str, store_dir: str, state_dir: str, compiler: str | None) -> None:
+    """Builds the objects, and links to those that the story speaks of."""
+    with LocalStore(store=store_dir, state=state_dir) as store:
+        paths = build_objects(store, recipes(compiled=compiler is not None), compiler)
+        for link, name in (("system", "system-1"), *((n, n) for n in ("parse-1.0", "parse-1.1"))):
+            store.add_root(os.path.join(directory, link), paths[name])

@@ -1,0 +1,334 @@
+"""Plans carried out into a store, in a process of its own where the store is mounted read-only.
+
+So NixOS mounts it. The writing process has a mount namespace of its own, in which the store is
+writable. This process never leaves the namespace it is in: links, profiles and what is started
+later, such as activation scripts with their mounts, must be seen by everybody.
+
+The writing process is started anew and not forked: an open SQLite database may not be carried over
+a fork, nor locks of other threads.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from types import FrameType
+from typing import Any
+
+from graft.errors import StoreError, StorePermissionError
+from graft.executor import Done, Work, carry_out
+from graft.formats.signature import SecretKey
+from graft.kernel.native import load
+from graft.plan import Plan
+from graft.store.api import Source, Target
+from graft.store.local import LocalStore
+
+_SERVE = (
+    "import sys; sys.path[:] = sys.argv[3:]; "
+    "from graft.executor.writing_process import serve; serve(int(sys.argv[1]), sys.argv[2])"
+)
+# What a terminal sends to both processes is this one's business: it stops the other itself.
+_KEPT_FROM_WRITER = {signal.SIGINT, signal.SIGHUP, signal.SIGTERM}
+_PROGRESS_SECONDS = 0.05
+
+
+@contextmanager
+def writer(target: Target) -> Iterator[Callable[..., Done]]:
+    """What carries out plans into a store.
+
+    Yields:
+        `graft.executor.carry_out` with `target` given. It is called once; if it is left by an
+        exception, the process that writes has ended when the block is left.
+
+    Raises:
+        StorePermissionError: the store is mounted read-only, and cannot be mounted otherwise.
+    """
+    if not isinstance(target, LocalStore) or not target.needs_remount:
+        yield partial(carry_out, target=target)
+        return
+    with _writing_process(target.location.real_store_dir) as process:
+        yield partial(process.carry_out, target=target)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Request:
+    """What `carry_out` is called with; pickled stores are opened by whoever unpickles them.
+
+    The keys are exposed: they go to nobody but our own process.
+    """
+
+    plans: Sequence[Plan]
+    source: Source
+    target: LocalStore
+    sign_keys: tuple[str, ...] = field(repr=False)
+    options: dict[str, Any]
+    log_level: int
+
+
+class _Channel:
+    """Pickled messages over a socket to a process of our own.
+
+    The writing process sends None once it can write, then numbers of bytes done and log records,
+    and at the end what was done or an exception.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._stream = connection.makefile("rwb")
+        self._lock = threading.Lock()
+
+    def send(self, message: object) -> None:
+        """Sends a message, from any thread."""
+        with self._lock:
+            pickle.dump(message, self._stream, pickle.HIGHEST_PROTOCOL)
+            self._stream.flush()
+
+    def receive(self) -> object:
+        """The next message.
+
+        Raises:
+            EOFError: the other process is gone, or sends no more.
+        """
+        try:
+            return pickle.load(self._stream)  # noqa: S301 - of our own process
+        except (pickle.UnpicklingError, ConnectionError) as error:
+            raise EOFError from error
+
+    def send_no_more(self) -> None:
+        """Lets the other process see the end."""
+        with suppress(OSError):
+            self._connection.shutdown(socket.SHUT_WR)
+
+    def wait_for_end(self) -> None:
+        """Returns when the other process is gone, or sends no more; forgets what it has sent."""
+        with suppress(OSError):
+            while self._connection.recv(1 << 16):
+                pass
+
+
+@contextmanager
+def _writing_process(store: str) -> Iterator[_WritingProcess]:
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            process = _start(theirs, store)
+        channel = _Channel(ours)
+        try:
+            yield _WritingProcess(process, channel)
+        finally:
+            # It takes back what it is about, and nothing may be done before that is over.
+            channel.send_no_more()
+            channel.wait_for_end()
+            process.wait()
+
+
+def _start(connection: socket.socket, store: str) -> subprocess.Popen[bytes]:
+    descriptor = connection.fileno()
+    command = [sys.executable, "-P", "-c", _SERVE, str(descriptor), store, *sys.path]
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _KEPT_FROM_WRITER)
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            pass_fds=[descriptor],
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class _WritingProcess:
+    """The other process, as seen from here."""
+
+    def __init__(self, process: subprocess.Popen[bytes], channel: _Channel) -> None:
+        self._process = process
+        self._channel = channel
+        self._result()
+
+    def carry_out(
+        self,
+        plans: Sequence[Plan],
+        *,
+        source: Source,
+        target: LocalStore,
+        sign_keys: Collection[SecretKey] = (),
+        on_bytes: Callable[[int], object] | None = None,
+        **options: Any,
+    ) -> Done:
+        """As `graft.executor.carry_out`."""
+        # The other process gives its temporary roots back when it ends.
+        target.protect(Work.of(plans, source, target).protected)
+        request = _Request(
+            plans=plans,
+            source=source,
+            target=target,
+            sign_keys=tuple(key.expose() for key in sign_keys),
+            options=options,
+            log_level=logging.getLogger("graft").getEffectiveLevel(),
+        )
+        with suppress(ConnectionError):  # then there is an end to be received
+            self._channel.send(request)
+        result = self._result(on_bytes)
+        assert isinstance(result, Done)
+        return result
+
+    def _result(self, on_bytes: Callable[[int], object] | None = None) -> Done | None:
+        while True:
+            try:
+                message = self._channel.receive()
+            except EOFError:
+                raise self._death() from None
+            if isinstance(message, BaseException):
+                raise message
+            if isinstance(message, logging.LogRecord):
+                logging.getLogger(message.name).handle(message)
+            elif isinstance(message, int):
+                if on_bytes is not None:
+                    on_bytes(message)
+            else:
+                assert message is None or isinstance(message, Done)
+                return message
+
+    def _death(self) -> StoreError:
+        status = self._process.wait()
+        how = f"status {status}" if status >= 0 else f"signal {-status}"
+        return StoreError(
+            f"the process that writes into the read-only store died ({how}): what it has "
+            "registered stays valid; run the same command again",
+            status=status,
+        )
+
+
+def serve(descriptor: int, store: str) -> None:
+    """What the writing process does: makes the store writable, and carries plans out.
+
+    Args:
+        descriptor: of the socket to the process that has started it. When that sends no more, or
+            is gone, the work is taken back.
+        store: where the store directory is on this machine.
+    """
+    channel = _Channel(socket.socket(fileno=descriptor))
+    signal.signal(signal.SIGTERM, _interrupt)
+    answer: object
+    try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        answer = _answer(channel, store)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the other process raises it
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        error.add_note(f"in the writing process:\n{traceback.format_exc()}")
+        answer = error
+    with suppress(ConnectionError):
+        channel.send(answer)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    # Once: taking the work back is not interrupted.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _answer(channel: _Channel, store: str) -> Done | None:
+    make_writable(store)
+    channel.send(None)
+    try:
+        request = channel.receive()
+    except EOFError:
+        return None  # there is nothing to be written after all
+    assert isinstance(request, _Request)
+    threading.Thread(target=_interrupt_at_end, args=[channel], daemon=True).start()
+    log = logging.getLogger("graft")
+    log.setLevel(request.log_level)
+    log.addHandler(_LogSender(channel))
+    progress = _ProgressSender(channel)
+    with request.target as target:
+        done = carry_out(
+            request.plans,
+            source=request.source,
+            target=target,
+            sign_keys=[SecretKey.parse(key, "the key") for key in request.sign_keys],
+            on_bytes=progress,
+            **request.options,
+        )
+    progress.flush()
+    return done
+
+
+def make_writable(store: str) -> None:
+    """Remounts the store directory for this process, which must have no other thread.
+
+    Raises:
+        StorePermissionError: this user may not, or the file system itself is read-only.
+    """
+    native = load()
+    assert native is not None
+    try:
+        native.unshare_mounts()
+        native.remount_writable(os.fsencode(store))
+    except OSError as error:
+        raise StorePermissionError(
+            f"the store '{store}' is mounted read-only, and this user may not mount it otherwise "
+            f"in a mount namespace ({(error.strerror or '').lower()}): run as root with "
+            "CAP_SYS_ADMIN, outside of containers",
+            path=store,
+        ) from error
+    if not os.access(store, os.W_OK | os.X_OK):
+        raise StorePermissionError(
+            f"the file system of the store '{store}' is itself mounted read-only: remount it "
+            "read-write",
+            path=store,
+        )
+
+
+def _interrupt_at_end(channel: _Channel) -> None:
+    channel.wait_for_end()
+    # To that thread, so that whatever it waits for returns.
+    main = threading.main_thread().ident
+    assert main is not None
+    signal.pthread_kill(main, signal.SIGTERM)
+
+
+class _LogSender(logging.Handler):
+    """Lets the other process say what is to be said."""
+
+    def __init__(self, channel: _Channel) -> None:
+        super().__init__()
+        self._channel = channel
+
+    def emit(self, record: logging.LogRecord) -> None:
+        record.msg, record.args, record.exc_info = record.getMessage(), None, None
+        self._channel.send(record)
+
+
+class _ProgressSender:
+    """Tells the other process of bytes done, now and then."""
+
+    def __init__(self, channel: _Channel) -> None:
+        self._channel = channel
+        self._lock = threading.Lock()
+        self._size = 0
+        self._sent = time.monotonic()
+
+    def __call__(self, size: int) -> None:
+        with self._lock:
+            self._size += size
+            if time.monotonic() - self._sent > _PROGRESS_SECONDS:
+                self.flush()
+
+    def flush(self) -> None:
+        """Sends what was not sent yet."""
+        self._channel.send(self._size)
+        self._size = 0
+        self._sent = time.monotonic()

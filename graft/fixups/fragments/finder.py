@@ -1,0 +1,228 @@
+"""Fragments of many store paths, found in one file and rewritten."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from graft.fixups.fragments import aarch64, x86
+from graft.fixups.fragments.loads import Loads
+from graft.fixups.fragments.relocations import related
+from graft.fixups.fragments.search import Run, Search
+from graft.fixups.fragments.text import HASH_LENGTH, PathText
+from graft.formats.elf.sections import AARCH64, I386, MAGIC, Elf, Image
+from graft.formats.hashing import NIX32_ALPHABET
+from graft.kernel.anchors import WORD, make_anchors
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
+
+_WINDOWS: Final = HASH_LENGTH - WORD + 1
+_HALF: Final = 4
+_HALVES: Final = re.compile(rb"(?=([%s]{4}))" % NIX32_ALPHABET.encode())
+
+
+class Seed(NamedTuple):
+    """A place where eight characters of a hash part stand.
+
+    Attributes:
+        offset: of the first of them, bytes.
+        index: of the entry whose hash part it is.
+        at: which of the 32 characters is the first.
+    """
+
+    offset: int
+    index: int  # type: ignore[assignment]  # not the method of tuples
+    at: int
+
+    @property
+    def size(self) -> int:
+        """How many characters: the bytes it takes."""
+        return WORD
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fragment:
+    """A place where a part of a hash part stands in code, or in a constant of it.
+
+    Attributes:
+        offset: of the part's first character in the file, in bytes.
+        index: of the entry whose hash part it is.
+        whole: all of the hash part is there, in one function, and can be rewritten.
+        reason: if not, why.
+    """
+
+    offset: int
+    index: int
+    whole: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rewritten:
+    """What became of a file's fragments.
+
+    Attributes:
+        patches: offsets in the file and the bytes to write there, after whole hash parts were
+            replaced. Where a constant belongs to a fragment that is left alone, these are the
+            original bytes: a path of which one half is OLD's and one is NEW's leads nowhere.
+        done: what these rewrite.
+        left: what still refers to OLD.
+    """
+
+    patches: tuple[tuple[int, bytes], ...]
+    done: tuple[Fragment, ...]
+    left: tuple[Fragment, ...]
+
+
+class FragmentFinder:
+    """Finds fragments; made once and used by all threads.
+
+    Args:
+        entries: as those of a kernel's Table: old base names or hash parts, and new ones of equal
+            length or None.
+        store_dir: what stands before them in a path.
+
+    Attributes:
+        anchors: one of them stands in every file that has fragments which can be found.
+    """
+
+    def __init__(
+        self, entries: Iterable[tuple[bytes, bytes | None]], store_dir: bytes = b"/nix/store"
+    ) -> None:
+        self._entries = list(entries)
+        self._store_dir = store_dir + b"/"
+        self.anchors = make_anchors(
+            old[at : at + WORD] for old, _ in self._entries for at in range(_WINDOWS)
+        )
+
+    def seeds(self, data: Buffer) -> Iterator[Seed]:
+        """Where eight characters of a hash part stand, in any bytes: what a search begins with."""
+        for offset, anchor in self.anchors.find(data):
+            yield Seed(offset, *divmod(anchor, _WINDOWS))
+
+    @staticmethod
+    def is_elf(head: bytes) -> bool:
+        """Whether a file that begins so is an ELF file."""
+        return head.startswith(MAGIC)
+
+    def is_promising(self, head: bytes, seeds: Iterable[Seed]) -> bool:
+        """Whether `find` may find anything in a file, which it needs as a whole.
+
+        Args:
+            head: the file's first 20 bytes or more.
+            seeds: all of the file's, in ascending order of offset.
+        """
+        if not self.is_elf(head):
+            return False
+        return head[18:19] in _OTHERS or any(
+            run.size < HASH_LENGTH for runs in _runs(seeds).values() for run in runs
+        )
+
+    def find(self, data: Image) -> list[Fragment]:
+        """Every fragment of a file, in ascending order of offset; none if it is no ELF file."""
+        found = [fragment for search in self._searches(data) for fragment in _of(search)]
+        return sorted(found, key=lambda fragment: (fragment.offset, fragment.index))
+
+    def rewrite(self, data: Image) -> Rewritten:
+        """What must be written to have every whole fragment refer to NEW.
+
+        Args:
+            data: the file as it was before anything in it was replaced.
+        """
+        patches: dict[int, bytes] = {}
+        done: list[Fragment] = []
+        left: list[Fragment] = []
+        for search in self._searches(data):
+            patches.update(search.patches())
+            for fragment in _of(search):
+                (done if fragment.whole else left).append(fragment)
+        return Rewritten(patches=tuple(sorted(patches.items())), done=tuple(done), left=tuple(left))
+
+    def _searches(self, data: Image) -> Iterator[_Found]:
+        if data[:4] != MAGIC:
+            return
+        runs = _runs(self.seeds(data))
+        if not runs and data[18:19] not in _OTHERS:
+            return
+        try:
+            elf = Elf(data)
+            data = related(data, elf)
+        except (ValueError, struct.error):
+            return
+        if elf.machine == I386:
+            self._add_halves(data, elf, runs)
+        if elf.machine == AARCH64:
+            self._add_moves(data, elf, runs)
+        whole = {
+            run.offset
+            for index, found in runs.items()
+            if self._entries[index][1] is not None
+            for run in found
+            if run.size >= HASH_LENGTH
+        }
+        loads = Loads(data, elf, whole)
+        for index, found in sorted(runs.items()):
+            old, new = self._entries[index]
+            if new is not None or any(run.size < HASH_LENGTH for run in found):
+                text = PathText(old, new, self._store_dir)
+                yield _Found(index, Search(data, elf, text, found, loads))
+
+    def _add_halves(self, data: Image, elf: Elf, runs: dict[int, list[Run]]) -> None:
+        """Four characters in code: the immediates of a 32-bit machine have no more."""
+        halves = {
+            old[at : at + _HALF]: (index, at)
+            for index, (old, _) in enumerate(self._entries)
+            for at in range(HASH_LENGTH - _HALF + 1)
+        }
+        for segment in elf.segments:
+            if not segment.executable:
+                continue
+            for match in _HALVES.finditer(data, segment.offset, segment.offset + segment.size):
+                if match[1] in halves and _is_immediate(data, match.start()):
+                    index, at = halves[match[1]]
+                    runs.setdefault(index, []).append(Run(match.start(), at, _HALF))
+
+    def _add_moves(self, data: Image, elf: Elf, runs: dict[int, list[Run]]) -> None:
+        for offset, word in aarch64.moved_words(data, elf):
+            for seed in self.seeds(word):
+                runs.setdefault(seed.index, []).append(Run(offset, seed.at, WORD))
+
+
+def _is_immediate(data: Image, at: int) -> bool:
+    start = max(0, at - 8)
+    return x86.immediate_size(data[start : at + 4], at - start) == 4
+
+
+def _runs(seeds: Iterable[Seed]) -> dict[int, list[Run]]:
+    """Eight or more characters of a hash part in a row, by the entry's index."""
+    runs: dict[int, list[Run]] = {}
+    for seed in seeds:
+        found = runs.setdefault(seed.index, [])
+        last = found[-1] if found else None
+        if last and last.offset - last.at == seed.offset - seed.at:
+            found[-1] = Run(last.offset, last.at, seed.offset + WORD - last.offset)
+        else:
+            found.append(Run(seed.offset, seed.at, WORD))
+    return runs
+
+
+_OTHERS: Final = {bytes([I386]), bytes([AARCH64])}
+"""Machines whose pieces may be shorter than an anchor, or not lie together."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    index: int
+    search: Search
+
+    def patches(self) -> dict[int, bytes]:
+        return self.search.patches()
+
+
+def _of(found: _Found) -> Iterator[Fragment]:
+    for offset, reason in found.search.places():
+        yield Fragment(offset=offset, index=found.index, whole=not reason, reason=reason)

@@ -1,0 +1,1 @@
+"""Derivations, and all that Nix writes about them: pure, as all of formats."""

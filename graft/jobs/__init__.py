@@ -1,0 +1,1 @@
+"""The whole job, once or many times."""

@@ -1,0 +1,151 @@
+"""The whole job: plan, room, write and register, prove, and only then root the result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+from graft.check.proof import Scope
+from graft.errors import UsageError
+from graft.executor import Compression
+from graft.executor.content_names import realised_plan
+from graft.executor.writing_process import writer
+from graft.formats.hash_modulo import SelfReferences
+from graft.formats.signature import PublicKey, SecretKey
+from graft.formats.store_path import StorePath
+from graft.jobs.outcome import Outcome
+from graft.jobs.stages import StagedJob
+from graft.machine.places import RootPlace
+from graft.plan import Addressing, Plan
+from graft.store.api import Source, Target
+from graft.store.union import UnitedStore
+from graft.workers import Progress, no_progress
+
+
+def apply(
+    store: Source,
+    roots: Iterable[StorePath],
+    replacements: Mapping[StorePath, StorePath] | Iterable[tuple[StorePath, StorePath]],
+    *,
+    cutoffs: Iterable[StorePath] = (),
+    initrd_cutoff: bool = True,
+    to: Target | None = None,
+    source: Source | None = None,
+    add_roots: Sequence[str] = (),
+    profile: str | None = None,
+    places: Sequence[RootPlace] = (),
+    note: str | None = None,
+    jobs: int | None = None,
+    links: bool = True,
+    scope: Scope | None = "closure",
+    allowed: Sequence[str] = (),
+    check_inputs: bool = False,
+    repair: bool = False,
+    trusted_public_keys: Collection[PublicKey] | None = None,
+    sign_keys: Collection[SecretKey] = (),
+    compression: Compression | None = None,
+    deep: bool = False,
+    hidden: Mapping[StorePath, Collection[StorePath]] | None = None,
+    addressing: Addressing = "input",
+    self_references: SelfReferences = "positions",
+    fixups: Iterable[str] = (),
+    allow_abi_breaks: bool = False,
+    abi_report: str | None = None,
+    approve: Callable[[Plan], object] = lambda _: None,
+    progress: Progress = no_progress,
+) -> Outcome:
+    """Replaces dependencies deep in the closures of `roots`, and proves it.
+
+    Args:
+        store: where everything is that is valid there, and where the result goes unless `to` is
+            given.
+        roots: what is to be had without OLD.
+        replacements: OLD to NEW.
+        cutoffs: paths that are kept as they are.
+        initrd_cutoff: so are the initrds of NixOS systems among the roots.
+        to: another store, where the result goes: a cache, or a store on this machine.
+        source: another store, where NEW or originals come from that are not valid in `store`.
+        add_roots: links to be made to the new roots, as many as there are roots, or one that is
+            numbered (`LINK`, `LINK-2`, ...), as nix-store does.
+        profile: gets the new root as its current generation; only for one root.
+        places: profiles and links that lead to one of `roots`, and get what becomes of it.
+        note: why, for the record of grafts.
+        jobs: threads; the number of usable processors if None.
+        links: whether unchanged files may be hard links to the original's.
+        scope: what the proof reads; None: there is none.
+        allowed: shell patterns of `BASENAME/FILE` in which residual references are accepted.
+        check_inputs: compare each original's bytes with its registered NAR hash first.
+        repair: make again the new paths that are valid, but broken.
+        trusted_public_keys: whoever must have signed what is read from a cache, unless its name
+            comes from its contents; None: that is believed without.
+        sign_keys: sign what is made and fetched.
+        compression: of NARs in a cache; None is zstd's default.
+        deep: read the closure for references that are not registered, and move them as well.
+        hidden: such references as a deep plan has found them before.
+        addressing: what new paths are named after; `content`: their bytes.
+        self_references: then, the rule of the Nix that is to take them.
+        fixups: names of fix-ups to be switched on, or with `no-` before them off.
+        allow_abi_breaks: go on where a program will not work with what it will load.
+        abi_report: a file or a directory for what abidiff says of the libraries that change.
+        approve: is shown the plan before anything is written, and may raise to stop.
+        progress: shows how far the job is.
+
+    Returns:
+        What was done. If it did not succeed the new paths stay valid, but no link was made.
+
+    Raises:
+        GraftError: nothing was done, or what was registered so far stays and nothing else.
+    """
+    job = StagedJob(
+        store if source is None else UnitedStore(store, source),
+        to if to is not None else as_target(store),
+        roots,
+        replacements,
+        cutoffs=cutoffs,
+        initrd_cutoff=initrd_cutoff,
+        add_roots=add_roots,
+        profile=profile,
+        places=places,
+        note=note,
+        jobs=jobs,
+        progress=progress,
+    )
+    with writer(job.target) as carry_out:
+        plan = job.plan(
+            deep=deep,
+            hidden=hidden,
+            addressing=addressing,
+            self_references=self_references,
+            fixups=fixups,
+        )
+        approve(plan)
+        job.check_trust(plan, trusted_public_keys=trusted_public_keys, sign_keys=sign_keys)
+        plan = realised_plan(plan, job.source, jobs=jobs, progress=progress)
+        job.check_space(plan, links=links)
+        job.check_abi(plan, allow_breaks=allow_abi_breaks, report=abi_report)
+        with progress("graft", plan.bytes_at_most) as on_bytes:
+            done = carry_out(
+                [plan],
+                source=job.source,
+                jobs=jobs,
+                links=links,
+                check_inputs=check_inputs,
+                repair=repair,
+                sign_keys=sign_keys,
+                compression=compression,
+                on_bytes=on_bytes,
+            )
+    return job.conclude(plan, done, scope=scope, allowed=allowed)
+
+
+def as_target(store: Source) -> Target:
+    """The store, if it can be written.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if not isinstance(store, Target):
+        raise UsageError(
+            f"nothing can be written into the store '{store.url}': say with --to where the result "
+            "is to go"
+        )
+    return store

@@ -1,0 +1,170 @@
+"""What came of the jobs of a batch."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from graft.errors import ClusterError, GraftError
+from graft.formats.file_name import printable_text
+from graft.jobs.batch.job import Job
+from graft.jobs.batch.variables import Variables
+from graft.jobs.outcome import Outcome, outcome_document
+from graft.quantities import counted
+
+# Control characters, lone surrogates, and what Unicode itself calls no character.
+_NO_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+Status = Literal["succeeded", "failed", "not-run"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobResult:
+    """What came of one job.
+
+    Attributes:
+        job: as it was written.
+        outcome: what was done, if it came to an end.
+        error: why it did not.
+        original: the full path of which something could not be made, if it is about one.
+    """
+
+    job: Job
+    outcome: Outcome | None = None
+    error: GraftError | OSError | None = None
+    original: str | None = None
+
+    @property
+    def status(self) -> Status:
+        """How it ended; `not-run` if another one's failure has stopped the batch."""
+        if self.error is not None:
+            return "failed"
+        if self.outcome is None:
+            return "not-run"
+        return "succeeded" if self.outcome.succeeded else "failed"
+
+    @property
+    def kind(self) -> str | None:
+        """A word for why it failed: the error's, `system`, or `not-proven`."""
+        if isinstance(self.error, OSError):
+            return "system"
+        if self.error is not None:
+            return self.error.kind
+        return "not-proven" if self.status == "failed" else None
+
+    @property
+    def message(self) -> str | None:
+        """Why it failed, in one sentence."""
+        if isinstance(self.error, OSError):
+            place = f"'{self.error.filename}': " if self.error.filename is not None else ""
+            return f"{place}{(self.error.strerror or str(self.error)).lower()}"
+        if self.error is not None:
+            about_all = self.original is None or isinstance(self.error, ClusterError)
+            if about_all or str(self.original) in self.error.message:
+                return self.error.message
+            return f"'{self.original}' cannot be grafted: {self.error.message}"
+        if self.outcome is None or self.outcome.succeeded:
+            return None
+        full = self.outcome.plan.store_dir.path
+        if self.outcome.problems:
+            problem = self.outcome.problems[0]
+            return (
+                f"{counted(len(self.outcome.problems), 'path')} of the result are not what they "
+                f"should be, the first is '{full(problem.path)}' ({problem.kind})"
+            )
+        assert self.outcome.proof is not None
+        residual = [found for found in self.outcome.proof.residual if not found.acknowledged]
+        return (
+            f"replaced or rewritten paths are still found in {counted(len(residual), 'place')}, "
+            f"the first is in '{full(residual[0].path)}'"
+        )
+
+    @property
+    def new_roots(self) -> list[str]:
+        """The full paths of what the job made, if it may be used."""
+        if self.outcome is None or not self.outcome.succeeded:
+            return []
+        plan = self.outcome.plan
+        return [plan.store_dir.path(plan.new_roots[root]) for root in plan.roots]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchResult:
+    """What came of a batch.
+
+    Attributes:
+        file: the name of the jobs file.
+        variables: knows what may not be shown.
+        jobs: in the order of the jobs file.
+        rewritten: paths made now, each counted once however many jobs need it.
+        resumed: new paths that were there before.
+        fetched: shared paths that were taken over now.
+        seconds: of wall time.
+    """
+
+    file: str
+    variables: Variables
+    jobs: tuple[JobResult, ...]
+    rewritten: int
+    resumed: int
+    fetched: int
+    seconds: float
+
+    def count(self, status: Status) -> int:
+        """How many jobs ended so."""
+        return sum(result.status == status for result in self.jobs)
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether all jobs did."""
+        return self.count("succeeded") == len(self.jobs)
+
+    def message(self, result: JobResult) -> str:
+        """Why a job failed, as it may be shown; one line."""
+        return " ".join(shown(self.variables.hide(result.message or "")).split())
+
+    def document(self) -> dict[str, Any]:
+        """The JSON document, as docs/reference/json.md lays it down."""
+        return {
+            "version": 1,
+            "jobs": [self._job_document(result) for result in self.jobs],
+            "succeeded": self.count("succeeded"),
+            "failed": self.count("failed"),
+            "not_run": self.count("not-run"),
+            "rewritten_paths": self.rewritten,
+            "resumed_paths": self.resumed,
+            "fetched_paths": self.fetched,
+            "seconds": round(self.seconds, 6),
+        }
+
+    def _job_document(self, result: JobResult) -> dict[str, Any]:
+        return {
+            "name": result.job.name,
+            "status": result.status,
+            "note": result.job.note,
+            "error": error_document(result, self.variables),
+            "outcome": outcome_document(result.outcome) if result.outcome is not None else None,
+        }
+
+
+def shown(text: str) -> str:
+    """A text as reports can hold it: what XML 1.0 cannot, not even escaped, is replaced."""
+    return _NO_XML.sub("\N{REPLACEMENT CHARACTER}", printable_text(text))
+
+
+def error_document(result: JobResult, variables: Variables) -> dict[str, Any] | None:
+    """Why a job failed, as JSON; None if it has not."""
+    if result.status != "failed":
+        return None
+    fields = result.error.fields if isinstance(result.error, GraftError) else {}
+    error = {"kind": result.kind, "message": result.message, **fields}
+    return {name: _printable(value) for name, value in variables.hide_in(error).items()}
+
+
+def _printable(value: Any) -> Any:
+    if isinstance(value, str):
+        return printable_text(value)
+    if isinstance(value, list):
+        return list(map(_printable, value))
+    return value

@@ -1,0 +1,113 @@
+"""All that is in force on a machine and leads to some paths: the places one graft is to turn.
+
+A place is turned by whoever owns it. Not even root writes where another user may: that one could
+put a link to somewhere else there meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from graft.errors import ProfileError, RootLinkError
+from graft.formats.store_path import StorePath
+from graft.machine.places import RootPlace
+from graft.machine.roots import Root
+from graft.machine.status import leads_to
+from graft.store.api import RootedTarget
+from graft.store.local import LocalStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Everywhere:
+    """What is in force and leads to some paths.
+
+    Attributes:
+        roots: what is to be grafted, sorted.
+        places: the profiles and links that this user can turn to what becomes of these.
+        left: the other places, and why they stay as they are.
+    """
+
+    roots: tuple[StorePath, ...]
+    places: tuple[RootPlace, ...]
+    left: Mapping[str, str]
+
+
+def find_everywhere(
+    store: LocalStore,
+    target: RootedTarget,
+    olds: Collection[StorePath],
+    current: Iterable[Root],
+) -> Everywhere:
+    """Finds what is in force and leads to some paths; a root that is one of these is not meant.
+
+    Those are the current generations of all profiles and all other links that are roots of the
+    collector. What runs, was booted, or is a container's or a specialisation hangs on one of these,
+    or is told of.
+
+    Args:
+        target: where links and profiles are made; the store, or the daemon that writes into it.
+        olds: the paths.
+        current: what is in force on the machine.
+    """
+    with_old = leads_to(store, olds) - set(olds)
+    places: dict[RootPlace, None] = {}
+    left: dict[str, str] = {}
+    roots: set[StorePath] = set()
+    hanging = []
+    for root in current:
+        if root.paths[0] not in with_old:
+            continue
+        if root.kind not in {"generation", "link"}:
+            hanging.append(root)
+            continue
+        place = _place(root)
+        roots.add(place.root)
+        why = _why_not(root, place, store, target)
+        if why is None:
+            places[place] = None
+        else:
+            left[place.link] = why
+    for root in hanging:
+        if leads_to(store, root.paths).isdisjoint(roots):
+            left[root.place] = "no profile leads there: graft it by itself, and activate that"
+    return Everywhere(roots=tuple(sorted(roots)), places=tuple(places), left=left)
+
+
+def _place(root: Root) -> RootPlace:
+    if root.profile is not None:
+        return RootPlace(kind="profile", link=root.profile, root=root.paths[0])
+    return RootPlace(kind="link", link=root.place, root=root.paths[0])
+
+
+def _why_not(root: Root, place: RootPlace, store: LocalStore, target: RootedTarget) -> str | None:
+    """Why a place cannot be turned by this user; None if it can."""
+    try:
+        leads = os.readlink(root.place)
+        owner, *parents = [os.lstat(one).st_uid for one in _with_parents(root.place)]
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
+    if leads != store.store_dir.path(place.root):
+        return f"it leads inside '{store.store_dir.path(place.root)}'"
+    if owner != os.geteuid() or set(parents) - {0, owner}:
+        return "it belongs to another user, who may run this command too"
+    try:
+        if place.kind == "profile":
+            target.check_profile(place.link)
+        else:
+            target.check_root_link(place.link)
+    except (ProfileError, RootLinkError) as error:
+        return str(error)
+    return None
+
+
+def _with_parents(link: str) -> Iterator[str]:
+    """A link, and all directories that it is in."""
+    yield link
+    directory = os.path.realpath(os.path.dirname(link))
+    while True:
+        yield directory
+        if directory == "/":
+            return
+        directory = os.path.dirname(directory)

@@ -1,0 +1,129 @@
+"""What keeps new roots from the garbage collector: links, and generations of profiles."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from graft.errors import ProfileError, RootLinkError, UsageError
+from graft.formats.store_path import StorePath
+from graft.machine.record import Place, PlaceKind
+from graft.machine.status import leads_now
+from graft.store.api import RootedTarget, Target
+from graft.store.roots.profile import Profile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RootPlace:
+    """A profile, or a link that is a root of the garbage collector, for what becomes of a root.
+
+    Attributes:
+        link: its path.
+        root: what is grafted.
+    """
+
+    kind: PlaceKind
+    link: str
+    root: StorePath
+
+
+class RootKeeping:
+    """Links and profiles that are to keep the new roots, checked before anything is done.
+
+    Args:
+        target: where the new roots will be.
+        roots: what is grafted.
+        links, profile: as `add_roots` and `profile` of `apply`.
+        places: others, that lead to their roots already.
+
+    Attributes:
+        passed: those of the last that led to something else in the end, and stay as they are.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        roots: Sequence[StorePath],
+        links: Sequence[str],
+        profile: str | None,
+        places: Sequence[RootPlace] = (),
+    ) -> None:
+        self._places = [
+            *(
+                RootPlace(kind="link", link=link, root=root)
+                for link, root in zip(_root_links(links, roots), roots, strict=False)
+            ),
+            *places,
+        ]
+        self._turned = frozenset(places)
+        self.passed: list[RootPlace] = []
+        self._target: RootedTarget | None = None
+        if not self._places and profile is None:
+            return
+        if not isinstance(target, RootedTarget):
+            raise UsageError(
+                f"the cache '{target.url}' has no roots and no profiles: leave out --add-root and "
+                "--profile, and make them where its paths are copied to"
+            )
+        self._target = target
+        if profile is not None:
+            if len(roots) != 1:
+                raise ProfileError(
+                    f"{len(roots)} roots were given for the profile '{profile}': a generation has "
+                    "one",
+                    path=profile,
+                )
+            self._places.append(RootPlace(kind="profile", link=profile, root=roots[0]))
+        for place in self._places:
+            if place.kind == "profile":
+                target.check_profile(place.link)
+            else:
+                target.check_root_link(place.link)
+
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self._places)
+
+    def keep(self, new_roots: Mapping[StorePath, StorePath]) -> list[Place]:
+        """Makes the links, and the profiles' generations, and says where they are."""
+        if self._target is None:
+            return []
+        kept = []
+        for place in self._places:
+            new_root = new_roots[place.root]
+            # Whoever has switched meanwhile, as nixos-rebuild, is not to be switched back.
+            if place in self._turned and place.root not in leads_now(
+                place.kind, place.link, self._target.store_dir
+            ):
+                self.passed.append(place)
+                continue
+            link, generation = os.path.abspath(place.link), None
+            if place.kind == "profile":
+                self._target.switch_profile(place.link, new_root)
+                profile = Profile(place.link, self._target.store_dir)
+                link, generation = profile.path, profile.current
+            else:
+                self._target.add_root(place.link, new_root)
+            kept.append(
+                Place(
+                    kind=place.kind,
+                    link=link,
+                    root=place.root,
+                    new_root=new_root,
+                    generation=generation,
+                )
+            )
+        return kept
+
+
+def _root_links(links: Sequence[str], roots: Sequence[StorePath]) -> list[str]:
+    if len(links) == 1:
+        return [links[0], *(f"{links[0]}-{number}" for number in range(2, len(roots) + 1))]
+    if links and len(links) != len(roots):
+        raise RootLinkError(
+            f"{len(links)} root links were given for {len(roots)} roots: give one for each, or one "
+            "that is numbered",
+            links=list(links),
+        )
+    return list(links)

@@ -1,0 +1,337 @@
+"""Provenance: which grafts were made in a store, of what, when, why, and where they were put.
+
+It is graft's own record and nothing depends on it: a result is right or wrong by its proof, and Nix
+knows nothing of it. It is `graft/grafts.sqlite` in the store's state directory, which everybody may
+read. Who may not write there, as on a multi-user Nix, has a record of his own, below
+`$XDG_STATE_HOME/graft`; readers take both together.
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import os
+import sqlite3
+import urllib.parse
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+from graft.errors import ProvenanceError
+from graft.formats.hashing import nix32_encode
+from graft.formats.store_path import StorePath
+from graft.store.location import Location
+
+_FORMAT: Final = 1  # of the tables; `pragma user_version` of the file
+_ID_BYTES: Final = 5  # eight characters: enough for a lifetime of grafts, and short to type
+_BUSY_SECONDS: Final = 60.0
+
+_TABLES: Final = """
+create table graft (
+    id text primary key, time integer not null, ended integer, note text,
+    tool_version text not null, user text not null, addressing text not null,
+    bytes_written integer not null, bytes_shared integer not null);
+create table root (graft text not null references graft, path text not null, new_path text not null,
+    primary key (graft, path));
+create table replacement (graft text not null references graft, old text not null,
+    new text not null, primary key (graft, old));
+create table cutoff (graft text not null references graft, path text not null,
+    primary key (graft, path));
+create table rewrite (graft text not null references graft, path text not null,
+    new_path text not null, primary key (graft, path));
+create table place (graft text not null references graft, kind text not null, link text not null,
+    path text not null, new_path text not null, generation integer, time integer not null,
+    primary key (graft, kind, link, generation));
+"""
+
+
+PlaceKind = Literal["profile", "link"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a new root was put.
+
+    Attributes:
+        kind: a profile, or a link that is a garbage collector root.
+        link: the profile's path, or the link's; absolute.
+        root: what was grafted.
+        new_root: what came of it.
+        generation: the profile's that led to it.
+    """
+
+    kind: PlaceKind
+    link: str
+    root: StorePath
+    new_root: StorePath
+    generation: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraftRecord:
+    """What is known of one graft.
+
+    Attributes:
+        roots: each root and what came of it.
+        replacements: OLD to NEW.
+        cutoffs: what was kept as it is.
+        rewrites: each path that was made anew, and its new name; aliases by the name of OLD.
+        addressing: what new names were made from, `input` or `content`.
+        places: where the new roots were put, first ones first.
+        note: what whoever made it has said of it.
+        time: when it was made first, in seconds since 1970.
+        ended: when it was taken back; None if it was not.
+        tool_version: of the graft that made it.
+        user: the name of who made it.
+        bytes_written, bytes_shared: of contents of files, when it was made first.
+    """
+
+    roots: Mapping[StorePath, StorePath]
+    replacements: Mapping[StorePath, StorePath]
+    cutoffs: frozenset[StorePath]
+    rewrites: Mapping[StorePath, StorePath]
+    addressing: str
+    places: tuple[Place, ...] = ()
+    note: str | None = None
+    time: int
+    ended: int | None = None
+    tool_version: str
+    user: str
+    bytes_written: int = 0
+    bytes_shared: int = 0
+
+    @property
+    def id(self) -> str:
+        """Its short name: a function of what was asked for and what came of it."""
+        lines = [
+            self.addressing,
+            *(f"root {old} {new}" for old, new in sorted(self.roots.items())),
+            *(f"replace {old} {new}" for old, new in sorted(self.replacements.items())),
+            *(f"cutoff {path}" for path in sorted(self.cutoffs)),
+        ]
+        digest = hashlib.sha256("\n".join(lines).encode()).digest()
+        return nix32_encode(digest[:_ID_BYTES])
+
+    def is_named(self, name: str) -> bool:
+        """Whether somebody who says `name` may mean this graft.
+
+        It is its id, or of an OLD the package name, the name with its version, the base name, or
+        the full path.
+        """
+        return name == self.id or any(
+            name.rpartition("/")[2] in {old, old.name, old.package_name}
+            for old in self.replacements
+        )
+
+
+class Provenance:
+    """The grafts of a store.
+
+    Args:
+        location: of the store.
+        environment: XDG_STATE_HOME and HOME say where this user's own record is.
+    """
+
+    def __init__(self, location: Location, environment: Mapping[str, str]) -> None:
+        self._shared = os.path.join(location.state_dir, "graft", "grafts.sqlite")
+        home = environment.get("HOME") or os.path.expanduser("~")
+        base = environment.get("XDG_STATE_HOME") or os.path.join(home, ".local", "state")
+        digest = hashlib.sha256(os.fsencode(os.path.realpath(location.state_dir))).digest()
+        name = f"grafts-{nix32_encode(digest[:_ID_BYTES])}.sqlite"
+        self._own = os.path.join(base, "graft", name)
+
+    @property
+    def file(self) -> str:
+        """The file that this user writes."""
+        place = self._shared
+        while not os.path.lexists(place):
+            place = os.path.dirname(place)
+        return self._shared if os.access(place, os.W_OK) else self._own
+
+    def record(self, graft: GraftRecord) -> None:
+        """Writes a graft down, or that one which is known was made again or put elsewhere.
+
+        Raises:
+            ProvenanceError: the file cannot be written.
+        """
+        with self._written() as connection:
+            connection.execute(
+                "insert into graft values (?, ?, null, ?, ?, ?, ?, ?, ?) on conflict (id) do update"
+                " set ended = null, note = coalesce(excluded.note, note)",
+                (
+                    graft.id,
+                    graft.time,
+                    graft.note,
+                    graft.tool_version,
+                    graft.user,
+                    graft.addressing,
+                    graft.bytes_written,
+                    graft.bytes_shared,
+                ),
+            )
+            for table, pairs in (
+                ("root", graft.roots),
+                ("replacement", graft.replacements),
+                ("rewrite", graft.rewrites),
+            ):
+                connection.executemany(
+                    f"insert or ignore into {table} values (?, ?, ?)",  # noqa: S608 - our own names
+                    [(graft.id, old, new) for old, new in pairs.items()],
+                )
+            connection.executemany(
+                "insert or ignore into cutoff values (?, ?)",
+                [(graft.id, path) for path in graft.cutoffs],
+            )
+            connection.executemany(
+                "insert or replace into place values (?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        graft.id,
+                        place.kind,
+                        place.link,
+                        place.root,
+                        place.new_root,
+                        place.generation,
+                        graft.time,
+                    )
+                    for place in graft.places
+                ],
+            )
+
+    def end(self, graft: GraftRecord, time: int) -> None:
+        """Writes down that a graft was taken back; a record that somebody else has made stays.
+
+        Raises:
+            ProvenanceError: the file cannot be written.
+        """
+        with self._written() as connection:
+            connection.execute(
+                "update graft set ended = ? where id = ? and ended is null", (time, graft.id)
+            )
+
+    def grafts(self) -> list[GraftRecord]:
+        """All grafts, those that were taken back too, in the order of their times.
+
+        Raises:
+            ProvenanceError: a file cannot be read.
+        """
+        found: dict[str, GraftRecord] = {}
+        for file in (self._shared, self._own):
+            if os.path.exists(file):
+                with _opened(file, "mode=ro") as connection:
+                    for graft in _read(connection):
+                        found[graft.id] = _joined(found.get(graft.id), graft)
+        return sorted(found.values(), key=lambda graft: (graft.time, graft.id))
+
+    @contextmanager
+    def _written(self) -> Iterator[sqlite3.Connection]:
+        file = self.file
+        try:
+            os.makedirs(os.path.dirname(file), exist_ok=True)
+        except OSError as error:
+            raise ProvenanceError(
+                f"cannot keep a record of grafts in '{file}': {(error.strerror or '').lower()}",
+                path=file,
+            ) from error
+        with _opened(file, "mode=rwc") as connection:
+            connection.execute("pragma foreign_keys = on")
+            connection.execute("begin immediate")
+            with connection:
+                if connection.execute("pragma user_version").fetchone() == (0,):
+                    for statement in _TABLES.split(";"):
+                        connection.execute(statement)
+                    connection.execute(f"pragma user_version = {_FORMAT}")
+                yield connection
+
+
+def user_name() -> str:
+    """The name of who is at work."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # nobody has a name here
+        return str(os.geteuid())
+
+
+@contextmanager
+def _opened(file: str, mode: str) -> Iterator[sqlite3.Connection]:
+    uri = f"file:{urllib.parse.quote(file)}?{mode}"
+    try:
+        with closing(
+            sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
+        ) as connection:
+            (version,) = connection.execute("pragma user_version").fetchone()
+            if version > _FORMAT:
+                raise ProvenanceError(
+                    f"the record of grafts '{file}' was written by a newer graft: use that one",
+                    path=file,
+                )
+            yield connection
+    except sqlite3.Error as error:
+        raise ProvenanceError(
+            f"cannot use the record of grafts '{file}': {str(error).lower()}", path=file
+        ) from error
+
+
+def _read(connection: sqlite3.Connection) -> Iterator[GraftRecord]:
+    for row in connection.execute(
+        "select id, time, ended, note, tool_version, user, addressing, bytes_written, bytes_shared"
+        " from graft"
+    ).fetchall():
+        name, time, ended, note, tool_version, user, addressing, written, shared = row
+
+        def pairs(table: str, name: str = name) -> dict[StorePath, StorePath]:
+            rows = connection.execute(
+                f"select * from {table} where graft = ? order by rowid",  # noqa: S608
+                (name,),
+            )
+            return {StorePath(old): StorePath(new) for _, old, new in rows}
+
+        cutoffs = connection.execute("select path from cutoff where graft = ?", (name,))
+        places = connection.execute(
+            "select kind, link, path, new_path, generation from place where graft = ?"
+            " order by time, rowid",
+            (name,),
+        )
+        yield GraftRecord(
+            roots=pairs("root"),
+            replacements=pairs("replacement"),
+            cutoffs=frozenset(StorePath(path) for (path,) in cutoffs),
+            rewrites=pairs("rewrite"),
+            addressing=addressing,
+            places=tuple(
+                Place(
+                    kind=kind,
+                    link=link,
+                    root=StorePath(root),
+                    new_root=StorePath(new_root),
+                    generation=generation,
+                )
+                for kind, link, root, new_root, generation in places
+            ),
+            note=note,
+            time=time,
+            ended=ended,
+            tool_version=tool_version,
+            user=user,
+            bytes_written=written,
+            bytes_shared=shared,
+        )
+
+
+def _joined(first: GraftRecord | None, second: GraftRecord) -> GraftRecord:
+    """One graft from two records of it."""
+    if first is None:
+        return second
+    return replace(
+        first,
+        places=tuple(dict.fromkeys((*first.places, *second.places))),
+        note=first.note or second.note,
+        time=min(first.time, second.time),
+        ended=None if None in {first.ended, second.ended} else second.ended,
+    )
+
+
+def named_grafts(grafts: Iterable[GraftRecord], name: str) -> list[GraftRecord]:
+    """Those of some grafts that were not taken back and that somebody who says `name` may mean."""
+    return [graft for graft in grafts if graft.ended is None and graft.is_named(name)]

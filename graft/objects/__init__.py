@@ -1,0 +1,1 @@
+"""One store object, a tree or a NAR: read, searched, rewritten."""

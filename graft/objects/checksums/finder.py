@@ -1,0 +1,184 @@
+"""Digests of many files found in bytes, in every spelling that Nix and others use."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, overload
+
+from graft.errors import TreeError
+from graft.formats.file_name import printable
+from graft.formats.hashing import nix32_encode
+from graft.kernel.anchors import Patterns
+from graft.objects.file_windows import WINDOW
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
+
+ALGORITHMS: Final = ("md5", "sha1", "sha256", "sha512")
+"""Those of Nix, of package managers and of manifests."""
+
+Digests = Mapping[str, bytes]
+"""A file's digest by each of ALGORITHMS, and its `crc32`, most significant byte first."""
+
+_STEP: Final = 2
+"""Twice as fast as looking everywhere; more anchors would not fit a cache."""
+
+
+def _hex(digest: bytes) -> bytes:
+    return digest.hex().encode()
+
+
+def _upper(digest: bytes) -> bytes:
+    return digest.hex().upper().encode()
+
+
+def _base64(digest: bytes) -> bytes:
+    return base64.b64encode(digest).rstrip(b"=")
+
+
+def _base64url(digest: bytes) -> bytes:
+    return base64.urlsafe_b64encode(digest).rstrip(b"=")
+
+
+def _nix32(digest: bytes) -> bytes:
+    return nix32_encode(digest).encode()
+
+
+_SPELLINGS: Final = (
+    ("hex", _hex),
+    ("hex", _upper),
+    ("base64", _base64),
+    ("base64url", _base64url),
+    ("nix32", _nix32),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangedFile:
+    """A file whose bytes change, or have changed.
+
+    Attributes:
+        name: what to call it: a store path's base name and the file in it.
+        old: digests of what it held.
+        new: digests of what it holds now; None while that is not known.
+    """
+
+    name: str
+    old: Digests = field(repr=False)
+    new: Digests | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Checksum:
+    """A place where a digest of an old file stands.
+
+    Attributes:
+        offset: of its first byte.
+        size: bytes; those of base64 without padding.
+        index: of the file.
+        algorithm: one of ALGORITHMS.
+        spelling: `hex`, `base64`, `base64url`, `nix32` or `sri`.
+        form: which of the spellings, for `respelled`.
+    """
+
+    offset: int
+    size: int
+    index: int
+    algorithm: str
+    spelling: str
+    form: int
+
+    def respelled(self, digests: Digests) -> bytes:
+        """Another file's digest as this one is spelled: of equal length."""
+        return _SPELLINGS[self.form][1](digests[self.algorithm])
+
+
+def digests_of(path: str | bytes) -> Digests:
+    """The digests of a file's contents.
+
+    Raises:
+        TreeError: it cannot be read.
+    """
+    hashes = {name: hashlib.new(name, usedforsecurity=False) for name in ALGORITHMS}
+    crc = 0
+    try:
+        with open(path, "rb") as file:
+            while chunk := file.read(WINDOW):
+                crc = zlib.crc32(chunk, crc)
+                for each in hashes.values():
+                    each.update(chunk)
+    except OSError as error:
+        shown = printable(os.fsencode(path))
+        raise TreeError(f"'{shown}' cannot be read: {error.strerror}", path=shown) from error
+    digests = {name: each.digest() for name, each in hashes.items()}
+    return {**digests, "crc32": crc.to_bytes(4)}
+
+
+class _Spelled(Sequence[bytes]):
+    """Every spelling of every digest, made when it is asked for: there may be a million."""
+
+    def __init__(self, digests: Sequence[bytes]) -> None:
+        self._digests = digests
+
+    def __len__(self) -> int:
+        return len(self._digests) * len(_SPELLINGS)
+
+    @overload
+    def __getitem__(self, index: int) -> bytes: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[bytes]: ...
+    def __getitem__(self, index: int | slice) -> bytes | Sequence[bytes]:
+        if isinstance(index, slice):
+            return [self[each] for each in range(*index.indices(len(self)))]
+        digest, form = divmod(index, len(_SPELLINGS))
+        return _SPELLINGS[form][1](self._digests[digest])
+
+
+class ChecksumFinder:
+    """Finds the old digests of some files; made once and used by all threads.
+
+    Args:
+        files: whose digests; those of empty files are everywhere, and are left out.
+
+    Attributes:
+        longest: bytes of the longest spelling.
+    """
+
+    def __init__(self, files: Sequence[ChangedFile]) -> None:
+        empty = {name: hashlib.new(name, usedforsecurity=False).digest() for name in ALGORITHMS}
+        self._meanings = [
+            (index, algorithm)
+            for index, file in enumerate(files)
+            if file.old["md5"] != empty["md5"]
+            for algorithm in ALGORITHMS
+        ]
+        self._patterns = Patterns(
+            _Spelled([files[index].old[algorithm] for index, algorithm in self._meanings]), _STEP
+        )
+        self.longest = self._patterns.longest
+
+    def find(self, data: Buffer) -> Iterator[Checksum]:
+        """Every old digest in some bytes; of files that were equal, the first one's."""
+        told: set[tuple[int, int]] = set()
+        with memoryview(data) as view:
+            for offset, which in self._patterns.find(view):
+                meaning, form = divmod(which, len(_SPELLINGS))
+                index, algorithm = self._meanings[meaning]
+                spelling = _SPELLINGS[form][0]
+                size = len(_SPELLINGS[form][1](bytes(_SIZES[algorithm])))
+                if (offset, size) in told:
+                    continue
+                told.add((offset, size))
+                before = f"{algorithm}-".encode()
+                if form == _SRI and view[max(0, offset - len(before)) : offset] == before:
+                    spelling = "sri"
+                yield Checksum(offset, size, index, algorithm, spelling, form)
+
+
+_SRI: Final = 2
+_SIZES: Final = {name: hashlib.new(name, usedforsecurity=False).digest_size for name in ALGORITHMS}

@@ -1,0 +1,271 @@
+"""Store objects read, wherever they are: searched, hashed, and seen as they would be rewritten."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from graft.formats.window import Window
+from graft.kernel import Table
+from graft.kernel.reference import ENCODINGS
+from graft.kernel.tree import TreeReport, read_tree, remove_tree
+from graft.kernel.tree.marks import Marks
+from graft.kernel.tree.unpacking import unpack_archive
+from graft.objects.nar_stream import rewrite_archive
+from graft.objects.references import Reference, WantedPaths
+from graft.objects.search import DeepReport, DeepSearch, Findings, Unread
+from graft.store.api import Source
+from graft.store.objects import StoreObject, TreeObject
+
+if TYPE_CHECKING:
+    from graft.formats.store_path import StorePath
+
+Sink = Callable[[memoryview], object]
+
+
+def read_object(
+    item: StoreObject,
+    *,
+    table: Table | None = None,
+    wanted: Table | None = None,
+    sink: Sink,
+    places: bool = False,
+    marks: Marks | None = None,
+) -> TreeReport:
+    """Reads an object, searches it, and hands over its NAR.
+
+    Args:
+        table: what to rewrite before anything is searched or handed over.
+        wanted: what to look for.
+        sink: takes the NAR in order, in pieces that are valid during the call only.
+        places: list the places found, not only which of `wanted` were.
+        marks: of the regular files that are to be reported, as they are in the original.
+
+    Raises:
+        TreeError: a file cannot be read.
+        CorruptCacheError, CacheError, BadFormatError: the NAR cannot be read, or is another.
+        NarOrderError: a NAR cannot be rewritten as a stream, for names change: see `as_tree`. What
+            the sink was given is worthless.
+    """
+    if isinstance(item, TreeObject):
+        return read_tree(
+            item.tree, table=table, wanted=wanted, sink=sink, report=places, marks=marks
+        )
+    with item.open() as nar:
+        window = Window(nar.readinto, sink)
+        report = rewrite_archive(
+            window, table or Table([]), wanted=wanted, places=places, marks=marks
+        )
+    return report.as_of_tree()
+
+
+def search_object(
+    item: StoreObject,
+    search: DeepSearch,
+    *,
+    sink: Sink = lambda _: None,
+    places: bool = False,
+) -> DeepReport:
+    """Reads an object, and looks for everything that leads to some paths, hidden or not.
+
+    Args:
+        sink: takes the NAR, as for `read_object`; it is over before containers are opened.
+        places: list the places where hash parts stand, not only which.
+
+    Raises: as `read_object`.
+    """
+    if isinstance(item, TreeObject):
+        report = read_tree(
+            item.tree,
+            wanted=search.table,
+            sink=sink,
+            marks=search.marks,
+            suspicions=search.suspicions,
+            report=places,
+        )
+        return search.in_tree(item.tree, report).with_report(report)
+    with item.open() as nar:
+        return search_archive(Window(nar.readinto, sink), search, places=places)
+
+
+def search_archive(window: Window, search: DeepSearch, *, places: bool = False) -> DeepReport:
+    """The same for a NAR that comes as a stream.
+
+    Args:
+        window: at the beginning of the NAR, which is all of the stream.
+
+    Raises:
+        BadFormatError: the stream is no NAR.
+    """
+    findings = Findings(search)
+    report = rewrite_archive(
+        window, Table([]), wanted=search.table, places=places, findings=findings
+    )
+    return findings.with_report(report.as_of_tree())
+
+
+@contextmanager
+def as_tree(item: StoreObject) -> Iterator[TreeObject]:
+    """The object as a tree; one that is a NAR lies in the temporary directory meanwhile.
+
+    Raises:
+        TreeError: that cannot be written. Else as `read_object`.
+    """
+    if isinstance(item, TreeObject):
+        yield item
+        return
+    with temporary_tree() as tree, item.open() as nar:
+        unpack_archive(nar.readinto, tree, owner=(os.geteuid(), os.getegid()))
+        yield TreeObject(tree)
+
+
+@contextmanager
+def temporary_tree() -> Iterator[str]:
+    """A place for a tree in the temporary directory; nothing is there, before and after."""
+    with tempfile.TemporaryDirectory(prefix="graft-") as directory:
+        tree = os.path.join(directory, "object")
+        try:
+            yield tree
+        finally:
+            remove_tree(tree)  # its directories are read-only
+
+
+def object_hash(item: StoreObject, on_bytes: Callable[[int], object]) -> bytes:
+    """SHA-256 of an object's NAR, 32 bytes.
+
+    Args:
+        on_bytes: called with the number of NAR bytes read since the last call; may raise to stop.
+
+    Raises: as `read_object`.
+    """
+    digest = hashlib.sha256()
+
+    def sink(chunk: memoryview) -> None:
+        digest.update(chunk)
+        on_bytes(len(chunk))
+
+    read_object(item, sink=sink)
+    return digest.digest()
+
+
+def references_in(
+    item: StoreObject, wanted: WantedPaths, on_bytes: Callable[[int], object]
+) -> frozenset[StorePath]:
+    """Which of the wanted paths an object refers to.
+
+    Args:
+        on_bytes: called with the number of NAR bytes read since the last call; may raise to stop.
+
+    Raises: as `read_object`.
+    """
+    report = read_object(item, wanted=wanted.table, sink=lambda chunk: on_bytes(len(chunk)))
+    return wanted.seen(report)
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """What searching one object has shown.
+
+    Attributes:
+        report: of the walk.
+        places: where wanted paths were found, hidden or not.
+        unread: what could not be looked into.
+        digest: SHA-256 of its NAR, if that was asked for.
+    """
+
+    report: TreeReport
+    places: Sequence[Reference]
+    unread: Sequence[Unread]
+    digest: bytes | None
+
+
+class ObjectSearch:
+    """Objects of a store searched for some paths, each read once however often it is asked for.
+
+    Args:
+        store: where the objects are.
+        wanted: what is looked for.
+    """
+
+    def __init__(self, store: Source, wanted: DeepSearch) -> None:
+        self._store = store
+        self._wanted = wanted
+        self._wanted_paths = frozenset(wanted.paths)
+        self._known: dict[StorePath, Searched] = {}
+
+    def know(
+        self,
+        path: StorePath,
+        report: TreeReport,
+        seen: Collection[StorePath],
+        unread: Sequence[Unread],
+    ) -> None:
+        """Takes for read an object that somebody else has searched, for more than what is wanted.
+
+        Args:
+            seen: what was found, hidden or not; if it is wanted, its places are not known, and it
+                is read again.
+            unread: what could not be looked into.
+        """
+        if not self._wanted_paths.intersection(seen):
+            self._known[path] = Searched(report, (), unread, None)
+
+    def search(
+        self, path: StorePath, *, with_digest: bool, on_bytes: Callable[[int], object]
+    ) -> Searched:
+        """Reads an object, unless what is asked for is known.
+
+        Args:
+            with_digest: of a tree; a NAR from a cache is checked as it is read.
+            on_bytes: called with the number of NAR bytes read since the last call; may raise to
+                stop.
+
+        Raises: as `read_object`.
+        """
+        item = self._store.store_object(path)
+        with_digest = with_digest and isinstance(item, TreeObject)
+        known = self._known.get(path)
+        if known is not None and (known.digest is not None or not with_digest):
+            return known
+        digest = hashlib.sha256()
+
+        def sink(chunk: memoryview) -> None:
+            if with_digest:
+                digest.update(chunk)
+            on_bytes(len(chunk))
+
+        found = search_object(item, self._wanted, sink=sink, places=True)
+        self._known[path] = Searched(
+            found.report,
+            tuple(_places(found, self._wanted)),
+            found.unread,
+            digest.digest() if with_digest else None,
+        )
+        return self._known[path]
+
+
+def _places(found: DeepReport, search: DeepSearch) -> Iterator[Reference]:
+    for standing in found.report.found:
+        if (path := search.path(standing.index)) is not None:
+            yield Reference(
+                file=standing.file,
+                offset=standing.offset,
+                where=standing.where,
+                encoding=ENCODINGS[standing.stride],
+                path=path,
+            )
+    for hidden in found.hidden:
+        if hidden.path is not None:
+            yield Reference(
+                file=hidden.file,
+                container=hidden.container,
+                offset=hidden.offset,
+                where=hidden.where,
+                encoding=hidden.encoding,
+                path=hidden.path,
+            )

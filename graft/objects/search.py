@@ -1,0 +1,480 @@
+"""All that leads to some paths in an object: as it stands, cut up, spelled otherwise, packed.
+
+What stands in bytes as it is, and where there may be more, a walk over the tree tells in one pass:
+`DeepSearch` says what it is to look for. Only files with something in them, and containers, are
+read again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from io import BytesIO
+from tempfile import SpooledTemporaryFile
+from typing import IO, TYPE_CHECKING, Final
+
+from graft.errors import TreeError
+from graft.fixups import HEAD, Fixup, Look, Outcome, Place, Registry, Stood, registered
+from graft.fixups.fragments import FragmentFinder, Seed
+from graft.formats.file_name import printable
+from graft.formats.store_path import StoreDir, StorePath
+from graft.kernel import Table
+from graft.kernel.anchors import WORD
+from graft.kernel.reference import ENCODINGS
+from graft.kernel.tree import Suspicion, TreeReport
+from graft.kernel.tree.report import Where
+from graft.objects.references import WantedPaths
+from graft.objects.spellings import SpellingFinder
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
+
+FRAGMENT: Final = "fragment"
+"""The encoding of a fragment; the encodings of graft.objects.spellings have names of their own."""
+
+_ELF_HEAD: Final = 20
+_WINDOW: Final = 1 << 20
+_IN_MEMORY: Final = 16 << 20  # of a file that passes and may have to be looked into
+
+# Where fragments are looked for: programs, and archives of what programs are linked from.
+_CODE: Final = (b"\x7fELF", b"!<arch>\n")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HiddenReference:
+    """A place in an object where a hash part stands that no search of its bytes for it sees.
+
+    Attributes:
+        file: relative to the tree's top, empty for the top itself.
+        container: the files inside files that lead to the place, outermost first: `gzip`,
+            `tar:usr/bin/a`. Empty: it is in the file itself.
+        where: in contents, in a symlink's target or in a name.
+        offset: of the first byte in these.
+        encoding: `ascii`, `utf-16` or `utf-32` in a container; `fragment`; or a name of
+            graft.objects.spellings.
+        hash_part: 32 characters.
+        path: whose hash part it is, if that is known.
+    """
+
+    file: bytes
+    container: tuple[str, ...]
+    where: Where
+    offset: int
+    encoding: str
+    hash_part: str
+    path: StorePath | None
+
+    @property
+    def is_spelled(self) -> bool:
+        """Whether it is spelled otherwise: then nobody can rewrite it."""
+        return self.encoding != FRAGMENT and self.encoding not in ENCODINGS.values()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unread:
+    """A file that may hold references which cannot be seen.
+
+    Attributes:
+        file: relative to the tree's top.
+        container: the steps to it, as in a HiddenReference.
+        fixup: the name of its type.
+        reason: why.
+    """
+
+    file: bytes
+    container: tuple[str, ...]
+    fixup: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeepReport:
+    """What searching an object has shown.
+
+    Attributes:
+        report: of the walk: what stands in the bytes as it is.
+        hidden: all else.
+        unread: what could not be looked into.
+    """
+
+    report: TreeReport
+    hidden: tuple[HiddenReference, ...]
+    unread: tuple[Unread, ...]
+
+
+class DeepSearch:
+    """What is looked for; made once and used by all threads. It may be pickled.
+
+    Args:
+        paths: whose hash parts are looked for.
+        hash_parts: more of them, of unknown paths.
+        registry: by which containers are opened; None: the usual one.
+        store_dir: what stands before hash parts in fragments; None: `/nix/store`.
+
+    Attributes:
+        standing: the paths, as they stand.
+        hash_parts: all of them, by the indices of `table`.
+        table: them as they stand, for a walk; as its `wanted`.
+        marks: of the files that are looked into, for a walk.
+        suspicions: of all else, for a walk.
+    """
+
+    def __init__(
+        self,
+        paths: Iterable[StorePath],
+        hash_parts: Iterable[str] = (),
+        *,
+        registry: Registry | None = None,
+        store_dir: StoreDir | None = None,
+    ) -> None:
+        self._store_dir = StoreDir("/nix/store") if store_dir is None else store_dir
+        self.standing = WantedPaths(paths)
+        self._paths = {path.hash_part: path for path in self.standing.paths}
+        self.hash_parts = tuple(dict.fromkeys([*self._paths, *hash_parts]))
+        encoded = [hash_part.encode() for hash_part in self.hash_parts]
+        self.table = Table([(hash_part, None) for hash_part in encoded])
+        self._spellings = SpellingFinder(encoded)
+        self._fragments = FragmentFinder(
+            ((hash_part, None) for hash_part in encoded), os.fsencode(str(self._store_dir))
+        )
+        registry = registered() if registry is None else registry
+        self._limits = registry.limits
+        self._recognise = registry.recogniser
+        self.marks = registry.searched_marks
+        self.suspicions = (
+            Suspicion(self._spellings.anchors),
+            Suspicion(self._fragments.anchors, _CODE),
+        )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _remade, (type(self), self.standing.paths, self.hash_parts, self._store_dir)
+
+    @property
+    def paths(self) -> tuple[StorePath, ...]:
+        """The paths that are looked for."""
+        return self.standing.paths
+
+    def path(self, index: int) -> StorePath | None:
+        """The path of an entry of `table`, if it is known."""
+        return self._paths.get(self.hash_parts[index])
+
+    def seen(self, found: DeepReport) -> frozenset[StorePath]:
+        """The paths that were found in an object in whatever form."""
+        hidden = (each.path for each in found.hidden)
+        standing = map(self.path, found.report.seen)
+        return frozenset(path for path in (*standing, *hidden) if path is not None)
+
+    def referred(self, found: DeepReport) -> frozenset[StorePath]:
+        """Those of them that a rewrite may replace: all but what is spelled otherwise only."""
+        hidden = (each.path for each in found.hidden if not each.is_spelled)
+        standing = map(self.path, found.report.seen)
+        return frozenset(path for path in (*standing, *hidden) if path is not None)
+
+    def in_tree(self, top: str | bytes, report: TreeReport) -> Findings:
+        """What is hidden in a tree.
+
+        Args:
+            top: of the tree, as it is now.
+            report: of a walk over it that was given `table`, `marks` and `suspicions`, and
+                rewrote nothing.
+
+        Raises:
+            TreeError: a file cannot be read.
+        """
+        findings = Findings(self)
+        top = os.fsencode(top)
+        suspected = {suspect.file for suspect in report.suspects if suspect.where == "contents"}
+        for file in sorted({*report.marked, *suspected}):
+            findings.file(top, file, suspected=file in suspected)
+        for suspect in report.suspects:
+            place = os.path.join(top, suspect.file) if suspect.file else top
+            if suspect.where == "name":
+                findings.text(suspect.file, "name", os.path.basename(place))
+            elif suspect.where == "target":
+                findings.text(suspect.file, "target", os.readlink(place))
+        return findings
+
+    # ---- what findings are made with ----------------------------------------------------------
+
+    def find(self, data: bytes) -> Iterator[Stood]:
+        """All of it in a whole file, or in a name or a target."""
+        for hit in self.table.find(data)[0]:
+            yield Stood(hit.offset, ENCODINGS[hit.stride], hit.index, hit.stride)
+        yield from self.find_spelled(data)
+        yield from self.find_apart(data, suspected=True)
+
+    def find_spelled(self, data: bytes) -> Iterator[Stood]:
+        """What is spelled otherwise in any bytes."""
+        for found in self._spellings.find(data):
+            yield Stood(found.offset, found.encoding, found.index, 0)
+
+    def find_apart(self, data: bytes, *, suspected: bool) -> Iterator[Stood]:
+        """The fragments in a whole file."""
+        head = data[:_ELF_HEAD]
+        if self._fragments.is_elf(head) if suspected else self.has_short_pieces(head):
+            for found in self._fragments.find(data):
+                yield Stood(found.offset, FRAGMENT, found.index, 0)
+
+    def has_short_pieces(self, head: bytes) -> bool:
+        """Whether a file may have fragments of which no word tells: of other machines."""
+        return self._fragments.is_promising(head, ())
+
+    def look(self) -> Look:
+        """The way into one file's containers."""
+        return Look(self._recognise, self, self._limits)
+
+    def recognise(self, head: bytes, name: bytes) -> Fixup | None:
+        """The fix-up of a file that is looked into."""
+        return self._recognise(head, name)
+
+    def passing(self, head: bytes) -> _Passing:
+        """Searches a file that begins so while it passes, window by window."""
+        return _Passing(self._spellings, self._fragments, head)
+
+    def is_too_large(self, size: int) -> str | None:
+        """Why a file of a size is not looked into."""
+        return f"it is larger than {self._limits.size} bytes" if size > self._limits.size else None
+
+
+@lru_cache(maxsize=4)  # a process gets as many tasks as there are paths, of the same search
+def _remade(
+    kind: type[DeepSearch],
+    paths: tuple[StorePath, ...],
+    hash_parts: tuple[str, ...],
+    store_dir: StoreDir,
+) -> DeepSearch:
+    return kind(paths, hash_parts, store_dir=store_dir)
+
+
+class _Passing:
+    """One file's bytes, searched for what is spelled otherwise or cut up."""
+
+    def __init__(self, spellings: SpellingFinder, fragments: FragmentFinder, head: bytes) -> None:
+        self._spellings, self._fragments = spellings, fragments
+        self._head = head
+        self._is_code = head.startswith(_CODE)
+        self._passed = 0
+        self._carry = b""
+        self._seeds: list[Seed] = []
+        self._found: list[Stood] = []
+
+    def more(self, data: bytes) -> None:
+        """The bytes that come next."""
+        before = len(self._carry)
+        base = self._passed - before
+        text = self._carry + data if before else data
+        for found in self._spellings.find(text):
+            if found.offset + found.size > before:  # else it was found before
+                self._found.append(Stood(base + found.offset, found.encoding, found.index, 0))
+        if self._is_code:
+            start = max(before - WORD + 1, 0)
+            for seed in self._fragments.seeds(memoryview(text)[start:]):
+                self._seeds.append(seed._replace(offset=base + start + seed.offset))
+        self._passed += len(data)
+        self._carry = text[-(self._spellings.longest - 1) :]
+
+    @property
+    def found(self) -> list[Stood]:
+        """What is spelled otherwise in what has passed."""
+        return self._found
+
+    @property
+    def has_pieces(self) -> bool:
+        """Whether parts of a hash part stand in code that has passed."""
+        return bool(self._seeds)
+
+    @property
+    def is_promising(self) -> bool:
+        """Whether there may be fragments in what has passed."""
+        return self._fragments.is_promising(self._head, self._seeds)
+
+
+class Findings:
+    """What is hidden in one object, as it is found."""
+
+    def __init__(self, search: DeepSearch) -> None:
+        self._search = search
+        self._hidden: list[HiddenReference] = []
+        self._unread: list[Unread] = []
+
+    def with_report(self, report: TreeReport) -> DeepReport:
+        """All that was found, together with what the walk has."""
+        places = sorted(self._hidden, key=lambda each: (each.file, each.container, each.offset))
+        return DeepReport(report=report, hidden=tuple(places), unread=tuple(self._unread))
+
+    def text(self, file: bytes, where: Where, text: bytes) -> None:
+        """Looks through a name or a symlink's target."""
+        self._stood(file, where, self._search.find_spelled(text))
+
+    def file(self, top: bytes, file: bytes, *, suspected: bool) -> None:
+        """Looks into a file of a tree.
+
+        Raises:
+            TreeError: it cannot be read.
+        """
+        path = os.path.join(top, file) if file else top
+        try:
+            with open(path, "rb", buffering=0) as stream:
+                head = stream.read(HEAD)
+                size = os.fstat(stream.fileno()).st_size
+                fixup = self._search.recognise(head, os.path.basename(path))
+                if suspected or self._search.has_short_pieces(head):
+                    passing = self._search.passing(head)
+                    window = head
+                    while window:
+                        passing.more(window)
+                        window = stream.read(_WINDOW)
+                    self.passed(file, passing, lambda: _whole(path))
+                if fixup is not None:
+                    self.into(fixup, file, os.path.basename(path), head, size, stream, suspected)
+        except OSError as error:
+            shown = printable(path)
+            raise TreeError(f"'{shown}' cannot be read: {error.strerror}", path=shown) from error
+
+    def passing_file(self, file: bytes, name: bytes, size: int) -> PassingFile:
+        """Looks into a file of a NAR, as its bytes pass."""
+        return PassingFile(self._search, self, file, name, size)
+
+    def into(
+        self,
+        fixup: Fixup,
+        file: bytes,
+        name: bytes,
+        head: bytes,
+        size: int,
+        stream: IO[bytes],
+        suspected: bool,
+    ) -> None:
+        """Looks into a file that is to be.
+
+        Args:
+            head: its first bytes.
+            size: of all of it.
+            stream: it, wherever it is looked at.
+            suspected: whether something may be in the files that are stored in it.
+        """
+        if fixup.packs and not fixup.is_packed(stream):
+            return
+        opened = fixup.opens or fixup.packs
+        reason = self._search.is_too_large(size) if opened else None
+        if reason is not None:
+            self._unread.append(Unread(file=file, container=(), fixup=fixup.name, reason=reason))
+            return
+        look = self._search.look()
+        stream.seek(0)
+        look.into(fixup, stream.read() if opened else head, name, apart=suspected)
+        self._hidden += [self._inside(file, place) for place in look.places]
+        self._unread += [self._not_read(file, outcome) for outcome in look.outcomes]
+
+    def passed(self, file: bytes, passing: _Passing, whole: Callable[[], bytes]) -> None:
+        """Takes what was found in a file whose bytes have passed."""
+        self._stood(file, "contents", passing.found)
+        if passing.is_promising:
+            self._stood(file, "contents", self._search.find_apart(whole(), suspected=True))
+
+    def _stood(self, file: bytes, where: Where, found: Iterable[Stood]) -> None:
+        self._hidden += [
+            self._reference(file, (), where, each.offset, each.encoding, each.index)
+            for each in found
+        ]
+
+    def _inside(self, file: bytes, place: Place) -> HiddenReference:
+        return self._reference(
+            file, place.container, place.where, place.offset, place.encoding, place.index
+        )
+
+    def _reference(
+        self,
+        file: bytes,
+        container: tuple[str, ...],
+        where: Where,
+        offset: int,
+        encoding: str,
+        index: int,
+    ) -> HiddenReference:
+        return HiddenReference(
+            file=file,
+            container=container,
+            where=where,
+            offset=offset,
+            encoding=encoding,
+            hash_part=self._search.hash_parts[index],
+            path=self._search.path(index),
+        )
+
+    @staticmethod
+    def _not_read(file: bytes, outcome: Outcome) -> Unread:
+        return Unread(
+            file=file,
+            container=outcome.container,
+            fixup=outcome.fixup,
+            reason=outcome.reason or "",
+        )
+
+
+class PassingFile:
+    """A file of a NAR whose bytes pass; what may have to be looked into is kept meanwhile."""
+
+    def __init__(
+        self, search: DeepSearch, findings: Findings, file: bytes, name: bytes, size: int
+    ) -> None:
+        self._search, self._findings = search, findings
+        self._file, self._name, self._size = file, name, size
+        self._head = b""
+        self._fixup: Fixup | None = None
+        self._passing: _Passing | None = None
+        self._kept: SpooledTemporaryFile[bytes] | None = None
+
+    def more(self, data: Buffer, *, final: bool) -> None:
+        """The bytes that come next; with the last ones it is looked into."""
+        piece = bytes(data)
+        if self._passing is None:
+            self._head += piece
+            if len(self._head) < HEAD and not final:
+                return
+            piece = self._head
+            self._begin(piece)
+        assert self._passing is not None
+        self._passing.more(piece)
+        if self._kept is not None:
+            self._kept.write(piece)
+        if final:
+            self._end(self._passing)
+
+    def _begin(self, head: bytes) -> None:
+        self._passing = self._search.passing(head)
+        self._fixup = self._search.recognise(head, self._name)
+        opened = self._fixup is not None and self._fixup.opens
+        if opened and self._search.is_too_large(self._size) is not None:
+            opened = False
+        if opened or head.startswith(_CODE):
+            self._kept = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - closed at the file's end
+
+    def _end(self, passing: _Passing) -> None:
+        try:
+            self._findings.passed(self._file, passing, self._whole)
+            if self._fixup is not None:
+                self._findings.into(
+                    self._fixup,
+                    self._file,
+                    self._name,
+                    self._head,
+                    self._size,
+                    self._kept or BytesIO(self._head),
+                    passing.has_pieces,
+                )
+        finally:
+            if self._kept is not None:
+                self._kept.close()
+
+    def _whole(self) -> bytes:
+        assert self._kept is not None
+        self._kept.seek(0)
+        return self._kept.read()
+
+
+def _whole(path: bytes) -> bytes:
+    with open(path, "rb", buffering=0) as stream:
+        return stream.read()

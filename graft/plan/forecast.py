@@ -1,0 +1,135 @@
+"""What a plan will not reach, told before: hidden places that stay as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import groupby
+
+from graft.formats.file_name import printable
+from graft.formats.store_path import StorePath
+from graft.objects.library_copies import find_copies
+from graft.objects.reading import as_tree
+from graft.objects.rewrite import Rewriting
+from graft.objects.search import DeepReport, Unread
+from graft.plan import Plan, PlanWarning, Rewrite
+from graft.quantities import counted
+from graft.store.api import Source
+
+
+def static_copies(
+    plan: Plan,
+    source: Source,
+    *,
+    jobs: int | None = None,
+    on_bytes: Callable[[int], object] | None = None,
+) -> tuple[PlanWarning, ...]:
+    """Reads a closure for copies of the libraries of each OLD: linked statically, or vendored.
+
+    Args:
+        source: where the originals are.
+        jobs: threads; the number of usable processors if None.
+        on_bytes: called from any thread with the number of bytes read since the last call.
+
+    Returns:
+        A warning for each path and the OLD of which it has copies.
+
+    Raises:
+        TreeError, CacheError, CorruptCacheError: an object cannot be read.
+    """
+    olds = sorted(source.path_infos(plan.replacements))
+    searched = plan.closure.requisites(plan.roots).difference(plan.replacements.values(), olds)
+    found = find_copies(
+        source,
+        [path for path in searched if not path.is_derivation],
+        olds,
+        jobs=jobs,
+        on_bytes=on_bytes,
+    )
+    full = plan.store_dir.path
+    warnings = []
+    ordered = sorted(found, key=lambda each: (each.path, each.old, each.copy.file))
+    for (path, old), copies in groupby(ordered, lambda each: (each.path, each.old)):
+        first, *others = copies
+        file = f"{full(path)}/{printable(first.copy.file)}".rstrip("/")
+        more = f" (and {counted(len(others), 'more file')})" if others else ""
+        warnings.append(
+            PlanWarning(
+                kind="static-copy",
+                path=path,
+                message=f"'{file}'{more} seems to hold a copy of '{full(old)}' "
+                f'("{first.copy.text}"), which no graft replaces: build it again',
+            )
+        )
+    return tuple(warnings)
+
+
+def forecast(
+    plan: Plan, source: Source, reports: Mapping[StorePath, DeepReport]
+) -> tuple[PlanWarning, ...]:
+    """Tries out what becomes of the hidden references of a plan.
+
+    Args:
+        source: where the originals are.
+        reports: what was found in them, of those that have any.
+
+    Returns:
+        Warnings: one for each path in which some would be left alone or cannot be seen.
+
+    Raises:
+        TreeError, CacheError, CorruptCacheError: an object cannot be read.
+    """
+    return tuple(_forecast(plan, source, reports))
+
+
+def _forecast(
+    plan: Plan, source: Source, reports: Mapping[StorePath, DeepReport]
+) -> Iterator[PlanWarning]:
+    rewrites = {rewrite.path: rewrite for rewrite in plan.rewrites}
+    for path in sorted(reports.keys() & (rewrites.keys() | plan.shared)):
+        report, rewrite = reports[path], rewrites.get(path)
+        full = plan.store_dir.path(path)
+        if report.unread:
+            yield not_looked_into(full, path, report.unread[0], len(report.unread))
+        if rewrite is None:
+            continue
+        moved = {found.file for found in report.hidden if found.path in plan.moved}
+        left = list(_left_alone(plan, source, rewrite, sorted(moved)))
+        if left:
+            file, reason = left[0]
+            more = f" (and {counted(len(left) - 1, 'more place')})" if len(left) > 1 else ""
+            yield PlanWarning(
+                kind="not-rewritten",
+                path=path,
+                message=f"'{full}/{file}'{more} will still hold what is replaced: {reason}",
+            )
+
+
+def _left_alone(
+    plan: Plan, source: Source, rewrite: Rewrite, files: Iterable[bytes]
+) -> Iterator[tuple[str, str]]:
+    """Where something of a path stays, and why."""
+    if not files:
+        return
+    rewriting = Rewriting.of(rewrite, plan.store_dir)
+    with as_tree(source.store_object(rewrite.path)) as at:
+        for fixed in rewriting.fixes(at.tree, files).files:
+            for outcome in fixed.outcomes:
+                if outcome.outcome == "left-alone" and outcome.reason is not None:
+                    yield " > ".join([printable(fixed.file), *outcome.container]), outcome.reason
+
+
+def not_looked_into(full: str, path: StorePath, first: Unread, count: int) -> PlanWarning:
+    """The warning of a path with files that cannot be looked into.
+
+    Args:
+        full: the path in full.
+        first: one of them.
+        count: how many there are.
+    """
+    file = " > ".join([f"{full}/{printable(first.file)}".rstrip("/"), *first.container])
+    more = f" (and {counted(count - 1, 'more file')})" if count > 1 else ""
+    return PlanWarning(
+        kind="not-looked-into",
+        path=path,
+        message=f"'{file}'{more} may hold references that nobody can see: {first.reason}",
+    )

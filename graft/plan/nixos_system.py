@@ -1,0 +1,85 @@
+"""NixOS systems among the roots, and their initrds.
+
+nixpkgs' `system.replaceDependencies` cuts the initrd off unless told otherwise: what is in it is
+compressed, and checked by nobody before the machine starts. The links are those that
+`nixos/modules/system/activation/top-level.nix` makes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from graft.formats.store_path import StoreDir, StorePath
+from graft.kernel.tree.symlink import led_to
+from graft.objects.reading import as_tree
+from graft.store.api import PathInfo, Source
+from graft.store.objects import TreeObject
+
+_DIRECTORY = "specialisation"
+
+
+def find_specialisations(tree: str, store_dir: StoreDir) -> dict[str, StorePath]:
+    """The specialisations in the tree of a NixOS system, or of a home-manager generation, by name.
+
+    Args:
+        tree: where it lies; of one without any, or that may not be read, there are none.
+        store_dir: its logical one.
+    """
+    directory = os.path.join(tree, _DIRECTORY)
+    try:
+        names = os.listdir(directory)
+    except OSError:
+        return {}
+    found = {name: led_to(os.path.join(directory, name), store_dir) for name in sorted(names)}
+    return {name: path for name, path in found.items() if path is not None}
+
+
+_PARTS = ("init", "nixos-version", "kernel", "initrd")
+_NAME = "nixos-system-"
+_LARGEST_ARCHIVE = 1 << 24
+
+
+def initrds_of_systems(store: Source, roots: Iterable[StorePath]) -> dict[StorePath, StorePath]:
+    """The initrds of the roots that are NixOS systems, and of their specialisations.
+
+    Args:
+        store: where the roots are. One that is an archive is read only if it is named as a system
+            is, and small.
+
+    Returns:
+        For each path that holds an initrd, a system that starts with it.
+
+    Raises:
+        GraftError: an archive cannot be read.
+    """
+    found: dict[StorePath, StorePath] = {}
+    waiting = list(roots)
+    seen = set(waiting)
+    while waiting:
+        path = waiting.pop()
+        info = store.path_infos([path]).get(path)
+        if info is None:
+            continue
+        initrd, specialisations = _links(store, info)
+        if initrd is not None:
+            if initrd != path:  # else all of the system would be cut off
+                found.setdefault(initrd, path)
+            new = set(specialisations) - seen
+            seen |= new
+            waiting += new
+    return found
+
+
+def _links(store: Source, info: PathInfo) -> tuple[StorePath | None, list[StorePath]]:
+    """The initrd of a system and its specialisations; None if a path is no system."""
+    item = store.store_object(info.path)
+    if not isinstance(item, TreeObject) and (
+        not info.path.name.startswith(_NAME) or info.nar_size > _LARGEST_ARCHIVE
+    ):
+        return None, []
+    with as_tree(item) as at:
+        if not all(os.path.lexists(os.path.join(at.tree, part)) for part in _PARTS):
+            return None, []
+        initrd = led_to(os.path.join(at.tree, "initrd"), store.store_dir)
+        return initrd, list(find_specialisations(at.tree, store.store_dir).values())

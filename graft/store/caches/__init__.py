@@ -1,0 +1,1 @@
+"""Binary caches, wherever their files are: a directory, a server, a bucket."""

@@ -1,0 +1,331 @@
+"""The files of a binary cache behind a server: `http://` and `https://`.
+
+What fails for a moment is tried again, later each time; a file whose transfer is cut goes on where
+it was cut (RFC 9110, "Range Requests"), as long as it is still the same file. Proxies are those of
+the environment, certificates those of the system, of SSL_CERT_FILE or of NIX_SSL_CERT_FILE.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+import urllib.request
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote, urljoin, urlsplit
+
+from graft.errors import BadStoreUrlError, CacheError
+from graft.store.caches.files import LARGEST_TEXT
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse, PoolManager
+
+_ABSENT: Final = frozenset({403, 404, 410})  # 403 is what S3 says where names may not be listed
+_PASSING: Final = (429, 500, 502, 503, 504)
+_REDIRECTED: Final = frozenset({301, 302, 303, 307, 308})
+_MOST_REDIRECTS: Final = 5
+_HEADERS: Final = {"Accept-Encoding": "identity", "User-Agent": "graft"}
+_LONGEST_WAIT: Final = 30.0  # seconds
+_SHORT_ANSWER: Final = 65_536  # bytes worth reading to keep a connection
+_PROGRESS: Final = 1 << 20  # bytes after which a cut connection is the first one again
+_CONTENT_RANGE: Final = re.compile(r"bytes ([0-9]{1,19})-[0-9]{1,19}/([0-9]{1,19}|\*)")
+
+
+class CacheServer:
+    """Files below an address.
+
+    Args:
+        url: with a name and a password in it if the server wants them; they are never shown.
+        connections: kept open, and used at once.
+        attempts: how often in a row something may fail until it is an error.
+        wait: seconds before the second attempt; twice as long before each further one.
+        timeout: seconds until a server that says nothing is given up.
+
+    Raises:
+        BadStoreUrlError: the address has no host, or has a query.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        connections: int = 16,
+        attempts: int = 5,
+        wait: float = 0.25,
+        timeout: float = 30.0,
+    ) -> None:
+        parts = urlsplit(url)
+        host = parts.netloc.rpartition("@")[2]
+        self._url = f"{parts.scheme}://{host}{parts.path}".rstrip("/")
+        if not parts.hostname or parts.query or parts.fragment:
+            raise BadStoreUrlError(
+                f"store '{self._url}' is no address of a binary cache: a host, and a path if there "
+                "is one",
+                url=self._url,
+            )
+        self._connections = connections
+        self._attempts = attempts
+        self._wait = wait
+        self._secret: dict[str, str] = {}
+        self._pool = self._pool_for(parts.scheme, parts.hostname, timeout)
+        if parts.username is not None:
+            from urllib3 import make_headers  # noqa: PLC0415 - loaded only for caches
+
+            secret = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            self._secret = dict(make_headers(basic_auth=secret))
+
+    def _pool_for(self, scheme: str, host: str, timeout: float) -> PoolManager:
+        import urllib3  # noqa: PLC0415
+
+        class Retry(urllib3.Retry):
+            """Waits no longer than this program does by itself, whatever the server says."""
+
+            def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
+                asked = super().get_retry_after(response)
+                return None if asked is None else min(asked, _LONGEST_WAIT)
+
+        options: dict[str, Any] = {
+            "maxsize": self._connections,
+            "timeout": urllib3.Timeout(connect=timeout, read=timeout),
+            "retries": Retry(
+                total=None,
+                connect=self._attempts - 1,
+                read=self._attempts - 1,
+                status=self._attempts - 1,
+                other=0,
+                redirect=0,
+                status_forcelist=_PASSING,
+                backoff_factor=self._wait,
+                backoff_max=_LONGEST_WAIT,
+                raise_on_status=False,
+            ),
+        }
+        if authority := os.environ.get("NIX_SSL_CERT_FILE"):
+            options["ca_certs"] = authority
+        proxy = urllib.request.getproxies().get(scheme)
+        if proxy and not urllib.request.proxy_bypass(host):
+            return urllib3.ProxyManager(proxy, **options)
+        return urllib3.PoolManager(**options)
+
+    @property
+    def url(self) -> str:
+        """How messages name the cache; without name and password."""
+        return self._url
+
+    @property
+    def connections(self) -> int:
+        """How many files it is sensible to read at once."""
+        return self._connections
+
+    def read(self, name: str) -> bytes | None:
+        """A small file, whole; None if there is no such file."""
+        stream = self._open(name)
+        if stream is None:
+            return None
+        data = bytearray()
+        buffer = memoryview(bytearray(65_536))
+        try:
+            while read := stream.readinto(buffer):
+                data += buffer[:read]
+                if len(data) > LARGEST_TEXT:
+                    raise self.error(name, "it is longer than any such file")
+        finally:
+            stream.close()
+        return bytes(data)
+
+    def open(self, name: str) -> ServerStream:
+        """A file of any size."""
+        stream = self._open(name)
+        if stream is None:
+            raise self.error(name, "there is no such file")
+        return stream
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._pool.clear()
+
+    def _open(self, name: str) -> ServerStream | None:
+        response = self.request(name, {})
+        if response.status in _ABSENT:
+            _dismiss(response)
+            return None
+        if response.status != 200:
+            _dismiss(response)
+            raise self.error(name, f"the server answered {response.status} {response.reason}")
+        return ServerStream(self, name, response, self._attempts, self._wait)
+
+    def request(self, name: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
+        """The beginning of a server's answer, whatever it is.
+
+        Raises:
+            CacheError: there was none.
+        """
+        url = f"{self._url}/{name}"
+        for _ in range(_MOST_REDIRECTS + 1):
+            response = self._request(name, url, headers)
+            if response.status not in _REDIRECTED or "Location" not in response.headers:
+                break
+            _dismiss(response)
+            url = self._redirected(name, url, response.headers["Location"])
+        else:
+            raise self.error(name, "the server redirects it without end")
+        if response.headers.get("Content-Encoding", "identity") != "identity":
+            response.close()
+            raise self.error(name, "it is sent in an encoding nobody has asked for")
+        return response
+
+    def _request(self, name: str, url: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
+        from urllib3.exceptions import HTTPError  # noqa: PLC0415
+
+        # The password is for this server and for no other.
+        secret = self._secret if _origin(url) == _origin(self._url) else {}
+        try:
+            return self._pool.request(
+                "GET",
+                url,
+                headers={**_HEADERS, **secret, **headers},
+                redirect=False,
+                preload_content=False,
+                decode_content=False,
+            )
+        except HTTPError as error:
+            raise self.error(name, _reason(error)) from error
+
+    def _redirected(self, name: str, url: str, location: str) -> str:
+        try:
+            target = urljoin(url, location)
+            scheme, host = _origin(target)
+        except ValueError:
+            scheme = host = ""
+        if scheme not in {"http", "https"} or not host or not target.isprintable():
+            raise self.error(name, "the server redirects it to what is no address")
+        return target
+
+    def error(self, name: str, what: str) -> CacheError:
+        """The error that something is wrong with a file."""
+        return CacheError(
+            f"file '{name}' of the cache '{self._url}' cannot be read: {what}",
+            store=self._url,
+            file=name,
+        )
+
+
+class ServerStream:
+    """A file that is transferred, over one connection after the other if need be."""
+
+    def __init__(
+        self,
+        server: CacheServer,
+        name: str,
+        response: BaseHTTPResponse,
+        attempts: int,
+        wait: float,
+    ) -> None:
+        self._server = server
+        self._name = name
+        self._response = response
+        self._attempts = attempts
+        self._wait = wait
+        self._position = 0  # bytes that were read
+        self._failures = 0  # in a row
+        self._failed_at = 0
+        self._tag = response.headers.get("ETag", "")
+        self._length = response.headers.get("Content-Length")
+
+    def readinto(self, view: memoryview) -> int:
+        """Puts bytes at the beginning of a buffer, and returns how many: none only at the end."""
+        data = self._read(len(view))
+        view[: len(data)] = data
+        self._position += len(data)
+        return len(data)
+
+    def close(self) -> None:
+        """Closes the connection unless the file is at its end."""
+        self._response.close()
+
+    def _read(self, most: int) -> bytes:
+        from urllib3.exceptions import HTTPError  # noqa: PLC0415
+
+        while True:
+            try:
+                return self._response.read(most)
+            except HTTPError as error:
+                self._response.close()
+                self._go_on(error)
+
+    def _go_on(self, error: Exception) -> None:
+        """Has the server send what is behind the last byte that came."""
+        if self._position - self._failed_at >= _PROGRESS:
+            self._failures = 0
+        self._failures += 1
+        self._failed_at = self._position
+        if self._failures >= self._attempts:
+            raise self._server.error(
+                self._name,
+                f"the connection was cut {self._failures} times, the last time at byte "
+                f"{self._position} ({_reason(error)})",
+            ) from error
+        time.sleep(min(self._wait * 2 ** (self._failures - 1), _LONGEST_WAIT))
+        headers = {"Range": f"bytes={self._position}-"} if self._position else {}
+        if self._position and self._tag.startswith('"'):  # a weak one says nothing of bytes
+            headers["If-Range"] = self._tag
+        self._response = response = self._server.request(self._name, headers)
+        if response.headers.get("ETag", self._tag) != self._tag:
+            raise self._changed()
+        if response.status == 206:
+            found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+            if found is None or int(found[1]) != self._position:
+                raise self._server.error(self._name, "the server sent another part than asked for")
+            if self._length is not None and found[2] not in {"*", self._length}:
+                raise self._changed()
+        elif response.status == 200:
+            if response.headers.get("Content-Length") != self._length:
+                raise self._changed()
+            self._skip()
+        else:
+            raise self._changed()
+
+    def _skip(self) -> None:
+        """Reads what is known: the server cannot begin in the middle."""
+        from urllib3.exceptions import HTTPError  # noqa: PLC0415
+
+        left = self._position
+        try:
+            while left:
+                data = self._response.read(min(left, 65_536))
+                if not data:
+                    raise self._changed()
+                left -= len(data)
+        except HTTPError as error:
+            self._response.close()
+            self._go_on(error)
+
+    def _changed(self) -> CacheError:
+        self._response.close()
+        return self._server.error(self._name, "it was changed or removed while it was read")
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc
+
+
+def _dismiss(response: BaseHTTPResponse) -> None:
+    """Has done with an answer whose text is of no interest, and may have no end."""
+    length = response.headers.get("Content-Length", "")
+    if length.isdecimal() and int(length) <= _SHORT_ANSWER:
+        response.drain_conn()
+    else:
+        response.close()
+
+
+def _reason(error: Exception) -> str:
+    # What urllib3 says holds addresses of objects, and of pools.
+    while (inner := getattr(error, "reason", None)) is not None and isinstance(inner, Exception):
+        error = inner
+    inner = error.args[-1] if error.args else None
+    if isinstance(inner, OSError) and inner.strerror:
+        error = inner
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return re.sub(r"<[^>]*>:? ?|^[A-Za-z]*\([^)]*\): ", "", text).strip().lower()

@@ -1,0 +1,329 @@
+"""The SQLite database of valid paths, Nix's or Guix's: `schema` says how they differ.
+
+Source: src/libstore/local-store.cc of Nix, for what a query means and what a row holds.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import urllib.parse
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TypeVar
+
+from graft.errors import BadFormatError, StoreError
+from graft.formats.hashing import parse_hash
+from graft.formats.store_path import HASH_PART_LENGTH, StoreDir, StorePath
+from graft.store.api import PathInfo
+from graft.store.local_store.schema import Schema, read_schema, translated
+
+_BUSY_SECONDS = 600.0
+_COLUMNS = (
+    "path",
+    "hash",
+    "registrationTime",
+    "deriver",
+    "narSize",
+    "ultimate",
+    "sigs",
+    "ca",
+)
+# Of one statement; SQLite's default limit was 999 before 3.32.
+_MOST_PARAMETERS = 900
+
+# What another registration of a valid path changes: what its bytes are, and who says so.
+_REGISTERED_ANEW = ("hash", "narSize", "ultimate", "sigs", "ca")
+
+
+_Item = TypeVar("_Item")
+
+
+def _batches(items: Iterable[_Item]) -> Iterator[list[_Item]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, _MOST_PARAMETERS)):
+        yield batch
+
+
+def _marks(batch: Collection[object]) -> str:
+    return ",".join("?" * len(batch))
+
+
+class Database:
+    """An open database.
+
+    Args:
+        directory: holds `db.sqlite` and `schema`.
+        store_dir: the logical store directory all its paths are in.
+        writable: whether `register` will be called.
+
+    Attributes:
+        schema: which tables it has.
+
+    Raises:
+        StoreMissingError, SchemaError, StorePermissionError, StoreError: it cannot be opened.
+    """
+
+    def __init__(self, directory: str, store_dir: StoreDir, *, writable: bool) -> None:
+        self.schema: Schema = read_schema(directory, store_dir)
+        self._directory = directory
+        self._store_dir = store_dir
+        # By number, which is never given to a second path: each text is read and checked once, and
+        # rows are found by their numbers, twice as fast as by texts.
+        self._paths: dict[int, StorePath] = {}
+        self._numbers: dict[StorePath, int] = {}
+        with translated(directory):
+            self._connection = self._connect(writable=writable)
+            self._connection.execute("pragma foreign_keys = on")
+
+    def _connect(self, *, writable: bool) -> sqlite3.Connection:
+        file = os.path.join(self._directory, "db.sqlite")
+        uri = "file:" + urllib.parse.quote(os.path.abspath(file))
+        # Without permission to write, WAL cannot make its shared memory; then only `immutable`
+        # reads the file, and misses what is still in the WAL, as Nix does.
+        last: sqlite3.Error | None = None
+        for mode in ["mode=rw"] if writable else ["mode=ro", "immutable=1"]:
+            connection = sqlite3.connect(
+                f"{uri}?{mode}",
+                uri=True,
+                timeout=_BUSY_SECONDS,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+            try:
+                connection.execute("select count(*) from sqlite_master").fetchone()
+            except sqlite3.Error as error:
+                connection.close()
+                last = error
+            else:
+                return connection
+        raise last or sqlite3.OperationalError("unable to open database file")
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._connection.close()
+
+    def path_infos(self, paths: Iterable[StorePath]) -> dict[StorePath, PathInfo]:
+        """What is registered of those of `paths` that are valid."""
+        infos: dict[StorePath, PathInfo] = {}
+        with translated(self._directory):
+            unknown = []
+            for batch in _batches(paths):
+                numbers = [self._numbers[path] for path in batch if path in self._numbers]
+                infos.update(self._path_infos("id", numbers))
+                # One that was deleted, and made valid again, has another number.
+                unknown += [path for path in batch if path not in infos]
+            for batch in _batches(unknown):
+                infos.update(self._path_infos("path", list(map(self._store_dir.path, batch))))
+        return infos
+
+    def nar_sizes(self, paths: Iterable[StorePath]) -> dict[StorePath, int]:
+        """The sizes of the NARs of those of `paths` that are valid, in bytes.
+
+        Much less work than all that is registered of them.
+        """
+        sizes = {}
+        with translated(self._directory):
+            for batch in _batches(paths):
+                full = {self._store_dir.path(path): path for path in batch}
+                for text, size in self._connection.execute(
+                    f"select path, narSize from ValidPaths where path in ({_marks(batch)})",  # noqa: S608 - only question marks
+                    list(full),
+                ):
+                    sizes[full[text]] = size or 0
+        return sizes
+
+    def valid_paths(self) -> set[StorePath]:
+        """Every valid path."""
+        with translated(self._directory):
+            rows = self._connection.execute("select path from ValidPaths").fetchall()
+        return {self._store_dir.parse(text) for (text,) in rows}
+
+    def path_from_hash_part(self, hash_part: str) -> StorePath | None:
+        """The valid path with that hash part, if there is one; of several the first by name.
+
+        Args:
+            hash_part: 32 characters.
+        """
+        if len(hash_part) != HASH_PART_LENGTH:
+            return None
+        prefix = f"{self._store_dir}/{hash_part}-"
+        with translated(self._directory):
+            # The index on paths answers this; it would not answer `like`.
+            row = self._connection.execute(
+                "select path from ValidPaths where path >= ? order by path limit 1", (prefix,)
+            ).fetchone()
+        return self._store_dir.parse(row[0]) if row and row[0].startswith(prefix) else None
+
+    def referrers(self, paths: Iterable[StorePath]) -> dict[StorePath, set[StorePath]]:
+        """What refers to each of `paths`, itself included; nothing to one that is not valid."""
+        found: dict[StorePath, set[StorePath]] = {path: set() for path in paths}
+        with translated(self._directory):
+            for batch in _batches(found):
+                # By numbers, as in `_path_infos`: a path may be referred to by all others.
+                numbers = [
+                    number
+                    for number, text in self._connection.execute(
+                        f"select id, path from ValidPaths where path in ({_marks(batch)})",  # noqa: S608 - only question marks
+                        list(map(self._store_dir.path, batch)),
+                    )
+                    if number in self._paths or self._learn(number, text)
+                ]
+                rows = self._connection.execute(
+                    f"select reference, referrer from Refs where reference in ({_marks(numbers)})",  # noqa: S608 - only question marks
+                    numbers,
+                ).fetchall()
+                paths_of = self._paths
+                self._read_paths({referrer for _, referrer in rows} - paths_of.keys())
+                for reference, referrer in rows:
+                    if referrer in paths_of:  # else deleted between two questions
+                        found[paths_of[reference]].add(paths_of[referrer])
+        return found
+
+    def derivers(self, path: StorePath) -> set[StorePath]:
+        """The valid derivations that have a path, valid or not, as an output.
+
+        The deriver in its registration is the one it was really built from, valid or not.
+        """
+        with translated(self._directory):
+            rows = self._connection.execute(
+                "select v.path from DerivationOutputs d join ValidPaths v on d.drv = v.id "
+                "where d.path = ?",
+                (self._store_dir.path(path),),
+            ).fetchall()
+        return {self._store_dir.parse(text) for (text,) in rows}
+
+    def outputs(self, derivation: StorePath) -> dict[str, StorePath]:
+        """The outputs of a valid derivation, valid or not, by name; of another path nothing."""
+        with translated(self._directory):
+            rows = self._connection.execute(
+                "select d.id, d.path from DerivationOutputs d join ValidPaths v on d.drv = v.id "
+                "where v.path = ?",
+                (self._store_dir.path(derivation),),
+            ).fetchall()
+        return {name: self._store_dir.parse(text) for name, text in rows}
+
+    def _path_infos(
+        self, column: str, values: Sequence[int | str]
+    ) -> Iterator[tuple[StorePath, PathInfo]]:
+        # Joins would give the text of each path once for every path that refers to it.
+        columns = ", ".join(
+            name if name in self.schema.columns else f"null as {name}" for name in _COLUMNS
+        )
+        rows = self._connection.execute(
+            f"select id, {columns} from ValidPaths where {column} in ({_marks(values)})",  # noqa: S608 - constants and question marks
+            values,
+        ).fetchall()
+        references: dict[int, list[int]] = {row[0]: [] for row in rows}
+        # A row for each path, not for each reference: of those there are many more.
+        for referrer, found in self._connection.execute(
+            "select referrer, group_concat(reference, ' ') from Refs "  # noqa: S608 - only question marks
+            f"where referrer in ({_marks(rows)}) group by referrer",
+            list(references),
+        ):
+            references[referrer] = list(map(int, found.split()))
+        paths = self._paths
+        self._read_paths(set().union(*references.values()) - paths.keys())
+        for number, text, digest, time, deriver, size, ultimate, signatures, address in rows:
+            path = paths.get(number) or self._learn(number, text)
+            try:
+                referred = frozenset(map(paths.__getitem__, references[number]))
+            except KeyError:
+                continue  # deleted between two questions, else nothing it refers to could be
+            yield (
+                path,
+                PathInfo(
+                    path=path,
+                    nar_hash=self._digest(text, digest),
+                    nar_size=size or 0,
+                    references=referred,
+                    deriver=self._store_dir.parse(deriver) if deriver else None,
+                    registration_time=time,
+                    ultimate=bool(ultimate),
+                    signatures=tuple((signatures or "").split()),
+                    content_address=address or None,
+                ),
+            )
+
+    def _read_paths(self, numbers: Iterable[int]) -> None:
+        """Learns the texts of paths that are not known yet."""
+        for batch in _batches(numbers):
+            for number, text in self._connection.execute(
+                f"select id, path from ValidPaths where id in ({_marks(batch)})",  # noqa: S608 - only question marks
+                batch,
+            ):
+                self._learn(number, text)
+
+    def _learn(self, number: int, text: str) -> StorePath:
+        path = self._paths[number] = self._store_dir.parse(text)
+        self._numbers[path] = number
+        return path
+
+    def _digest(self, path: str, text: str) -> bytes:
+        try:
+            return parse_hash(text)[1]
+        except BadFormatError as error:
+            raise StoreError(
+                f"the nix database in '{self._directory}' has a broken hash for '{path}': {error}",
+                path=path,
+            ) from error
+
+    def register(self, infos: Sequence[PathInfo]) -> None:
+        """Makes paths valid in one transaction; each one's references are valid or among them.
+
+        A path that is already valid keeps its registration time and loses no reference.
+        """
+        names = list(self.schema.columns)
+        rows = [tuple(map(self._row(info).get, names)) for info in infos]
+        anew = [name for name in _REGISTERED_ANEW if name in names]
+        references = [
+            (self._store_dir.path(info.path), self._store_dir.path(reference))
+            for info in infos
+            for reference in info.references
+        ]
+        with translated(self._directory):
+            self._connection.execute("begin immediate")
+            try:
+                self._connection.executemany(
+                    f"insert into ValidPaths ({', '.join(names)}) "  # noqa: S608 - constants and question marks
+                    f"values ({', '.join('?' * len(names))}) on conflict (path) do update set "
+                    + ", ".join(f"{name} = excluded.{name}" for name in anew),
+                    rows,
+                )
+                for referrer, reference in references:
+                    self._insert_reference(referrer, reference)
+                self._connection.execute("commit")
+            except BaseException:
+                if self._connection.in_transaction:  # an interrupt may come after the commit
+                    self._connection.execute("rollback")
+                raise
+
+    def _row(self, info: PathInfo) -> dict[str, object]:
+        """What a path's registration is in each column of the widest schema."""
+        return {
+            "path": self._store_dir.path(info.path),
+            "hash": f"sha256:{info.nar_hash.hex()}",
+            "registrationTime": info.registration_time,
+            "deriver": self._store_dir.path(info.deriver) if info.deriver else None,
+            "narSize": info.nar_size,
+            "ultimate": 1 if info.ultimate else None,
+            "sigs": " ".join(info.signatures) or None,
+            "ca": info.content_address,
+        }
+
+    def _insert_reference(self, referrer: str, reference: str) -> None:
+        row = self._connection.execute(
+            "select id from ValidPaths where path = ?", (reference,)
+        ).fetchone()
+        if row is None:
+            raise StoreError(
+                f"'{referrer}' would be registered with a reference to '{reference}', which is not "
+                "valid: make it valid first",
+                path=referrer,
+                reference=reference,
+            )
+        self._connection.execute(
+            "insert into Refs (referrer, reference) "
+            "select id, ? from ValidPaths where path = ? on conflict do nothing",
+            (row[0], referrer),
+        )

@@ -1,0 +1,206 @@
+"""Temporary roots: what this process works on, kept from the garbage collector.
+
+Source: addTempRoot, findTempRoots and collectGarbage in src/libstore/gc.cc of Nix 2.5 and later. A
+process writes its roots, each with a NUL behind it, into `temproots/<pid>` and keeps a lock on the
+file while it lives. A collector reads these files once it has `gc.lock` exclusively; what comes
+after that it must be told through `gc-socket/socket`, and answers when the path is safe.
+
+Older collectors, and Guix's, have no socket. They lock the files for reading while they work, which
+is why ours is locked exclusively only while it is written, and never while `gc.lock` is waited for.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from graft.errors import BadStorePathError, StoreError
+from graft.formats.store_path import StoreDir, StorePath
+from graft.store.local_store.locks import open_lock_file
+
+_log = logging.getLogger(__name__)
+
+_ACKNOWLEDGED = b"1"
+_STALE_MARKER_SIZE = 0  # a file of another size was given up by a collector
+_SOCKET_PATIENCE_SECONDS = 5.0  # a collector that has begun opens its socket at once
+_RETRY_SECONDS = 0.05
+
+
+class TemporaryRoots:
+    """The temporary roots of this process in one store.
+
+    Args:
+        state_dir: of the store; at most one object in a process may be open for it.
+    """
+
+    def __init__(self, state_dir: str) -> None:
+        self._collector_lock = open_lock_file(os.path.join(state_dir, "gc.lock"))
+        self._socket_dir = os.path.join(state_dir, "gc-socket")
+        self._connection: socket.socket | None = None
+        self._rooted: set[str] = set()
+        directory = os.path.join(state_dir, "temproots")
+        os.makedirs(directory, exist_ok=True)
+        self._path = os.path.join(directory, str(os.getpid()))
+        self._file = self._open(self._path)
+
+    @staticmethod
+    def _open(path: str) -> int:
+        if os.path.lexists(path):
+            os.unlink(path)  # of a process that is dead: this one has its number now
+        while True:
+            descriptor = open_lock_file(path)
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+            if os.fstat(descriptor).st_size == _STALE_MARKER_SIZE:
+                return descriptor
+            os.close(descriptor)  # a collector took it for a dead process's before it was locked
+
+    def close(self) -> None:
+        """Gives the roots up."""
+        self._disconnect()
+        os.close(self._collector_lock)
+        os.unlink(self._path)
+        os.close(self._file)
+
+    def add(self, paths: Iterable[str]) -> None:
+        """Returns when no collector will delete the paths, or what they refer to if they are valid.
+
+        Whether they are valid must be asked afterwards: a collector may have deleted them just
+        before.
+
+        Args:
+            paths: full logical paths, which need not exist.
+        """
+        self.add_again(path for path in paths if path not in self._rooted)
+
+    def add_again(self, paths: Iterable[str]) -> None:
+        """As `add`, and a collector that has begun since then keeps the paths until it ends.
+
+        To be called between the making of a permanent root and the end of the temporary one: a
+        collector reads the permanent roots first, and the temporary ones when it has looked at
+        every process. What became permanent in between, and was given up, it would see in neither.
+        """
+        for path in paths:
+            self._add(path)
+            self._rooted.add(path)
+
+    def _add(self, path: str) -> None:
+        given_up = time.monotonic() + _SOCKET_PATIENCE_SECONDS
+        while not self._write_beside_no_collector(path, wait=False):
+            if self._tell_collector(path):
+                self._write(path)
+                return
+            if time.monotonic() > given_up:
+                _log.warning("waiting for a garbage collector that cannot be told of new roots")
+                self._write_beside_no_collector(path, wait=True)
+                return
+            time.sleep(_RETRY_SECONDS)  # it ends just now, or is about to listen
+
+    def _write_beside_no_collector(self, path: str, *, wait: bool) -> bool:
+        """Writes the root while no collector can begin; False if one is at work."""
+        try:
+            fcntl.flock(self._collector_lock, fcntl.LOCK_SH | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            return False
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+            self._write(path)
+            fcntl.flock(self._file, fcntl.LOCK_SH)
+        finally:
+            fcntl.flock(self._collector_lock, fcntl.LOCK_UN)
+        return True
+
+    def _write(self, path: str) -> None:
+        os.write(self._file, os.fsencode(path) + b"\0")
+
+    def _tell_collector(self, path: str) -> bool:
+        """Sends the root to the collector that is at work; False if none answers."""
+        try:
+            if self._connection is None:
+                self._connection = self._connect()
+            self._connection.sendall(os.fsencode(path) + b"\n")
+            answer = self._connection.recv(1)
+        except (ConnectionError, FileNotFoundError):
+            self._disconnect()
+            return False
+        if not answer:
+            self._disconnect()
+            return False
+        if answer != _ACKNOWLEDGED:
+            raise StoreError(
+                f"the garbage collector did not accept '{path}' as a root: try again", path=path
+            )
+        return True
+
+    def _connect(self) -> socket.socket:
+        # The name of a socket has at most 107 bytes, a state directory may be longer.
+        directory = os.open(self._socket_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.connect(f"/proc/self/fd/{directory}/socket")
+        except BaseException:
+            connection.close()
+            raise
+        finally:
+            os.close(directory)
+        return connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def find_temporary_roots(store_dir: StoreDir, state_dir: str) -> dict[int, set[StorePath]]:
+    """What other processes are at work on in a store, by their numbers: builds, copies, grafts.
+
+    A file of a process that is dead counts for nothing, nor does one that may not be read.
+    """
+    directory = os.path.join(state_dir, "temproots")
+    found: dict[int, set[StorePath]] = {}
+    try:
+        names = os.listdir(directory)
+    except OSError:
+        return {}
+    for pid in sorted(int(name) for name in names if name.isdecimal()):
+        if pid == os.getpid() or not os.path.exists(f"/proc/{pid}"):
+            continue
+        try:
+            with open(os.path.join(directory, str(pid)), encoding="utf-8") as stream:
+                # What is behind the last NUL is still being written.
+                texts = stream.read().split("\0")[:-1]
+            found[pid] = set(map(store_dir.parse, texts))
+        except (OSError, ValueError, BadStorePathError):
+            continue
+    return found
+
+
+_open_roots: dict[tuple[int, str], tuple[int, TemporaryRoots]] = {}
+_open_roots_lock = threading.Lock()
+
+
+@contextmanager
+def shared_temporary_roots(state_dir: str) -> Iterator[TemporaryRoots]:
+    """The temporary roots of this process in one store, for as long as anybody is inside.
+
+    Nix takes the file of a process's number for the file of that process, and two objects for one
+    store would take it away from each other.
+    """
+    key = (os.getpid(), os.path.realpath(state_dir))
+    with _open_roots_lock:
+        users, roots = _open_roots.get(key) or (0, TemporaryRoots(state_dir))
+        _open_roots[key] = (users + 1, roots)
+    try:
+        yield roots
+    finally:
+        with _open_roots_lock:
+            users, roots = _open_roots.pop(key)
+            if users > 1:
+                _open_roots[key] = (users - 1, roots)
+            else:
+                roots.close()

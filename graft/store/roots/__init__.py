@@ -1,0 +1,1 @@
+"""GC roots and profiles: what keeps store paths alive."""

@@ -1,0 +1,286 @@
+"""Profiles: a link to the current generation, and beside it a link for each generation.
+
+Source: Nix manual, "Profiles"; src/libstore/profiles.cc of Nix. Of a profile `P` generation 7 is
+`P-7-link`, a symlink to a store path, and `P` is a symlink to that link. Nix locks `P.lock` as it
+locks store paths.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from graft.errors import ProfileError
+from graft.formats.store_path import StoreDir, StorePath
+from graft.store.local_store.locks import path_locks
+from graft.store.roots.roots import add_root, replace_symlink
+
+_GENERATION_LINK: Final = re.compile(r"(.+)-[0-9]+-link", re.DOTALL)
+
+
+def profile_of_generation(link: str, store_dir: StoreDir) -> Profile | None:
+    """The profile that has a link for a generation; None if this is no such link's name."""
+    directory, name = os.path.split(link)
+    match = _GENERATION_LINK.fullmatch(name)
+    return Profile(os.path.join(directory, match[1]), store_dir) if match else None
+
+
+def find_profiles(
+    directory: str, store_dir: StoreDir, on_unreadable: Callable[[str], object]
+) -> Iterator[Profile]:
+    """The profiles in a directory and below it, in the order of their names.
+
+    Whatever has a generation is a profile, whether or not it leads to one.
+
+    Args:
+        directory: need not exist.
+        on_unreadable: told of each directory that this user may not read.
+    """
+    names: set[str] = set()
+    below = []
+    try:
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    below.append(entry.path)
+                elif (match := _GENERATION_LINK.fullmatch(entry.name)) and entry.is_symlink():
+                    names.add(match[1])
+    except OSError as error:
+        if error.errno in {errno.EACCES, errno.EPERM}:
+            on_unreadable(directory)
+        return
+    for name in sorted(names):
+        yield Profile(os.path.join(directory, name), store_dir)
+    for place in sorted(below):
+        yield from find_profiles(place, store_dir, on_unreadable)
+
+
+_DAY: Final = 24 * 60 * 60
+
+_WHICH: Final = "give numbers, 'old', a number of days such as 30d, or +N for the N newest to keep"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Generation:
+    """One generation of a profile.
+
+    Attributes:
+        number: from 1; never used twice while it exists.
+        link: the absolute path of its link.
+        target: the full store path that it leads to.
+        time: when the link was made, in seconds since 1970.
+    """
+
+    number: int
+    link: str
+    target: str
+    time: int
+
+
+class Profile:
+    """A profile, which need not exist yet.
+
+    Args:
+        path: its link, or a link to that, such as ~/.nix-profile.
+        store_dir: no link is followed into the store.
+    """
+
+    def __init__(self, path: str, store_dir: StoreDir) -> None:
+        self._store_dir = store_dir
+        self.path = os.path.abspath(path)
+        while os.path.islink(self.path):
+            target = os.path.join(os.path.dirname(self.path), os.readlink(self.path))
+            own = os.path.dirname(target) == os.path.dirname(self.path) and self._number(target)
+            if own or store_dir.contains(target) or not os.path.islink(target):
+                break
+            self.path = os.path.normpath(target)
+
+    def _number(self, link: str) -> int | None:
+        """The number of the generation whose link this is, if it is one of this profile's."""
+        name = re.escape(os.path.basename(self.path))
+        match = re.fullmatch(rf"{name}-([0-9]+)-link", os.path.basename(link))
+        return int(match[1]) if match else None
+
+    def generations(self) -> list[Generation]:
+        """Its generations, oldest first.
+
+        Raises:
+            ProfileError: the directory cannot be read.
+        """
+        directory = os.path.dirname(self.path)
+        try:
+            names = os.listdir(directory)
+        except OSError as error:
+            raise ProfileError(
+                f"cannot read the directory '{directory}' of the profile: "
+                f"{(error.strerror or '').lower()}",
+                path=self.path,
+            ) from error
+        found = []
+        for name in names:
+            link = os.path.join(directory, name)
+            number = self._number(name)
+            if number is None or not os.path.islink(link):
+                continue
+            made = int(os.lstat(link).st_mtime)
+            found.append(Generation(number=number, link=link, target=os.readlink(link), time=made))
+        return sorted(found)
+
+    @property
+    def current(self) -> int | None:
+        """The number of the generation it leads to; None if it leads to none."""
+        return self._number(os.readlink(self.path)) if os.path.islink(self.path) else None
+
+    def check(self) -> None:
+        """Makes sure that a generation could be added; changes nothing.
+
+        Raises:
+            ProfileError: something else is there, or the directory may not be written.
+        """
+        directory = os.path.dirname(self.path)
+        if os.path.lexists(self.path) and not os.path.islink(self.path):
+            raise ProfileError(f"'{self.path}' is no profile: it is not a symlink", path=self.path)
+        if not os.path.isdir(directory):
+            raise ProfileError(
+                f"there is no directory '{directory}' for the profile", path=self.path
+            )
+        if not os.access(directory, os.W_OK | os.X_OK):
+            raise ProfileError(f"you may not write the directory '{directory}'", path=self.path)
+
+    def switch(self, path: StorePath, state_dir: str) -> Generation:
+        """Makes a path the current generation, at once.
+
+        The newest generation is taken again if it is this path already, as Nix does. The
+        generation's link is a garbage collector root before the profile leads to it.
+
+        Args:
+            state_dir: profiles below its `profiles` are roots by themselves.
+        """
+        with path_locks([self.path]):
+            generations = self.generations()
+            full = self._store_dir.path(path)
+            if generations and generations[-1].target == full:
+                generation = generations[-1]
+            else:
+                number = generations[-1].number + 1 if generations else 1
+                link = f"{self.path}-{number}-link"
+                if self.path.startswith(f"{state_dir}/profiles/"):
+                    replace_symlink(link, full)
+                else:
+                    add_root(link, path, self._store_dir, state_dir)
+                made = int(os.lstat(link).st_mtime)
+                generation = Generation(number=number, link=link, target=full, time=made)
+            self._lead_to(generation)
+        return generation
+
+    def _lead_to(self, generation: Generation) -> None:
+        replace_symlink(self.path, os.path.basename(generation.link))
+
+    def switch_back(self, number: int | None = None) -> Generation:
+        """Makes a generation that exists the current one, at once.
+
+        Args:
+            number: which one; the one before the current if None.
+
+        Raises:
+            ProfileError: there is no such generation, or this user may not.
+        """
+        self.check()
+        with path_locks([self.path]):
+            generations = self.generations()
+            current = self.current
+            if number is not None:
+                found = [one for one in generations if one.number == number]
+            else:
+                found = [one for one in generations if current and one.number < current]
+            if not found:
+                what = "older generation" if number is None else f"generation {number}"
+                have = ", ".join(str(one.number) for one in generations) or "none"
+                raise ProfileError(
+                    f"the profile '{self.path}' has no {what}: there are {have}, and "
+                    f"{'none' if current is None else current} is the current one",
+                    path=self.path,
+                    generations=[one.number for one in generations],
+                    current=current,
+                )
+            self._lead_to(found[-1])
+        return found[-1]
+
+    def delete(
+        self, which: Callable[[list[Generation], int | None], Collection[int]]
+    ) -> list[Generation]:
+        """Deletes generations; what they led to stays until the garbage collector comes.
+
+        Args:
+            which: says the numbers, of all generations and the current one's number.
+
+        Returns:
+            Those that were deleted, oldest first.
+
+        Raises:
+            ProfileError: the current one is among them, or this user may not.
+        """
+        self.check()
+        with path_locks([self.path]):
+            generations = self.generations()
+            current = self.current
+            numbers = which(generations, current)
+            if current in numbers:
+                raise ProfileError(
+                    f"generation {current} of the profile '{self.path}' is the current one: switch "
+                    "to another first",
+                    path=self.path,
+                    current=current,
+                )
+            deleted = [one for one in generations if one.number in numbers]
+            for generation in deleted:
+                os.unlink(generation.link)
+        return deleted
+
+
+def generations_to_delete(
+    words: Collection[str], now: int
+) -> Callable[[list[Generation], int | None], set[int]]:
+    """What `nix-env --delete-generations` would delete, by its own words.
+
+    `old` is every one but the current. `30d` are those that were no longer current 30 days ago: the
+    newest that is older than that was, and stays. `+5` keeps the current one and the four before
+    it, and those that are newer.
+
+    Args:
+        words: as they are given to nix-env.
+        now: in seconds since 1970.
+
+    Returns:
+        For `Profile.delete`.
+
+    Raises:
+        ProfileError: the words have no such form.
+    """
+    only = next(iter(words)) if len(words) == 1 else ""
+    if only == "old":
+        return lambda generations, current: {
+            one.number for one in generations if one.number != current
+        }
+    if (days := re.fullmatch(r"([0-9]+)d", only)) and int(days[1]) > 0:
+        before = now - int(days[1]) * _DAY
+        return lambda generations, current: {
+            one.number
+            for one in [one for one in generations if one.time < before][:-1]
+            if one.number != current
+        }
+    if (keep := re.fullmatch(r"\+([0-9]+)", only)) and int(keep[1]) > 0:
+        most = int(keep[1])
+        return lambda generations, current: {
+            one.number
+            for one in [one for one in generations if current and one.number <= current][:-most]
+        }
+    bad = [word for word in words if not re.fullmatch(r"[0-9]+", word)]
+    if bad or not words:
+        raise ProfileError(f"'{bad[0] if bad else ''}' says no generations: {_WHICH}")
+    numbers = {int(word) for word in words}
+    return lambda _generations, _current: numbers

@@ -1,0 +1,21 @@
+"""Programs in mount namespaces: NEW over OLD, and FHS roots composed of packages.
+
+Nothing of the machine is written: what is shown differently is so for one program and its children.
+"""
+
+from graft.ways.namespace.bubblewrap import command_line, run_program, why_unavailable
+from graft.ways.namespace.composition import DEFAULT_PRIORITY, Package
+from graft.ways.namespace.fhs import FhsRoot
+from graft.ways.namespace.mount import Mount
+from graft.ways.namespace.view import View
+
+__all__ = [
+    "DEFAULT_PRIORITY",
+    "FhsRoot",
+    "Mount",
+    "Package",
+    "View",
+    "command_line",
+    "run_program",
+    "why_unavailable",
+]

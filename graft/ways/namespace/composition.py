@@ -1,0 +1,177 @@
+"""What an FHS root is composed of: packages, what they ask for, and the machine's own files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from graft.errors import MountError
+from graft.formats.store_path import StoreDir, StorePath
+from graft.plan.closure import Closure
+from graft.ways.namespace.loader import loader_name
+from graft.ways.namespace.mount import Mount
+from graft.ways.namespace.union import Directory, Link, Union
+from graft.ways.namespace.view import View
+
+DEFAULT_PRIORITY: Final = 5
+"""Of a package of which nothing else is said, as in Nix's profiles."""
+
+# As in Nix's buildenv.cc: what packages ask for besides themselves collides with nothing.
+_PROPAGATED_PRIORITY = 1000
+_C_LIBRARY_PRIORITY = 10_000.0
+_MACHINE_PRIORITY = float("inf")
+
+# Programs ask for their loader in /lib or /lib64 as their ABI says, and packages of Nix have all in
+# lib: one directory serves both.
+_PLACES = {"lib64": "lib"}
+_IN_USR = ("bin", "sbin", "lib", "lib64", "lib32", "libx32", "libexec", "include", "share", "games")
+_MADE = ("usr/bin", "usr/sbin", "usr/lib", "usr/lib32", "usr/libx32", "usr/share")
+
+# What of the machine's own files programs need; after nixpkgs' buildFHSEnv. Not the machine's
+# ld.so.conf, profile or alternatives: those speak of the /usr that is not there.
+_MACHINE_ETC = frozenset(
+    """
+    X11 adjtime alsa asound.conf ca-certificates ca-certificates.conf crypto-policies default
+    dbus-1 egl ethers fonts fuse.conf gai.conf glvnd group gshadow host.conf hostname hosts
+    krb5.conf krb5.conf.d locale.conf localtime login.defs machine-id mailcap
+    mime.types mtab netgroup networks nix nsswitch.conf os-release pam.d passwd pki protocols pulse
+    resolv.conf rpc services shadow shells ssl static subgid subuid sudoers sudoers.d terminfo
+    timezone vulkan xdg zoneinfo
+""".split()  # noqa: SIM905 - a list of words is read more easily
+)
+MACHINE_USR: Final = ("lib/os-release", "share/ca-certificates", "share/zoneinfo")
+"""Entries of the machine's /usr to which links of its /etc lead."""
+HOST: Final = "/.host"
+"""Where the machine's own /etc, and what of its /usr is needed, are seen inside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A package of an FHS root, with its priority; of two, the lower number is taken."""
+
+    path: StorePath
+    priority: float = DEFAULT_PRIORITY
+
+
+def compose(
+    mount: Mount, closure: Closure, packages: Sequence[Package]
+) -> tuple[Directory, tuple[StorePath, ...]]:
+    """The tree of /usr and /etc, and the C libraries of the closure, if no package has a loader.
+
+    The first of those is then part of the tree.
+
+    Args:
+        mount: the store.
+        closure: of the packages, and of every NEW.
+        packages: what it is composed of, together with what they propagate to the user.
+
+    Raises:
+        PackageCollisionError: two packages have different files for one place.
+        MountError: a package is no directory.
+    """
+    view, store_dir = mount.view, mount.location.store_dir
+    union = Union(view_with_machine(view))
+    for package in _with_propagated(packages, view, store_dir):
+        _add_package(union, view, store_dir.path(package.path), package.priority)
+    c_libraries: tuple[StorePath, ...] = ()
+    name = loader_name()
+    if name is not None and name not in union.top.below("usr/lib").entries:
+        c_libraries = _c_libraries(closure, mount, name)
+        for path in c_libraries[:1]:
+            _add_package(union, view, store_dir.path(path), _C_LIBRARY_PRIORITY)
+    programs = union.top.below("usr/bin").entries
+    for shell in ("bash", "dash"):
+        if "sh" not in programs and shell in programs:
+            programs["sh"] = programs[shell]
+    _add_machine(union)
+    for place in _MADE:
+        union.top.below(place)
+    return union.top, c_libraries
+
+
+def view_with_machine(view: View) -> View:
+    """A view in which the machine's own files are seen as in an FHS root."""
+    return View({**view.places, HOST: ""})
+
+
+def _with_propagated(packages: Iterable[Package], view: View, store_dir: StoreDir) -> list[Package]:
+    """The packages in the order of their priorities, then those that they propagate.
+
+    Source: `nix-support/propagated-user-env-packages`, full paths between white space.
+    """
+    found: dict[StorePath, Package] = {}
+    for package in sorted(packages, key=lambda each: each.priority):
+        found.setdefault(package.path, package)
+    waiting = list(found)
+    for path in waiting:
+        file = view.outside(f"{store_dir.path(path)}/nix-support/propagated-user-env-packages")
+        if not os.path.isfile(file):
+            continue
+        with open(file, encoding="utf-8", errors="replace") as stream:
+            for text in stream.read().split():
+                propagated = store_dir.first_path(text)
+                if propagated not in found:
+                    priority = _PROPAGATED_PRIORITY + len(found)
+                    found[propagated] = Package(propagated, priority)
+                    waiting.append(propagated)
+    return list(found.values())
+
+
+def _add_package(union: Union, view: View, package: str, priority: float) -> None:
+    """Lays a package's directories into /usr and /etc; others have no place in such a root."""
+    if not view.is_directory(package):
+        raise MountError(
+            f"'{package}' is a file: an FHS root is composed of packages, which are directories",
+            path=package,
+        )
+    # A NixOS system has its packages in sw, and Debian's are made for a root.
+    for parent in (package, f"{package}/usr", f"{package}/sw"):
+        if not view.is_directory(parent):
+            continue
+        for name in sorted(os.listdir(view.outside(parent))):
+            source = f"{parent}/{name}"
+            if name in _IN_USR and view.is_directory(source):
+                union.add(Link(source, priority), f"usr/{_PLACES.get(name, name)}")
+            elif name == "etc" and view.is_directory(source):
+                union.add(Link(source, priority), "etc")
+
+
+def _add_machine(union: Union) -> None:
+    """Lays the machine's own files below all others."""
+    etc = union.top.below("etc")
+    for name in sorted(_MACHINE_ETC):
+        path = f"/etc/{name}"
+        if os.path.islink(path):
+            # It leads to the same place inside: /run is the machine's, and so are MACHINE_USR.
+            etc.entries.setdefault(name, Link(os.readlink(path), _MACHINE_PRIORITY))
+        elif os.path.exists(path) and (name not in etc.entries or os.path.isdir(path)):
+            union.put(etc, Link(HOST + path, _MACHINE_PRIORITY), f"etc/{name}")
+    for name in MACHINE_USR:
+        directory, _, base = name.rpartition("/")
+        if os.path.exists(f"/usr/{name}"):
+            entries = union.top.below(f"usr/{directory}").entries
+            entries.setdefault(base, Link(f"{HOST}/usr/{name}", _MACHINE_PRIORITY))
+
+
+def _c_libraries(closure: Closure, mount: Mount, loader: str) -> tuple[StorePath, ...]:
+    """The packages of a closure that a loader lies in, the one most others refer to first."""
+    store_dir, real = mount.location.store_dir, mount.location.real_store_dir
+    found = [
+        path
+        for path in sorted(closure.infos.keys() - mount.over.keys())
+        if any(
+            os.path.lexists(f"{real}/{path}/{directory}/{loader}")
+            and mount.view.outside(f"{store_dir.path(path)}/{directory}/{loader}").startswith(
+                f"{real}/{path}/"
+            )
+            for directory in ("lib", "lib64")
+        )
+    ]
+    referring = dict.fromkeys(found, 0)
+    for path in closure.infos:
+        for reference in closure.references(path):
+            if reference in referring:
+                referring[reference] += 1
+    return tuple(sorted(found, key=lambda path: -referring[path]))

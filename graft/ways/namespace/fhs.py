@@ -1,0 +1,170 @@
+"""A root in the form of the Filesystem Hierarchy Standard, composed of packages.
+
+The tree of symlinks is made in a temporary directory and bound. Given to bubblewrap as --symlink
+options it would need no directory, but bubblewrap takes 9,000 arguments in all, those from --args
+included: not even 3,000 links. The tree is small, as a directory that only one package has is one
+link: its size is that of the directories that several packages share.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+from graft.errors import MountError
+from graft.formats.store_path import StoreDir, StorePath
+from graft.plan.closure import Closure
+from graft.ways.namespace.composition import HOST, MACHINE_USR, Package, compose, view_with_machine
+from graft.ways.namespace.loader import cache_of, cache_place, loader_name
+from graft.ways.namespace.machine import machine_options, room_options
+from graft.ways.namespace.mount import Mount
+from graft.ways.namespace.union import make_tree
+from graft.ways.namespace.view import View
+
+# Entries of the root, and what each is a link to.
+_ROOT_LINKS = {
+    "bin": "usr/bin",
+    "sbin": "usr/sbin",
+    "lib": "usr/lib",
+    "lib64": "usr/lib",
+    "lib32": "usr/lib32",
+    "libx32": "usr/libx32",
+    "share": "usr/share",
+}
+
+_LOCALE_ARCHIVE = "/usr/lib/locale/locale-archive"
+
+PROFILE_SCRIPT = f"{HOST}/profile-script"
+"""Where the file of --profile-script is seen inside."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FhsRoot:
+    """An FHS root whose tree has been made.
+
+    Attributes:
+        mount: the store it is composed of.
+        directory: where the tree lies on the machine.
+        cache: where the loader looks for its cache; None without a loader that has one.
+        c_libraries: those of the closure, if no package has a loader; the first one is taken.
+    """
+
+    mount: Mount
+    directory: str
+    cache: str | None
+    c_libraries: tuple[StorePath, ...]
+
+    @classmethod
+    def make(
+        cls, mount: Mount, closure: Closure, packages: Sequence[Package], directory: str
+    ) -> Self:
+        """Composes a root.
+
+        Args:
+            mount: the store.
+            closure: of the packages, and of every NEW.
+            packages: what it is composed of, together with what they propagate to the user.
+            directory: where its tree is made; there, and empty.
+
+        Raises:
+            PackageCollisionError: two packages have different files for one place.
+            MountError: a package is no directory.
+        """
+        tree, c_libraries = compose(mount, closure, packages)
+        make_tree(tree, directory)
+        store_dir = mount.location.store_dir
+        if store_dir.split("/")[1] in ("usr", "etc"):
+            os.makedirs(directory + store_dir, exist_ok=True)
+        root = cls(mount=mount, directory=directory, cache=None, c_libraries=c_libraries)
+        return replace(root, cache=root._make_cache(loader_name()))
+
+    @property
+    def view(self) -> View:
+        """What paths mean inside."""
+        places = view_with_machine(self.mount.view).places
+        places |= {f"/{name}": f"{self.directory}/{name}" for name in ("usr", "etc")}
+        places |= {f"/{name}": f"{self.directory}/{to}" for name, to in _ROOT_LINKS.items()}
+        return View(places)
+
+    @property
+    def missing_loader(self) -> str | None:
+        """The loader of this machine's programs, if the root has none."""
+        name = loader_name()
+        return None if name is None or self.view.exists(f"/usr/lib/{name}") else name
+
+    def options(self, *, profile_script: str | None = None) -> list[str]:
+        """The options of bubblewrap.
+
+        Args:
+            profile_script: a file to be seen as PROFILE_SCRIPT.
+        """
+        mount, cache = self.mount, self.cache
+        points, room = [mount.location.store_dir], []
+        if cache is not None and not cache.startswith("/etc/"):
+            if mount.location.store_dir.contains(cache):
+                room = room_options(cache, mount.view)
+            else:
+                points.append(StoreDir(cache))
+            room += ["--ro-bind", f"{self.directory}/ld.so.cache", cache]
+        composed = ("usr", "etc", HOST.strip("/"), *_ROOT_LINKS)
+        options = machine_options(points, without=composed, whole=False)
+        for name in ("usr", "etc"):
+            options += ["--ro-bind", f"{self.directory}/{name}", f"/{name}"]
+        for name, target in _ROOT_LINKS.items():
+            options += ["--symlink", target, f"/{name}"]
+        for path in ("/etc", *(f"/usr/{name}" for name in MACHINE_USR)):
+            options += ["--ro-bind-try", path, f"{HOST}{path}"]
+        options += [*mount.store_options(), *room]
+        if profile_script is not None:
+            options += ["--ro-bind", profile_script, PROFILE_SCRIPT]
+        return options
+
+    def environment(self, outside: Mapping[str, str]) -> dict[str, str]:
+        """The environment of programs inside, made from that of the machine's."""
+        found = dict(outside)
+        paths = ["/usr/bin", "/usr/sbin", *filter(None, outside.get("PATH", "").split(os.pathsep))]
+        found["PATH"] = os.pathsep.join(dict.fromkeys(paths))
+        if outside.get("XDG_DATA_DIRS"):
+            found["XDG_DATA_DIRS"] = f"{outside['XDG_DATA_DIRS']}:/usr/share"
+        if self.view.exists(_LOCALE_ARCHIVE):
+            found["LOCALE_ARCHIVE"] = _LOCALE_ARCHIVE  # where glibc of nixpkgs looks first
+        return found
+
+    def with_profile(self, program: Sequence[str]) -> list[str]:
+        """The program, started by a shell of the root's that sources PROFILE_SCRIPT first.
+
+        Raises:
+            MountError: the root has no shell.
+        """
+        for shell in ("/bin/bash", "/bin/sh"):
+            if os.path.isfile(self.view.outside(shell)):
+                # Words of the text: a script that is sourced may set "$@" to something else.
+                return [shell, "-c", f'. "$0"; exec {shlex.join(program)}', PROFILE_SCRIPT]
+        raise MountError(
+            "the composed root has no /bin/sh that could source the profile script: add a package "
+            "with a shell to the ROOTs"
+        )
+
+    def _make_cache(self, loader: str | None) -> str | None:
+        """Writes the loader's cache into the tree, and says where the loader looks for it."""
+        view = self.view
+        path = None if loader is None else view.outside(f"/usr/lib/{loader}")
+        if path is None or not os.path.isfile(path) or (place := cache_place(path)) is None:
+            return None
+        libraries = f"{self.directory}/usr/lib"
+        triplets = sorted(name for name in os.listdir(libraries) if "-linux-" in name)
+        directories = [
+            "/usr/lib",
+            *(f"/usr/lib/{name}" for name in triplets if view.is_directory(f"/usr/lib/{name}")),
+            "/usr/lib32",
+            "/usr/libx32",
+        ]
+        own = place if place.startswith("/etc/") else "/ld.so.cache"
+        if os.path.lexists(self.directory + own):
+            os.unlink(self.directory + own)
+        with open(self.directory + own, "wb") as stream:
+            stream.write(cache_of(directories, view))
+        return place

@@ -1,0 +1,68 @@
+"""The loader of an FHS root: where it looks for its cache, and what is in the cache.
+
+Programs made for other systems find their libraries through ld.so.cache, not LD_LIBRARY_PATH: that
+would go before the search path of every program from the store, and give it libraries that are not
+its own. Loaders built by Nix and Guix read a cache in their own package; each has the place in its
+bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from collections.abc import Iterable
+
+from graft.formats.elf import loader_cache
+from graft.formats.elf.loader_cache import ELF_HEADER_SIZE, library_flags
+from graft.ways.namespace.view import View
+
+# Sources: sysdeps/unix/sysv/linux/*/shlib-versions and ldconfig.h of glibc.
+_LOADERS = {
+    "aarch64": "ld-linux-aarch64.so.1",
+    "armv7l": "ld-linux-armhf.so.3",
+    "i686": "ld-linux.so.2",
+    "ppc64le": "ld64.so.2",
+    "riscv64": "ld-linux-riscv64-lp64d.so.1",
+    "s390x": "ld64.so.1",
+    "x86_64": "ld-linux-x86-64.so.2",
+}
+_LIBRARY = re.compile(r".+\.so(?:\.[^/]+)?|ld-.+\.so\.[0-9]+")
+
+
+def loader_name() -> str | None:
+    """What programs of this machine's kind call their loader, without a directory."""
+    return _LOADERS.get(platform.machine())
+
+
+def cache_place(loader: str) -> str | None:
+    """Where a loader looks for its cache; None for one that has none.
+
+    Args:
+        loader: where its file lies.
+    """
+    with open(loader, "rb") as stream:
+        found = loader_cache.cache_place(stream.read())
+    return os.fsdecode(found) if found is not None else None
+
+
+def cache_of(directories: Iterable[str], view: View) -> bytes:
+    """The cache of some directories of a namespace, of which the first to have a library is taken.
+
+    A file's name stands for its soname, as every package has its libraries under theirs.
+    """
+    libraries: dict[tuple[str, int], str] = {}
+    for directory in directories:
+        for name in sorted(os.listdir(view.outside(directory))):
+            path = f"{directory}/{name}"
+            if _LIBRARY.fullmatch(name) and (flags := _flags(view.outside(path))) is not None:
+                libraries.setdefault((name, flags), path)
+    return loader_cache.loader_cache(libraries)
+
+
+def _flags(file: str) -> int | None:
+    try:
+        with open(file, "rb") as stream:
+            return library_flags(stream.read(ELF_HEADER_SIZE))
+    except OSError:
+        return None

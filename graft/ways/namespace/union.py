@@ -1,0 +1,155 @@
+"""Packages made one directory tree of symlinks, as buildEnv makes it.
+
+Source: createLinks of src/libstore/builtins/buildenv.cc of Nix, and builder.pl of nixpkgs'
+buildEnv, which adds that equal files do not collide. A directory that only one package has is one
+link, so the tree is small; those that several have are made of links to what is in them.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import os
+from dataclasses import dataclass, field
+
+from graft.errors import PackageCollisionError
+from graft.ways.namespace.view import View
+
+# What every package has for itself, and nobody looks for in a union.
+_LEFT_OUT = frozenset({"nix-support", "propagated-build-inputs", "manifest.nix", "manifest.json"})
+_LEFT_OUT_ENDS = ("/perllocal.pod", "/info/dir", "/log")
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A symlink of the union.
+
+    Attributes:
+        target: a full path of the namespace.
+        priority: of the package it comes from; the lowest number is taken.
+    """
+
+    target: str
+    priority: float
+
+
+@dataclass(slots=True)
+class Directory:
+    """A directory of the union.
+
+    Attributes:
+        first: where the first of those lies that it is made of.
+        entries: what is in it, by name.
+    """
+
+    first: Link | None = None
+    entries: dict[str, Link | Directory] = field(default_factory=dict)
+
+    def below(self, path: str) -> Directory:
+        """The directory of that relative path, made if it is missing.
+
+        Only for paths that have been made by this method, or not at all.
+        """
+        found = self
+        for name in path.split("/"):
+            inner = found.entries.setdefault(name, Directory())
+            assert isinstance(inner, Directory)
+            found = inner
+        return found
+
+
+class Union:
+    """Directory trees laid over each other.
+
+    Args:
+        view: what the packages' paths mean.
+    """
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self.top = Directory()
+
+    def add(self, source: Link, place: str) -> None:
+        """Lays everything in a directory into that place, a relative path of the union.
+
+        To be called in the order of priorities.
+
+        Raises:
+            PackageCollisionError: there is something else of the same priority.
+        """
+        self._fill(self.top.below(place), source, place, frozenset())
+
+    def put(self, directory: Directory, link: Link, place: str) -> None:
+        """Lays one file or directory into a directory of the union, whose name `place` ends with.
+
+        Raises:
+            PackageCollisionError: there is something else of the same priority.
+        """
+        self._put(directory, link, place, frozenset())
+
+    def _fill(self, directory: Directory, source: Link, place: str, above: frozenset[str]) -> None:
+        """Lays what is in a directory into one of the union.
+
+        Args:
+            above: the directories on the machine that this one was come to through: one of them may
+                be met again, by a symlink such as `X11 -> .`.
+        """
+        outside = self._view.outside(source.target)
+        if outside in above:
+            return
+        for name in sorted(os.listdir(outside)):
+            target = f"{source.target}/{name}"
+            if name not in _LEFT_OUT and not target.endswith(_LEFT_OUT_ENDS):
+                link = Link(target, source.priority)
+                self._put(directory, link, f"{place}/{name}", above | {outside})
+
+    def _put(self, directory: Directory, link: Link, place: str, above: frozenset[str]) -> None:
+        name = place.rpartition("/")[2]
+        there = directory.entries.get(name)
+        if there is None:
+            directory.entries[name] = link
+            return
+        if isinstance(there, Directory):
+            if self._view.is_directory(link.target):
+                self._fill(there, link, place, above)
+            elif there.first is not None and there.first.priority == link.priority:
+                raise _collision(there.first, link, place)
+            return
+        one, other = (self._view.outside(each.target) for each in (there, link))
+        if one == other or other in above:
+            return
+        if os.path.isdir(one) and os.path.isdir(other):
+            both = Directory(there)
+            self._fill(both, there, place, above)
+            self._fill(both, link, place, above)
+            directory.entries[name] = both
+        elif there.priority == link.priority and not _equal(one, other):
+            raise _collision(there, link, place)
+
+
+def make_tree(directory: Directory, place: str) -> None:
+    """Makes a directory of the union on disk, in a directory that is there and empty."""
+    for name, entry in directory.entries.items():
+        path = f"{place}/{name}"
+        if isinstance(entry, Link):
+            os.symlink(entry.target, path)
+        else:
+            os.mkdir(path)
+            make_tree(entry, path)
+
+
+def _equal(one: str, other: str) -> bool:
+    """Whether two paths are files of the same bytes, and both or neither can be run."""
+    if not (os.path.isfile(one) and os.path.isfile(other)):
+        return False
+    executable = [os.stat(path).st_mode & 0o111 for path in (one, other)]
+    return executable[0] == executable[1] and filecmp.cmp(one, other, shallow=False)
+
+
+def _collision(one: Link, other: Link, place: str) -> PackageCollisionError:
+    return PackageCollisionError(
+        f"'{one.target}' and '{other.target}' are both to be '/{place}': leave one of the packages "
+        "out, or give it a priority, as ROOT:PRIORITY (the lower number is taken; without one it "
+        "is 5)",
+        place=f"/{place}",
+        paths=[one.target, other.target],
+    )

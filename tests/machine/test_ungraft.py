@@ -1,0 +1,146 @@
+"""Grafts taken back: what leads where afterwards, and what Nix's own collector frees."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from graft.errors import UngraftError
+from graft.formats.store_path import StorePath
+from graft.jobs.apply import apply
+from graft.machine.record import GraftRecord, Provenance
+from graft.machine.ungraft import Ungrafted, ungraft
+from graft.store.roots.profile import Profile
+from tests.graftable import Graftable
+from tests.real_nix import RealNix
+from tests.store_objects import add_object, new_store
+
+
+@pytest.fixture
+def it(tmp_path: Path) -> Graftable:
+    return Graftable.build(new_store(tmp_path))
+
+
+@pytest.fixture
+def provenance(it: Graftable) -> Provenance:
+    return Provenance(it.store.location, {"HOME": "/nowhere"})
+
+
+def _ungraft(it: Graftable, provenance: Provenance, graft: GraftRecord, **how: bool) -> Ungrafted:
+    return ungraft(it.store, it.store, provenance, graft, **how)
+
+
+def _on_disk(it: Graftable, paths: list[StorePath]) -> list[bool]:
+    return [os.path.lexists(it.tree(path)) for path in paths]
+
+
+@pytest.mark.nix
+@pytest.mark.parametrize("inside", [True, False])
+def test_nix_collects_what_a_graft_has_made_once_it_is_taken_back(
+    it: Graftable, provenance: Provenance, tmp_path: Path, inside: bool
+) -> None:
+    nix = RealNix(it.store.location, tmp_path)
+    directory = f"{it.store.location.state_dir}/profiles" if inside else str(tmp_path)
+    profile, link = f"{directory}/mine", str(tmp_path / "patched")
+    nix.run("nix-env", "-p", profile, "--set", it.store.store_dir.path(it.env))
+    apply(it.store, [it.env], {it.old: it.new}, profile=profile, add_roots=[link])
+    (graft,) = provenance.grafts()
+    made, originals = list(graft.rewrites.values()), [it.old, it.app, it.env]
+    it.store.close()
+    nix.collect()
+    assert all(_on_disk(it, made + originals))
+    it = _opened_again(it)
+    done = _ungraft(it, provenance, graft)
+    assert done.restored == {link: it.env, profile: it.env}
+    assert done.deleted == (f"{profile}-2-link",)
+    assert done.kept_by == {}
+    it.store.close()
+    nix.collect()
+    assert not any(_on_disk(it, [*made, it.new]))
+    assert all(_on_disk(it, originals))
+    listed = nix.run("nix-env", "-p", profile, "--list-generations").split()
+    assert listed[0] == "1"
+    assert "(current)" in listed
+    nix.check()
+
+
+def _opened_again(it: Graftable) -> Graftable:
+    from dataclasses import replace  # noqa: PLC0415
+
+    from graft.store.local import LocalStore  # noqa: PLC0415
+
+    return replace(it, store=LocalStore(location=it.store.location))
+
+
+def test_a_profile_that_never_had_the_original_gets_a_generation_with_it(
+    it: Graftable, provenance: Provenance, tmp_path: Path
+) -> None:
+    profile = str(tmp_path / "mine")
+    apply(it.store, [it.env], {it.old: it.new}, profile=profile)
+    (graft,) = provenance.grafts()
+    _ungraft(it, provenance, graft)
+    found = Profile(profile, it.store.store_dir)
+    assert [(one.number, one.target) for one in found.generations()] == [
+        (2, it.store.store_dir.path(it.env))
+    ]
+    assert found.current == 2
+    assert provenance.grafts()[0].ended is not None
+
+
+def test_generations_may_be_kept_and_then_keep_the_graft(
+    it: Graftable, provenance: Provenance, tmp_path: Path
+) -> None:
+    profile = str(tmp_path / "mine")
+    apply(it.store, [it.env], {it.old: it.new}, profile=profile)
+    (graft,) = provenance.grafts()
+    done = _ungraft(it, provenance, graft, keep_generations=True)
+    assert done.deleted == ()
+    assert done.kept_by == {f"{profile}-1-link": graft.roots[it.env]}
+
+
+def test_a_profile_that_went_on_to_something_else_stays_there(
+    it: Graftable, provenance: Provenance, tmp_path: Path
+) -> None:
+    profile = str(tmp_path / "mine")
+    apply(it.store, [it.env], {it.old: it.new}, profile=profile)
+    other = add_object(it.store, "env-3", {"bin": {}})
+    it.store.switch_profile(profile, other)
+    (graft,) = provenance.grafts()
+    done = _ungraft(it, provenance, graft)
+    assert done.restored == {}
+    assert [now.path for now in done.left] == [other]
+    assert done.deleted == (f"{profile}-1-link",)
+    assert os.readlink(profile) == "mine-2-link"
+
+
+def test_what_another_graft_stands_upon_is_not_taken_back(
+    it: Graftable, provenance: Provenance, tmp_path: Path
+) -> None:
+    profile = str(tmp_path / "mine")
+    first = apply(it.store, [it.env], {it.old: it.new}, profile=profile).plan.new_roots[it.env]
+    newer = add_object(it.store, "lib-1.2", {"lib": b"newer\n", "self": "{self}/lib"})
+    apply(it.store, [first], {it.new: newer}, profile=profile)
+    below, upon = sorted(provenance.grafts(), key=lambda graft: it.env not in graft.roots)
+    with pytest.raises(UngraftError, match=f"the graft '{upon.id}' stands upon '{below.id}'"):
+        _ungraft(it, provenance, below)
+    assert _ungraft(it, provenance, upon).restored == {profile: first}
+    assert _ungraft(it, provenance, below).restored == {profile: it.env}
+
+
+@pytest.mark.nix
+def test_an_original_that_was_collected_cannot_come_back_and_nothing_changes(
+    it: Graftable, provenance: Provenance, tmp_path: Path
+) -> None:
+    profile = str(tmp_path / "mine")
+    apply(it.store, [it.env], {it.old: it.new}, profile=profile)
+    it.store.close()
+    RealNix(it.store.location, tmp_path).collect()
+    it = _opened_again(it)
+    (graft,) = provenance.grafts()
+    with pytest.raises(UngraftError, match="is not in the store any more"):
+        _ungraft(it, provenance, graft)
+    assert Profile(profile, it.store.store_dir).current == 1
+    assert provenance.grafts() == [graft]
+    it.store.close()

@@ -1,0 +1,31 @@
+"""Copies of libraries in a closure: where nothing refers to OLD, and not in OLD itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from graft.errors import InvalidPathError
+from graft.formats.store_path import StorePath
+from graft.objects.library_copies import find_copies
+from tests.store_objects import add_object, new_store
+
+LIBRARY = b"\0version 1.0 of the library\0" + b"\0".join(b"message number %d" % i for i in range(9))
+
+
+def test_only_paths_that_do_not_refer_to_old_are_told(tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    old = add_object(store, "lib-1.0", {"lib.so": LIBRARY + b"\0"})
+    static = add_object(store, "static-1", {"program": LIBRARY})
+    top = add_object(store, "top-1", {"program": LIBRARY, "to": store.store_dir.path(old)}, [old])
+    read: list[int] = []
+    (found,) = find_copies(store, [top, static, old], [old], jobs=1, on_bytes=read.append)
+    assert (found.path, found.old, found.copy.file) == (static, old, b"program")
+    assert found.copy.versioned
+    assert sum(read) == len(LIBRARY)
+
+
+def test_an_old_that_is_not_valid_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(InvalidPathError, match=r"lib-1\.0"):
+        find_copies(new_store(tmp_path), [], [StorePath("0" * 32 + "-lib-1.0")])

@@ -1,0 +1,124 @@
+"""Deep searches: the same places in a tree, in bytes and in a NAR, and no false alarms."""
+
+from __future__ import annotations
+
+import base64
+import bz2
+import gzip
+import io
+import os
+import pickle
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from graft.formats.store_path import StorePath
+from graft.formats.window import Window
+from graft.kernel.tree import WINDOW
+from graft.objects.reading import search_archive, search_object
+from graft.objects.search import DeepSearch, HiddenReference
+from graft.store.objects import TreeObject
+from tests.archives import File, Node, archive_of, nodes, write
+from tests.debpkgs.built import small
+from tests.debpkgs.store import TOOLS
+from tests.fixups.fragments.programs import NEW, OLD
+from tests.fixups.samples import ar
+
+PATH = StorePath(f"{OLD}-openssl-3.0.20")
+OTHER = StorePath(f"{NEW}-openssl-3.0.22")
+
+
+def hidden(tree: Path | str, search: DeepSearch) -> tuple[HiddenReference, ...]:
+    return search_object(TreeObject(str(tree)), search).hidden
+
+
+def test_contents_targets_and_names_are_searched(tmp_path: Path) -> None:
+    (tmp_path / OLD[::-1]).write_text("nothing")
+    (tmp_path / "link").symlink_to("x" + OLD.encode().hex())
+    (tmp_path / "text").write_bytes(bytes(WINDOW - 9) + base64.b64encode(b"..." + OLD.encode()))
+    found = hidden(tmp_path, DeepSearch([PATH, OTHER]))
+    assert sorted((each.file, each.where, each.offset, each.encoding) for each in found) == [
+        (OLD[::-1].encode(), "name", 0, "reversed"),
+        (b"link", "target", 1, "hex"),
+        (b"text", "contents", WINDOW - 9 + 4, "base64"),
+    ]
+    assert {each.path for each in found} == {PATH}
+
+
+def test_a_hash_part_of_an_unknown_path_has_no_path(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text(OLD[::-1])
+    (found,) = hidden(tmp_path, DeepSearch([], [OLD]))
+    assert (found.hash_part, found.path) == (OLD, None)
+
+
+def test_whole_hash_parts_are_no_hidden_places(tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes(b"\x7fELF" + OLD.encode() + bytes(200))
+    assert not hidden(tmp_path, DeepSearch([PATH]))
+
+
+PIECES = st.lists(
+    st.sampled_from(
+        [
+            OLD.encode(),
+            OLD.encode()[::-1],
+            OLD.encode().hex().encode(),
+            gzip.compress(OLD.encode(), mtime=0),
+            bz2.compress(b"a" + OLD.encode()[::-1]),
+            ar([("a", gzip.compress(OLD.encode(), mtime=0))]),
+            b"\x7fELF",
+            b"!<arch>\n",
+            b"hsqs",
+            b"/nix/store/",
+            b"x",
+        ]
+    ),
+    max_size=4,
+).map(b"".join)
+
+
+@given(node=nodes(PIECES), most=st.sampled_from([1 << 18, 1, 7]))
+@settings(deadline=None, max_examples=150)
+def test_a_tree_and_its_nar_have_the_same_places(
+    node: Node, most: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    tree = tmp_path_factory.mktemp("tree") / "source"
+    write(os.fsencode(tree), node)
+    search = DeepSearch([PATH, OTHER])
+    stream = io.BytesIO(archive_of(node))
+    window = Window(lambda buffer: stream.readinto(buffer[:most]), lambda _: None)
+    one = search_archive(window, search, places=True)
+    other = search_object(TreeObject(str(tree)), search, places=True)
+    assert sorted(one.hidden, key=repr) == sorted(other.hidden, key=repr)
+    assert sorted(one.unread, key=repr) == sorted(other.unread, key=repr)
+    assert one.report.found == other.report.found
+    assert search.seen(one) == search.seen(other)
+    assert search.referred(one) <= search.seen(one)
+
+
+def test_a_large_file_of_a_nar_is_looked_into_as_well() -> None:
+    contents = random.Random(7).randbytes(17 << 20) + OLD.encode()
+    stream = io.BytesIO(archive_of(File(gzip.compress(contents, 1))))
+    found = search_archive(Window(stream.readinto, lambda _: None), DeepSearch([PATH]))
+    assert [(each.container, each.offset) for each in found.hidden] == [(("gzip",), 17 << 20)]
+
+
+def test_a_search_may_be_pickled() -> None:
+    search = pickle.loads(pickle.dumps(DeepSearch([PATH], [NEW])))
+    assert search.paths == (PATH,)
+    assert search.hash_parts == (OLD, NEW)
+    assert [found.encoding for found in search.find(OLD[::-1].encode())] == ["reversed"]
+
+
+@pytest.mark.slow
+@pytest.mark.nix
+@pytest.mark.needs(*TOOLS)
+def test_no_path_of_a_real_closure_holds_anything_that_is_spelled_otherwise() -> None:
+    built = small()
+    with built.checkout() as store:
+        closure = store.closure(built.old_root)
+        search = DeepSearch([StorePath(os.path.basename(path)) for path in closure])
+        found = [place for path in closure for place in hidden(path, search) if place.is_spelled]
+    assert not found

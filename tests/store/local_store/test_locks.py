@@ -1,0 +1,93 @@
+"""Locks, against another holder of the same file."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from graft.errors import StorePermissionError
+from graft.store.local_store.locks import path_locks, shared_lock
+from tests.ordinary_user import as_ordinary_user
+from tests.store.lock_probe import is_locked
+
+
+def test_a_path_is_locked_as_nix_does_and_its_lock_file_goes(tmp_path: Path) -> None:
+    lock = tmp_path / "hash-name.lock"
+    with path_locks([str(tmp_path / "hash-name")]):
+        assert is_locked(lock)
+    assert not lock.exists()
+
+
+def test_a_lock_file_does_not_stay_after_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), path_locks([str(tmp_path / "a"), str(tmp_path / "b")]):
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stale_lock_file_is_opened_again(tmp_path: Path) -> None:
+    lock = tmp_path / "a.lock"
+    other = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    taken = threading.Event()
+
+    def take() -> None:
+        with path_locks([str(tmp_path / "a")]):
+            assert is_locked(lock)
+            taken.set()
+
+    waiting = threading.Thread(target=take)
+    waiting.start()
+    assert not taken.wait(0.2)
+    # The other holder ends as Nix does: unlink, write the marker, close.
+    lock.unlink()
+    os.write(other, b"d")
+    os.close(other)
+    waiting.join(10)
+    assert taken.is_set()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_overlapping_sets_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    paths = [str(tmp_path / name) for name in "abcdefgh"]
+    done = []
+
+    def take(order: list[str]) -> None:
+        for _ in range(50):
+            with path_locks(order):
+                pass
+        done.append(order)
+
+    threads = [threading.Thread(target=take, args=(order,)) for order in (paths, paths[::-1])]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(done) == 2
+
+
+def test_a_shared_lock_is_shared_and_keeps_an_exclusive_one_out(tmp_path: Path) -> None:
+    file = tmp_path / "gc.lock"
+    with shared_lock(str(file), "a test"), shared_lock(str(file), "a test"):
+        assert is_locked(file)
+    assert not is_locked(file)
+
+
+def test_a_wait_is_announced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "gc.lock"
+    other = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    threading.Timer(0.1, os.close, [other]).start()
+    with shared_lock(str(file), "a running garbage collector"):
+        pass
+    assert caplog.messages == ["waiting for a running garbage collector"]
+
+
+@as_ordinary_user
+def test_a_lock_nobody_may_open_is_an_error(tmp_path: Path) -> None:
+    tmp_path.chmod(0o555)
+    with pytest.raises(StorePermissionError), shared_lock(str(tmp_path / "gc.lock"), "a test"):
+        pass

@@ -1,0 +1,203 @@
+"""Profiles, both ways with the real nix-env."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from graft.errors import ProfileError
+from graft.formats.store_path import StorePath
+from graft.store.local import LocalStore
+from graft.store.roots.profile import Generation, Profile, generations_to_delete
+from tests.real_nix import RealNix
+from tests.store_objects import add_object, new_store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LocalStore:
+    return new_store(tmp_path)
+
+
+@pytest.fixture
+def paths(store: LocalStore) -> list[StorePath]:
+    return [add_object(store, f"env-{number}", {"bin": {}}) for number in range(3)]
+
+
+def _numbers(profile: str, store: LocalStore) -> list[int]:
+    return [found.number for found in Profile(profile, store.store_dir).generations()]
+
+
+def test_each_switch_is_a_new_generation(
+    store: LocalStore, paths: list[StorePath], tmp_path: Path
+) -> None:
+    profile = tmp_path / "mine"
+    for number, path in enumerate(paths, 1):
+        store.switch_profile(str(profile), path)
+        assert os.readlink(profile) == f"mine-{number}-link"
+        assert os.readlink(tmp_path / f"mine-{number}-link") == store.store_dir.path(path)
+    assert _numbers(str(profile), store) == [1, 2, 3]
+    assert not (tmp_path / "mine.lock").exists()
+
+
+def test_the_newest_generation_is_taken_again_if_it_is_the_same(
+    store: LocalStore, paths: list[StorePath], tmp_path: Path
+) -> None:
+    profile = str(tmp_path / "mine")
+    store.switch_profile(profile, paths[0])
+    store.switch_profile(profile, paths[0])
+    assert _numbers(profile, store) == [1]
+
+
+def test_other_files_beside_a_profile_are_not_its_generations(
+    store: LocalStore, tmp_path: Path
+) -> None:
+    for name in ("mine-x-link", "mine-1-link-2", "other-1-link", "mine-1", "xmine-1-link"):
+        (tmp_path / name).symlink_to("/nowhere")
+    assert _numbers(str(tmp_path / "mine"), store) == []
+
+
+def test_a_link_to_a_profile_is_that_profile(
+    store: LocalStore, paths: list[StorePath], tmp_path: Path
+) -> None:
+    profile = f"{store.location.state_dir}/profiles/default"
+    (tmp_path / ".nix-profile").symlink_to(profile)
+    store.switch_profile(profile, paths[0])
+    store.switch_profile(str(tmp_path / ".nix-profile"), paths[1])
+    assert _numbers(profile, store) == [1, 2]
+    assert os.readlink(tmp_path / ".nix-profile") == profile
+
+
+def test_what_is_no_profile_is_refused(store: LocalStore, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for profile in ("file", "missing/profile"):
+        with pytest.raises(ProfileError):
+            store.check_profile(str(tmp_path / profile))
+
+
+@pytest.mark.nix
+@pytest.mark.parametrize("inside", [True, False])
+def test_nix_env_reads_rolls_back_and_goes_on_with_the_generations(
+    store: LocalStore, paths: list[StorePath], tmp_path: Path, inside: bool
+) -> None:
+    nix = RealNix(store.location, tmp_path)
+    directory = f"{store.location.state_dir}/profiles" if inside else str(tmp_path)
+    profile = f"{directory}/mine"
+    full = store.store_dir.path
+    for path in paths[:2]:
+        store.switch_profile(profile, path)
+    listed = nix.run("nix-env", "-p", profile, "--list-generations").splitlines()
+    assert [line.split()[0] for line in listed] == ["1", "2"]
+    assert "(current)" in listed[1]
+    nix.run("nix-env", "-p", profile, "--rollback")
+    assert os.readlink(profile) == "mine-1-link"
+    nix.run("nix-env", "-p", profile, "--set", full(paths[2]))
+    assert _numbers(profile, store) == [1, 2, 3]
+    nix.collect()
+    assert all(os.path.lexists(store.tree(path)) for path in paths)
+    nix.run("nix-env", "-p", profile, "--delete-generations", "1", "2")
+    nix.collect()
+    assert [os.path.lexists(store.tree(path)) for path in paths] == [False, False, True]
+
+
+def _made(directory: Path, store: LocalStore, path: StorePath, ages: list[int], now: int) -> str:
+    """A profile with a generation of each age in days, made as nix-env leaves them."""
+    directory.mkdir()
+    for number, age in enumerate(ages, 1):
+        link = directory / f"mine-{number}-link"
+        link.symlink_to(store.store_dir.path(path))
+        made = now - age * 86_400 - 60
+        os.utime(link, (made, made), follow_symlinks=False)
+    (directory / "mine").symlink_to(f"mine-{len(ages)}-link")
+    return str(directory / "mine")
+
+
+@pytest.mark.nix
+@pytest.mark.parametrize("current", [2, 4, 6])
+@pytest.mark.parametrize(
+    "words", [["old"], ["1d"], ["7d"], ["40d"], ["+1"], ["+3"], ["+9"], ["1", "5", "77"]]
+)
+def test_the_same_generations_are_deleted_as_by_nix_env(
+    store: LocalStore, paths: list[StorePath], tmp_path: Path, words: list[str], current: int
+) -> None:
+    now = int(time.time())
+    ages = [50, 30, 20, 8, 3, 0]
+    theirs = _made(tmp_path / "theirs", store, paths[0], ages, now)
+    ours = _made(tmp_path / "ours", store, paths[0], ages, now)
+    nix = RealNix(store.location, tmp_path)
+    nix.run("nix-env", "-p", theirs, "--switch-generation", str(current))
+    profile = Profile(ours, store.store_dir)
+    assert profile.switch_back(current).number == current
+    nix.run("nix-env", "-p", theirs, "--delete-generations", *words)
+    profile.delete(generations_to_delete(words, now))
+    assert sorted(os.listdir(tmp_path / "ours")) == sorted(os.listdir(tmp_path / "theirs"))
+    assert os.readlink(ours) == os.readlink(theirs)
+
+
+@pytest.mark.nix
+def test_rolling_back_goes_where_nix_env_goes(
+    store: LocalStore, paths: list[StorePath], tmp_path: Path
+) -> None:
+    nix = RealNix(store.location, tmp_path)
+    theirs = _made(tmp_path / "theirs", store, paths[0], [9, 5, 1], int(time.time()))
+    ours = Profile(_made(tmp_path / "ours", store, paths[0], [9, 5, 1], 0), store.store_dir)
+    os.unlink(f"{theirs}-2-link")
+    os.unlink(f"{ours.path}-2-link")
+    nix.run("nix-env", "-p", theirs, "--rollback")
+    assert ours.switch_back().number == 1
+    assert os.readlink(theirs) == os.readlink(ours.path) == "mine-1-link"
+    nix.run("nix-env", "-p", theirs, "--rollback", status=1)
+    with pytest.raises(ProfileError, match="has no older generation"):
+        ours.switch_back()
+
+
+@pytest.mark.nix
+def test_nix_env_waits_for_whoever_holds_the_lock_of_a_profile(
+    store: LocalStore, paths: list[StorePath], tmp_path: Path
+) -> None:
+    nix = RealNix(store.location, tmp_path)
+    profile = Profile(_made(tmp_path / "p", store, paths[0], [2, 1, 0], 0), store.store_dir)
+    command = ["nix-env", "-p", profile.path, "--rollback"]
+    started: list[subprocess.Popen[str]] = []
+
+    def which(_generations: list[Generation], _current: int | None) -> set[int]:
+        process = subprocess.Popen(
+            command, env=nix.environment, stderr=subprocess.PIPE, text=True, bufsize=1
+        )
+        assert process.stderr is not None
+        assert "waiting for lock" in process.stderr.readline()
+        assert profile.current == 3
+        started.append(process)
+        return {2}
+
+    profile.delete(which)
+    _, said = started[0].communicate()
+    assert started[0].returncode == 0, said
+    assert profile.current == 1  # two was gone when it had the lock
+
+
+def test_the_current_generation_is_not_deleted(
+    store: LocalStore, paths: list[StorePath], tmp_path: Path
+) -> None:
+    profile = Profile(_made(tmp_path / "p", store, paths[0], [2, 1], 0), store.store_dir)
+    with pytest.raises(ProfileError, match=r"generation 2 .* is the current one"):
+        profile.delete(generations_to_delete(["1", "2"], 0))
+    assert [one.number for one in profile.generations()] == [1, 2]
+
+
+def test_a_generation_that_is_not_there_is_no_switch(
+    store: LocalStore, paths: list[StorePath], tmp_path: Path
+) -> None:
+    profile = Profile(_made(tmp_path / "p", store, paths[0], [2, 1], 0), store.store_dir)
+    with pytest.raises(ProfileError, match="has no generation 7: there are 1, 2, and 2 is"):
+        profile.switch_back(7)
+    assert profile.current == 2
+
+
+@pytest.mark.parametrize("words", [["0d"], ["+0"], ["+"], ["d"], ["old", "1"], ["-1"], []])
+def test_words_that_say_no_generations_are_refused(words: list[str]) -> None:
+    with pytest.raises(ProfileError, match="says no generations"):
+        generations_to_delete(words, 0)
