@@ -7,12 +7,12 @@ import re
 
 from graft.cli.arguments import resolve_path
 from graft.store.api import Source
-from graft.ways.namespace import DEFAULT_PRIORITY, Package
+from graft.ways.namespace import DEFAULT_PRIORITY, FhsPackage
 
 _WITH_PRIORITY = re.compile(r"(.+):(-?[0-9]+)")
 
 
-def resolve_package(store: Source, argument: str) -> Package:
+def resolve_package(store: Source, argument: str) -> FhsPackage:
     """The package that a `ROOT` or `ROOT:PRIORITY` argument means.
 
     Raises:
@@ -21,5 +21,5 @@ def resolve_package(store: Source, argument: str) -> Package:
     """
     match = None if os.path.lexists(argument) else _WITH_PRIORITY.fullmatch(argument)
     if match is None:
-        return Package(resolve_path(store, argument), DEFAULT_PRIORITY)
-    return Package(resolve_path(store, match[1]), int(match[2]))
+        return FhsPackage(resolve_path(store, argument), DEFAULT_PRIORITY)
+    return FhsPackage(resolve_path(store, match[1]), int(match[2]))

@@ -13,8 +13,8 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 from graft.errors import UsageError
-from graft.fixups.api import HEAD, Fixup, LeftAloneError, Limits, Outcome, Place
-from graft.fixups.rewrite import Descent, Members, Search, Siblings
+from graft.fixups.api import HEAD, Fixup, FixupOutcome, LeftAloneError, Limits, Place
+from graft.fixups.rewrite import FileDescent, FileSearch, Members, Siblings
 from graft.fixups.search import Finder, Look, Recogniser, Stood
 from graft.kernel.reference import ENCODINGS
 from graft.kernel.tree.marks import Marks
@@ -27,10 +27,10 @@ __all__ = [
     "HEAD",
     "Finder",
     "Fixup",
+    "FixupOutcome",
     "LeftAloneError",
     "Limits",
     "Look",
-    "Outcome",
     "Place",
     "Recogniser",
     "Registry",
@@ -147,7 +147,7 @@ class Registry:
 
     def references(
         self, data: bytes, name: bytes, table: Table
-    ) -> tuple[list[Place], list[Outcome]]:
+    ) -> tuple[list[Place], list[FixupOutcome]]:
         """Where the references are in a file, at any depth; and what could not be looked into.
 
         Args:
@@ -166,7 +166,7 @@ class Registry:
         table: Table,
         siblings: Siblings = _ALONE,
         fragments: FragmentFinder | None = None,
-    ) -> tuple[bytes, list[Outcome]]:
+    ) -> tuple[bytes, list[FixupOutcome]]:
         """A file with its references rewritten, at any depth; the same object if nothing changes.
 
         Args:
@@ -179,8 +179,10 @@ class Registry:
         Returns:
             The new bytes, and what the fix-ups did; nothing if the file is none of theirs.
         """
-        search = Search(self._recogniser, self.switched_on, table, self.limits, fragments=fragments)
-        new = Descent(search, siblings, path=path).file(data)
+        search = FileSearch(
+            self._recogniser, self.switched_on, table, self.limits, fragments=fragments
+        )
+        new = FileDescent(search, siblings, path=path).file(data)
         return new, search.outcomes
 
 
@@ -234,7 +236,7 @@ def _built_in() -> tuple[Fixup, ...]:
     from graft.fixups.cargo import Cargo  # noqa: PLC0415
     from graft.fixups.checksums import Checksums  # noqa: PLC0415
     from graft.fixups.cpio import Initrd  # noqa: PLC0415
-    from graft.fixups.elf import Elf  # noqa: PLC0415
+    from graft.fixups.elf import ElfFixup  # noqa: PLC0415
     from graft.fixups.erofs import Erofs  # noqa: PLC0415
     from graft.fixups.gzip import Gzip  # noqa: PLC0415
     from graft.fixups.lz4 import Lz4  # noqa: PLC0415
@@ -276,7 +278,7 @@ def _built_in() -> tuple[Fixup, ...]:
         *NOTED,
         Pe(),
         Macho(),
-        Elf(),
+        ElfFixup(),
         Pyc(),
         Record(),
         Cargo(),

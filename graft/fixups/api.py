@@ -17,10 +17,10 @@ __all__ = [
     "HEAD",
     "SIGNATURES",
     "Fixup",
+    "FixupOutcome",
     "Inside",
     "LeftAloneError",
     "Limits",
-    "Outcome",
     "Place",
     "UnknownLibraryError",
     "Where",
@@ -230,7 +230,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class FixupOutcome:
     """What a fix-up did with one file.
 
     Attributes:

@@ -15,7 +15,7 @@ _BUILD_ID = {1: b"\x03\0\0\0GNU\0", 2: b"\0\0\0\x03GNU\0"}
 _FIRST = 1 << 16  # bytes in which linkers put notes; those of object files may be anywhere
 
 
-class Elf(Fixup):
+class ElfFixup(Fixup):
     """What stands in immediates and constants, and the CRC of the file that has the symbols.
 
     A sum is computed again if it was right before. The build id is kept: by it debuggers and symbol

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from graft.errors import BadFormatError
 from graft.fixups.api import Fixup, Inside, LeftAloneError
-from graft.formats.erofs import MAGIC, MAGIC_AT, ErofsImage, Text, Where
+from graft.formats.erofs import MAGIC, MAGIC_AT, ErofsImage, ImageText, Where
 
 _CHECKSUM = slice(MAGIC_AT + 4, MAGIC_AT + 8)
 
@@ -35,7 +35,7 @@ def rewritten(
     inside = [text for text in image.texts if text.path]
     contents = files([(text.path, text.read(data)) for text in inside])
     new_texts = dict(zip(inside, contents, strict=True))
-    changed: dict[Text, bytes] = {}
+    changed: dict[ImageText, bytes] = {}
     for text in image.texts:
         old_text = text.read(data)
         new_text = new_texts[text] if text.path else plain(old_text, text.where)

@@ -11,9 +11,9 @@ from graft.fixups.allowance import Allowance
 from graft.fixups.api import (
     SIGNATURES,
     Fixup,
+    FixupOutcome,
     LeftAloneError,
     Limits,
-    Outcome,
     UnknownLibraryError,
     Where,
 )
@@ -90,7 +90,7 @@ class Members:
         return data if made is None else made
 
 
-class Search:
+class FileSearch:
     """One file gone through with everything in it.
 
     Args:
@@ -113,7 +113,7 @@ class Search:
         self.recognise, self.switched_on = recognise, switched_on
         self.table, self.limits = table, limits
         self.fragments = fragments
-        self.outcomes: list[Outcome] = []
+        self.outcomes: list[FixupOutcome] = []
         self.made: set[bytes] = set()  # hash parts that were put in; another's OLD may be one
         self.allowance = Allowance(limits)
         self.plain = b"", b""  # bytes, and what they become as they stand
@@ -123,12 +123,12 @@ def _hash_part(data: bytes, hit: Hit) -> bytes:
     return data[hit.offset : hit.offset + HASH_LENGTH * hit.stride : hit.stride]
 
 
-class Descent:
+class FileDescent:
     """One level of a search: the files of one tree or container; the `Inside` of fix-ups."""
 
     def __init__(
         self,
-        search: Search,
+        search: FileSearch,
         siblings: Siblings,
         *,
         path: bytes,
@@ -149,7 +149,7 @@ class Descent:
         fixup = search.recognise(data, name)
         if fixup is None:
             return self.plain(data)
-        inside = Descent(
+        inside = FileDescent(
             search,
             self._siblings,
             path=self._path,
@@ -228,7 +228,7 @@ class Descent:
         self, fixup: Fixup, outcome: str, reason: str | None = None, *, fatal: bool = False
     ) -> None:
         self._search.outcomes.append(
-            Outcome(
+            FixupOutcome(
                 container=self._container,
                 fixup=fixup.name,
                 outcome=outcome,  # type: ignore[arg-type]
@@ -267,7 +267,7 @@ class Descent:
         return Members(files, rewritten).all()
 
     def _within(self, siblings: Siblings, path: bytes, step: str, data: bytes) -> bytes:
-        inner = Descent(
+        inner = FileDescent(
             self._search,
             siblings,
             path=path,

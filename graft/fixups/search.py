@@ -8,7 +8,7 @@ from io import BytesIO
 from typing import Literal, NamedTuple, Protocol
 
 from graft.fixups.allowance import Allowance
-from graft.fixups.api import HEAD, Fixup, LeftAloneError, Limits, Outcome, Place, Where
+from graft.fixups.api import HEAD, Fixup, FixupOutcome, LeftAloneError, Limits, Place, Where
 
 
 class Stood(NamedTuple):
@@ -106,7 +106,7 @@ class Look:
     def __init__(self, recognise: Recogniser, finder: Finder, limits: Limits) -> None:
         self.recognise, self.finder, self.limits = recognise, finder, limits
         self.places: list[Place] = []
-        self.outcomes: list[Outcome] = []
+        self.outcomes: list[FixupOutcome] = []
         self.allowance = Allowance(limits)
 
     def file(self, data: bytes, name: bytes) -> None:
@@ -187,7 +187,7 @@ class _Level:
 
     def _outcome(self, outcome: Literal["left-alone", "noted"], reason: str) -> None:
         self._look.outcomes.append(
-            Outcome(
+            FixupOutcome(
                 container=self._container,
                 fixup=self._fixup.name,
                 outcome=outcome,

@@ -43,7 +43,7 @@ _MOST_SHARED = 8  # bytes of all files together for each of the image: deduplica
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Text:
+class ImageText:
     """Bytes of an image that are somebody's, and no structure.
 
     Attributes:
@@ -80,7 +80,7 @@ class ErofsImage:
         checksummed: up to which offset the superblock's checksum reaches; None without one.
     """
 
-    texts: tuple[Text, ...]
+    texts: tuple[ImageText, ...]
     structure: tuple[tuple[int, int], ...]
     digests: bool
     checksummed: int | None
@@ -114,7 +114,7 @@ class _Reader:
         self._nodes = 0
         self._shared = 0
         self._seen_shared: set[int] = set()
-        self.texts: set[Text] = set()
+        self.texts: set[ImageText] = set()
         self.structure: set[tuple[int, int]] = set()
         self.digests = False
         self.checksummed: int | None = None
@@ -178,7 +178,7 @@ class _Reader:
 
     def _text(self, parts: Iterable[tuple[int, int]], where: Where, path: bytes = b"") -> None:
         found = tuple(self._inside(*part) for part in parts if part[0] < part[1])
-        text = Text(found, where, path)
+        text = ImageText(found, where, path)
         if text.parts and text not in self.texts:
             self.texts.add(text)
             self._show(sum(end - start for start, end in text.parts))

@@ -18,7 +18,7 @@ from graft.formats.signature import PublicKey, SecretKey
 from graft.formats.store_path import StorePath
 from graft.jobs.outcome import Outcome
 from graft.machine.places import RootKeeping, RootPlace
-from graft.machine.record import GraftRecord, Place, Provenance, user_name
+from graft.machine.record import GraftRecord, PlaceRecord, Provenance, user_name
 from graft.objects.reading import ObjectSearch
 from graft.objects.search import DeepSearch
 from graft.plan import Addressing, Plan, PlanWarning
@@ -250,7 +250,7 @@ class StagedJob:
             for place, name in missing
         ]
 
-    def _recorded(self, outcome: Outcome, places: Sequence[Place]) -> Outcome:
+    def _recorded(self, outcome: Outcome, places: Sequence[PlaceRecord]) -> Outcome:
         """The outcome of a graft that stands, once it is written down where it was made."""
         plan, execution = outcome.plan, outcome.execution
         if not isinstance(self.target, LocalStore | DaemonStore) or not plan.moved:

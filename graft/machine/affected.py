@@ -18,7 +18,7 @@ _RUNNING: frozenset[Use] = frozenset({"exe", "maps"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hit:
+class AffectedRoot:
     """A root that leads to something that was asked for.
 
     Attributes:
@@ -68,7 +68,7 @@ class Affected:
         planned: whether the cost of those in force is a plan's; else it is counted, and at most.
     """
 
-    hits: tuple[Hit, ...]
+    hits: tuple[AffectedRoot, ...]
     asked: frozenset[StorePath]
     unversioned: frozenset[StorePath]
     current_cost: Cost
@@ -183,7 +183,7 @@ class _Dependents:
             found[path] = sets.setdefault(joined, joined)
         return found
 
-    def hit(self, root: Root) -> Hit | None:
+    def hit(self, root: Root) -> AffectedRoot | None:
         """How a root leads to what was asked for, if it does."""
         uses: Mapping[StorePath, frozenset[Use]] = root.process.uses if root.process else {}
         hit = [path for path in root.paths if path in self._distances]
@@ -194,7 +194,7 @@ class _Dependents:
             return self._distances[path], not uses.get(path, frozenset()) & _RUNNING, path
 
         first = min(hit, key=rank)
-        return Hit(
+        return AffectedRoot(
             root=root,
             chain=tuple(self._chain(first)),
             reaches=frozenset().union(*(self._reaches[path] for path in hit)),
@@ -217,7 +217,7 @@ class _Dependents:
         return Cost(roots=len(roots), paths=len(rewritten), bytes=sum(sizes.values()))
 
 
-def _rank(hit: Hit) -> tuple[object, ...]:
+def _rank(hit: AffectedRoot) -> tuple[object, ...]:
     root = hit.root
     kind: int
     match root.kind:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from graft.errors import ProfileError, RootLinkError, UsageError
 from graft.formats.store_path import StorePath
-from graft.machine.record import Place, PlaceKind
+from graft.machine.record import PlaceKind, PlaceRecord
 from graft.machine.status import leads_now
 from graft.store.api import RootedTarget, Target
 from graft.store.roots.profile import Profile
@@ -85,7 +85,7 @@ class RootKeeping:
         """Whether there are any."""
         return bool(self._places)
 
-    def keep(self, new_roots: Mapping[StorePath, StorePath]) -> list[Place]:
+    def keep(self, new_roots: Mapping[StorePath, StorePath]) -> list[PlaceRecord]:
         """Makes the links, and the profiles' generations, and says where they are."""
         if self._target is None:
             return []
@@ -106,7 +106,7 @@ class RootKeeping:
             else:
                 self._target.add_root(place.link, new_root)
             kept.append(
-                Place(
+                PlaceRecord(
                     kind=place.kind,
                     link=link,
                     root=place.root,

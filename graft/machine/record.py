@@ -50,7 +50,7 @@ PlaceKind = Literal["profile", "link"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class PlaceRecord:
     """Where a new root was put.
 
     Attributes:
@@ -92,7 +92,7 @@ class GraftRecord:
     cutoffs: frozenset[StorePath]
     rewrites: Mapping[StorePath, StorePath]
     addressing: str
-    places: tuple[Place, ...] = ()
+    places: tuple[PlaceRecord, ...] = ()
     note: str | None = None
     time: int
     ended: int | None = None
@@ -300,7 +300,7 @@ def _read(connection: sqlite3.Connection) -> Iterator[GraftRecord]:
             rewrites=pairs("rewrite"),
             addressing=addressing,
             places=tuple(
-                Place(
+                PlaceRecord(
                     kind=kind,
                     link=link,
                     root=StorePath(root),

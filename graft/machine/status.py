@@ -14,7 +14,7 @@ from typing import Literal
 
 from graft.formats.store_path import StoreDir, StorePath
 from graft.kernel.tree.symlink import led_to
-from graft.machine.record import GraftRecord, Place, PlaceKind
+from graft.machine.record import GraftRecord, PlaceKind, PlaceRecord
 from graft.store.local import LocalStore
 from graft.store.roots.profile import Profile
 
@@ -34,7 +34,7 @@ class PlaceNow:
         exactly: whether it leads to the very root the graft made.
     """
 
-    place: Place
+    place: PlaceRecord
     state: State
     path: StorePath | None
     generation: int | None

@@ -16,7 +16,7 @@ from tempfile import SpooledTemporaryFile
 from typing import IO, TYPE_CHECKING, Final
 
 from graft.errors import TreeError
-from graft.fixups import HEAD, Fixup, Look, Outcome, Place, Registry, Stood, registered
+from graft.fixups import HEAD, Fixup, FixupOutcome, Look, Place, Registry, Stood, registered
 from graft.fixups.fragments import FragmentFinder, Seed
 from graft.formats.file_name import printable
 from graft.formats.store_path import StoreDir, StorePath
@@ -405,7 +405,7 @@ class Findings:
         )
 
     @staticmethod
-    def _not_read(file: bytes, outcome: Outcome) -> Unread:
+    def _not_read(file: bytes, outcome: FixupOutcome) -> Unread:
         return Unread(
             file=file,
             container=outcome.container,

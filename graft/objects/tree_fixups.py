@@ -20,7 +20,7 @@ from itertools import groupby
 from typing import BinaryIO
 
 from graft.errors import FixupError, NoSpaceError, TreeError
-from graft.fixups import HEAD, Fixup, Outcome, Registry
+from graft.fixups import HEAD, Fixup, FixupOutcome, Registry
 from graft.fixups.fragments import FragmentFinder
 from graft.formats.file_name import printable
 from graft.kernel import Table
@@ -41,7 +41,7 @@ class FixedFile:
     """
 
     file: bytes
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[FixupOutcome, ...]
     replaced: bool
 
 
@@ -281,13 +281,13 @@ def _recognised(top: bytes, path: bytes, registry: Registry) -> tuple[Fixup, byt
         return fixup, stream.read()
 
 
-def _of_checksum(place: ChecksumPlace) -> Outcome:
+def _of_checksum(place: ChecksumPlace) -> FixupOutcome:
     what = f"the {place.algorithm} of '{place.of}' at {place.offset}"
     reasons = {
         "binary": f"{what} is left alone: the file is no text",
         "cycle": f"{what} is left alone: it changes whenever that does",
     }
-    return Outcome(
+    return FixupOutcome(
         container=(),
         fixup="checksums",
         outcome="rewritten" if place.outcome == "replaced" else "left-alone",
@@ -295,8 +295,8 @@ def _of_checksum(place: ChecksumPlace) -> Outcome:
     )
 
 
-def _too_large(fixup: Fixup, registry: Registry) -> Outcome:
-    return Outcome(
+def _too_large(fixup: Fixup, registry: Registry) -> FixupOutcome:
+    return FixupOutcome(
         container=(),
         fixup=fixup.name,
         outcome="left-alone",

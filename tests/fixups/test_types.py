@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graft.fixups import Outcome, registered
+from graft.fixups import FixupOutcome, registered
 from graft.fixups.rewrite import Members
 from tests.fixups.samples import (
     OLD,
@@ -38,13 +38,13 @@ REGISTRY = registered()
 WHERE = b"/nix/store/" + OLD
 
 
-def rewritten(data: bytes, name: str) -> tuple[bytes, list[Outcome]]:
+def rewritten(data: bytes, name: str) -> tuple[bytes, list[FixupOutcome]]:
     return REGISTRY.rewrite(data, name.encode(), TABLE)
 
 
-def together(files: dict[str, bytes]) -> tuple[dict[str, bytes], list[Outcome]]:
+def together(files: dict[str, bytes]) -> tuple[dict[str, bytes], list[FixupOutcome]]:
     """Files beside each other."""
-    outcomes: list[Outcome] = []
+    outcomes: list[FixupOutcome] = []
 
     def one(siblings: Members, path: bytes, data: bytes) -> bytes:
         new, found = REGISTRY.rewrite(data, path, TABLE, siblings)

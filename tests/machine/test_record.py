@@ -12,7 +12,7 @@ import pytest
 from graft import __version__
 from graft.errors import ProvenanceError
 from graft.jobs.apply import apply
-from graft.machine.record import GraftRecord, Place, Provenance
+from graft.machine.record import GraftRecord, PlaceRecord, Provenance
 from graft.store.local import LocalStore
 from tests.graftable import Graftable
 from tests.ordinary_user import as_ordinary_user
@@ -47,8 +47,8 @@ def test_a_graft_is_written_down_whole(it: Graftable, tmp_path: Path) -> None:
     assert graft.cutoffs == {it.data}
     assert graft.rewrites == {it.app: outcome.plan.moved[it.app], it.env: new}
     assert graft.places == (
-        Place(kind="link", link=link, root=it.env, new_root=new),
-        Place(kind="profile", link=profile, root=it.env, new_root=new, generation=1),
+        PlaceRecord(kind="link", link=link, root=it.env, new_root=new),
+        PlaceRecord(kind="profile", link=profile, root=it.env, new_root=new, generation=1),
     )
     assert (graft.note, graft.ended, graft.tool_version) == ("CVE-2026-0001", None, __version__)
     assert graft.addressing == "input"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from graft.check.abi.views import Place
+from graft.check.abi.views import ObjectEntry
 from graft.errors import AbiError
 from graft.formats.file_name import printable
 from graft.formats.store_path import StoreDir, StorePath
@@ -44,11 +44,11 @@ class Break:
     """
 
     reason: str
-    program: Place
-    loaded_by: Place | None
+    program: ObjectEntry
+    loaded_by: ObjectEntry | None
     name: bytes
-    was: Place | None
-    library: Place | None
+    was: ObjectEntry | None
+    library: ObjectEntry | None
     symbols: tuple[bytes, ...] = ()
 
     def message(self, full: Callable[[StorePath], str]) -> str:
@@ -89,8 +89,8 @@ class AbiCheck:
 
     store_dir: StoreDir
     breaks: tuple[Break, ...] = ()
-    unchecked: tuple[tuple[Place, str], ...] = ()
-    libraries: tuple[tuple[Place, Place], ...] = ()
+    unchecked: tuple[tuple[ObjectEntry, str], ...] = ()
+    libraries: tuple[tuple[ObjectEntry, ObjectEntry], ...] = ()
     not_downloaded: int = 0
 
     @property
@@ -124,7 +124,7 @@ class AbiCheck:
         )
 
     @property
-    def missing_libraries(self) -> tuple[tuple[Place, bytes], ...]:
+    def missing_libraries(self) -> tuple[tuple[ObjectEntry, bytes], ...]:
         """The programs that will not get a library they got, and its name; originals' places."""
         return tuple(
             sorted(
@@ -158,7 +158,7 @@ def in_order(breaks: Iterable[Break]) -> tuple[Break, ...]:
     return tuple(sorted(breaks, key=lambda one: (one.program, one.reason, one.name, one.symbols)))
 
 
-def shown_place(place: Place | None, full: Callable[[StorePath], str]) -> str | None:
+def shown_place(place: ObjectEntry | None, full: Callable[[StorePath], str]) -> str | None:
     """The full path of a file."""
     if place is None:
         return None
@@ -166,5 +166,5 @@ def shown_place(place: Place | None, full: Callable[[StorePath], str]) -> str | 
     return f"{path}/{printable(place.name)}" if place.name else path
 
 
-def _quoted(place: Place | None, full: Callable[[StorePath], str]) -> str:
+def _quoted(place: ObjectEntry | None, full: Callable[[StorePath], str]) -> str:
     return f"'{shown_place(place, full)}'" if place is not None else "nothing"

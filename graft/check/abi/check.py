@@ -17,7 +17,7 @@ from graft.check.abi.breaks import AbiCheck, Break, in_order
 from graft.check.abi.loading import Loaded, Loading, LoadScope, Machine
 from graft.check.abi.object_contents import Broken, Script
 from graft.check.abi.store_contents import StoreContents
-from graft.check.abi.views import Place, world_after, world_before
+from graft.check.abi.views import ObjectEntry, world_after, world_before
 from graft.errors import BadFormatError
 from graft.formats.elf.dynamic import Elf, Exports, Imports
 from graft.formats.store_path import StorePath
@@ -59,13 +59,15 @@ class _Checking:
     def __init__(self, plan: Plan, contents: StoreContents) -> None:
         self._plan = plan
         self._contents = contents
-        self._imports: dict[Place, Imports] = {}
-        self._exports: dict[Place, Exports] = {}
-        self._unchecked: dict[Place, str] = {}
-        self._breaks: dict[tuple[str, Place, Place | None, bytes], Break] = {}
-        self._libraries: dict[tuple[Place, Place], None] = {}
-        self._misfits: dict[tuple[Place, bytes, Place, Place | None], tuple[Break, ...]] = {}
-        self._own_scopes: dict[Place, LoadScope] = {}
+        self._imports: dict[ObjectEntry, Imports] = {}
+        self._exports: dict[ObjectEntry, Exports] = {}
+        self._unchecked: dict[ObjectEntry, str] = {}
+        self._breaks: dict[tuple[str, ObjectEntry, ObjectEntry | None, bytes], Break] = {}
+        self._libraries: dict[tuple[ObjectEntry, ObjectEntry], None] = {}
+        self._misfits: dict[
+            tuple[ObjectEntry, bytes, ObjectEntry, ObjectEntry | None], tuple[Break, ...]
+        ] = {}
+        self._own_scopes: dict[ObjectEntry, LoadScope] = {}
         interpreters: defaultdict[Machine, list[tuple[bytes, StorePath]]] = defaultdict(list)
         before = world_before(plan, self._contents)
         self._before = Loading(before, self._contents, interpreters)
@@ -74,10 +76,10 @@ class _Checking:
 
     def run(self) -> AbiCheck:
         """The whole check."""
-        programs: dict[Place, Elf] = {}
+        programs: dict[ObjectEntry, Elf] = {}
         for rewrite in self._plan.rewrites:
             for name, thing in self._contents[rewrite.path].files():
-                place = Place(rewrite.path, name)
+                place = ObjectEntry(rewrite.path, name)
                 if isinstance(thing, Script):
                     self._check_interpreter(place, thing.interpreter, None)
                 elif isinstance(thing, Broken):
@@ -96,7 +98,7 @@ class _Checking:
             libraries=tuple(sorted(self._libraries)),
         )
 
-    def _check(self, place: Place, elf: Elf) -> None:
+    def _check(self, place: ObjectEntry, elf: Elf) -> None:
         if elf.interpreter is not None:
             self._check_interpreter(place, elf.interpreter, elf.machine)
         before, after = self._before.scope(place, elf), self._after.scope(place, elf)
@@ -118,7 +120,7 @@ class _Checking:
                 if change.name not in missing and change.was.place != loaded.place:
                     self._compare(loaded, change, after, place)
 
-    def _own_scope(self, place: Place) -> LoadScope:
+    def _own_scope(self, place: ObjectEntry) -> LoadScope:
         """What a library that comes from elsewhere loads where it comes from."""
         if place not in self._own_scopes:
             thing = self._before.world.thing(place)
@@ -126,7 +128,7 @@ class _Checking:
             self._own_scopes[place] = self._before.scope(place, thing)
         return self._own_scopes[place]
 
-    def _check_interpreter(self, place: Place, text: bytes, machine: Machine | None) -> None:
+    def _check_interpreter(self, place: ObjectEntry, text: bytes, machine: Machine | None) -> None:
         was = self._before.world.resolve(text, place.path)
         if was is None:
             return
@@ -138,7 +140,9 @@ class _Checking:
             if not isinstance(thing, Elf) or thing.machine != machine:
                 self._add("other-machine", place, place, name=text, was=was, library=now)
 
-    def _compare(self, user: Loaded, change: _Change, after: LoadScope, program: Place) -> None:
+    def _compare(
+        self, user: Loaded, change: _Change, after: LoadScope, program: ObjectEntry
+    ) -> None:
         now = change.now.place if change.now is not None else None
         key = (user.place, change.name, change.was.place, now)
         if key not in self._misfits:
@@ -208,7 +212,7 @@ class _Checking:
             used = {key for key in wants.undefined if key.partition(b"@")[2] in private}
             yield misfit("private-version", frozenset(used or private))
 
-    def _imports_of(self, place: Place) -> Imports:
+    def _imports_of(self, place: ObjectEntry) -> Imports:
         if place not in self._imports:
             try:
                 self._imports[place] = self._contents[place.path].imports(place.name)
@@ -217,7 +221,7 @@ class _Checking:
                 self._imports[place] = Imports.none()
         return self._imports[place]
 
-    def _exports_of(self, place: Place) -> Exports:
+    def _exports_of(self, place: ObjectEntry) -> Exports:
         if place not in self._exports:
             try:
                 self._exports[place] = self._contents[place.path].exports(place.name)
@@ -246,12 +250,12 @@ class _Checking:
     def _add(
         self,
         reason: str,
-        program: Place,
-        loaded_by: Place,
+        program: ObjectEntry,
+        loaded_by: ObjectEntry,
         *,
         name: bytes,
-        was: Place | None,
-        library: Place | None = None,
+        was: ObjectEntry | None,
+        library: ObjectEntry | None = None,
         symbols: tuple[bytes, ...] = (),
     ) -> None:
         key = (reason, program, library or was, name)

@@ -13,7 +13,7 @@ from typing import Final
 
 from graft.check.abi.object_contents import DIRECTORY, LOADER_CACHE
 from graft.check.abi.store_contents import StoreContents
-from graft.check.abi.views import Place, World
+from graft.check.abi.views import ObjectEntry, World
 from graft.formats.elf.dynamic import Elf
 from graft.formats.elf.loader_cache import (
     cache_place,
@@ -40,9 +40,9 @@ class Loaded:
             what has needed it.
     """
 
-    place: Place
+    place: ObjectEntry
     elf: Elf
-    origin: Place
+    origin: ObjectEntry
     chain: tuple[Loaded, ...]
 
 
@@ -60,8 +60,8 @@ class LoadScope:
 
     objects: list[Loaded] = field(default_factory=list)
     names: dict[bytes, Loaded] = field(default_factory=dict)
-    unresolved: dict[tuple[Place, bytes], Place | None] = field(default_factory=dict)
-    interpreter: Place | None = None
+    unresolved: dict[tuple[ObjectEntry, bytes], ObjectEntry | None] = field(default_factory=dict)
+    interpreter: ObjectEntry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class _Defaults:
         within: the store path it is in.
     """
 
-    directories: tuple[Place, ...]
+    directories: tuple[ObjectEntry, ...]
     cache: Mapping[bytes, bytes]
     within: StorePath
 
@@ -89,8 +89,8 @@ class _Found:
         fits: whether it is a library for the right machine; if not, the loader looks on.
     """
 
-    file: Place
-    origin: Place
+    file: ObjectEntry
+    origin: ObjectEntry
     fits: bool
 
 
@@ -111,16 +111,18 @@ class Loading:
         self.world = world
         self._contents = contents
         self._interpreters = interpreters
-        self._default_loaders: dict[Machine, Place | None] = {}
-        self._defaults: dict[tuple[Place, Machine], _Defaults] = {}
-        self._directories: dict[tuple[Place, Place, bytes], tuple[Place, ...]] = {}
+        self._default_loaders: dict[Machine, ObjectEntry | None] = {}
+        self._defaults: dict[tuple[ObjectEntry, Machine], _Defaults] = {}
+        self._directories: dict[
+            tuple[ObjectEntry, ObjectEntry, bytes], tuple[ObjectEntry, ...]
+        ] = {}
         self._found: dict[tuple[object, ...], list[tuple[bytes, _Found | None]]] = {}
-        self._found_last: dict[tuple[Place, Machine, bytes], _Found | None] = {}
+        self._found_last: dict[tuple[ObjectEntry, Machine, bytes], _Found | None] = {}
 
-    def scope(self, place: Place, elf: Elf) -> LoadScope:
+    def scope(self, place: ObjectEntry, elf: Elf) -> LoadScope:
         """What is loaded with the file at a place."""
         scope = LoadScope()
-        origin = Place(place.path, place.name.rpartition(b"/")[0])
+        origin = ObjectEntry(place.path, place.name.rpartition(b"/")[0])
         first = _loaded(place, elf, origin, ())
         by_place = {place: first}
         scope.objects.append(first)
@@ -150,7 +152,7 @@ class Loading:
                 scope.names[name] = known
         return scope
 
-    def _loader(self, place: Place, elf: Elf, scope: LoadScope) -> Loaded | None:
+    def _loader(self, place: ObjectEntry, elf: Elf, scope: LoadScope) -> Loaded | None:
         """The loader of a file, already there before anything is looked for."""
         if elf.interpreter is not None:
             found = scope.interpreter = self.world.resolve(elf.interpreter, place.path)
@@ -159,9 +161,9 @@ class Loading:
         thing = self.world.thing(found) if found is not None else None
         if found is None or not isinstance(thing, Elf) or found == place:
             return None
-        return _loaded(found, thing, Place(found.path, found.name.rpartition(b"/")[0]), ())
+        return _loaded(found, thing, ObjectEntry(found.path, found.name.rpartition(b"/")[0]), ())
 
-    def _default_loader(self, machine: Machine) -> Place | None:
+    def _default_loader(self, machine: Machine) -> ObjectEntry | None:
         if machine not in self._default_loaders:
             # Some name one outside the store, as a libc of Debian that can be started does.
             named = (self.world.resolve(*one) for one in self._interpreters.get(machine, ()))
@@ -200,7 +202,7 @@ class Loading:
             self._found_last[last] = self._search_last(loader.place, machine, name)
         return self._found_last[last] or other
 
-    def _search_last(self, loader: Place, machine: Machine, name: bytes) -> _Found | None:
+    def _search_last(self, loader: ObjectEntry, machine: Machine, name: bytes) -> _Found | None:
         defaults = self._defaults.get((loader, machine))
         if defaults is None:
             defaults = self._defaults[loader, machine] = self._built_in(loader, machine)
@@ -211,7 +213,9 @@ class Loading:
                 return found
         return self._look(defaults.directories, name, machine)
 
-    def _look(self, directories: tuple[Place, ...], name: bytes, machine: Machine) -> _Found | None:
+    def _look(
+        self, directories: tuple[ObjectEntry, ...], name: bytes, machine: Machine
+    ) -> _Found | None:
         other: _Found | None = None
         for directory in directories:
             file = self.world.walk(directory, name)
@@ -222,17 +226,17 @@ class Loading:
                 other = other or found
         return other
 
-    def _found_at(self, place: Place | None, machine: Machine) -> _Found | None:
+    def _found_at(self, place: ObjectEntry | None, machine: Machine) -> _Found | None:
         if place is None:
             return None
-        origin = Place(place.path, place.name.rpartition(b"/")[0])
+        origin = ObjectEntry(place.path, place.name.rpartition(b"/")[0])
         return _Found(place, origin, self._fits(place, machine))
 
-    def _fits(self, file: Place, machine: Machine) -> bool:
+    def _fits(self, file: ObjectEntry, machine: Machine) -> bool:
         thing = self.world.thing(file)
         return isinstance(thing, Elf) and thing.machine == machine
 
-    def _directories_of(self, owner: Loaded, text: bytes) -> tuple[Place, ...]:
+    def _directories_of(self, owner: Loaded, text: bytes) -> tuple[ObjectEntry, ...]:
         key = (owner.place, owner.origin, text)
         found = self._directories.get(key)
         if found is None:
@@ -248,13 +252,13 @@ class Loading:
             )
         return found
 
-    def _resolved(self, text: bytes, owner: Loaded) -> Place | None:
+    def _resolved(self, text: bytes, owner: Loaded) -> ObjectEntry | None:
         """Where a text leads to that may begin with $ORIGIN."""
         if text.startswith(_ORIGIN[0]):
             return self.world.walk(owner.origin, text[len(_ORIGIN[0]) :])
         return self.world.resolve(text, owner.place.path)
 
-    def _built_in(self, loader: Place, machine: Machine) -> _Defaults:
+    def _built_in(self, loader: ObjectEntry, machine: Machine) -> _Defaults:
         data = self._contents[loader.path].data(loader.name)
         resolve = self.world.resolve
         places = [resolve(text, loader.path) for text in default_directories(data)]
@@ -266,7 +270,7 @@ class Loading:
         return _Defaults(tuple(one for one in places if one is not None), cache, loader.path)
 
 
-def _loaded(place: Place, elf: Elf, origin: Place, chain: tuple[Loaded, ...]) -> Loaded:
+def _loaded(place: ObjectEntry, elf: Elf, origin: ObjectEntry, chain: tuple[Loaded, ...]) -> Loaded:
     loaded = Loaded(place, elf, origin, chain)
     return loaded if elf.rpath is None else replace(loaded, chain=(loaded, *chain))
 

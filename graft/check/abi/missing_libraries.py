@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from graft.check.abi.loading import Loading, Machine
 from graft.check.abi.store_contents import StoreContents
-from graft.check.abi.views import Place, World, world_before, world_made
+from graft.check.abi.views import ObjectEntry, World, world_before, world_made
 from graft.formats.elf.dynamic import Elf
 from graft.formats.store_path import StorePath
 from graft.plan import Plan
@@ -23,7 +23,7 @@ class Unresolved:
         library: what it needs.
     """
 
-    place: Place
+    place: ObjectEntry
     library: bytes
 
 
@@ -52,18 +52,18 @@ def unresolved(plan: Plan, source: Source, target: Source) -> tuple[Unresolved, 
         sorted(
             found
             for found in missing
-            if (Place(paths[found.place.path], found.place.name), found.library) not in known
+            if (ObjectEntry(paths[found.place.path], found.place.name), found.library) not in known
         )
     )
 
 
 def _missing(world: World, contents: StoreContents, paths: list[StorePath]) -> set[Unresolved]:
-    programs: dict[Place, Elf] = {}
+    programs: dict[ObjectEntry, Elf] = {}
     interpreters: defaultdict[Machine, list[tuple[bytes, StorePath]]] = defaultdict(list)
     for path in dict.fromkeys(paths):
         for name, thing in contents[path].files():
             if isinstance(thing, Elf):
-                programs[Place(path, name)] = thing
+                programs[ObjectEntry(path, name)] = thing
                 if thing.interpreter is not None:
                     interpreters[thing.machine].append((thing.interpreter, path))
     loading = Loading(world, contents, interpreters)

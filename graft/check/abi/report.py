@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from typing import Final
 
 from graft.check.abi.breaks import AbiCheck, shown_place
-from graft.check.abi.views import Place
+from graft.check.abi.views import ObjectEntry
 from graft.errors import AbiReportError
 from graft.objects.reading import as_tree
 from graft.store.api import Source
@@ -57,7 +57,7 @@ def write_report(check: AbiCheck, source: Source, file: str) -> None:
         ) from error
 
 
-def _reports(check: AbiCheck, source: Source) -> Iterator[tuple[Place, str]]:
+def _reports(check: AbiCheck, source: Source) -> Iterator[tuple[ObjectEntry, str]]:
     full = check.store_dir.path
     for was, now in check.libraries:
         with ExitStack() as stack:

@@ -18,7 +18,7 @@ _MOST_LINKS: Final = 40  # as many as the kernel follows; ways out of an object 
 _LONGEST: Final = 4096  # PATH_MAX
 
 
-class Place(NamedTuple):
+class ObjectEntry(NamedTuple):
     """A name in an object, no symlink and reached through none.
 
     Attributes:
@@ -56,11 +56,11 @@ class World:
             # After an unequal length or a name alone in a text, the hash part says which it is.
             self._paths.setdefault(path.hash_part.encode(), path)
 
-    def thing(self, place: Place) -> Thing | None:
+    def thing(self, place: ObjectEntry) -> Thing | None:
         """What is at a place."""
         return self._contents[place.path].thing(place.name)
 
-    def resolve(self, text: bytes, within: StorePath) -> Place | None:
+    def resolve(self, text: bytes, within: StorePath) -> ObjectEntry | None:
         """Where an absolute path leads to that stands in the bytes of an object.
 
         Returns:
@@ -68,11 +68,11 @@ class World:
         """
         return self._absolute(text, within, _MOST_LINKS) if len(text) < _LONGEST else None
 
-    def walk(self, start: Place, rest: bytes) -> Place | None:
+    def walk(self, start: ObjectEntry, rest: bytes) -> ObjectEntry | None:
         """Where a relative path leads to from a place."""
         return self._relative(start, rest, _MOST_LINKS) if len(rest) < _LONGEST else None
 
-    def _absolute(self, text: bytes, within: StorePath, links: int) -> Place | None:
+    def _absolute(self, text: bytes, within: StorePath, links: int) -> ObjectEntry | None:
         if not text.startswith(self._prefix):
             return None
         name, _, rest = text[len(self._prefix) :].lstrip(b"/").partition(b"/")
@@ -80,13 +80,13 @@ class World:
         if path is None:
             return None
         path = self._moves.get(within, {}).get(path, path)
-        top = Place(path, b"")
+        top = ObjectEntry(path, b"")
         thing = self.thing(top)
         if isinstance(thing, Link):
             return self._link(top, thing, rest, links)
         return self._relative(top, rest, links) if thing is not None else None
 
-    def _relative(self, start: Place, rest: bytes, links: int) -> Place | None:
+    def _relative(self, start: ObjectEntry, rest: bytes, links: int) -> ObjectEntry | None:
         path, at = start
         contents = self._contents[path]
         waiting = rest.split(b"/")[::-1]
@@ -105,13 +105,13 @@ class World:
             if thing is None:
                 return None
             if isinstance(thing, Link):
-                return self._link(Place(path, name), thing, b"/".join(waiting[::-1]), links)
+                return self._link(ObjectEntry(path, name), thing, b"/".join(waiting[::-1]), links)
             if waiting and thing != DIRECTORY:
                 return None
             at = name
-        return Place(path, at)
+        return ObjectEntry(path, at)
 
-    def _link(self, place: Place, link: Link, rest: bytes, links: int) -> Place | None:
+    def _link(self, place: ObjectEntry, link: Link, rest: bytes, links: int) -> ObjectEntry | None:
         if not links:
             return None
         text = link.target + b"/" + rest if rest else link.target
@@ -119,7 +119,7 @@ class World:
             return self._absolute(text, place.path, links - 1)
         if not place.name:
             return self._absolute(self._prefix + text, place.path, links - 1)
-        directory = Place(place.path, place.name.rpartition(b"/")[0])
+        directory = ObjectEntry(place.path, place.name.rpartition(b"/")[0])
         return self._relative(directory, text, links - 1)
 
 

@@ -14,7 +14,7 @@ from graft.errors import BadStorePathError
 from graft.formats.file_name import printable_text
 from graft.formats.package_range import PackageRange
 from graft.formats.store_path import StoreDir, StorePath
-from graft.machine.affected import Affected, Cost, Hit, find_affected
+from graft.machine.affected import Affected, AffectedRoot, Cost, find_affected
 from graft.machine.roots import MachineRoots, Root, find_machine_roots
 from graft.quantities import binary_size, counted
 from graft.store.local import LocalStore
@@ -104,7 +104,7 @@ def affected_document(
     }
 
 
-def _hit_document(hit: Hit, store_dir: StoreDir) -> dict[str, Any]:
+def _hit_document(hit: AffectedRoot, store_dir: StoreDir) -> dict[str, Any]:
     root = hit.root
     document: dict[str, Any] = {
         "kind": root.kind,
@@ -145,7 +145,7 @@ def _print_hits(answer: Affected) -> None:
         )
 
 
-def _what(hit: Hit) -> str:
+def _what(hit: AffectedRoot) -> str:
     root = hit.root
     if root.process is not None:
         return "process runs it" if hit.runs_it else "process leads to it"
@@ -166,7 +166,7 @@ def _which(root: Root) -> str:
     return root.place
 
 
-def _chain(hit: Hit) -> str:
+def _chain(hit: AffectedRoot) -> str:
     names = [path.name for path in hit.chain]
     if len(names) > _MOST_SHOWN:
         names[2:-1] = ["…"]

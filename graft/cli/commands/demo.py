@@ -9,7 +9,7 @@ import sys
 
 import click
 
-from graft.cli.demo import Chapter, Step, find_compiler, prepared, tell
+from graft.cli.demo import Chapter, DemoStep, find_compiler, prepared, tell
 from graft.cli.output import print_document
 from graft.cli.settings import Settings, common_options
 from graft.errors import UsageError
@@ -33,12 +33,12 @@ def command(settings: Settings, directory: str | None, store_only: bool) -> int:
         raise UsageError("graft demo makes a store of its own: leave --store out")
     if store_only and directory is None:
         raise UsageError("--store-only makes a store that stays: say in which DIR")
-    steps: list[Step] = []
+    steps: list[DemoStep] = []
     compiler = find_compiler()
     with prepared(directory) as place:
         chapters = 0
         for part in tell(place, compiler, store_only=store_only):
-            if isinstance(part, Step):
+            if isinstance(part, DemoStep):
                 steps.append(part)
             else:
                 chapters += 1
@@ -62,14 +62,14 @@ def _print_chapter(number: int, chapter: Chapter) -> None:
     click.echo()
 
 
-def _print_step(step: Step) -> None:
+def _print_step(step: DemoStep) -> None:
     click.secho(f"$ {step.command}", fg="cyan")
     click.echo(step.output, nl=False)
     if step.status:
         click.secho(f"[status {step.status}]", dim=True)
 
 
-def _print_json(place: str, compiler: str | None, steps: list[Step]) -> None:
+def _print_json(place: str, compiler: str | None, steps: list[DemoStep]) -> None:
     print_document(
         {
             "version": 1,

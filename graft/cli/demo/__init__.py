@@ -1,7 +1,7 @@
 """The main job shown on a store made on the spot, without Nix: real programs with a hole."""
 
 from graft.cli.demo.programs import find_compiler
-from graft.cli.demo.shell import Step
+from graft.cli.demo.shell import DemoStep
 from graft.cli.demo.story import Chapter, prepared, tell
 
-__all__ = ["Chapter", "Step", "find_compiler", "prepared", "tell"]
+__all__ = ["Chapter", "DemoStep", "find_compiler", "prepared", "tell"]

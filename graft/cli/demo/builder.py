@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from graft.cli.demo.programs import Compiled, Link, Recipe, Text, compile_c, filled
+from graft.cli.demo.programs import Compiled, DemoLink, DemoText, Recipe, compile_c, filled
 from graft.formats.store_path import StoreDir, StorePath, make_store_path
 from graft.objects.reading import references_in
 from graft.objects.references import WantedPaths
@@ -98,10 +98,10 @@ def _build(recipe: Recipe, tree: Path, paths: Mapping[str, str], compiler: str |
         file = tree / name
         file.parent.mkdir(parents=True, exist_ok=True)
         match part:
-            case Text(text=text, executable=executable):
+            case DemoText(text=text, executable=executable):
                 file.write_text(filled(text, paths), encoding="utf-8")
                 file.chmod(0o755 if executable else 0o644)
-            case Link(target=target):
+            case DemoLink(target=target):
                 file.symlink_to(filled(target, paths))
             case Compiled():
                 assert compiler is not None

@@ -19,7 +19,7 @@ _COMPILERS = ("cc", "gcc", "clang")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Text:
+class DemoText:
     """A file with a text; `@NAME@` in it stands for an object's path, `@out@` for its own."""
 
     text: str
@@ -27,7 +27,7 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
+class DemoLink:
     """A symlink; its target may hold `@NAME@`."""
 
     target: str
@@ -46,7 +46,7 @@ class Compiled:
     arguments: tuple[str, ...]
 
 
-Part = Text | Link | Compiled
+Part = DemoText | DemoLink | Compiled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,9 +75,9 @@ class Recipe:
 
 def _texts(part: Part) -> tuple[str, ...]:
     match part:
-        case Text(text=text):
+        case DemoText(text=text):
             return (text,)
-        case Link(target=target):
+        case DemoLink(target=target):
             return (target,)
         case Compiled(arguments=arguments):
             return arguments
@@ -145,8 +145,8 @@ def recipes(*, compiled: bool) -> list[Recipe]:
 
 def _notes() -> dict[str, Part]:
     return {
-        "share/notes/todo": Text(text="buy milk\nupdate parse\n"),
-        "share/password": Text(text="hunter2\n"),
+        "share/notes/todo": DemoText(text="buy milk\nupdate parse\n"),
+        "share/password": DemoText(text="hunter2\n"),
     }
 
 
@@ -175,11 +175,11 @@ def _compiled() -> list[Recipe]:
 
 
 def _scripts() -> list[Recipe]:
-    notes = Text(text=_source("notes-2.3.sh"), executable=True)
+    notes = DemoText(text=_source("notes-2.3.sh"), executable=True)
     return [
-        Recipe(name="parse-1.0", parts={"lib/parse.sh": Text(text=_source("parse-1.0.sh"))}),
-        Recipe(name="parse-1.1", parts={"lib/parse.sh": Text(text=_source("parse-1.1.sh"))}),
-        Recipe(name="shelf-0.4", parts={"lib/shelf.sh": Text(text=_source("shelf-0.4.sh"))}),
+        Recipe(name="parse-1.0", parts={"lib/parse.sh": DemoText(text=_source("parse-1.0.sh"))}),
+        Recipe(name="parse-1.1", parts={"lib/parse.sh": DemoText(text=_source("parse-1.1.sh"))}),
+        Recipe(name="shelf-0.4", parts={"lib/shelf.sh": DemoText(text=_source("shelf-0.4.sh"))}),
         Recipe(name="notes-2.3", parts={"bin/notes": notes, **_notes()}),
     ]
 
@@ -189,24 +189,24 @@ def _above() -> list[Recipe]:
     return [
         Recipe(
             name="hello-1.0",
-            parts={"bin/hello": Text(text=_source("hello-1.0.sh"), executable=True)},
+            parts={"bin/hello": DemoText(text=_source("hello-1.0.sh"), executable=True)},
         ),
         Recipe(
             name="notes-wrapped-2.3",
-            parts={"bin/notes": Text(text=_source("wrapper-2.3.sh"), executable=True)},
+            parts={"bin/notes": DemoText(text=_source("wrapper-2.3.sh"), executable=True)},
         ),
         Recipe(
             name="environment",
             parts={
-                "bin/hello": Link(target="@hello-1.0@/bin/hello"),
-                "bin/notes": Link(target="@notes-wrapped-2.3@/bin/notes"),
+                "bin/hello": DemoLink(target="@hello-1.0@/bin/hello"),
+                "bin/notes": DemoLink(target="@notes-wrapped-2.3@/bin/notes"),
             },
         ),
         Recipe(
             name="system-1",
             parts={
-                "sw": Link(target="@environment@"),
-                "etc/issue": Text(text="The system of graft's demo\n"),
+                "sw": DemoLink(target="@environment@"),
+                "etc/issue": DemoText(text="The system of graft's demo\n"),
             },
         ),
     ]

@@ -14,7 +14,7 @@ from graft.errors import GraftError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class DemoStep:
     """One command that was run.
 
     Attributes:
@@ -58,18 +58,18 @@ class Shell:
             ),
         }
 
-    def enter(self, directory: str) -> Step:
+    def enter(self, directory: str) -> DemoStep:
         """`cd`."""
         self._directory = directory
-        return Step(command=shlex.join(["cd", directory]), status=0, expected=0, output="")
+        return DemoStep(command=shlex.join(["cd", directory]), status=0, expected=0, output="")
 
-    def export(self, **variables: str) -> Step:
+    def export(self, **variables: str) -> DemoStep:
         """`export`."""
         self._environment.update(variables)
         pairs = " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
-        return Step(command=f"export {pairs}", status=0, expected=0, output="")
+        return DemoStep(command=f"export {pairs}", status=0, expected=0, output="")
 
-    def run(self, *command: str, expected: int = 0) -> Step:
+    def run(self, *command: str, expected: int = 0) -> DemoStep:
         """Runs a program; `graft` is the graft that is running.
 
         Raises:
@@ -89,7 +89,7 @@ class Shell:
             errors="replace",
             check=False,
         )
-        return Step(
+        return DemoStep(
             command=shlex.join(command),
             status=done.returncode,
             expected=expected,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from graft.cli.demo.builder import build_objects
 from graft.cli.demo.programs import recipes
-from graft.cli.demo.shell import Shell, Step
+from graft.cli.demo.shell import DemoStep, Shell
 from graft.errors import UsageError
 from graft.kernel.tree import remove_tree
 from graft.store.local import LocalStore
@@ -78,7 +78,7 @@ def _check_plain(directory: str) -> None:
 
 def tell(
     directory: str, compiler: str | None, *, store_only: bool = False
-) -> Iterator[Chapter | Step]:
+) -> Iterator[Chapter | DemoStep]:
     """Makes the store, and does each step while it is told.
 
     Args:
@@ -91,13 +91,13 @@ def tell(
     """
     for part in _chapters(directory, compiler, store_only=store_only):
         yield part
-        if isinstance(part, Step):
+        if isinstance(part, DemoStep):
             part.check()
 
 
 def _chapters(
     directory: str, compiler: str | None, *, store_only: bool
-) -> Iterator[Chapter | Step]:
+) -> Iterator[Chapter | DemoStep]:
     shell = Shell()
     store_dir, state_dir = os.path.join(directory, "store"), os.path.join(directory, "state")
     store, state = urllib.parse.quote(store_dir), urllib.parse.quote(state_dir)

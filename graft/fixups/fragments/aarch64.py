@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from graft.formats.elf.sections import Elf, Image
+from graft.formats.elf.sections import ElfSections, Image
 
 _LAST: Final = re.compile(rb"(?=[\0-\xff]{2}[\xe0-\xff]\xf2)")
 """A `movk` of the highest sixteen bits: what a compiler ends an immediate of 64 bits with."""
@@ -19,7 +19,7 @@ _BEFORE: Final = 12
 """How many instructions may lie between the first part of an immediate and its last."""
 
 
-def moved_words(data: Image, elf: Elf) -> Iterator[tuple[int, bytes]]:
+def moved_words(data: Image, elf: ElfSections) -> Iterator[tuple[int, bytes]]:
     """Every immediate of eight bytes that is put together in a register.
 
     Yields:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from graft.fixups.fragments import aarch64, x86
 from graft.fixups.fragments.loads import Loads
 from graft.fixups.fragments.relocations import related
-from graft.fixups.fragments.search import Run, Search
+from graft.fixups.fragments.search import FragmentSearch, Run
 from graft.fixups.fragments.text import HASH_LENGTH, PathText
-from graft.formats.elf.sections import AARCH64, I386, MAGIC, Elf, Image
+from graft.formats.elf.sections import AARCH64, I386, MAGIC, ElfSections, Image
 from graft.formats.hashing import NIX32_ALPHABET
 from graft.kernel.anchors import WORD, make_anchors
 
@@ -149,7 +149,7 @@ class FragmentFinder:
         if not runs and data[18:19] not in _OTHERS:
             return
         try:
-            elf = Elf(data)
+            elf = ElfSections(data)
             data = related(data, elf)
         except (ValueError, struct.error):
             return
@@ -169,9 +169,9 @@ class FragmentFinder:
             old, new = self._entries[index]
             if new is not None or any(run.size < HASH_LENGTH for run in found):
                 text = PathText(old, new, self._store_dir)
-                yield _Found(index, Search(data, elf, text, found, loads))
+                yield _Found(index, FragmentSearch(data, elf, text, found, loads))
 
-    def _add_halves(self, data: Image, elf: Elf, runs: dict[int, list[Run]]) -> None:
+    def _add_halves(self, data: Image, elf: ElfSections, runs: dict[int, list[Run]]) -> None:
         """Four characters in code: the immediates of a 32-bit machine have no more."""
         halves = {
             old[at : at + _HALF]: (index, at)
@@ -186,7 +186,7 @@ class FragmentFinder:
                     index, at = halves[match[1]]
                     runs.setdefault(index, []).append(Run(match.start(), at, _HALF))
 
-    def _add_moves(self, data: Image, elf: Elf, runs: dict[int, list[Run]]) -> None:
+    def _add_moves(self, data: Image, elf: ElfSections, runs: dict[int, list[Run]]) -> None:
         for offset, word in aarch64.moved_words(data, elf):
             for seed in self.seeds(word):
                 runs.setdefault(seed.index, []).append(Run(offset, seed.at, WORD))
@@ -217,7 +217,7 @@ _OTHERS: Final = {bytes([I386]), bytes([AARCH64])}
 @dataclass(frozen=True, slots=True)
 class _Found:
     index: int
-    search: Search
+    search: FragmentSearch
 
     def patches(self) -> dict[int, bytes]:
         return self.search.patches()

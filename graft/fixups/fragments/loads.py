@@ -7,7 +7,7 @@ from typing import Final
 
 from graft.fixups.fragments import x86
 from graft.fixups.fragments.text import HASH_LENGTH
-from graft.formats.elf.sections import X86_64, Elf, Image
+from graft.formats.elf.sections import X86_64, ElfSections, Image
 
 Span = tuple[int, int]
 """The offsets of something's first byte in a file, and of its end."""
@@ -26,7 +26,7 @@ class Loads:
             for all that are looked for.
     """
 
-    def __init__(self, data: Image, elf: Elf, whole: Iterable[int]) -> None:
+    def __init__(self, data: Image, elf: ElfSections, whole: Iterable[int]) -> None:
         self._data = data
         self._elf = elf
         spans = {(offset, offset + HASH_LENGTH) for offset in whole}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from graft.formats.elf.sections import X86_64, Elf, Image
+from graft.formats.elf.sections import X86_64, ElfSections, Image
 
 _RELA: Final = 4
 _PC32: Final = 2
@@ -17,7 +17,7 @@ _SYMBOL: Final = struct.Struct("<4x2xHQ8x")
 _OPERAND: Final = struct.Struct("<i")
 
 
-def related(data: Image, elf: Elf) -> Image:
+def related(data: Image, elf: ElfSections) -> Image:
     """A file's bytes; of an object file a copy with the distances to what is in the file itself.
 
     A linker computes them from relocations. All else, immediates and constants among it, is as it

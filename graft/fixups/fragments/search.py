@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from graft.fixups.fragments import x86
 from graft.fixups.fragments.loads import Loads
 from graft.fixups.fragments.text import HASH_LENGTH, WINDOW, Part, PathText
-from graft.formats.elf.sections import I386, X86_64, Elf, Image
+from graft.formats.elf.sections import I386, X86_64, ElfSections, Image
 
 _UNKNOWN: Final = 8
 """How many bytes are compared with the path's where it is not known how many are loaded."""
@@ -50,7 +50,7 @@ class _Function:
     reason: str = ""
 
 
-class Search:
+class FragmentSearch:
     """The functions that hold pieces of one path, and which of them can be rewritten.
 
     Args:
@@ -62,7 +62,7 @@ class Search:
     """
 
     def __init__(
-        self, data: Image, elf: Elf, text: PathText, runs: Iterable[Run], loads: Loads
+        self, data: Image, elf: ElfSections, text: PathText, runs: Iterable[Run], loads: Loads
     ) -> None:
         self._data = data
         self._elf = elf

@@ -65,7 +65,7 @@ class Section(NamedTuple):
         return self.type != _NOBITS and bool(self.flags & _ALLOC)
 
 
-class Elf:
+class ElfSections:
     """An ELF file's machine, segments and functions.
 
     In an object file nothing has an address yet: there, each section is a segment at the address

@@ -7,12 +7,12 @@ from typing import Final
 
 from graft.kernel.tree.copying import strip_default_acl
 from graft.kernel.tree.descent import DIRECTORY_FLAGS
-from graft.kernel.tree.state import MTIME_1, Place, WalkState
+from graft.kernel.tree.state import MTIME_1, DirectoryEntry, WalkState
 
 CREATE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def make_symlink(state: WalkState, place: Place, target: bytes) -> None:
+def make_symlink(state: WalkState, place: DirectoryEntry, target: bytes) -> None:
     """Makes a symlink, its metadata included."""
     state.on_target("symlinkat")
     os.symlink(target, place.name, dir_fd=place.directory)
@@ -24,7 +24,7 @@ def make_symlink(state: WalkState, place: Place, target: bytes) -> None:
     os.utime(place.name, ns=MTIME_1, dir_fd=place.directory, follow_symlinks=False)
 
 
-def make_directory(state: WalkState, place: Place) -> int:
+def make_directory(state: WalkState, place: DirectoryEntry) -> int:
     """Makes an empty directory, which inherits no ACL, and opens it."""
     state.on_target("mkdirat")
     os.mkdir(place.name, 0o755, dir_fd=place.directory)
@@ -36,7 +36,7 @@ def make_directory(state: WalkState, place: Place) -> int:
     return directory
 
 
-def make_file(state: WalkState, place: Place) -> int:
+def make_file(state: WalkState, place: DirectoryEntry) -> int:
     """Makes an empty regular file, which inherits no ACL, and opens it for writing."""
     state.on_target("openat")
     file = os.open(place.name, CREATE_FLAGS, 0o600, dir_fd=place.directory)

@@ -12,7 +12,7 @@ from graft.kernel.anchors import WORD
 from graft.kernel.tree.copying import NO_REFLINKS, copy_bytes, is_canonical, reflink, write_all
 from graft.kernel.tree.creation import make_file
 from graft.kernel.tree.descent import DIRECTORY_FLAGS, Descent
-from graft.kernel.tree.state import IN_CONTENTS, Place, Tally, WalkState
+from graft.kernel.tree.state import IN_CONTENTS, DirectoryEntry, Tally, WalkState
 from graft.kernel.tree.suspicion import Watch
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ PATH_MAX: Final = 4096  # include/uapi/linux/limits.h; the NUL at the end counts
 class _File:
     __slots__ = ("hits", "marked", "origin", "place", "source", "status", "target")
 
-    def __init__(self, origin: Place, place: Place | None, source: int) -> None:
+    def __init__(self, origin: DirectoryEntry, place: DirectoryEntry | None, source: int) -> None:
         self.origin, self.place, self.source = origin, place, source
         self.status = os.fstat(source)
         self.target: int | None = None  # a descriptor, once there is something to write
@@ -66,7 +66,7 @@ class RegularFiles:
         self.count = self.patched = self.linked = self.reflinked = self.copied = 0
         self.bytes_read = self.bytes_written = self.bytes_shared = 0
 
-    def visit(self, origin: Place, place: Place | None) -> None:
+    def visit(self, origin: DirectoryEntry, place: DirectoryEntry | None) -> None:
         """Dumps and searches one file and, if it has a place, makes it there."""
         self._state.on_source("openat")
         source = os.open(origin.name, FILE_FLAGS, dir_fd=origin.directory)
@@ -159,7 +159,7 @@ class RegularFiles:
         self._state.on_source("pread")
         return os.pread(file.source, size, 0)
 
-    def _make_file(self, file: _File, place: Place) -> None:
+    def _make_file(self, file: _File, place: DirectoryEntry) -> None:
         """Makes a file without hits in the cheapest way; gives every file its metadata."""
         size = file.status.st_size
         if file.target is not None:
@@ -184,11 +184,11 @@ class RegularFiles:
         self._state.on_target("close")
         os.close(target)
 
-    def _create(self, file: _File, place: Place) -> int:
+    def _create(self, file: _File, place: DirectoryEntry) -> int:
         file.target = make_file(self._state, place)
         return file.target
 
-    def _link(self, file: _File, place: Place) -> bool:
+    def _link(self, file: _File, place: DirectoryEntry) -> bool:
         if not self._links or not is_canonical(file.source, file.status, self._state.owner[0]):
             return False
         try:
@@ -223,7 +223,7 @@ class RegularFiles:
             self._state.on_source("pread")
             raise self._state.error("changed")
 
-    def _make_twin(self, file: _File, place: Place) -> bool:
+    def _make_twin(self, file: _File, place: DirectoryEntry) -> bool:
         """If a hard link of this file was made before: links to that.
 
         The source then is what was made, to be dumped and searched.
@@ -245,7 +245,7 @@ class RegularFiles:
             file.source = made
         return True
 
-    def _link_made(self, path: bytes, place: Place) -> None:
+    def _link_made(self, path: bytes, place: DirectoryEntry) -> None:
         """Links a file of the target, which may be further away than one path can say."""
         opened = None
         start = self._targets.top

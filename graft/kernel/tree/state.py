@@ -28,7 +28,7 @@ class WalkError(Exception):
     """
 
 
-class Place(NamedTuple):
+class DirectoryEntry(NamedTuple):
     """An entry by its directory's descriptor and its name; no directory for the tree's top."""
 
     directory: int | None

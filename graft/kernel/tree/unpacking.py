@@ -23,7 +23,7 @@ from graft.kernel.tree.copying import write_all
 from graft.kernel.tree.creation import make_directory, make_file, make_symlink
 from graft.kernel.tree.descent import Descent, MovedDirectoryError
 from graft.kernel.tree.failure import Failure, translated
-from graft.kernel.tree.state import Place, WalkError, WalkState
+from graft.kernel.tree.state import DirectoryEntry, WalkError, WalkState
 
 
 def unpack_archive(
@@ -140,10 +140,10 @@ class _Unpacking:
             self._descent.leave()
             self._end_entry()
 
-    def _place(self) -> Place:
+    def _place(self) -> DirectoryEntry:
         if self._names:
-            return Place(self._descent.innermost, self._names[-1])
-        return Place(None, self._target)
+            return DirectoryEntry(self._descent.innermost, self._names[-1])
+        return DirectoryEntry(None, self._target)
 
     def _end_entry(self) -> None:
         if self._names:

@@ -17,7 +17,7 @@ from graft.kernel.tree.copying import on_overlay
 from graft.kernel.tree.creation import make_directory, make_symlink
 from graft.kernel.tree.descent import DIRECTORY_FLAGS, Descent, MovedDirectoryError
 from graft.kernel.tree.regular import RegularFiles
-from graft.kernel.tree.state import IN_NAME, IN_TARGET, Place, WalkError, WalkState
+from graft.kernel.tree.state import IN_NAME, IN_TARGET, DirectoryEntry, WalkError, WalkState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +64,11 @@ class _Walk:
             self._state.emit(nar.MAGIC)
             self._state.on_source("fstatat")
             mode = os.lstat(source).st_mode
-            self._visit(Place(None, source), None if target is None else Place(None, target), mode)
+            self._visit(
+                DirectoryEntry(None, source),
+                None if target is None else DirectoryEntry(None, target),
+                mode,
+            )
             while self._levels:
                 self._step()
 
@@ -78,13 +82,13 @@ class _Walk:
         self._state.new_path = os.path.join(level.new_path, entry.new_name)
         self._state.emit(nar.entry_head(entry.new_name))
         self._state.search_text(entry.new_name, IN_NAME)
-        origin = Place(self._sources.innermost, entry.old_name)
-        place = Place(self._targets.innermost, entry.new_name) if self._writing else None
+        origin = DirectoryEntry(self._sources.innermost, entry.old_name)
+        place = DirectoryEntry(self._targets.innermost, entry.new_name) if self._writing else None
         self._visit(origin, place, entry.mode)
         if not stat.S_ISDIR(entry.mode):  # a directory's comes when it is left
             self._state.emit(nar.ENTRY_TAIL)
 
-    def _visit(self, origin: Place, place: Place | None, mode: int) -> None:
+    def _visit(self, origin: DirectoryEntry, place: DirectoryEntry | None, mode: int) -> None:
         if stat.S_ISDIR(mode):
             self._enter(origin, place)
         elif stat.S_ISREG(mode):
@@ -95,7 +99,7 @@ class _Walk:
             self._state.on_source("fstatat")
             raise self._state.error("unsupported")
 
-    def _symlink(self, origin: Place, place: Place | None) -> None:
+    def _symlink(self, origin: DirectoryEntry, place: DirectoryEntry | None) -> None:
         self._state.on_source("readlinkat")
         target = self._state.rewrite(os.readlink(origin.name, dir_fd=origin.directory))
         self.symlinks += 1
@@ -107,7 +111,7 @@ class _Walk:
         if place is not None:
             make_symlink(self._state, place, target)
 
-    def _enter(self, origin: Place, place: Place | None) -> None:
+    def _enter(self, origin: DirectoryEntry, place: DirectoryEntry | None) -> None:
         self._state.on_source("openat")
         source = os.open(origin.name, DIRECTORY_FLAGS, dir_fd=origin.directory)
         self._sources.enter(source)

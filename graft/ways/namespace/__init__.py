@@ -4,16 +4,16 @@ Nothing of the machine is written: what is shown differently is so for one progr
 """
 
 from graft.ways.namespace.bubblewrap import command_line, run_program, why_unavailable
-from graft.ways.namespace.composition import DEFAULT_PRIORITY, Package
+from graft.ways.namespace.composition import DEFAULT_PRIORITY, FhsPackage
 from graft.ways.namespace.fhs import FhsRoot
 from graft.ways.namespace.mount import Mount
 from graft.ways.namespace.view import View
 
 __all__ = [
     "DEFAULT_PRIORITY",
+    "FhsPackage",
     "FhsRoot",
     "Mount",
-    "Package",
     "View",
     "command_line",
     "run_program",

@@ -12,7 +12,7 @@ from graft.formats.store_path import StoreDir, StorePath
 from graft.plan.closure import Closure
 from graft.ways.namespace.loader import loader_name
 from graft.ways.namespace.mount import Mount
-from graft.ways.namespace.union import Directory, Link, Union
+from graft.ways.namespace.union import Union, UnionDirectory, UnionLink
 from graft.ways.namespace.view import View
 
 DEFAULT_PRIORITY: Final = 5
@@ -48,7 +48,7 @@ HOST: Final = "/.host"
 
 
 @dataclass(frozen=True, slots=True)
-class Package:
+class FhsPackage:
     """A package of an FHS root, with its priority; of two, the lower number is taken."""
 
     path: StorePath
@@ -56,8 +56,8 @@ class Package:
 
 
 def compose(
-    mount: Mount, closure: Closure, packages: Sequence[Package]
-) -> tuple[Directory, tuple[StorePath, ...]]:
+    mount: Mount, closure: Closure, packages: Sequence[FhsPackage]
+) -> tuple[UnionDirectory, tuple[StorePath, ...]]:
     """The tree of /usr and /etc, and the C libraries of the closure, if no package has a loader.
 
     The first of those is then part of the tree.
@@ -96,12 +96,14 @@ def view_with_machine(view: View) -> View:
     return View({**view.places, HOST: ""})
 
 
-def _with_propagated(packages: Iterable[Package], view: View, store_dir: StoreDir) -> list[Package]:
+def _with_propagated(
+    packages: Iterable[FhsPackage], view: View, store_dir: StoreDir
+) -> list[FhsPackage]:
     """The packages in the order of their priorities, then those that they propagate.
 
     Source: `nix-support/propagated-user-env-packages`, full paths between white space.
     """
-    found: dict[StorePath, Package] = {}
+    found: dict[StorePath, FhsPackage] = {}
     for package in sorted(packages, key=lambda each: each.priority):
         found.setdefault(package.path, package)
     waiting = list(found)
@@ -114,7 +116,7 @@ def _with_propagated(packages: Iterable[Package], view: View, store_dir: StoreDi
                 propagated = store_dir.first_path(text)
                 if propagated not in found:
                     priority = _PROPAGATED_PRIORITY + len(found)
-                    found[propagated] = Package(propagated, priority)
+                    found[propagated] = FhsPackage(propagated, priority)
                     waiting.append(propagated)
     return list(found.values())
 
@@ -133,9 +135,9 @@ def _add_package(union: Union, view: View, package: str, priority: float) -> Non
         for name in sorted(os.listdir(view.outside(parent))):
             source = f"{parent}/{name}"
             if name in _IN_USR and view.is_directory(source):
-                union.add(Link(source, priority), f"usr/{_PLACES.get(name, name)}")
+                union.add(UnionLink(source, priority), f"usr/{_PLACES.get(name, name)}")
             elif name == "etc" and view.is_directory(source):
-                union.add(Link(source, priority), "etc")
+                union.add(UnionLink(source, priority), "etc")
 
 
 def _add_machine(union: Union) -> None:
@@ -145,14 +147,14 @@ def _add_machine(union: Union) -> None:
         path = f"/etc/{name}"
         if os.path.islink(path):
             # It leads to the same place inside: /run is the machine's, and so are MACHINE_USR.
-            etc.entries.setdefault(name, Link(os.readlink(path), _MACHINE_PRIORITY))
+            etc.entries.setdefault(name, UnionLink(os.readlink(path), _MACHINE_PRIORITY))
         elif os.path.exists(path) and (name not in etc.entries or os.path.isdir(path)):
-            union.put(etc, Link(HOST + path, _MACHINE_PRIORITY), f"etc/{name}")
+            union.put(etc, UnionLink(HOST + path, _MACHINE_PRIORITY), f"etc/{name}")
     for name in MACHINE_USR:
         directory, _, base = name.rpartition("/")
         if os.path.exists(f"/usr/{name}"):
             entries = union.top.below(f"usr/{directory}").entries
-            entries.setdefault(base, Link(f"{HOST}/usr/{name}", _MACHINE_PRIORITY))
+            entries.setdefault(base, UnionLink(f"{HOST}/usr/{name}", _MACHINE_PRIORITY))
 
 
 def _c_libraries(closure: Closure, mount: Mount, loader: str) -> tuple[StorePath, ...]:

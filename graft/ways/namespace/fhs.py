@@ -17,7 +17,13 @@ from typing import Self
 from graft.errors import MountError
 from graft.formats.store_path import StoreDir, StorePath
 from graft.plan.closure import Closure
-from graft.ways.namespace.composition import HOST, MACHINE_USR, Package, compose, view_with_machine
+from graft.ways.namespace.composition import (
+    HOST,
+    MACHINE_USR,
+    FhsPackage,
+    compose,
+    view_with_machine,
+)
 from graft.ways.namespace.loader import cache_of, cache_place, loader_name
 from graft.ways.namespace.machine import machine_options, room_options
 from graft.ways.namespace.mount import Mount
@@ -59,7 +65,7 @@ class FhsRoot:
 
     @classmethod
     def make(
-        cls, mount: Mount, closure: Closure, packages: Sequence[Package], directory: str
+        cls, mount: Mount, closure: Closure, packages: Sequence[FhsPackage], directory: str
     ) -> Self:
         """Composes a root.
 

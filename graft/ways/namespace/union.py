@@ -20,7 +20,7 @@ _LEFT_OUT_ENDS = ("/perllocal.pod", "/info/dir", "/log")
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class UnionLink:
     """A symlink of the union.
 
     Attributes:
@@ -33,7 +33,7 @@ class Link:
 
 
 @dataclass(slots=True)
-class Directory:
+class UnionDirectory:
     """A directory of the union.
 
     Attributes:
@@ -41,18 +41,18 @@ class Directory:
         entries: what is in it, by name.
     """
 
-    first: Link | None = None
-    entries: dict[str, Link | Directory] = field(default_factory=dict)
+    first: UnionLink | None = None
+    entries: dict[str, UnionLink | UnionDirectory] = field(default_factory=dict)
 
-    def below(self, path: str) -> Directory:
+    def below(self, path: str) -> UnionDirectory:
         """The directory of that relative path, made if it is missing.
 
         Only for paths that have been made by this method, or not at all.
         """
         found = self
         for name in path.split("/"):
-            inner = found.entries.setdefault(name, Directory())
-            assert isinstance(inner, Directory)
+            inner = found.entries.setdefault(name, UnionDirectory())
+            assert isinstance(inner, UnionDirectory)
             found = inner
         return found
 
@@ -66,9 +66,9 @@ class Union:
 
     def __init__(self, view: View) -> None:
         self._view = view
-        self.top = Directory()
+        self.top = UnionDirectory()
 
-    def add(self, source: Link, place: str) -> None:
+    def add(self, source: UnionLink, place: str) -> None:
         """Lays everything in a directory into that place, a relative path of the union.
 
         To be called in the order of priorities.
@@ -78,7 +78,7 @@ class Union:
         """
         self._fill(self.top.below(place), source, place, frozenset())
 
-    def put(self, directory: Directory, link: Link, place: str) -> None:
+    def put(self, directory: UnionDirectory, link: UnionLink, place: str) -> None:
         """Lays one file or directory into a directory of the union, whose name `place` ends with.
 
         Raises:
@@ -86,7 +86,9 @@ class Union:
         """
         self._put(directory, link, place, frozenset())
 
-    def _fill(self, directory: Directory, source: Link, place: str, above: frozenset[str]) -> None:
+    def _fill(
+        self, directory: UnionDirectory, source: UnionLink, place: str, above: frozenset[str]
+    ) -> None:
         """Lays what is in a directory into one of the union.
 
         Args:
@@ -99,16 +101,18 @@ class Union:
         for name in sorted(os.listdir(outside)):
             target = f"{source.target}/{name}"
             if name not in _LEFT_OUT and not target.endswith(_LEFT_OUT_ENDS):
-                link = Link(target, source.priority)
+                link = UnionLink(target, source.priority)
                 self._put(directory, link, f"{place}/{name}", above | {outside})
 
-    def _put(self, directory: Directory, link: Link, place: str, above: frozenset[str]) -> None:
+    def _put(
+        self, directory: UnionDirectory, link: UnionLink, place: str, above: frozenset[str]
+    ) -> None:
         name = place.rpartition("/")[2]
         there = directory.entries.get(name)
         if there is None:
             directory.entries[name] = link
             return
-        if isinstance(there, Directory):
+        if isinstance(there, UnionDirectory):
             if self._view.is_directory(link.target):
                 self._fill(there, link, place, above)
             elif there.first is not None and there.first.priority == link.priority:
@@ -118,7 +122,7 @@ class Union:
         if one == other or other in above:
             return
         if os.path.isdir(one) and os.path.isdir(other):
-            both = Directory(there)
+            both = UnionDirectory(there)
             self._fill(both, there, place, above)
             self._fill(both, link, place, above)
             directory.entries[name] = both
@@ -126,11 +130,11 @@ class Union:
             raise _collision(there, link, place)
 
 
-def make_tree(directory: Directory, place: str) -> None:
+def make_tree(directory: UnionDirectory, place: str) -> None:
     """Makes a directory of the union on disk, in a directory that is there and empty."""
     for name, entry in directory.entries.items():
         path = f"{place}/{name}"
-        if isinstance(entry, Link):
+        if isinstance(entry, UnionLink):
             os.symlink(entry.target, path)
         else:
             os.mkdir(path)
@@ -145,7 +149,7 @@ def _equal(one: str, other: str) -> bool:
     return executable[0] == executable[1] and filecmp.cmp(one, other, shallow=False)
 
 
-def _collision(one: Link, other: Link, place: str) -> PackageCollisionError:
+def _collision(one: UnionLink, other: UnionLink, place: str) -> PackageCollisionError:
     return PackageCollisionError(
         f"'{one.target}' and '{other.target}' are both to be '/{place}': leave one of the packages "
         "out, or give it a priority, as ROOT:PRIORITY (the lower number is taken; without one it "

@@ -20,8 +20,8 @@ from graft.formats.store_path import StorePath, make_fixed_output_path
 from graft.kernel.tree import copy_tree
 from graft.objects.references import WantedPaths
 from graft.store.api import LocalTarget, PathInfo, path_info
-from graft.ways.namespace.composition import Package
-from graft.ways.namespace.union import Directory, Link, make_tree
+from graft.ways.namespace.composition import FhsPackage
+from graft.ways.namespace.union import UnionDirectory, UnionLink, make_tree
 from graft.ways.namespace.view import View
 
 _log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ _LEFT_OUT: Final = (
 
 
 def register_environment(
-    store: LocalTarget, packages: Sequence[Package], *, name: str = NAME
+    store: LocalTarget, packages: Sequence[FhsPackage], *, name: str = NAME
 ) -> StorePath:
     """Makes an environment of packages, and registers it under a name from its contents.
 
@@ -113,11 +113,11 @@ class _Composing:
 
     def __init__(self, store: LocalTarget) -> None:
         self._store = store
-        self.top = Directory()
+        self.top = UnionDirectory()
         self.done: set[StorePath] = set()
         self._view: View | None = None
 
-    def compose(self, packages: Iterable[Package]) -> None:
+    def compose(self, packages: Iterable[FhsPackage]) -> None:
         waiting = sorted(packages, key=lambda each: (each.priority, each.path))
         number = _PROPAGATED_PRIORITY
         while waiting:
@@ -127,10 +127,10 @@ class _Composing:
                     propagated |= self._add(package)
             waiting = []
             for path in sorted(propagated - self.done):
-                waiting.append(Package(path, number))
+                waiting.append(FhsPackage(path, number))
                 number += 1
 
-    def _add(self, package: Package) -> set[StorePath]:
+    def _add(self, package: FhsPackage) -> set[StorePath]:
         """Lays a package over the others; what it propagates."""
         self._store.protect([package.path])
         path_info(self._store, package.path)
@@ -148,7 +148,7 @@ class _Composing:
             return set()
 
     def _fill(
-        self, directory: Directory, source: str, place: str, priority: float, view: View
+        self, directory: UnionDirectory, source: str, place: str, priority: float, view: View
     ) -> None:
         try:
             names = sorted(os.listdir(view.outside(source)))
@@ -163,25 +163,27 @@ class _Composing:
                 _log.warning("'%s' leads nowhere: it is not in the user environment", file)
                 continue
             there = directory.entries.get(name)
-            link = Link(file, priority)
+            link = UnionLink(file, priority)
             if there is None:
                 directory.entries[name] = link
             elif view.is_directory(file):
                 directory.entries[name] = self._joined(there, link, at, view)
-            elif isinstance(there, Directory):
+            elif isinstance(there, UnionDirectory):
                 raise _collision(at, file, "a directory of other packages")
             elif there.priority == priority:
                 raise _collision(at, file, f"'{there.target}'")
             elif there.priority > priority:
                 directory.entries[name] = link
 
-    def _joined(self, there: Link | Directory, link: Link, place: str, view: View) -> Directory:
+    def _joined(
+        self, there: UnionLink | UnionDirectory, link: UnionLink, place: str, view: View
+    ) -> UnionDirectory:
         """A directory of what was there already and of one more."""
-        if isinstance(there, Link):
+        if isinstance(there, UnionLink):
             target = view.resolved(there.target)
             if not view.is_directory(target):
                 raise _collision(place, link.target, f"'{target}', which is no directory")
-            both = Directory()
+            both = UnionDirectory()
             self._fill(both, target, place, there.priority, view)
             there = both
         self._fill(there, link.target, place, link.priority, view)

@@ -11,7 +11,7 @@ import pytest
 
 from graft.check.abi.loading import Loading, LoadScope
 from graft.check.abi.store_contents import StoreContents
-from graft.check.abi.views import Place, World
+from graft.check.abi.views import ObjectEntry, World
 from graft.formats.elf.dynamic import Elf
 from graft.formats.elf.loader_cache import library_flags, loader_cache
 from graft.formats.store_path import StorePath
@@ -33,9 +33,9 @@ def _scope(workshop: Workshop, path: StorePath, name: bytes = b"bin/run") -> Loa
     store = workshop.store
     with StoreContents(store) as contents:
         world = World(contents, store.store_dir, store.valid_paths(), {})
-        elf = world.thing(Place(path, name))
+        elf = world.thing(ObjectEntry(path, name))
         assert isinstance(elf, Elf)
-        return Loading(world, contents, {}).scope(Place(path, name), elf)
+        return Loading(world, contents, {}).scope(ObjectEntry(path, name), elf)
 
 
 def _ours(workshop: Workshop, scope: LoadScope) -> dict[str, str]:
@@ -124,7 +124,7 @@ def test_an_rpath_is_for_what_libraries_need_as_well_and_a_runpath_is_not(
     )
     _agree(workshop, app, {"libone.so", "libtwo.so"} if found else {"libone.so"})
     unresolved = _scope(workshop, app).unresolved
-    assert ((Place(app, b"lib/libone.so"), b"libtwo.so") in unresolved) is not found
+    assert ((ObjectEntry(app, b"lib/libone.so"), b"libtwo.so") in unresolved) is not found
 
 
 def test_a_library_for_another_machine_is_passed_by(workshop: Workshop, tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_what_a_loader_has_built_in_is_looked_at_last(workshop: Workshop, where:
         app = add_object(workshop.store, f"app{flag[-3:]}", {"bin": {"run": made}})
         scope = _scope(workshop, app)
         assert (b"libone.so" in scope.names) is found
-        assert ((Place(app, b"bin/run"), b"libone.so") in scope.unresolved) is not found
+        assert ((ObjectEntry(app, b"bin/run"), b"libone.so") in scope.unresolved) is not found
 
 
 def test_a_library_is_loaded_by_a_loader_that_is_there(workshop: Workshop) -> None:
@@ -215,7 +215,7 @@ def test_a_library_is_loaded_by_a_loader_that_is_there(workshop: Workshop) -> No
     tree = workshop.store.tree(libc)
     needed = ["-Wl,--no-as-needed", f"{tree}/lib/{soname}"]
     library = _object(workshop, "library", {"libone.so": _library(workshop, "one", *needed)})
-    place = Place(library, b"libone.so")
+    place = ObjectEntry(library, b"libone.so")
     inside = (f"{workshop.full(libc)}/lib/{soname}".encode(), library)
     store = workshop.store
     with StoreContents(store) as contents:

@@ -13,7 +13,7 @@ import pytest
 from graft.check.abi import check_abi
 from graft.check.abi.loading import Loading
 from graft.check.abi.store_contents import StoreContents
-from graft.check.abi.views import Place, world_before
+from graft.check.abi.views import ObjectEntry, world_before
 from graft.formats.elf.dynamic import Elf
 from graft.formats.store_path import StorePath
 from graft.plan import Plan
@@ -94,13 +94,13 @@ def test_libraries_are_found_as_the_loader_of_the_store_finds_them(
     with _opened(private) as store, StoreContents(store) as contents:
         # What is not replaced is as good as what is: only originals are looked at.
         plan = _plan(store, built.old_root, *built.replacements.items())
-        programs: dict[Place, Elf] = {}
+        programs: dict[ObjectEntry, Elf] = {}
         for path in sorted(plan.closure.requisites(plan.roots)):
             for name, thing in contents[path].files():
                 # Debian's libc.so.6 says that the machine's own loader starts it.
                 outside = isinstance(thing, Elf) and (thing.interpreter or b"").startswith(b"/lib")
                 if isinstance(thing, Elf) and thing.needed and not outside:
-                    programs[Place(path, name)] = thing
+                    programs[ObjectEntry(path, name)] = thing
         loaders = {
             (elf.interpreter, place.path)
             for place, elf in programs.items()
@@ -110,7 +110,7 @@ def test_libraries_are_found_as_the_loader_of_the_store_finds_them(
         world = world_before(plan, contents)
         loading = Loading(world, contents, {(2, 1, 62): [(text, within)]})
 
-        def real(place: Place) -> str:
+        def real(place: ObjectEntry) -> str:
             return os.path.join(store.tree(place.path), os.fsdecode(place.name))
 
         for place, elf in programs.items():

@@ -10,7 +10,7 @@ import pytest
 
 from graft.errors import PackageCollisionError
 from graft.ways.namespace import View
-from graft.ways.namespace.union import Link, Union, make_tree
+from graft.ways.namespace.union import Union, UnionLink, make_tree
 from tests.store_objects import Contents, write_contents
 
 
@@ -19,7 +19,7 @@ def _union(top: Path, packages: Mapping[str, tuple[float, Contents]]) -> Path:
     union = Union(View({}))
     for name, (priority, contents) in sorted(packages.items(), key=lambda item: item[1][0]):
         write_contents(top / name, contents, "")
-        union.add(Link(str(top / name), priority), "usr")
+        union.add(UnionLink(str(top / name), priority), "usr")
     made = top / "made"
     made.mkdir()
     make_tree(union.top, str(made))

@@ -14,7 +14,7 @@ from graft.errors import InvalidPathError, PackageCollisionError
 from graft.formats.store_path import StorePath
 from graft.jobs.apply import apply
 from graft.store.local import LocalStore
-from graft.ways.namespace import Package
+from graft.ways.namespace import FhsPackage
 from graft.ways.namespace.user_environment import register_environment
 from tests.cli.lines import CommandLine
 from tests.graftable import Graftable
@@ -49,7 +49,7 @@ def _tree(top: str) -> dict[str, str]:
 
 
 def _built_by_nix(
-    store: LocalStore, packages: list[Package], directory: Path
+    store: LocalStore, packages: list[FhsPackage], directory: Path
 ) -> dict[str, str] | None:
     """What Nix's own builder makes of packages; None if it refuses."""
     nix = RealNix(store.location, directory)
@@ -73,7 +73,7 @@ def _built_by_nix(
     return found
 
 
-def _built(store: LocalStore, packages: list[Package]) -> dict[str, str] | None:
+def _built(store: LocalStore, packages: list[FhsPackage]) -> dict[str, str] | None:
     try:
         return _tree(store.tree(register_environment(store, packages)))
     except PackageCollisionError:
@@ -111,7 +111,7 @@ def test_it_is_the_tree_that_nix_builds(tmp_path: Path, store: LocalStore) -> No
         packages = []
         for contents, priority in chosen:
             made += 1
-            packages.append(Package(add_object(store, f"package-{made}", contents), priority))
+            packages.append(FhsPackage(add_object(store, f"package-{made}", contents), priority))
         ours = _built(store, packages)
         refused.append(ours is None)
         assert ours == _built_by_nix(store, packages, tmp_path)
@@ -139,7 +139,7 @@ def test_links_propagation_and_what_is_left_out_are_as_in_nix(
         [base, asked],
     )
     two = add_object(store, "two-1", {"bin": {"tool": b"two"}, "share": {"doc": {"two": b"2"}}})
-    packages = [Package(one, 5), Package(two, 6), Package(base, 7)]
+    packages = [FhsPackage(one, 5), FhsPackage(two, 6), FhsPackage(base, 7)]
     ours = _built(store, packages)
     assert ours == _built_by_nix(store, packages, tmp_path)
     assert ours is not None
@@ -176,7 +176,7 @@ def test_a_graft_keeps_every_level_of_it_right(store: LocalStore) -> None:
     app = add_object(
         store, "app-2", {"bin": {"app": store.store_dir.path(it.old).encode()}}, [it.old]
     )
-    env = register_environment(store, [Package(app), Package(other)])
+    env = register_environment(store, [FhsPackage(app), FhsPackage(other)])
     outcome = apply(store, [env], {it.old: it.new})
     assert outcome.succeeded
     before, after = (_tree(store.tree(path)) for path in (env, outcome.plan.new_roots[env]))
@@ -193,5 +193,5 @@ def test_what_is_propagated_must_be_valid(store: LocalStore) -> None:
         store, "package-1", {"nix-support": {"propagated-user-env-packages": text}}
     )
     with pytest.raises(InvalidPathError):
-        register_environment(store, [Package(package)])
+        register_environment(store, [FhsPackage(package)])
     assert not any(path.name == "user-environment" for path in store.valid_paths())
