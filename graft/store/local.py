@@ -12,7 +12,7 @@ from contextlib import ExitStack, closing, contextmanager
 from types import TracebackType
 from typing import Self
 
-from graft.errors import StoreError
+from graft.errors import StoreError, UsageError
 from graft.formats.store_path import StoreDir, StorePath
 from graft.store.api import PathInfo
 from graft.store.local_store.access import Access
@@ -32,7 +32,7 @@ class LocalStore:
 
     Args:
         root: a directory the store is rooted in; it stays /nix/store logically.
-        store: another store directory, if there is no `root`.
+        store: another store directory; `state` must be given with it, and no `root`.
         state: the state directory that belongs to `store`.
         location: all three at once, as a URL gives them.
 
@@ -40,6 +40,7 @@ class LocalStore:
     unpickles a store opens it anew.
 
     Raises:
+        UsageError: `store` is given without `state`, `state` without `store`, or two places.
         StoreMissingError, SchemaError, StorePermissionError: there is no store that can be read.
     """
 
@@ -51,8 +52,7 @@ class LocalStore:
         state: str | None = None,
         location: Location | None = None,
     ) -> None:
-        if location is None:
-            location = _location(root, store, state)
+        location = _location(root, store, state, location)
         self.location = location
         self._access = Access(location)
         read_schema(location.database_dir, location.store_dir)
@@ -270,7 +270,23 @@ def _opened_again(location: Location) -> LocalStore:
     return LocalStore(location=location)
 
 
-def _location(root: str | None, store: str | None, state: str | None) -> Location:
+def _location(
+    root: str | None, store: str | None, state: str | None, location: Location | None
+) -> Location:
+    if (store is None) != (state is None):
+        given, missing = ("store", "state") if state is None else ("state", "store")
+        raise UsageError(
+            f"LocalStore({given}={store or state!r}) lacks '{missing}': give both the store "
+            "directory and its state directory, or 'root'"
+        )
+    places = [place for place in (root, store, location) if place is not None]
+    if len(places) > 1:
+        raise UsageError(
+            "LocalStore is given two places: say only one of 'root', 'store' with 'state', and "
+            "'location'"
+        )
+    if location is not None:
+        return location
     if root is not None:
         return Location.at_root(root)
     if store is not None and state is not None:

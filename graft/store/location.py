@@ -121,6 +121,13 @@ class Location:
                     f"store '{url}': 'root' already says where store and state are", url=url
                 )
             return cls.at_root(values["root"])
+        if len(values) == 1:
+            (missing,) = {"store", "state"} - values.keys()
+            raise BadStoreUrlError(
+                f"store '{url}' lacks the parameter '{missing}': say "
+                "local?store=DIR&state=DIR or local?root=DIR",
+                url=url,
+            )
         return cls.of_directories(
             values.get("store", _DEFAULT_STORE_DIR), values.get("state", _DEFAULT_STATE_DIR)
         )

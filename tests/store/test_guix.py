@@ -280,7 +280,9 @@ def test_nix_takes_the_database_for_its_own_of_that_version(guix: Guix, tmp_path
     assert guix("verify", *guix.request)[0] == ""
 
 
-@pytest.mark.parametrize("url", ["/srv/x", "local?root=/srv/x", "local?state=/srv/x"])
+@pytest.mark.parametrize(
+    "url", ["/srv/x", "local?root=/srv/x", "local?store=/nix/store&state=/srv/x"]
+)
 def test_the_directory_of_nix_never_has_the_tables_of_guix(
     url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
