@@ -16,12 +16,12 @@ from graft.formats.derivations.derivation import (
     Derivation,
     DerivationOutput,
     parse_derivation,
-    print_derivation,
 )
 from graft.formats.hashing import NIX32_ALPHABET
 from graft.formats.store_path import StoreDir, StorePath
 from tests.debpkgs.built import small
 from tests.debpkgs.store import missing_tools
+from tests.derivation_text import print_derivation
 from tests.derivations import Nix
 
 STORE = StoreDir("/nix/store")
