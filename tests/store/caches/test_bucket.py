@@ -386,8 +386,8 @@ with WritableCache.create(sys.argv[1], StoreDir("/nix/store")) as cache:
     assert "name another directory with TMPDIR" in result.stdout
 
 
-def test_without_s3fs_the_error_says_what_to_install(tmp_path: Path) -> None:
-    (tmp_path / "s3fs.py").write_text("raise ImportError\n")
+def test_without_boto3_the_error_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "boto3.py").write_text("raise ImportError\n")
     program = """
 from graft.errors import CacheError
 from graft.store.binary_cache import BinaryCache
