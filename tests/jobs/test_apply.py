@@ -24,6 +24,7 @@ from graft.errors import (
 from graft.formats.store_path import StorePath
 from graft.jobs.apply import apply
 from graft.jobs.outcome import outcome_document
+from graft.kernel.place import Place
 from graft.objects.rewrite import RewrittenObject, write_tree
 from graft.store.api import PathInfo, path_info
 from graft.store.local import LocalStore
@@ -174,9 +175,15 @@ def test_a_hidden_reference_is_found_and_no_link_is_made(it: Graftable, tmp_path
     assert not link.is_symlink()
     assert outcome.proof is not None
     (found,) = outcome.proof.residual
-    assert (found.path, found.file, found.reference) == (page, b"text", it.old)
+    assert (found.path, found.reference) == (page, it.old)
     offset = 1 + 2 * len(f"{it.store.store_dir}/")
-    assert (found.offset, found.where, found.encoding) == (offset, "contents", "utf-16")
+    assert found.place == Place(
+        file=b"text",
+        where="contents",
+        offset=offset,
+        encoding="utf-16",
+        hash_part=it.old.hash_part,
+    )
     assert outcome.plan.new_roots[root] in it.store.path_infos(outcome.plan.new_references)
     allowed = apply(
         it.store, [root], {it.old: it.new}, add_roots=[str(link)], allowed=["*-page-1/te?t"]
@@ -286,7 +293,7 @@ def test_the_narrower_proof_judges_shared_paths_by_their_references(it: Graftabl
     outcome = apply(it.store, [root], {it.old: it.new}, cutoffs=[other], scope="rewritten")
     assert outcome.proof is not None
     assert outcome.succeeded
-    registered = {found.path for found in outcome.proof.residual if found.where == "references"}
+    registered = {found.path for found in outcome.proof.residual if found.place is None}
     assert registered == {other, it.old}
     assert outcome.proof.paths < len(outcome.plan.new_references)
 
@@ -311,7 +318,8 @@ def test_the_narrower_proof_still_searches_what_was_written_just_now(it: Graftab
     new_app = outcome.plan.moved[it.app]
     _overwrite(f"{it.tree(new_app)}/bin/run", it.old.encode())
     proof = prove(outcome.plan, it.store, scope="rewritten", written=outcome.execution.rewritten)
-    assert [(found.path, found.file) for found in proof.residual] == [(new_app, b"bin/run")]
+    assert [found.path for found in proof.residual] == [new_app]
+    assert [found.place.file for found in proof.residual if found.place] == [b"bin/run"]
 
 
 def test_the_largest_paths_are_written_first(

@@ -47,8 +47,9 @@ def hiding(it: Graftable, contents: Mapping[str, bytes]) -> StorePath:
 def left(outcome: Outcome) -> list[tuple[str, bytes, tuple[str, ...], str]]:
     assert outcome.proof is not None
     return [
-        (found.path.name, found.file, found.container, found.encoding)
+        (found.path.name, found.place.file, found.place.container, found.place.encoding)
         for found in outcome.proof.residual
+        if found.place is not None
     ]
 
 
