@@ -68,7 +68,7 @@ def test_apply_prints_the_new_root_and_nothing_else(line: Line, tmp_path: Path) 
     link = str(tmp_path / "patched")
     out, err = line("apply", line.full(line.it.env), line.replace, "--add-root", link)
     assert out == f"{os.readlink(link)}\n"
-    assert "OLD is gone from every byte" in err
+    assert "gone: OLD is proven to be in no byte" in err
     assert "2 paths written" in err
 
 
@@ -254,7 +254,7 @@ def test_a_deep_plan_is_recorded_in_its_file(line: Line, tmp_path: Path) -> None
     line("plan", line.full(root), line.replace, "--deep", "-o", str(file))
     assert json.loads(file.read_text())["hidden"] == {line.full(page): [old]}
     out, err = line("apply", str(file))
-    assert "OLD is gone from every byte" in err
+    assert "gone: OLD is proven to be in no byte" in err
     assert out == f"{json.loads(file.read_text())['new_roots'][line.full(root)]}\n"
 
 
@@ -417,7 +417,7 @@ def test_verify_answers_by_its_status(line: Line, tmp_path: Path) -> None:
     assert "not registered" in err
     line("apply", str(file))
     _, err = line("verify", str(file))
-    assert "OLD is gone from every byte" in err
+    assert "OLD is in nothing that was read, but 1 changed file of unknown type" in err
     document = line.json("verify", line.full(line.it.env), line.replace)
     assert list(document)[:2] == ["version", "scope"]
     assert document["problems"] == []

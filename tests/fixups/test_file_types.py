@@ -28,7 +28,7 @@ def known(name: bytes, *pieces: bytes) -> bool:
         (b"script", b"#!/bin/sh\n"),
         (b"words", "gr\N{LATIN SMALL LETTER A WITH DIAERESIS}ft".encode()),
         (b"program", b"\x7fELF" + bytes(60)),
-        (b"a.gz", gzip.compress(b"text")),
+        (b"a.gz", gzip.compress(b"text", mtime=0)),
         (b"package.cache", b"\0\1\2\xff"),
     ],
 )
