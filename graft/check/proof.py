@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from typing import Literal
 
+from graft.check.remaining import Remaining, remaining
 from graft.errors import CorruptCacheError
 from graft.formats.file_name import printable
 from graft.formats.store_path import StorePath
@@ -18,10 +19,16 @@ from graft.objects.reading import ObjectSearch, Searched
 from graft.objects.references import place_document
 from graft.objects.search import DeepSearch, Unread
 from graft.plan import Plan
+from graft.quantities import counted
 from graft.store.api import PathInfo, Source
 from graft.workers import Workers
 
 Scope = Literal["closure", "rewritten"]
+
+Verdict = Literal["gone", "not-found", "found"]
+
+FileOfPath = tuple[StorePath, bytes]
+"""A store path, and a file relative to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,21 +79,6 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UnreadPath:
-    """A path of the result with files that could not be looked into.
-
-    Attributes:
-        path: the store path.
-        first: one of them.
-        count: how many there are.
-    """
-
-    path: StorePath
-    first: Unread
-    count: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
     """What reading the result again has shown.
 
@@ -96,8 +88,10 @@ class Proof:
         paths: how many were read.
         files: regular files in them.
         bytes: contents read.
-        unread: the paths with files that may hold references which cannot be seen: one file of
-            each, and how many there are.
+        unsearched: paths of the new closure that were not read, or not to their end.
+        unread: files that may hold references which cannot be seen, by the path each is in.
+        unknown: changed files of types whose rules are not known, by the path each is in.
+        remaining: what else is left of the packages that are replaced.
     """
 
     scope: Scope
@@ -106,12 +100,41 @@ class Proof:
     bytes: int
     residual: tuple[Residual, ...]
     problems: tuple[Problem, ...]
-    unread: tuple[UnreadPath, ...] = ()
+    unsearched: int = 0
+    unread: tuple[tuple[StorePath, Unread], ...] = ()
+    unknown: tuple[FileOfPath, ...] = ()
+    remaining: tuple[Remaining, ...] = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        """What may be said of OLD.
+
+        `gone`: every byte was read and every container opened, and OLD is in none; every changed
+        file is of a type whose rules are known. `not-found`: OLD is in nothing that was read.
+        `found`: it is there, acknowledged or not.
+        """
+        if self.residual:
+            return "found"
+        return "gone" if self.is_complete else "not-found"
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything was read, and every changed file is of a known type."""
+        return not (self.unsearched or self.unread or self.unknown)
+
+    @property
+    def open_residual(self) -> tuple[Residual, ...]:
+        """The places where OLD is left that the user has not acknowledged."""
+        return tuple(found for found in self.residual if not found.acknowledged)
 
     @property
     def holds(self) -> bool:
         """Whether nothing is left of OLD but what the user acknowledged, and all is whole."""
-        return not self.problems and all(found.acknowledged for found in self.residual)
+        return not self.problems and not self.open_residual
+
+    def satisfies(self, *, strict: bool) -> bool:
+        """Whether the proof holds, and where that is asked for, is complete."""
+        return self.holds and (self.is_complete or not strict)
 
 
 def prove(
@@ -152,29 +175,30 @@ def prove(
     acknowledged = _Acknowledged(plan, allowed)
     residual: list[Residual] = []
     reports: list[TreeReport] = []
-    unread: list[UnreadPath] = []
+    unread: list[tuple[StorePath, Unread]] = []
+    unknown: list[FileOfPath] = []
+    written_into = {one.new_path: {*one.references.values(), one.new_path} for one in plan.rewrites}
     read = on_disk if scope == "closure" else on_disk & _written_or_replacing(plan)
     hashed = plan.new_paths if scope == "closure" else plan.new_paths.difference(written)
     with Workers(jobs, on_bytes) as workers:
 
-        def read_one(path: StorePath) -> tuple[StorePath, Searched | None]:
+        def read_one(path: StorePath) -> tuple[StorePath, Searched | None, Sequence[bytes]]:
             try:
-                return path, search.search(
-                    path, with_digest=path in hashed, on_bytes=workers.progress
-                )
+                found = search.search(path, with_digest=path in hashed, on_bytes=workers.progress)
+                new = written_into.get(path)
+                return path, found, search.unknown_files(path, new) if new else ()
             except CorruptCacheError:
-                return path, None
+                return path, None, ()
 
         # The largest first: no thread is left alone with one at the end.
         order = sorted(read, key=lambda path: infos[path].nar_size, reverse=True)
-        for path, found in workers.map(read_one, order):
+        for path, found, changed in workers.map(read_one, order):
+            unknown += [(path, file) for file in changed]
             if found is None or found.digest not in {None, infos[path].nar_hash}:
                 problems.append(Problem(kind="nar-hash", path=path))
             if found is not None:
                 reports.append(found.report)
-                if found.unread:
-                    first = found.unread[0]
-                    unread.append(UnreadPath(path=path, first=first, count=len(found.unread)))
+                unread += [(path, each) for each in found.unread]
                 residual += _residuals(path, found.places, old, acknowledged)
     for path in infos.keys() - read:
         residual += _registered(infos[path], old, acknowledged)
@@ -185,7 +209,10 @@ def prove(
         bytes=sum(report.bytes_read for report in reports),
         residual=tuple(sorted(residual, key=_order)),
         problems=tuple(sorted(problems)),
-        unread=tuple(sorted(unread, key=lambda each: each.path)),
+        unsearched=len(plan.new_references) - len(reports),
+        unread=tuple(sorted(unread, key=lambda each: (each[0], each[1].file, each[1].container))),
+        unknown=tuple(sorted(unknown)),
+        remaining=remaining(plan),
     )
 
 
@@ -251,9 +278,21 @@ def _order(residual: Residual) -> tuple[StorePath, bytes, tuple[str, ...], int, 
     return residual.path, *where, residual.reference
 
 
+def incompleteness(proof: Proof) -> str:
+    """Why a proof is not complete, in a clause that counts; empty if it is."""
+    path = "path" if proof.scope == "closure" else "shared path"
+    counts = [
+        (proof.unsearched, path, "unread"),
+        (len(proof.unread), "file", "not looked into"),
+        (len(proof.unknown), "changed file", "of unknown type"),
+    ]
+    return ", ".join(f"{counted(count, noun)} {what}" for count, noun, what in counts if count)
+
+
 def proof_document(proof: Proof, full: Callable[[StorePath], str]) -> Mapping[str, object]:
     """The PROOF object of docs/reference/json.md."""
     return {
+        "verdict": proof.verdict,
         "scope": proof.scope,
         "paths": proof.paths,
         "files": proof.files,
@@ -268,4 +307,20 @@ def proof_document(proof: Proof, full: Callable[[StorePath], str]) -> Mapping[st
             for found in proof.residual
         ],
         "problems": [problem.as_json(full) for problem in proof.problems],
+        "unsearched_paths": proof.unsearched,
+        "unread": [
+            {
+                "path": full(path),
+                "file": printable(each.file),
+                "container": list(each.container),
+                "type": each.fixup,
+                "reason": each.reason,
+            }
+            for path, each in proof.unread
+        ],
+        "unknown": [{"path": full(path), "file": printable(file)} for path, file in proof.unknown],
+        "remaining": [
+            {"path": full(left.path), "name": left.name, "why": left.why}
+            for left in proof.remaining
+        ],
     }

@@ -70,6 +70,13 @@ class PlanArguments:
     fixups: tuple[str, ...] = ()
 
 
+strict_option = click.option(
+    "--strict",
+    is_flag=True,
+    help="Status 1 unless every file was looked into, and every changed file is of a known type.",
+)
+
+
 def plan_options(command: Callable[..., int]) -> Callable[..., int]:
     """Adds ROOT... and the options that say what to plan; the command gets them as `asked`."""
 

@@ -38,6 +38,7 @@ def apply(
     links: bool = True,
     scope: Scope | None = "closure",
     allowed: Sequence[str] = (),
+    strict: bool = False,
     check_inputs: bool = False,
     repair: bool = False,
     trusted_public_keys: Collection[PublicKey] | None = None,
@@ -73,6 +74,7 @@ def apply(
         links: whether unchanged files may be hard links to the original's.
         scope: what the proof reads; None: there is none.
         allowed: shell patterns of `BASENAME/FILE` in which residual references are accepted.
+        strict: no root or link is made unless the proof is complete; for scope `closure`.
         check_inputs: compare each original's bytes with its registered NAR hash first.
         repair: make again the new paths that are valid, but broken.
         trusted_public_keys: whoever must have signed what is read from a cache, unless its name
@@ -134,7 +136,7 @@ def apply(
                 compression=compression,
                 on_bytes=on_bytes,
             )
-    return job.conclude(plan, done, scope=scope, allowed=allowed)
+    return job.conclude(plan, done, scope=scope, allowed=allowed, strict=strict)
 
 
 def as_target(store: Source) -> Target:

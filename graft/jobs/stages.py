@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
 
 from graft.check.abi import AbiCheck, StoreContents, check_abi, write_report
 from graft.check.foreign_checksums import foreign_checksums
@@ -179,13 +180,14 @@ class StagedJob:
         *,
         scope: Scope | None,
         allowed: Sequence[str],
+        strict: bool = False,
         search: ObjectSearch | None = None,
     ) -> Outcome:
         """Proves the result, and if it holds makes links and profile, and writes it down.
 
         Args:
             done: what came of carrying out the plan, and maybe others with it.
-            scope, allowed: as for `apply`.
+            scope, allowed, strict: as for `apply`.
             search: as for `graft.check.proof.prove`.
         """
         execution = Execution.of(plan, done)
@@ -228,6 +230,7 @@ class StagedJob:
             else tuple(Problem(kind="not-on-disk", path=path) for path in sorted(execution.lost)),
             warnings=warnings if kept else (*warnings, *_no_root(plan)),
             seconds=time.monotonic() - self._begin,
+            strict=strict,
         )
         if outcome.succeeded:
             outcome = self._recorded(outcome, self._keeping.keep(plan.new_roots))
@@ -334,10 +337,10 @@ def _bytes_read(plan: Plan, scope: Scope) -> int:
 def _not_looked_into(plan: Plan, proof: Proof) -> Iterable[PlanWarning]:
     told = {warning.path for warning in plan.warnings if warning.kind == "not-looked-into"}
     originals = {rewrite.new_path: rewrite.path for rewrite in plan.rewrites}
-    for unread in proof.unread:
-        if originals.get(unread.path, unread.path) not in told:
-            full = plan.store_dir.path(unread.path)
-            yield not_looked_into(full, unread.path, unread.first, unread.count)
+    for path, files in groupby(proof.unread, lambda each: each[0]):
+        if originals.get(path, path) not in told:
+            unread = [each for _, each in files]
+            yield not_looked_into(plan.store_dir.path(path), path, unread[0], len(unread))
 
 
 def _passed(place: RootPlace) -> PlanWarning:

@@ -19,6 +19,7 @@ from graft.kernel.tree.unpacking import unpack_archive
 from graft.objects.nar_stream import rewrite_archive
 from graft.objects.references import WantedPaths
 from graft.objects.search import DeepReport, DeepSearch, Findings, Unread
+from graft.objects.unknown_types import unknown_files
 from graft.store.api import Source
 from graft.store.objects import StoreObject, TreeObject
 
@@ -197,6 +198,7 @@ class ObjectSearch:
         self._wanted = wanted
         self._wanted_paths = frozenset(wanted.paths)
         self._known: dict[StorePath, Searched] = {}
+        self._unknown: dict[StorePath, Sequence[bytes]] = {}
 
     def know(
         self,
@@ -247,3 +249,12 @@ class ObjectSearch:
             digest.digest() if with_digest else None,
         )
         return self._known[path]
+
+    def unknown_files(self, path: StorePath, new_paths: Collection[StorePath]) -> Sequence[bytes]:
+        """The changed files of a rewritten object whose types are not known; read once.
+
+        Args, raises: as for `graft.objects.unknown_types.unknown_files`.
+        """
+        if path not in self._unknown:
+            self._unknown[path] = unknown_files(self._store.store_object(path), new_paths)
+        return self._unknown[path]

@@ -438,7 +438,10 @@ def test_the_document_is_that_of_the_contract(it: Graftable) -> None:
         "seconds",
         "graft",
     }
-    assert document["proof"].keys() == {"scope", "paths", "files", "bytes", "residual", "problems"}
+    assert document["proof"].keys() == {
+        *("verdict", "scope", "paths", "files", "bytes", "residual", "problems"),
+        *("unsearched_paths", "unread", "unknown", "remaining"),
+    }
     assert document["rewritten_paths"] == 2
     assert set(document["paths"]) == {
         it.store.store_dir.path(path) for path in (it.old, it.app, it.env)

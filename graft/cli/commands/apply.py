@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from graft.cli.arguments import PlanArguments, plan_options, resolve_request
+from graft.cli.arguments import PlanArguments, plan_options, resolve_request, strict_option
 from graft.cli.commands.plan import abi_report_option, free_bytes, show_plan
 from graft.cli.output import Bars, print_document, print_note, print_warnings
 from graft.cli.settings import Settings, common_options
@@ -95,6 +95,7 @@ if TYPE_CHECKING:
     multiple=True,
     help="Accept references to OLD in files that match BASENAME/FILE.",
 )
+@strict_option
 @click.option(
     "--check-inputs",
     is_flag=True,
@@ -176,6 +177,7 @@ def command(
     links: bool,
     scope: str,
     allowed: tuple[str, ...],
+    strict: bool,
     check_inputs: bool,
     repair: bool,
     trusted_public_keys: tuple[str, ...],
@@ -198,10 +200,15 @@ def command(
     With --activate the profile comes first, then switch-to-configuration, in a unit of systemd
     where that runs, shown before it is done; then what still runs OLD is listed.
 
-    Prints the new roots. Status 1: something still leads to OLD, or a path is broken; then no link
-    is made.
+    Prints the new roots. The proof's verdict is `gone`, `not-found` (some files could not be looked
+    into, or are of unknown types and were changed) or `found`. Status 1: OLD is found where it was
+    not allowed, or a path is broken; with --strict also not-found. Then no link is made.
     """
     settings.start_log()
+    if strict and scope != "closure":
+        raise UsageError(
+            f"--strict needs a proof of the whole closure: leave --prove {scope} out",
+        )
     sign_keys = [read_secret_key(file) for file in key_files]
     how = Compression(name=compression, level=compression_level, threads=compression_threads)
     with ExitStack() as stack:
@@ -258,6 +265,7 @@ def command(
             links=links,
             scope=None if scope == "none" else "rewritten" if scope == "rewritten" else "closure",
             allowed=allowed,
+            strict=strict,
             check_inputs=check_inputs,
             repair=repair,
             trusted_public_keys=public_keys,

@@ -67,6 +67,7 @@ class Job:
         profile: gets the new root as its generation.
         note: shown in reports.
         allow_abi_breaks: go on where a program will not work with what it will load.
+        strict: it fails unless the proof is complete.
     """
 
     name: str
@@ -83,3 +84,4 @@ class Job:
     profile: str | None
     note: str | None
     allow_abi_breaks: bool = False
+    strict: bool = False

@@ -41,6 +41,7 @@ KEYS: Final = frozenset(
         "hard-links",
         "prove",
         "allow-residual",
+        "strict",
         "allow-abi-breaks",
         "add-root",
         "profile",
@@ -99,6 +100,9 @@ class JobTable:
                 "there is nothing to replace: give 'replacements' or 'replacements-file'",
             )
         scope = self._choice("prove", ("closure", "rewritten", "none"))
+        strict = self._flag("strict", default=False)
+        if strict and scope in {"rewritten", "none"}:
+            raise self._error("strict", "'strict' needs prove = \"closure\"")
         return Job(
             name=self._title,
             roots=roots,
@@ -114,6 +118,7 @@ class JobTable:
             profile=self._file_name("profile"),
             note=self._text("note", lines=True),
             allow_abi_breaks=self._flag("allow-abi-breaks", default=False),
+            strict=strict,
         )
 
     def _transfer(self) -> Transfer:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from graft.check.proof import incompleteness
 from graft.errors import ClusterError, GraftError
 from graft.formats.file_name import printable_text
 from graft.jobs.batch.job import Job
@@ -74,7 +75,9 @@ class JobResult:
                 f"should be, the first is '{full(problem.path)}' ({problem.kind})"
             )
         assert self.outcome.proof is not None
-        residual = [found for found in self.outcome.proof.residual if not found.acknowledged]
+        residual = self.outcome.proof.open_residual
+        if not residual:
+            return f"it is strict: {incompleteness(self.outcome.proof)}"
         return (
             f"replaced or rewritten paths are still found in {counted(len(residual), 'place')}, "
             f"the first is in '{full(residual[0].path)}'"

@@ -319,7 +319,12 @@ class _Batch:
             return
         try:
             outcome = staged.conclude(
-                plan, done, scope=job.scope, allowed=job.allowed, search=search
+                plan,
+                done,
+                scope=job.scope,
+                allowed=job.allowed,
+                strict=job.strict,
+                search=search,
             )
         except (GraftError, OSError) as error:
             self._fail(job, error)

@@ -202,7 +202,7 @@ class _Comparing:
         stage = self._stage(
             plan.new_roots[self.root], names={new: old for old, new in plan.moved.items()}
         )
-        left = [found for found in outcome.proof.residual if not found.acknowledged]
+        left = outcome.proof.open_residual
         return Way(
             name="graft",
             paths_changed=len(plan.new_paths),

@@ -134,7 +134,7 @@ def test_the_second_apply_writes_nothing(kept: KeptDemo) -> None:
     )
     assert "5 paths written, 2 of 7 shared" in first
     assert "0 paths written, 5 were there already" in second
-    assert "OLD is gone from every byte" in second
+    assert "OLD is proven to be in no byte" in second
 
 
 def test_every_command_can_be_pasted_into_a_shell(kept: KeptDemo, tmp_path: Path) -> None:
