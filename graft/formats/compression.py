@@ -179,6 +179,15 @@ class CompressingWriter:
         """Writes what is left; nothing may be written afterwards."""
         if self._stream is not None:
             self._write(self._stream.flush())
+        self.close()
+
+    def close(self) -> None:
+        """Gives back memory and threads at once; nothing may be written afterwards.
+
+        A process that is forked while zstd has threads would wait for them for ever when it frees
+        the stream.
+        """
+        self._stream = None
 
 
 def unreadable(compression: str) -> BadFormatError:

@@ -9,12 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from types import TracebackType
-from typing import Self
 
 from graft.errors import StoreError, UsageError
 from graft.formats.store_path import StoreDir, StorePath
-from graft.store.api import PathInfo
+from graft.store.api import LOCAL_PRIORITY, Closeable, PathInfo
 from graft.store.local_store.access import Access
 from graft.store.local_store.database import Database
 from graft.store.local_store.locks import path_locks, shared_lock
@@ -27,7 +25,7 @@ from graft.store.roots import roots
 from graft.store.roots.profile import Profile
 
 
-class LocalStore:
+class LocalStore(Closeable):
     """A store in a directory of this machine, with Nix's database.
 
     Args:
@@ -74,17 +72,6 @@ class LocalStore:
                 )
             )
             self._opened = opened.pop_all()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __reduce__(self) -> tuple[Callable[[Location], LocalStore], tuple[Location]]:
         return _opened_again, (self.location,)
@@ -147,6 +134,16 @@ class LocalStore:
             return user, os.getegid()
         database = os.stat(self.location.database_dir)
         return user, database.st_gid
+
+    @property
+    def priority(self) -> int:
+        """That of a store on this machine."""
+        return LOCAL_PRIORITY
+
+    @property
+    def is_trusted(self) -> bool:
+        """Always: its database is this machine's own."""
+        return True
 
     def path_infos(self, paths: Iterable[StorePath]) -> dict[StorePath, PathInfo]:
         """What is registered of those of `paths` that are valid."""

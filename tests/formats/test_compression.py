@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import random
 import subprocess
 import tracemalloc
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -163,6 +165,16 @@ def test_the_number_of_threads_does_not_change_the_bytes(size: int, level: int) 
     for threads, piece in ((2, 1 << 18), (3, 20_000_000), (4, 70_001)):
         assert _compress(data, "zstd", piece=piece, level=level, threads=threads) == one
     assert _expand(one, "zstd", limit=size, size=1 << 20) == data
+
+
+@pytest.mark.parametrize("end", [CompressingWriter.finish, CompressingWriter.close])
+def test_no_thread_outlives_its_stream(end: Callable[[CompressingWriter], None]) -> None:
+    before = len(os.listdir("/proc/self/task"))
+    writer = CompressingWriter(len, "zstd", threads=3)
+    writer.write(bytes(1 << 20))
+    assert len(os.listdir("/proc/self/task")) == before + 3
+    end(writer)
+    assert len(os.listdir("/proc/self/task")) == before
 
 
 def test_what_no_compression_has_is_an_error() -> None:
