@@ -53,4 +53,5 @@ def ask_for_all_roots(
     for place, why in sorted(found.left.items()):
         print_note(f"'{printable_text(place)}' stays as it is: {why}", settings)
     full = store.store_dir.path
-    return replace(asked, roots=tuple(full(root) for root in found.roots)), found
+    roots = tuple(full(root) for root in found.roots)
+    return replace(asked, roots=roots, all_roots=False), found
