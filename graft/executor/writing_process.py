@@ -21,7 +21,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Protocol
@@ -282,11 +282,14 @@ def _answer(channel: _Channel, store: str) -> Done | None:
     log.addHandler(_LogSender(channel))
     on_bytes = _ProgressSender(channel)
     keys = tuple(SecretKey.parse(key, "the key") for key in request.sign_keys)
-    with request.target as target:
+    with ExitStack() as opened:
+        for end in (request.source, request.target):  # opened when they were unpickled
+            if isinstance(end, AbstractContextManager):
+                opened.enter_context(end)
         done = carry_out(
             request.plans,
             request.source,
-            target,
+            request.target,
             replace(request.delivery, sign_keys=keys),
             Resources(jobs=request.jobs, progress=lambda _stage, _total: nullcontext(on_bytes)),
             keep_going=request.keep_going,
@@ -310,7 +313,7 @@ def make_writable(store: str) -> None:
         raise StorePermissionError(
             f"the store '{store}' is mounted read-only, and this user may not mount it otherwise "
             f"in a mount namespace ({(error.strerror or '').lower()}): run as root with "
-            "CAP_SYS_ADMIN, outside of containers",
+            "CAP_SYS_ADMIN, outside of containers, with /proc mounted",
             path=store,
         ) from error
     if not os.access(store, os.W_OK | os.X_OK):

@@ -16,9 +16,10 @@ from graft.formats.nar_reader import (
 )
 from graft.formats.window import Window
 from graft.kernel import HASH_LENGTH, Hit, Table
-from graft.kernel.tree import FileCounts, Found, TreeReport
+from graft.kernel.place import Place, Where
+from graft.kernel.reference import ENCODINGS
+from graft.kernel.tree import FileCounts, TreeReport
 from graft.kernel.tree.marks import Marks
-from graft.kernel.tree.report import Where
 from graft.objects.search import Findings, PassingFile
 
 
@@ -50,7 +51,7 @@ class StreamReport:
     directories: int = 0
     symlinks: int = 0
     seen: set[int] = field(default_factory=set)
-    found: list[Found] = field(default_factory=list)
+    found: list[Place] = field(default_factory=list)
     marked: list[bytes] = field(default_factory=list)
 
     @property
@@ -129,7 +130,7 @@ class _Search:
         if self._findings is not None and len(text) >= HASH_LENGTH:
             self._findings.text(b"/".join(self._names), where, bytes(text))
         if self._wanted is not None and len(text) >= HASH_LENGTH:
-            self._note(self._wanted.find(text)[0], where, 0)
+            self._note(self._wanted, self._wanted.find(text)[0], where, 0)
 
     def contents(self, data: memoryview, *, final: bool) -> None:
         """Looks through the next bytes of a file's contents."""
@@ -139,21 +140,21 @@ class _Search:
             base = self._position - len(self._unsearched)
             text = self._unsearched + data if self._unsearched else data
             hits, cut = self._wanted.find(text, final)
-            self._note(hits, "contents", base)
+            self._note(self._wanted, hits, "contents", base)
             self._unsearched = b"" if final else bytes(text[cut:])
             self._position = 0 if final else self._position + len(data)
 
-    def _note(self, hits: Iterable[Hit], where: Where, base: int) -> None:
+    def _note(self, wanted: Table, hits: Iterable[Hit], where: Where, base: int) -> None:
         for hit in hits:
             self._report.seen.add(hit.index)
             if self._places:
                 self._report.found.append(
-                    Found(
+                    Place(
                         file=b"/".join(self._names),
-                        offset=base + hit.offset,
-                        index=hit.index,
-                        stride=hit.stride,
                         where=where,
+                        offset=base + hit.offset,
+                        encoding=ENCODINGS[hit.stride],
+                        hash_part=wanted.hash_part(hit.index),
                     )
                 )
 
