@@ -91,6 +91,7 @@ class StoreOpening:
         self._environment = environment
         self._stack = stack
         self._url = transfer.store or store_url
+        self._target: Target | None = None
         self._delivery = replace(
             transfer.delivery, sign_keys=tuple(map(read_secret_key, transfer.key_files))
         )
@@ -103,26 +104,29 @@ class StoreOpening:
             else None
         )
 
-    def other_target(self) -> Target | None:
+    def open_target(self) -> None:
         """Opens what the result goes to, if that is not `store` itself: another, or its daemon."""
         if self._transfer.target is not None:
             url, store_dir = self._transfer.target, self.store.store_dir
-            return self._stack.enter_context(open_target(url, self._environment, store_dir))
-        daemon = daemon_of(self._url, self.store, self._environment)
-        return self._stack.enter_context(daemon) if daemon is not None else None
+            target = open_target(url, self._environment, store_dir)
+            self._target = self._stack.enter_context(target)
+        elif (daemon := daemon_of(self._url, self.store, self._environment)) is not None:
+            self._target = self._stack.enter_context(daemon)
 
-    def stores(self, other_target: Target | None) -> Stores:
+    @property
+    def daemon(self) -> DaemonStore | None:
+        """What was opened, if a daemon writes it."""
+        return self._target if isinstance(self._target, DaemonStore) else None
+
+    def stores(self) -> Stores:
         """All of them.
-
-        Args:
-            other_target: what `other_target` has given.
 
         Raises:
             UsageError: the result goes to `store`, which cannot be written.
         """
         return Stores(
             source=self.source,
-            target=as_target(self.store) if other_target is None else other_target,
+            target=as_target(self.store) if self._target is None else self._target,
             delivery=self._delivery,
             trusted_public_keys=self._trusted,
         )

@@ -23,7 +23,6 @@ from graft.jobs.pipeline import run_job
 from graft.jobs.request import JobRequest, Transfer
 from graft.jobs.stores import StoreOpening, daemon_note
 from graft.machine.places import Placement
-from graft.store.daemon import DaemonStore
 from graft.workers import Resources
 
 if TYPE_CHECKING:
@@ -201,7 +200,8 @@ def command(
     with ExitStack() as stack:
         opening = StoreOpening(transfer, settings.store_url, os.environ, stack)
         store = opening.store
-        target = None if dry_run else opening.other_target()
+        if not dry_run:
+            opening.open_target()
         everywhere: Everywhere | None = None
         if asked.all_roots:
             if placement.root_links or placement.profile or transfer.target is not None:
@@ -211,11 +211,11 @@ def command(
                 )
             from graft.cli.all_roots import ask_for_all_roots  # noqa: PLC0415 - late: most do not
 
-            asked, everywhere = ask_for_all_roots(store, target, asked, settings)
+            asked, everywhere = ask_for_all_roots(store, opening.daemon, asked, settings)
             placement = replace(placement, places=tuple(everywhere.places))
         request = resolve_request(opening.source, asked)
-        if isinstance(target, DaemonStore):
-            print_note(daemon_note(target), settings)
+        if opening.daemon is not None:
+            print_note(daemon_note(opening.daemon), settings)
         if action is not None:
             if transfer.target is not None:
                 raise UsageError("--activate and --to contradict each other: leave one of them out")
@@ -228,7 +228,7 @@ def command(
             free = free_bytes(store)
             report = acceptance.abi_report
             return show_plan(opening.source, free, request, settings, abi_report=report)
-        stores = opening.stores(target)
+        stores = opening.stores()
         if action is not None:  # what is corrupt must not start a machine with a new hash
             stores = replace(stores, delivery=replace(stores.delivery, check_inputs=True))
         job = JobRequest(

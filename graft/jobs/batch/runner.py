@@ -56,7 +56,8 @@ def run_batch(
         with ExitStack() as stack:
             try:
                 opening = StoreOpening(group[0].transfer, store_url, environment, stack)
-                stores = opening.stores(opening.other_target())
+                opening.open_target()
+                stores = opening.stores()
             except (GraftError, OSError) as error:
                 for job in group:
                     batch.fail(job, error)
