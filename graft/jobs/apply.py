@@ -21,7 +21,7 @@ from graft.store.union import UnitedStore
 from graft.workers import Progress, Resources, no_progress
 
 
-def apply(
+def apply(  # noqa: PLR0913 - the public face: to its callers each is a word of its own
     store: Source,
     roots: Iterable[StorePath],
     replacements: Mapping[StorePath, StorePath] | Iterable[tuple[StorePath, StorePath]],
