@@ -82,8 +82,7 @@ class Pipeline:
             with writer(stores.target) as carry_out:
                 self._each(self._plan)
                 self._name_all()
-                with StoreContents(stores.source) as contents:
-                    self._each(lambda job: _check(job, contents))
+                self._check_all()
                 if not self._going:
                     return
                 done = carry_out(
@@ -133,6 +132,16 @@ class Pipeline:
         for job, plan in zip(jobs, named, strict=True):
             job.plan = plan
 
+    def _check_all(self) -> None:
+        """Makes sure of room, and that programs will work with what they will load."""
+        with StoreContents(self._stores.source) as contents:
+
+            def check(job: StagedJob) -> None:
+                job.check_space()
+                job.check_abi(contents)
+
+            self._each(check)
+
     def _conclude(self, done: Done) -> None:
         search = result_search([job.plan for job in self._going], self._stores.target)
         for job in list(self._going):
@@ -148,11 +157,6 @@ class Pipeline:
     def _end(self, job: StagedJob, end: Outcome | JobFailure) -> None:
         del self._going[job]
         self._observer.job_ended(job, end)
-
-
-def _check(job: StagedJob, contents: StoreContents) -> None:
-    job.check_space()
-    job.check_abi(contents)
 
 
 def _failure(plan: Plan, done: Done, execution: Execution) -> JobFailure | None:

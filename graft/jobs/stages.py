@@ -147,11 +147,7 @@ class StagedJob:
         proof = self._prove(execution, done, search)
         warnings = (*plan.warnings, *(self._abi.warnings if self._abi is not None else ()))
         if "checksums" in plan.fixups and self.request.acceptance.scope == "closure":
-            jobs = self._resources.jobs
-            with self._resources.progress("checksums", None) as on_bytes:
-                warnings += foreign_checksums(
-                    plan, stores.source, stores.target, jobs=jobs, on_bytes=on_bytes
-                )
+            warnings += foreign_checksums(plan, stores.source, stores.target, self._resources)
         if proof is not None:
             warnings += tuple(_not_looked_into(plan, proof))
         kept = self._keeping or stores.rooted is None

@@ -56,8 +56,7 @@ def make_plan(
         fixups=graft.fixups,
     )
     if graft.deep:
-        with resources.progress("copies", None) as on_bytes:
-            copies = static_copies(plan, store, jobs=resources.jobs, on_bytes=on_bytes)
+        copies = static_copies(plan, store, resources)
         told = [*plan.warnings, *copies, *forecast(plan, store, reports)]
         plan = replace(plan, warnings=tuple(sorted(told)))
     return plan

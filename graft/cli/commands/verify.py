@@ -67,8 +67,7 @@ def command(
         if target_url is not None:
             target = stack.enter_context(open_store(target_url, os.environ))
         proof = verify(plan, store, target=target, allowed=allowed, resources=resources)
-        with resources.progress("checksums", None) as on_bytes:
-            checksums = foreign_checksums(plan, store, target, on_bytes=on_bytes)
+        checksums = foreign_checksums(plan, store, target, resources)
     warnings = (*plan.warnings, *checksums)
     print_warnings(warnings, settings)
     print_proof(proof, plan.store_dir, settings)

@@ -68,8 +68,7 @@ def compare(
     with resources.progress("search", None) as on_bytes:
         pivoted = Pivoted.of(store, plan, pivots or {}, on_bytes)
     comparing.warn_of_wrappers(pivoted.secure)
-    with resources.progress("copies", None) as on_bytes:
-        copies = static_copies(plan, store, jobs=resources.jobs, on_bytes=on_bytes)
+    copies = static_copies(plan, store, resources)
     ways = (
         # First, for if it cannot be made that is to be known at once.
         comparing.pivot(pivoted),
