@@ -180,6 +180,7 @@ def test_an_address_that_got_lost_is_a_problem(it: Graftable) -> None:
         database.execute(
             "update ValidPaths set ca = null where path = ?", [it.store.store_dir.path(path)]
         )
+    database.close()
     with LocalStore(location=it.store.location) as store:
         problems = verify(plan, store).problems
     assert info.content_address is not None

@@ -27,7 +27,7 @@ from graft.outcome import Outcome
 from graft.planning import make_plan
 from graft.store.local import LocalStore
 from graft.store.trust import check_signatures
-from tests.bind_mount import mounted_again
+from tests.bind_mount import mounted_again, needs_mounts
 from tests.graftable import Graftable
 from tests.objects import add_object, new_store
 from tests.ordinary_user import as_ordinary_user
@@ -35,7 +35,7 @@ from tests.real_nix import RealNix
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount"),
+    needs_mounts,
     pytest.mark.skipif(load() is None, reason="only the C extension can mount"),
 ]
 
