@@ -23,7 +23,7 @@ _TOOLS = {"nix": ("nix-store", "nix-build", "nix"), "sanitize": ("gcc",)}
 
 
 def pytest_configure() -> None:
-    # A parent that ignores interrupts hands that on: a script does so to its jobs in the background.
+    # A parent that ignores interrupts hands that on, as a script does to a job in the background.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

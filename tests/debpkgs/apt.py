@@ -23,7 +23,7 @@ APT::Sandbox::User "root";
 
 @functools.cache
 def environment() -> Mapping[str, str]:
-    """The environment in which apt's programs know Debian 12's packages; its mirror is the machine's.
+    """The environment in which apt's programs know Debian 12's packages, from the machine's mirror.
 
     Raises:
         CalledProcessError: the package lists cannot be fetched.
