@@ -58,7 +58,7 @@ class Machine:
         """What stands on the terminal in the end."""
         process, terminal = pty.fork()
         if process == 0:
-            os.execve(INSTALLER, [INSTALLER, "demo"], self.environment)
+            os.execve(INSTALLER, [str(INSTALLER), "demo"], self.environment)
         os.write(terminal, answer)
         shown = b""
         try:

@@ -16,8 +16,8 @@ from graft.errors import UsageError
 from graft.native import load
 
 _NO_NATIVE_KERNEL = (
-    "The native kernel is not built, so the slower one in Python does the work. To get it, install\n"
-    "a C compiler and Python's headers (on Debian gcc, libc6-dev, python3-dev), and graft again."
+    "The native kernel is not built, so the slower one in Python does the work. To get it,\n"
+    "install a C compiler and Python's headers (Debian: gcc, libc6-dev, python3-dev), then graft."
 )
 
 
