@@ -1,20 +1,19 @@
-# Each of these does all its own set-up: a virtual environment, the C extension if there is a compiler.
+# Each of these does all its own set-up: tools by apt where that may be (.ci/tools.txt), a virtual
+# environment, the C extension if there is a compiler.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 SOURCES := pyproject.toml $(wildcard graft/native/*.c graft/native/*.h)
 
-.PHONY: demo test test-unit test-thorough test-large bench check fuzz fuzz-fixups clean
+.PHONY: demo test test-unit test-thorough test-large test-fresh tools native bench check fuzz fuzz-fixups clean
 
-# Debian keeps what makes virtual environments in a package of its own.
-$(BIN)/pip:
-	$(PYTHON) -m venv $(VENV) || { \
-	    rm -rf $(VENV); \
-	    as_root=$$(test "$$(id -u)" = 0 || echo sudo); \
-	    $$as_root apt-get update --quiet=2 && \
-	    $$as_root apt-get install --yes --quiet=2 python3-venv && \
-	    $(PYTHON) -m venv $(VENV); }
+# Those of the tests need more than all others; a compiler must be there before the extension is built.
+tools:
+	@PYTHON=$(PYTHON) VENV=$(VENV) .ci/installer $(if $(filter test%,$(MAKECMDGOALS)),tests,demo)
+
+$(BIN)/pip: | tools
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 # A stale extension would hide a compile error: it goes first.
 $(STAMP): $(SOURCES) | $(BIN)/pip
@@ -28,24 +27,38 @@ $(STAMP)-demo: $(SOURCES) | $(BIN)/pip
 	$(BIN)/pip install --quiet --editable .
 	touch $@
 
+# The virtual environment may be older than the compiler.
+NATIVE := { ls graft/native/*.so >/dev/null 2>&1 || ! command -v gcc >/dev/null || \
+    $(BIN)/pip install --quiet --no-deps --editable .; }
+
 demo: $(STAMP)-demo
+	@$(NATIVE)
 	$(BIN)/graft demo
 
 # As many processes as processors; each file's tests stay together, for they share what they set up.
 PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile
 
-test: $(STAMP)
+native: $(STAMP)
+	@$(NATIVE)
+
+test: native
 	$(PYTEST) $(PYTEST_ARGS)
 
-test-unit: $(STAMP)
+test-unit: native
 	$(PYTEST) -m "not nix and not sanitize and not slow" $(PYTEST_ARGS)
 
 # Properties with 25 times as many examples, where a test does not say how many.
-test-thorough: $(STAMP)
+test-thorough: native
 	$(PYTEST) -m "not nix and not sanitize and not slow" --hypothesis-profile=thorough $(PYTEST_ARGS)
 
-test-large: $(STAMP)
+test-large: native
 	$(BIN)/python -m pytest -m large $(PYTEST_ARGS)
+
+# The demo and the tests on a Debian that has nothing yet.
+SUITE ?= trixie
+FRESH_TESTS ?= test
+test-fresh:
+	.ci/fresh-machine $(SUITE) $(FRESH_TESTS)
 
 # What cannot be installed here is left out by the benchmarks, which say so.
 $(STAMP)-bench: $(STAMP)
