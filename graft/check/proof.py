@@ -318,8 +318,8 @@ def incompleteness(proof: Proof) -> str:
 def proof_document(proof: Proof, full: Callable[[StorePath], str]) -> Mapping[str, object]:
     """The PROOF object of docs/reference/json.md."""
     return {
-        "verdict": proof.verdict,
         "scope": proof.scope,
+        "verdict": proof.verdict,
         "paths": proof.paths,
         "files": proof.files,
         "bytes": proof.bytes,
