@@ -46,7 +46,7 @@ def first_cells(page: str) -> list[str]:
 @pytest.mark.parametrize(
     "script",
     [
-        *("command_line.py", "layers.py", "performance.py"),
+        *("command_line.py", "layers.py", "performance.py", "stores.py"),
         pytest.param("transcripts.py", marks=pytest.mark.needs("gcc", "stdio.h")),
     ],
 )

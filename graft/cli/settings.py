@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from graft.store.kinds import KINDS, spoken_forms
+
 if TYPE_CHECKING:
+    from graft.store.api import Source
     from graft.store.local import LocalStore
-    from graft.store.opening import OpenSource
 
 # Exit status of the contract.
 TROUBLE = 2
@@ -40,7 +42,7 @@ class Settings:
     quiet: bool = False
     trouble: int = TROUBLE
 
-    def open_store(self) -> OpenSource:
+    def open_store(self) -> Source:
         """Opens the store, to be read, and if it is on this machine to be written.
 
         Raises:
@@ -109,9 +111,7 @@ def common_options(command: _Command) -> _Command:
             metavar="URL",
             expose_value=False,
             callback=_remember,
-            help="The store: auto, a directory, local?root=DIR, local?store=DIR&state=DIR, "
-            "graph:FILE inside a build, or a cache: file:///DIR, http://HOST, https://HOST, "
-            "s3://BUCKET.",
+            help=f"The store: {spoken_forms(KINDS)}.",
         ),
     ):
         command = option(command)

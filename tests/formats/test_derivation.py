@@ -15,12 +15,12 @@ from graft.formats.derivations.derivation import (
     Derivation,
     DerivationOutput,
     parse_derivation,
-    print_derivation,
 )
 from graft.formats.hashing import NIX32_ALPHABET
 from graft.formats.store_path import StoreDir, StorePath
 from tests.debpkgs.built import small
 from tests.debpkgs.store import TOOLS
+from tests.derivation_text import print_derivation
 from tests.derivations import Nix
 from tests.tools import need
 

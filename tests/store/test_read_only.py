@@ -332,7 +332,7 @@ def test_an_error_of_the_writer_is_the_error_of_the_job_and_leaves_nothing(
     with mounted_again(str(unmounted.store_dir), "ro"):
         with pytest.raises(UnsupportedFileError, match="share/pipe") as raised:
             unmounted.apply()
-        assert raised.value.as_json()["kind"] == "unsupported-file"
+        assert raised.value.kind == "unsupported-file"
         assert "in the writing process" in raised.value.__notes__[0]
         assert unmounted.contents() == before
 
