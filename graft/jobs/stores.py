@@ -14,7 +14,6 @@ from graft.store.api import LocalTarget, RootedTarget, Source, Target
 from graft.store.daemon import DaemonStore
 from graft.store.local import LocalStore
 from graft.store.opening import (
-    OpenSource,
     daemon_of,
     open_sources,
     open_store,
@@ -95,7 +94,7 @@ class StoreOpening:
         self._delivery = replace(
             transfer.delivery, sign_keys=tuple(map(read_secret_key, transfer.key_files))
         )
-        self.store: OpenSource = stack.enter_context(open_store(self._url, environment))
+        self.store: Source = stack.enter_context(open_store(self._url, environment))
         others = open_sources(transfer.sources, environment, stack)
         self.source: Source = UnitedStore(self.store, *others) if others else self.store
         self._trusted = (
