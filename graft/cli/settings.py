@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -115,3 +116,25 @@ def common_options(command: _Command) -> _Command:
     ):
         command = option(command)
     return command
+
+
+def gather(kind: type, name: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Hands the options that are called as fields of a dataclass to a command as one value of it.
+
+    Fields that no option is called as keep their defaults.
+
+    Args:
+        kind: the dataclass.
+        name: the command's parameter.
+    """
+    names = [field.name for field in fields(kind)]
+
+    def decorate(command: Callable[..., int]) -> Callable[..., int]:
+        @functools.wraps(command)
+        def with_value(*arguments: Any, **options: Any) -> int:
+            values = {each: options.pop(each) for each in names if each in options}
+            return command(*arguments, **{name: kind(**values)}, **options)
+
+        return with_value
+
+    return decorate

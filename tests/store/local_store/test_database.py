@@ -21,10 +21,11 @@ from graft.store.local_store.database import Database
 from graft.store.location import Location
 from graft.store.memory import MemoryStore
 from tests.debpkgs.built import Built, small
-from tests.debpkgs.store import PrivateStore, missing_tools
+from tests.debpkgs.store import TOOLS, PrivateStore
 from tests.registrations import print_registrations
 from tests.store.printed_roots import printed_roots
 from tests.store_objects import add_object, named_path, new_store
+from tests.tools import need
 
 
 @pytest.fixture
@@ -146,11 +147,7 @@ class Asked:
 
 @pytest.fixture(scope="module")
 def asked() -> Iterator[Asked]:
-    if missing := missing_tools():
-        reason = f"not installed: {', '.join(missing)}"
-        if os.environ.get("GRAFT_TEST_REQUIRE_ALL") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
+    need(TOOLS)
     built = small()
     with built.checkout() as nix:
         location = Location.of_directories(str(nix.store_dir), str(nix.state_dir))
