@@ -69,7 +69,7 @@ def helps() -> Iterator[tuple[str, str]]:
 
 
 def messages() -> Iterator[tuple[str, str]]:
-    """The sentences that are raised as errors, or printed as warnings and notes, with their place."""
+    """The sentences of errors, warnings and notes, each with its place."""
     for file in sorted((ROOT / "graft").rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.Call):
@@ -88,7 +88,9 @@ def _text(node: ast.expr) -> str:
     if isinstance(node, ast.Constant):
         return node.value if isinstance(node.value, str) else ""
     if isinstance(node, ast.JoinedStr):
-        return "".join(_text(part) if isinstance(part, ast.Constant) else "X" for part in node.values)
+        return "".join(
+            _text(part) if isinstance(part, ast.Constant) else "X" for part in node.values
+        )
     if isinstance(node, ast.BinOp):
         return _text(node.left) + _text(node.right)
     return ""
