@@ -1,4 +1,4 @@
-"""The guides for a fix-up are followed to the letter: their code is installed, and grafts a file."""
+"""The guide for a fix-up is followed to the letter: its code is installed, and grafts a file."""
 
 from __future__ import annotations
 
