@@ -27,6 +27,7 @@ from graft.jobs.outcome import outcome_document
 from graft.objects.rewrite import RewrittenObject, write_tree
 from graft.store.api import PathInfo, path_info
 from graft.store.local import LocalStore
+from tests.bind_mount import needs_mounts
 from tests.graftable import Graftable
 from tests.ordinary_user import as_ordinary_user
 from tests.real_nix import RealNix
@@ -479,7 +480,7 @@ def test_a_full_disk_is_refused_before_the_first_byte(it: Graftable) -> None:
     assert _contents(it.store) == before
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+@needs_mounts
 def test_a_disk_that_fills_up_leaves_nothing_half_written(tmp_path: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()
