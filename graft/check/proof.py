@@ -12,11 +12,11 @@ from graft.errors import CorruptCacheError
 from graft.formats.file_name import printable
 from graft.formats.store_path import StorePath
 from graft.graph import reachable
+from graft.kernel.place import Place
 from graft.kernel.tree import TreeReport
 from graft.objects.reading import ObjectSearch, Searched
-from graft.objects.references import Reference
+from graft.objects.references import place_document
 from graft.objects.search import DeepSearch, Unread
-from graft.objects.spellings import SPELLINGS
 from graft.plan import Plan
 from graft.store.api import PathInfo, Source
 from graft.workers import Workers
@@ -30,30 +30,20 @@ class Residual:
 
     Attributes:
         path: the store path it is in.
-        file: relative to the path, empty for the path itself; bytes, as the file system has it.
-        offset: of the first character in the contents, target or name, in bytes; None where a
-            registered reference is all that is known.
-        where: `contents`, `target`, `name` or `references`.
-        encoding: `ascii`, `utf-16`, `utf-32`, `fragment`, a name of graft.objects.spellings, or
-            `registered`.
-        container: the files inside files that lead to the place, outermost first.
+        place: where in it; None where a registered reference is all that is known.
         reference: the old path.
         acknowledged: the user wanted it, by a cutoff or by `--allow-residual`.
     """
 
     path: StorePath
-    file: bytes
-    offset: int | None
-    where: str
-    encoding: str
-    container: tuple[str, ...] = ()
+    place: Place | None
     reference: StorePath
     acknowledged: bool
 
     @property
     def is_spelled(self) -> bool:
         """Whether the hash part is spelled otherwise there: then no graft rewrites it."""
-        return self.encoding in SPELLINGS
+        return self.place is not None and self.place.is_spelled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -229,21 +219,17 @@ class _Acknowledged:
 
 def _residuals(
     path: StorePath,
-    places: Iterable[Reference],
+    places: Iterable[Place],
     old: Mapping[str, StorePath],
     acknowledged: _Acknowledged,
 ) -> Iterator[Residual]:
-    for found in places:
-        if (reference := old.get(found.path.hash_part)) is not None:
+    for place in places:
+        if (reference := old.get(place.hash_part)) is not None:
             yield Residual(
                 path=path,
-                file=found.file,
-                offset=found.offset,
-                where=found.where,
-                encoding=found.encoding,
-                container=found.container,
+                place=place,
                 reference=reference,
-                acknowledged=acknowledged(path, found.file),
+                acknowledged=acknowledged(path, place.file),
             )
 
 
@@ -253,18 +239,16 @@ def _registered(
     for reference in info.references.intersection(old.values()):
         yield Residual(
             path=info.path,
-            file=b"",
-            offset=None,
-            where="references",
-            encoding="registered",
+            place=None,
             reference=reference,
             acknowledged=acknowledged(info.path, b""),
         )
 
 
 def _order(residual: Residual) -> tuple[StorePath, bytes, tuple[str, ...], int, StorePath]:
-    place = residual.file, residual.container, residual.offset or 0
-    return residual.path, *place, residual.reference
+    place = residual.place
+    where = (place.file, place.container, place.offset) if place else (b"", (), 0)
+    return residual.path, *where, residual.reference
 
 
 def proof_document(proof: Proof, full: Callable[[StorePath], str]) -> Mapping[str, object]:
@@ -277,11 +261,7 @@ def proof_document(proof: Proof, full: Callable[[StorePath], str]) -> Mapping[st
         "residual": [
             {
                 "path": full(found.path),
-                "file": printable(found.file),
-                "offset": found.offset,
-                "in": found.where,
-                "encoding": found.encoding,
-                "container": list(found.container),
+                **place_document(found.place),
                 "reference": full(found.reference),
                 "acknowledged": found.acknowledged,
             }

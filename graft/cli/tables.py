@@ -13,6 +13,7 @@ from graft.formats.file_name import printable
 from graft.formats.store_path import StoreDir
 from graft.jobs.outcome import Outcome
 from graft.objects.library_copies import Copy
+from graft.objects.references import REGISTERED
 from graft.quantities import binary_size, counted
 
 _PROBLEMS = {
@@ -23,6 +24,15 @@ _PROBLEMS = {
     "references": "references are missing from what is registered of it",
     "nar-hash": "its bytes are not those it was registered with: run again with --repair",
 }
+
+
+def place_name(name: str, file: bytes, container: Iterable[str]) -> str:
+    """A file, and the way to a place inside it.
+
+    Args:
+        name: of the tree that the file is in.
+    """
+    return " > ".join([f"{name}/{printable(file)}".rstrip("/"), *container])
 
 
 def print_proof(proof: Proof, store_dir: StoreDir, settings: Settings) -> None:
@@ -36,14 +46,13 @@ def print_proof(proof: Proof, store_dir: StoreDir, settings: Settings) -> None:
             ["file", "offset", "encoding", "leads to", ""],
             [
                 [
-                    " > ".join(
-                        [
-                            f"{store_dir.path(found.path)}/{printable(found.file)}".rstrip("/"),
-                            *found.container,
-                        ]
+                    place_name(
+                        store_dir.path(found.path),
+                        found.place.file if found.place else b"",
+                        found.place.container if found.place else (),
                     ),
-                    "" if found.offset is None else str(found.offset),
-                    found.encoding,
+                    str(found.place.offset) if found.place else "",
+                    found.place.encoding if found.place else REGISTERED,
                     str(found.reference),
                     "acknowledged" if found.acknowledged else "",
                 ]

@@ -21,7 +21,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from types import FrameType
@@ -253,11 +253,14 @@ def _answer(channel: _Channel, store: str) -> Done | None:
     log.setLevel(request.log_level)
     log.addHandler(_LogSender(channel))
     progress = _ProgressSender(channel)
-    with request.target as target:
+    with ExitStack() as opened:
+        for end in (request.source, request.target):  # opened when they were unpickled
+            if isinstance(end, AbstractContextManager):
+                opened.enter_context(end)
         done = carry_out(
             request.plans,
             source=request.source,
-            target=target,
+            target=request.target,
             sign_keys=[SecretKey.parse(key, "the key") for key in request.sign_keys],
             on_bytes=progress,
             **request.options,
@@ -281,7 +284,7 @@ def make_writable(store: str) -> None:
         raise StorePermissionError(
             f"the store '{store}' is mounted read-only, and this user may not mount it otherwise "
             f"in a mount namespace ({(error.strerror or '').lower()}): run as root with "
-            "CAP_SYS_ADMIN, outside of containers",
+            "CAP_SYS_ADMIN, outside of containers, with /proc mounted",
             path=store,
         ) from error
     if not os.access(store, os.W_OK | os.X_OK):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import IO, Final, Literal, Protocol
 
+from graft.kernel.place import Where
 from graft.kernel.tree.marks import HEAD
 
 __all__ = [
@@ -21,15 +22,12 @@ __all__ = [
     "Inside",
     "LeftAloneError",
     "Limits",
-    "Place",
     "UnknownLibraryError",
     "Where",
 ]
 
 SIGNATURES: Final = (b".sign", b".sig", b".asc", b".minisig", b".p7s")
 """What the names of files end with that are signatures of those beside them."""
-
-Where = Literal["contents", "target", "name"]
 
 
 class LeftAloneError(Exception):
@@ -213,28 +211,6 @@ class Limits:
     size: int = 1 << 29
     ratio: int = 1100
     free: int = 1 << 24
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """A reference in a file.
-
-    Attributes:
-        container: the steps in, outermost first: `zip:lib/a.gz`, `gzip`. Empty: in the file as it
-            stands.
-        where: in contents, or in the name or the target of a member.
-        offset: of the first character in these, in bytes.
-        index: of the entry in the table.
-        stride: bytes a character: 1, 2 or 4; 0 where it is spelled otherwise, or cut up.
-        encoding: a name of that.
-    """
-
-    container: tuple[str, ...]
-    where: Where
-    offset: int
-    index: int
-    stride: int
-    encoding: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

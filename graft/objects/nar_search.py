@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from graft.kernel import HASH_LENGTH, Hit, Table
-from graft.kernel.tree import Found
-from graft.kernel.tree.report import Where
+from graft.kernel.place import Place, Where
+from graft.kernel.reference import ENCODINGS
 from graft.objects.search import Findings, PassingFile
 
 
@@ -27,7 +27,7 @@ class NarSearch:
     def __init__(self, wanted: Table | None, findings: Findings | None, *, places: bool) -> None:
         self.names: list[bytes] = []
         self.seen: set[int] = set()
-        self.found: list[Found] = []
+        self.found: list[Place] = []
         self._findings = findings
         self._passing: PassingFile | None = None  # the file in hand
         self._wanted = wanted or None
@@ -56,7 +56,7 @@ class NarSearch:
         if self._findings is not None and len(text) >= HASH_LENGTH:
             self._findings.text(b"/".join(self.names), where, bytes(text))
         if self._wanted is not None and len(text) >= HASH_LENGTH:
-            self._note(self._wanted.find(text)[0], where, 0)
+            self._note(self._wanted, self._wanted.find(text)[0], where, 0)
 
     def contents(self, data: memoryview, *, final: bool) -> None:
         """Looks through the next bytes of a file's contents."""
@@ -66,20 +66,20 @@ class NarSearch:
             base = self._position - len(self._unsearched)
             text = self._unsearched + data if self._unsearched else data
             hits, cut = self._wanted.find(text, final)
-            self._note(hits, "contents", base)
+            self._note(self._wanted, hits, "contents", base)
             self._unsearched = b"" if final else bytes(text[cut:])
             self._position = 0 if final else self._position + len(data)
 
-    def _note(self, hits: Iterable[Hit], where: Where, base: int) -> None:
+    def _note(self, wanted: Table, hits: Iterable[Hit], where: Where, base: int) -> None:
         for hit in hits:
             self.seen.add(hit.index)
             if self._places:
                 self.found.append(
-                    Found(
+                    Place(
                         file=b"/".join(self.names),
-                        offset=base + hit.offset,
-                        index=hit.index,
-                        stride=hit.stride,
                         where=where,
+                        offset=base + hit.offset,
+                        encoding=ENCODINGS[hit.stride],
+                        hash_part=wanted.hash_part(hit.index),
                     )
                 )

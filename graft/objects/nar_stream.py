@@ -18,7 +18,8 @@ from graft.formats.nar_reader import (
     read_archive,
 )
 from graft.kernel import HASH_LENGTH
-from graft.kernel.tree import FileCounts, Found, TreeReport
+from graft.kernel.place import Place
+from graft.kernel.tree import FileCounts, TreeReport
 from graft.objects.nar_search import NarSearch
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class StreamReport:
     directories: int = 0
     symlinks: int = 0
     seen: set[int] = field(default_factory=set)
-    found: list[Found] = field(default_factory=list)
+    found: list[Place] = field(default_factory=list)
 
     @property
     def files(self) -> FileCounts:

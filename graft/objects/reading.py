@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from graft.formats.window import Window
 from graft.kernel import Table
-from graft.kernel.reference import ENCODINGS
+from graft.kernel.place import Place
 from graft.kernel.tree import TreeReport, read_tree, remove_tree
 from graft.kernel.tree.unpacking import unpack_archive
 from graft.objects.nar_stream import rewrite_archive
-from graft.objects.references import Reference, WantedPaths
+from graft.objects.references import WantedPaths
 from graft.objects.search import DeepReport, DeepSearch, Findings, Unread
 from graft.store.api import Source
 from graft.store.objects import StoreObject, TreeObject
@@ -172,7 +172,7 @@ class Searched:
     """
 
     report: TreeReport
-    places: Sequence[Reference]
+    places: Sequence[Place]
     unread: Sequence[Unread]
     digest: bytes | None
 
@@ -235,30 +235,8 @@ class ObjectSearch:
         found = search_object(item, self._wanted, sink=sink, places=True)
         self._known[path] = Searched(
             found.report,
-            tuple(_places(found, self._wanted)),
+            (*found.report.found, *found.hidden),
             found.unread,
             digest.digest() if with_digest else None,
         )
         return self._known[path]
-
-
-def _places(found: DeepReport, search: DeepSearch) -> Iterator[Reference]:
-    for standing in found.report.found:
-        if (path := search.path(standing.index)) is not None:
-            yield Reference(
-                file=standing.file,
-                offset=standing.offset,
-                where=standing.where,
-                encoding=ENCODINGS[standing.stride],
-                path=path,
-            )
-    for hidden in found.hidden:
-        if hidden.path is not None:
-            yield Reference(
-                file=hidden.file,
-                container=hidden.container,
-                offset=hidden.offset,
-                where=hidden.where,
-                encoding=hidden.encoding,
-                path=hidden.path,
-            )

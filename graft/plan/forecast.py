@@ -85,6 +85,7 @@ def _forecast(
     plan: Plan, source: Source, reports: Mapping[StorePath, DeepReport]
 ) -> Iterator[PlanWarning]:
     rewrites = {rewrite.path: rewrite for rewrite in plan.rewrites}
+    moving = {path.hash_part for path in plan.moved}
     for path in sorted(reports.keys() & (rewrites.keys() | plan.shared)):
         report, rewrite = reports[path], rewrites.get(path)
         full = plan.store_dir.path(path)
@@ -92,7 +93,7 @@ def _forecast(
             yield not_looked_into(full, path, report.unread[0], len(report.unread))
         if rewrite is None:
             continue
-        moved = {found.file for found in report.hidden if found.path in plan.moved}
+        moved = {place.file for place in report.hidden if place.hash_part in moving}
         left = list(_left_alone(plan, source, rewrite, sorted(moved)))
         if left:
             file, reason = left[0]

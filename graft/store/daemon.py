@@ -63,11 +63,12 @@ class DaemonStore:
         }
         if self._environment["NIX_REMOTE"] == "auto":
             self._environment["NIX_REMOTE"] = "daemon"
-        self._opened = ExitStack()
-        self._store = LocalStore(location=location)
-        self._temporary = self._opened.enter_context(
-            tempfile.TemporaryDirectory(prefix="graft-roots-")
-        )
+        with ExitStack() as opened:
+            self._temporary = opened.enter_context(
+                tempfile.TemporaryDirectory(prefix="graft-roots-")
+            )
+            self._store = LocalStore(location=location)
+            self._opened = opened.pop_all()
         self._numbers = itertools.count()
         self._valid: StorePath | None = None
 

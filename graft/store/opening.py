@@ -109,8 +109,13 @@ def open_target(url: str, environment: Mapping[str, str], store_dir: StoreDir) -
     """
     if url.startswith(_CACHES):
         return WritableCache.create(url, store_dir)
-    store = LocalStore(location=Location.parse(url, environment))
-    return daemon_of(url, store, environment) or store
+    with ExitStack() as opened:
+        store = opened.enter_context(LocalStore(location=Location.parse(url, environment)))
+        daemon = daemon_of(url, store, environment)
+        if daemon is not None:
+            return daemon
+        opened.pop_all()
+    return store
 
 
 def daemon_of(url: str, store: Source, environment: Mapping[str, str]) -> DaemonStore | None:

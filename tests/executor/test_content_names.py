@@ -35,7 +35,7 @@ from graft.store.writable_cache import WritableCache
 from tests.caches import cache_of, read_nar
 from tests.graftable import Graftable
 from tests.real_nix import RealNix
-from tests.store_objects import Contents, add_object, named_path, new_store
+from tests.store_objects import Contents, add_object, named_path, new_store, opened
 
 rules = pytest.mark.parametrize("rule", SELF_REFERENCES)
 
@@ -44,7 +44,7 @@ rules = pytest.mark.parametrize("rule", SELF_REFERENCES)
 def it(tmp_path: Path) -> Graftable:
     location = Location.at_root(str(tmp_path / "local"))
     LocalStore.create(location)
-    return Graftable.build(LocalStore(location=location))
+    return Graftable.build(opened(location))
 
 
 def _plan(it: Graftable, rule: SelfReferences = "positions") -> Plan:
@@ -180,6 +180,7 @@ def test_an_address_that_got_lost_is_a_problem(it: Graftable) -> None:
         database.execute(
             "update ValidPaths set ca = null where path = ?", [it.store.store_dir.path(path)]
         )
+    database.close()
     with LocalStore(location=it.store.location) as store:
         problems = verify(plan, store).problems
     assert info.content_address is not None

@@ -41,7 +41,7 @@ from graft.store.writable_cache import WritableCache
 from tests.archives import File, Folder, archive_of
 from tests.caches import STORE, new_cache, spoil, written
 from tests.serving import Answer, serving
-from tests.store_objects import named_path
+from tests.store_objects import named_path, opened
 
 KEY = SecretKey.generate("cache-1")
 OLD, NEW, APP, ENV = (named_path(name, STORE) for name in ("lib-1.0", "lib-1.1", "app-1", "env-1"))
@@ -105,7 +105,7 @@ def _cache(directory: Path) -> WritableCache:
 def _store(directory: Path) -> LocalStore:
     location = Location.at_root(str(directory))
     LocalStore.create(location)
-    return LocalStore(location=location)
+    return opened(location)
 
 
 TARGETS: dict[str, Callable[[Path], OpenTarget]] = {"a cache": _cache, "a store": _store}

@@ -22,7 +22,7 @@ from graft.store.location import Location
 from tests.caches import cache_of, new_cache
 from tests.graftable import Graftable
 from tests.real_nix import RealNix
-from tests.store_objects import add_object
+from tests.store_objects import add_object, opened
 
 PROGRAM = """
 #include <string.h>
@@ -34,7 +34,7 @@ int main(int count, char **words) { (void)count; strcpy(words[0], "PATH"); retur
 def it(tmp_path: Path) -> Graftable:
     location = Location.at_root(str(tmp_path / "here"))
     LocalStore.create(location)
-    return Graftable.build(LocalStore(location=location))
+    return Graftable.build(opened(location))
 
 
 def hiding(it: Graftable, contents: Mapping[str, bytes]) -> StorePath:
@@ -47,8 +47,9 @@ def hiding(it: Graftable, contents: Mapping[str, bytes]) -> StorePath:
 def left(outcome: Outcome) -> list[tuple[str, bytes, tuple[str, ...], str]]:
     assert outcome.proof is not None
     return [
-        (found.path.name, found.file, found.container, found.encoding)
+        (found.path.name, found.place.file, found.place.container, found.place.encoding)
         for found in outcome.proof.residual
+        if found.place is not None
     ]
 
 

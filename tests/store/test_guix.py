@@ -33,7 +33,7 @@ from graft.store.memory import registrations
 from graft.store.roots.roots import find_roots
 from tests.graftable import Graftable
 from tests.real_nix import RealNix
-from tests.store_objects import add_object, named_path
+from tests.store_objects import add_object, named_path, opened
 
 _COLUMNS = {
     "ValidPaths": ["id", "path", "hash", "registrationTime", "deriver", "narSize"],
@@ -53,7 +53,7 @@ class Guix:
         )
         assert run(["store", "init", "--schema=guix", self.location.url]) == 0
         assert capsys.readouterr().out == f"{directory}/gnu/store\n"
-        self.it = Graftable.build(LocalStore(location=self.location))
+        self.it = Graftable.build(opened(self.location))
 
     def __call__(self, *arguments: str, status: int = 0) -> tuple[str, str]:
         assert run([f"--store={self.location.url}", *arguments]) == status

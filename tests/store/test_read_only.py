@@ -27,7 +27,7 @@ from graft.kernel.native import load
 from graft.plan.making import make_plan
 from graft.store.local import LocalStore
 from graft.store.trust import check_signatures
-from tests.bind_mount import mounted_again
+from tests.bind_mount import mounted_again, needs_mounts
 from tests.graftable import Graftable
 from tests.ordinary_user import as_ordinary_user
 from tests.real_nix import RealNix
@@ -35,7 +35,7 @@ from tests.store_objects import add_object, new_store
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount"),
+    needs_mounts,
     pytest.mark.skipif(load() is None, reason="only the C extension can mount"),
 ]
 

@@ -9,6 +9,7 @@ import os
 import sqlite3
 import urllib.parse
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from itertools import islice
 from typing import TypeVar
 
@@ -74,7 +75,6 @@ class Database:
         self._numbers: dict[StorePath, int] = {}
         with translated(directory):
             self._connection = self._connect(writable=writable)
-            self._connection.execute("pragma foreign_keys = on")
 
     def _connect(self, *, writable: bool) -> sqlite3.Connection:
         file = os.path.join(self._directory, "db.sqlite")
@@ -83,19 +83,22 @@ class Database:
         # reads the file, and misses what is still in the WAL, as Nix does.
         last: sqlite3.Error | None = None
         for mode in ["mode=rw"] if writable else ["mode=ro", "immutable=1"]:
-            connection = sqlite3.connect(
-                f"{uri}?{mode}",
-                uri=True,
-                timeout=_BUSY_SECONDS,
-                isolation_level=None,
-                check_same_thread=False,
-            )
-            try:
-                connection.execute("select count(*) from sqlite_master").fetchone()
-            except sqlite3.Error as error:
-                connection.close()
-                last = error
-            else:
+            with ExitStack() as opened:
+                connection = sqlite3.connect(
+                    f"{uri}?{mode}",
+                    uri=True,
+                    timeout=_BUSY_SECONDS,
+                    isolation_level=None,
+                    check_same_thread=False,
+                )
+                opened.enter_context(closing(connection))
+                try:
+                    connection.execute("select count(*) from sqlite_master").fetchone()
+                except sqlite3.Error as error:
+                    last = error
+                    continue
+                connection.execute("pragma foreign_keys = on")
+                opened.pop_all()
                 return connection
         raise last or sqlite3.OperationalError("unable to open database file")
 
