@@ -21,7 +21,7 @@ from graft.store.local import LocalStore
 from graft.store.location import Location
 from tests.caches import cache_of
 from tests.graftable import Graftable
-from tests.store_objects import add_object
+from tests.store_objects import Contents, add_object
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs("strace")]
 
@@ -70,6 +70,6 @@ def test_only_an_object_whose_files_depend_on_each_other_is(it: Graftable, tmp_p
     module = it.store.store_dir.path(it.old).encode()
     digest = urlsafe_b64encode(hashlib.sha256(module).digest()).rstrip(b"=")
     record = b"a.py,sha256=%s,%d\n" % (digest, len(module))
-    package = {"a.py": module, "a-1.dist-info": {"RECORD": record}}
+    package: Contents = {"a.py": module, "a-1.dist-info": {"RECORD": record}}
     made = _made(it, add_object(it.store, "package-1", package, [it.old]), tmp_path)
     assert any("a.py" in line for line in made)

@@ -250,7 +250,7 @@ _CONTENTS = st.sampled_from(
 )
 
 
-@settings(max_examples=3000, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     files=st.dictionaries(
         st.lists(_NAMES, min_size=1, max_size=2).map("/".join), _CONTENTS, max_size=6
