@@ -45,6 +45,7 @@ KEYS: Final = frozenset(
         "hard-links",
         "prove",
         "allow-residual",
+        "strict",
         "allow-abi-breaks",
         "add-root",
         "profile",
