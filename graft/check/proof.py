@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from typing import Literal
 
+from graft.check.acceptance import Acceptance, Scope
 from graft.check.remaining import Remaining, remaining
 from graft.errors import CorruptCacheError
 from graft.formats.file_name import printable
@@ -20,8 +21,6 @@ from graft.objects.search import DeepSearch, Unread
 from graft.plan import Plan
 from graft.store.api import PathInfo, Source
 from graft.workers import Workers
-
-Scope = Literal["closure", "rewritten"]
 
 Verdict = Literal["gone", "not-found", "found"]
 
@@ -142,9 +141,7 @@ def prove(
     scope: Scope = "closure",
     allowed: Sequence[str] = (),
     written: Collection[StorePath] = (),
-    search: ObjectSearch | None = None,
     jobs: int | None = None,
-    on_bytes: Callable[[int], object] | None = None,
 ) -> Proof:
     """Reads the result of a plan again.
 
@@ -155,22 +152,52 @@ def prove(
             acknowledged.
         written: new paths that were written, and hashed as they were, just now: with scope
             `rewritten` they are searched, but not hashed a second time.
-        search: of `store` for `replaced_paths` of this plan and others, so that what their results
-            share is read once.
         jobs: threads; the number of usable processors if None.
-        on_bytes: called from any thread with the number of bytes read since the last call.
 
     Raises:
         TreeError, CacheError: an object of the result cannot be read.
     """
+    acceptance = Acceptance(scope=scope, allowed=tuple(allowed))
+    with Workers(jobs) as workers:
+        return prove_result(
+            plan, store, acceptance, workers, result_search([plan], store), written=written
+        )
+
+
+def result_search(plans: Iterable[Plan], store: Source) -> ObjectSearch:
+    """What is looked for in the results of some plans, each path of which is read once.
+
+    Args:
+        store: where the new paths are.
+    """
+    replaced = {path for plan in plans for path in replaced_paths(plan)}
+    return ObjectSearch(store, DeepSearch(sorted(replaced), store_dir=store.store_dir))
+
+
+def prove_result(
+    plan: Plan,
+    store: Source,
+    acceptance: Acceptance,
+    workers: Workers,
+    search: ObjectSearch,
+    *,
+    written: Collection[StorePath] = (),
+) -> Proof:
+    """Reads the result of a plan again, as `prove` does.
+
+    Args:
+        acceptance: with a scope.
+        workers: the threads that read.
+        search: the `result_search` of this plan and others.
+    """
+    scope = acceptance.scope
+    assert scope is not None
     old = {path.hash_part: path for path in sorted(replaced_paths(plan))}
-    if search is None:
-        search = ObjectSearch(store, DeepSearch(old.values(), store_dir=plan.store_dir))
     infos = store.path_infos(plan.new_references)
     on_disk = {path for path in infos if store.store_object(path).exists()}
     problems = [Problem(kind="not-valid", path=path) for path in plan.new_references.keys() - infos]
     problems += [Problem(kind="not-on-disk", path=path) for path in infos.keys() - on_disk]
-    acknowledged = _Acknowledged(plan, allowed)
+    acknowledged = _Acknowledged(plan, acceptance.allowed)
     residual: list[Residual] = []
     reports: list[TreeReport] = []
     unread: list[tuple[StorePath, Unread]] = []
@@ -178,26 +205,25 @@ def prove(
     written_into = {one.new_path: {*one.references.values(), one.new_path} for one in plan.rewrites}
     read = on_disk if scope == "closure" else on_disk & _written_or_replacing(plan)
     hashed = plan.new_paths if scope == "closure" else plan.new_paths.difference(written)
-    with Workers(jobs, on_bytes) as workers:
 
-        def read_one(path: StorePath) -> tuple[StorePath, Searched | None, Sequence[bytes]]:
-            try:
-                found = search.search(path, with_digest=path in hashed, on_bytes=workers.progress)
-                new = written_into.get(path)
-                return path, found, search.unknown_files(path, new) if new else ()
-            except CorruptCacheError:
-                return path, None, ()
+    def read_one(path: StorePath) -> tuple[StorePath, Searched | None, Sequence[bytes]]:
+        try:
+            found = search.search(path, with_digest=path in hashed, on_bytes=workers.progress)
+            new = written_into.get(path)
+            return path, found, search.unknown_files(path, new) if new else ()
+        except CorruptCacheError:
+            return path, None, ()
 
-        # The largest first: no thread is left alone with one at the end.
-        order = sorted(read, key=lambda path: infos[path].nar_size, reverse=True)
-        for path, found, changed in workers.map(read_one, order):
-            unknown += [(path, file) for file in changed]
-            if found is None or found.digest not in {None, infos[path].nar_hash}:
-                problems.append(Problem(kind="nar-hash", path=path))
-            if found is not None:
-                reports.append(found.report)
-                unread += [(path, each) for each in found.unread]
-                residual += _residuals(path, found.places, old, acknowledged)
+    # The largest first: no thread is left alone with one at the end.
+    order = sorted(read, key=lambda path: infos[path].nar_size, reverse=True)
+    for path, found, changed in workers.map(read_one, order):
+        unknown += [(path, file) for file in changed]
+        if found is None or found.digest not in {None, infos[path].nar_hash}:
+            problems.append(Problem(kind="nar-hash", path=path))
+        if found is not None:
+            reports.append(found.report)
+            unread += [(path, each) for each in found.unread]
+            residual += _residuals(path, found.places, old, acknowledged)
     for path in infos.keys() - read:
         residual += _registered(infos[path], old, acknowledged)
     return Proof(

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from graft.errors import CacheError
 from graft.executor.content_check import check_content
+from graft.executor.delivery import Compression
 from graft.executor.work import Item
-from graft.formats.compression import check_compression
 from graft.formats.narinfo import NarInfo
 from graft.formats.store_path import StorePath
 from graft.formats.window import Window
@@ -24,27 +24,6 @@ from graft.store.caches.nar_files import NarFile, NarWriter
 from graft.store.objects import NarObject, TreeObject
 from graft.store.writable_cache import WritableCache
 from graft.workers import untold
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compression:
-    """How NARs are compressed.
-
-    Attributes:
-        name: one of `graft.formats.compression.LEVELS`.
-        level: of the compression; None is its own default.
-        threads: of zstd's own, for each NAR.
-
-    Raises:
-        UsageError: there is no such compression or level, or threads are not for it.
-    """
-
-    name: str = "zstd"
-    level: int | None = None
-    threads: int = 1
-
-    def __post_init__(self) -> None:
-        check_compression(self.name, self.level, self.threads)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

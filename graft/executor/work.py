@@ -92,6 +92,11 @@ class Work:
         paths = self.items.keys() - set(done)
         return references_first({path: self.references[path] & paths for path in paths})
 
+    @property
+    def nar_bytes(self) -> int:
+        """Of the NARs that all of it is made from, whether it is there or not."""
+        return sum(map(nar_size, self.items.values()))
+
     def nar_size(self, path: StorePath) -> int:
         """Of the NAR a path is made from, in bytes; nothing for an alias."""
         return nar_size(self.items[path])

@@ -17,14 +17,13 @@ from graft.formats.nar import symlink_archive
 from graft.formats.store_path import StoreDir, StorePath
 from graft.kernel import Table
 from graft.kernel.tree import FileCounts, TreeReport, copy_tree, read_tree, remove_tree
+from graft.kernel.tree.state import STORE_TIME
 from graft.kernel.tree.unpacking import unpack_archive
 from graft.objects.reading import Sink, as_tree, read_object, search_object, temporary_tree
 from graft.objects.search import DeepSearch
 from graft.objects.tree_fixups import FixedFile, Fixes
 from graft.store.caches.nar_files import NarFile, NarWriter
 from graft.store.objects import NarObject, StoreObject, TreeObject
-
-_STORE_TIME = 1_000_000_000  # ns; every file in a store is from the second after the epoch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -425,7 +424,7 @@ def make_alias(
     os.symlink(text, target)
     if owner != (os.geteuid(), os.getegid()):
         os.chown(target, *owner, follow_symlinks=False)
-    os.utime(target, ns=(_STORE_TIME, _STORE_TIME), follow_symlinks=False)
+    os.utime(target, ns=STORE_TIME, follow_symlinks=False)
     nar = alias_archive(leads_to, store_dir)
     digest = hashlib.sha256(nar).digest()
     return RewrittenObject(

@@ -25,9 +25,8 @@ from graft.fixups.fragments import FragmentFinder
 from graft.formats.file_name import printable
 from graft.kernel import Table
 from graft.kernel.tree import read_tree
+from graft.kernel.tree.state import STORE_TIME
 from graft.objects.checksums import ChangedFile, ChecksumPlace, digests_of, repair_tree
-
-_STORE_TIME = (1_000_000_000, 1_000_000_000)  # ns; every file in a store is from that second
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,7 +228,7 @@ def _replaceable(place: bytes, top: bytes) -> Iterator[None]:
         yield
     finally:
         os.chmod(directory, mode)
-        os.utime(directory, ns=_STORE_TIME)
+        os.utime(directory, ns=STORE_TIME)
 
 
 def _make_file(
@@ -242,7 +241,7 @@ def _make_file(
         if owner != (os.geteuid(), os.getegid()):
             os.fchown(made.fileno(), *owner)
         os.fchmod(made.fileno(), 0o555 if like.st_mode & stat.S_IXUSR else 0o444)
-        os.utime(made.fileno(), ns=_STORE_TIME)
+        os.utime(made.fileno(), ns=STORE_TIME)
 
 
 def _below(top: bytes, path: bytes) -> bytes:

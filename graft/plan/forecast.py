@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 
 from graft.formats.file_name import printable
@@ -14,21 +14,17 @@ from graft.objects.search import DeepReport, Unread
 from graft.plan import Plan, PlanWarning, Rewrite
 from graft.quantities import counted
 from graft.store.api import Source
+from graft.workers import DEFAULT_RESOURCES, Resources
 
 
 def static_copies(
-    plan: Plan,
-    source: Source,
-    *,
-    jobs: int | None = None,
-    on_bytes: Callable[[int], object] | None = None,
+    plan: Plan, source: Source, resources: Resources = DEFAULT_RESOURCES
 ) -> tuple[PlanWarning, ...]:
     """Reads a closure for copies of the libraries of each OLD: linked statically, or vendored.
 
     Args:
         source: where the originals are.
-        jobs: threads; the number of usable processors if None.
-        on_bytes: called from any thread with the number of bytes read since the last call.
+        resources: threads, and what is told of the bytes read.
 
     Returns:
         A warning for each path and the OLD of which it has copies.
@@ -38,13 +34,9 @@ def static_copies(
     """
     olds = sorted(source.path_infos(plan.replacements))
     searched = plan.closure.requisites(plan.roots).difference(plan.replacements.values(), olds)
-    found = find_copies(
-        source,
-        [path for path in searched if not path.is_derivation],
-        olds,
-        jobs=jobs,
-        on_bytes=on_bytes,
-    )
+    paths = [path for path in searched if not path.is_derivation]
+    with resources.progress("copies", None) as on_bytes:
+        found = find_copies(source, paths, olds, jobs=resources.jobs, on_bytes=on_bytes)
     full = plan.store_dir.path
     warnings = []
     ordered = sorted(found, key=lambda each: (each.path, each.old, each.copy.file))

@@ -30,12 +30,12 @@ from graft.formats.narinfo import NarInfo
 from graft.formats.signature import SecretKey
 from graft.formats.store_path import StorePath
 from graft.jobs.apply import apply
+from graft.store.api import Target
 from graft.store.binary_cache import BinaryCache
 from graft.store.caches.address import CacheAddress
 from graft.store.caches.server import CacheServer
 from graft.store.local import LocalStore
 from graft.store.location import Location
-from graft.store.opening import OpenTarget
 from graft.store.trust import signed_narinfo
 from graft.store.writable_cache import WritableCache
 from tests.archives import File, Folder, archive_of
@@ -108,7 +108,7 @@ def _store(directory: Path) -> LocalStore:
     return opened(location)
 
 
-TARGETS: dict[str, Callable[[Path], OpenTarget]] = {"a cache": _cache, "a store": _store}
+TARGETS: dict[str, Callable[[Path], Target]] = {"a cache": _cache, "a store": _store}
 
 
 def _check_whole(directory: Path) -> set[StorePath]:
@@ -133,7 +133,7 @@ def _check_whole(directory: Path) -> set[StorePath]:
 
 def _refused(
     hostile: Hostile,
-    target: OpenTarget,
+    target: Target,
     directory: Path,
     source: BinaryCache | None = None,
     **how: object,

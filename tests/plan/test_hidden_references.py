@@ -17,6 +17,7 @@ from graft.formats.store_path import StorePath
 from graft.jobs.apply import apply
 from graft.jobs.outcome import Outcome, outcome_document
 from graft.plan.making import make_plan
+from graft.plan.request import Graft
 from graft.store.local import LocalStore
 from graft.store.location import Location
 from tests.caches import cache_of, new_cache
@@ -126,7 +127,7 @@ def test_a_deep_plan_tells_what_it_will_not_reach(it: Graftable) -> None:
         jar.writestr("META-INF/A.SF", b"")
         jar.writestr("a", old_page(it) * 9)
     root = hiding(it, {"a.jar": signed.getvalue(), "b.br": b"?", "c.gz": b"\x1f\x8b\x08"})
-    plan = make_plan(it.store, [root], [(it.old, it.new)], deep=True)
+    plan = make_plan(it.store, Graft.of([root], [(it.old, it.new)], deep=True))
     told = {warning.kind: warning.message for warning in plan.warnings}
     assert told["not-rewritten"].endswith(
         "a.jar' will still hold what is replaced: it is a signed jar"

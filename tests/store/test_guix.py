@@ -21,18 +21,17 @@ import pytest
 
 from graft.cli import run
 from graft.errors import SchemaError
-from graft.formats.hashing import sri_encode
-from graft.formats.registration import print_registrations
 from graft.formats.store_path import StorePath
 from graft.kernel.tree import copy_tree
 from graft.store.api import PathInfo, path_info
 from graft.store.local import LocalStore
 from graft.store.local_store.schema import GUIX
 from graft.store.location import Location
-from graft.store.memory import registrations
 from graft.store.roots.roots import find_roots
 from tests.graftable import Graftable
 from tests.real_nix import RealNix
+from tests.registrations import print_registrations
+from tests.sri import sri_encode
 from tests.store_objects import add_object, named_path, opened
 
 _COLUMNS = {
@@ -270,7 +269,7 @@ def test_nix_takes_the_database_for_its_own_of_that_version(guix: Guix, tmp_path
     guix("apply", *guix.request)
     store = guix.it.store
     infos = store.path_infos(store.valid_paths()).values()
-    text = print_registrations(registrations(infos), store.store_dir)
+    text = print_registrations(infos, store.store_dir)
     store.close()
     nix = RealNix(guix.location, tmp_path)
     assert nix.run("nix-store", "--dump-db") == text
@@ -280,7 +279,9 @@ def test_nix_takes_the_database_for_its_own_of_that_version(guix: Guix, tmp_path
     assert guix("verify", *guix.request)[0] == ""
 
 
-@pytest.mark.parametrize("url", ["/srv/x", "local?root=/srv/x", "local?state=/srv/x"])
+@pytest.mark.parametrize(
+    "url", ["/srv/x", "local?root=/srv/x", "local?store=/nix/store&state=/srv/x"]
+)
 def test_the_directory_of_nix_never_has_the_tables_of_guix(
     url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

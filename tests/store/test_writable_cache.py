@@ -280,7 +280,7 @@ def test_nix_takes_what_is_written_from_directory_and_server(
 ) -> None:
     key = SecretKey.generate("graft-1")
     with new_cache(tmp_path / "cache") as cache:
-        # So long that zstd has several frames.
+        # So long that zstd's threads share it.
         below = written(cache, "below-1", File(b"x" * (40 << 20)), compression=compression)
         text = STORE.path(below.path).encode()
         path = named_path("one-1", STORE)

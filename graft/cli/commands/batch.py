@@ -20,6 +20,7 @@ from graft.jobs.batch.results import BatchResult, JobResult
 from graft.jobs.batch.runner import Event, run_batch
 from graft.jobs.batch.summary import summary_text
 from graft.quantities import counted
+from graft.workers import Resources
 
 _PAGE_VARIABLE = "GITHUB_STEP_SUMMARY"
 
@@ -84,17 +85,21 @@ def command(
         raise UsageError("--scheduler has workers already: leave out --workers")
     jobs_file = JobsFile.read(file, os.environ)
     with ExitStack() as stack:
+        resources = Resources(
+            jobs=jobs,
+            progress=Bars(settings),
+            cluster=stack.enter_context(open_cluster(scheduler, workers))
+            if scheduler is not None or workers is not None
+            else None,
+        )
         result = run_batch(
             jobs_file,
             store_url=settings.store_url,
             environment=os.environ,
-            cluster=stack.enter_context(open_cluster(scheduler, workers))
-            if scheduler is not None or workers is not None
-            else None,
-            threads=jobs,
+            resources=resources,
             fail_fast=fail_fast,
             on_event=_print_event if settings.json else lambda _event: None,
-            progress=Bars(settings),
+            on_note=lambda note: print_note(note, settings),
         )
     if junit_file is not None:
         write_whole(junit_file, junit_text(result))

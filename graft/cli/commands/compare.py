@@ -19,7 +19,7 @@ from graft.cli.output import (
 )
 from graft.cli.settings import Settings, common_options
 from graft.errors import UsageError
-from graft.executor.content_names import realised_plan
+from graft.executor.content_names import realised_plans
 from graft.quantities import binary_size
 from graft.ways.compare.comparison import compare
 from graft.ways.compare.document import comparison_document
@@ -27,6 +27,7 @@ from graft.ways.compare.prose import PROSE
 from graft.ways.compare.way import Comparison, Probe, Way
 from graft.ways.pivot.targets import parse_targets
 from graft.ways.rebuild import log_dir_of
+from graft.workers import Resources
 
 # Dependents that do not see NEW, of each way, before the rest is only counted.
 _MOST_MISSED = 3
@@ -84,10 +85,11 @@ def command(
         raise UsageError(f"--html '{page}' is in no directory: make it first", path=page)
     with settings.open_local_store() as store:
         request = resolve_request(store, asked)
-        store.protect([*request.roots, *(path for pair in request.replacements for path in pair)])
-        bars = Bars(settings)
-        plan = approved_plan(store, request, bars, jobs)
-        plan = realised_plan(plan, store, jobs=jobs, progress=bars)
+        pairs = request.graft.replacements
+        store.protect([*request.graft.roots, *(path for pair in pairs for path in pair)])
+        resources = Resources(jobs=jobs, progress=Bars(settings))
+        plan = approved_plan(store, request, resources)
+        [plan] = realised_plans([plan], store, resources)
         comparison = compare(
             store,
             plan,
@@ -95,8 +97,7 @@ def command(
             probes=probes,
             rebuilt=resolve_path(store, rebuilt) if rebuilt else None,
             log_dir=log_dir_of(store.location.state_dir, os.environ),
-            jobs=jobs,
-            progress=bars,
+            resources=resources,
         )
     print_warnings(comparison.warnings, settings)
     document = comparison_document(comparison)

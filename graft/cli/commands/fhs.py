@@ -13,6 +13,7 @@ from graft.cli.packages import resolve_package
 from graft.cli.running import RunningCommand
 from graft.cli.settings import Settings, common_options
 from graft.plan.making import make_plan
+from graft.plan.request import Graft
 from graft.ways.namespace import FhsRoot, Mount, run_program
 
 
@@ -60,7 +61,7 @@ def command(
         paths = [package.path for package in packages]
         store.protect([*paths, *(each for pair in pairs for each in pair)])
         # NEW lies over OLD for the initrd as well
-        plan = make_plan(store, paths, pairs, initrd_cutoff=False)
+        plan = make_plan(store, Graft.of(paths, pairs, initrd_cutoff=False))
         mount = Mount.of(plan, store.location)
         print_warnings(mount.warnings, settings)
         root = FhsRoot.make(mount, plan.closure, packages, tree)

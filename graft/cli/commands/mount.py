@@ -11,6 +11,7 @@ from graft.cli.output import print_warnings
 from graft.cli.running import RunningCommand
 from graft.cli.settings import Settings, common_options
 from graft.plan.making import make_plan
+from graft.plan.request import Graft
 from graft.ways.namespace import Mount, run_program
 
 
@@ -45,7 +46,7 @@ def command(
         pairs = resolve_replacements(store, replacements)
         store.protect([path, *(each for pair in pairs for each in pair)])
         # NEW lies over OLD for the initrd as well
-        plan = make_plan(store, [path], pairs, initrd_cutoff=False)
+        plan = make_plan(store, Graft.of([path], pairs, initrd_cutoff=False))
         mount = Mount.of(plan, store.location)
         print_warnings(mount.warnings, settings)
         view, first = mount.view, program[0]

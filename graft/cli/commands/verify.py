@@ -15,10 +15,11 @@ from graft.cli.commands.plan import approved_plan
 from graft.cli.output import Bars, print_document, print_warnings
 from graft.cli.settings import Settings, common_options
 from graft.cli.tables import print_problems, print_proof
-from graft.executor.content_names import realised_plan
+from graft.executor.content_names import realised_plans
 from graft.plan import warnings_document
 from graft.store.api import Source
 from graft.store.opening import open_store
+from graft.workers import Resources
 
 
 @click.command(
@@ -59,15 +60,14 @@ def command(
     with ExitStack() as stack:
         store: Source = stack.enter_context(settings.open_store())
         request = resolve_request(store, asked)
-        bars = Bars(settings)
-        plan = realised_plan(approved_plan(store, request, bars), store, progress=bars)
+        resources = Resources(progress=Bars(settings))
+        plan = approved_plan(store, request, resources)
+        [plan] = realised_plans([plan], store, resources)
         target: Source = store
         if target_url is not None:
             target = stack.enter_context(open_store(target_url, os.environ))
-        with bars("verify", None) as on_bytes:
-            proof = verify(plan, store, target=target, allowed=allowed, on_bytes=on_bytes)
-        with bars("checksums", None) as on_bytes:
-            checksums = foreign_checksums(plan, store, target, on_bytes=on_bytes)
+        proof = verify(plan, store, target=target, allowed=allowed, resources=resources)
+        checksums = foreign_checksums(plan, store, target, resources)
     warnings = (*plan.warnings, *checksums)
     print_warnings(warnings, settings)
     print_proof(proof, plan.store_dir, settings)

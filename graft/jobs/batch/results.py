@@ -9,9 +9,9 @@ from typing import Any, Final, Literal
 from graft.check.proof_document import incompleteness
 from graft.errors import ClusterError, GraftError
 from graft.formats.file_name import printable_text
-from graft.jobs.batch.job import Job
 from graft.jobs.batch.variables import Variables
 from graft.jobs.outcome import Outcome, outcome_document
+from graft.jobs.request import Job
 from graft.quantities import counted
 
 # Control characters, lone surrogates, and what Unicode itself calls no character.
@@ -145,7 +145,7 @@ class BatchResult:
         return {
             "name": result.job.name,
             "status": result.status,
-            "note": result.job.note,
+            "note": result.job.request.placement.note,
             "error": error_document(result, self.variables),
             "outcome": outcome_document(result.outcome) if result.outcome is not None else None,
         }

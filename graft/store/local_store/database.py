@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from graft.errors import BadFormatError, StoreError
 from graft.formats.hashing import parse_hash
-from graft.formats.store_path import HASH_PART_LENGTH, StoreDir, StorePath
+from graft.formats.store_path import StoreDir, StorePath
 from graft.store.api import PathInfo
 from graft.store.local_store.schema import Schema, read_schema, translated
 
@@ -141,22 +141,6 @@ class Database:
         with translated(self._directory):
             rows = self._connection.execute("select path from ValidPaths").fetchall()
         return {self._store_dir.parse(text) for (text,) in rows}
-
-    def path_from_hash_part(self, hash_part: str) -> StorePath | None:
-        """The valid path with that hash part, if there is one; of several the first by name.
-
-        Args:
-            hash_part: 32 characters.
-        """
-        if len(hash_part) != HASH_PART_LENGTH:
-            return None
-        prefix = f"{self._store_dir}/{hash_part}-"
-        with translated(self._directory):
-            # The index on paths answers this; it would not answer `like`.
-            row = self._connection.execute(
-                "select path from ValidPaths where path >= ? order by path limit 1", (prefix,)
-            ).fetchone()
-        return self._store_dir.parse(row[0]) if row and row[0].startswith(prefix) else None
 
     def referrers(self, paths: Iterable[StorePath]) -> dict[StorePath, set[StorePath]]:
         """What refers to each of `paths`, itself included; nothing to one that is not valid."""

@@ -23,6 +23,7 @@ from graft.store.local import LocalStore
 from graft.store.location import Location
 from graft.store.trust import write_secret_key
 from graft.store.writable_cache import WritableCache
+from graft.workers import Resources
 from tests.caches import cache_of
 from tests.jobs.batch.fleet import TOPS, Fleet, files_of
 from tests.store_objects import Contents, add_object
@@ -44,10 +45,12 @@ def batch(
     fleet: Fleet, out: str = "out", events: Events | None = None, **options: Any
 ) -> BatchResult:
     environment = {"OUT": str(fleet.directory / out), **options.pop("environment", {})}
+    resources = {name: options.pop(name) for name in ("jobs", "progress") if name in options}
     return run_batch(
         JobsFile.read(fleet.jobs_file, environment),
         store_url="auto",
         environment=environment,
+        resources=Resources(**resources),
         on_event=(lambda _: None) if events is None else events.append,
         **options,
     )
