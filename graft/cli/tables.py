@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
-from graft.check.proof import Problem, Proof, incompleteness
+from graft.check.proof import Problem, Proof
+from graft.check.proof_document import incompleteness
 from graft.cli.output import print_note, print_table
 from graft.cli.settings import Settings
 from graft.executor import Execution

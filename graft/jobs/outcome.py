@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from graft.check.proof import Problem, Proof, Residual, proof_document
+from graft.check.proof import Problem, Proof, Residual
+from graft.check.proof_document import proof_document
 from graft.executor import Execution
 from graft.formats.file_name import printable
 from graft.plan import Plan, PlanWarning, full_pairs, warnings_document

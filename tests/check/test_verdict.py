@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from graft.check.proof import proof_document
+from graft.check.proof_document import proof_document
 from graft.formats.store_path import StorePath
 from graft.jobs.apply import apply
 from graft.jobs.outcome import Outcome

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import click
 
 from graft.check.foreign_checksums import foreign_checksums
-from graft.check.proof import proof_document
+from graft.check.proof_document import proof_document
 from graft.check.verification import verify
 from graft.cli.arguments import PlanArguments, plan_options, resolve_request, strict_option
 from graft.cli.commands.plan import approved_plan

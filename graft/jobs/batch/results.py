@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from graft.check.proof import incompleteness
+from graft.check.proof_document import incompleteness
 from graft.errors import ClusterError, GraftError
 from graft.formats.file_name import printable_text
 from graft.jobs.batch.variables import Variables
