@@ -20,8 +20,8 @@ from graft.objects.checksums import (
     search_tree,
 )
 from graft.objects.file_windows import regular_files
+from graft.objects.object_rewrite import Rewriting
 from graft.objects.reading import as_tree
-from graft.objects.rewrite import Rewriting
 from graft.plan import Plan, PlanWarning, Rewrite
 from graft.quantities import counted
 from graft.store.api import Source

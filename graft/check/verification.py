@@ -9,7 +9,8 @@ from graft.check.abi import unresolved
 from graft.check.acceptance import Acceptance
 from graft.check.proof import Problem, Proof, prove_result, result_search
 from graft.formats.store_path import StorePath
-from graft.objects.rewrite import Rewriting, rewritten_hash
+from graft.objects.object_rewrite import Rewriting
+from graft.objects.rewritten_nar import rewritten_hash
 from graft.plan import Plan, Rewrite
 from graft.store.api import PathInfo, Source
 from graft.workers import DEFAULT_RESOURCES, Resources, Workers

@@ -46,11 +46,11 @@ def execute(
         source: as for `carry_out`.
         target: as for `carry_out`.
         jobs: threads; the number of usable processors if None.
-        delivery: attributes of a `Delivery`.
+        delivery: attributes of a `Delivery`; None for a default.
 
     Raises: as `carry_out`.
     """
-    how = Delivery(**delivery)
+    how = Delivery(**{name: value for name, value in delivery.items() if value is not None})
     return Execution.of(plan, carry_out([plan], source, target, how, Resources(jobs=jobs)))
 
 

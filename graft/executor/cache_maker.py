@@ -14,10 +14,11 @@ from graft.formats.narinfo import NarInfo
 from graft.formats.store_path import StorePath
 from graft.formats.window import Window
 from graft.kernel.tree import TreeReport
+from graft.objects.file_fixups import FixedFile
+from graft.objects.object_rewrite import Rewriting
 from graft.objects.reading import object_hash, search_archive
-from graft.objects.rewrite import Rewriting, alias_archive, corrupt_original, write_archive
+from graft.objects.rewrite import alias_archive, corrupt_original, write_archive
 from graft.objects.search import DeepReport, DeepSearch, Unread
-from graft.objects.tree_fixups import FixedFile
 from graft.plan import Alias, ContentName
 from graft.store.api import PathInfo, Source
 from graft.store.caches.nar_files import NarFile, NarWriter

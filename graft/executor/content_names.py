@@ -17,8 +17,10 @@ from dataclasses import dataclass, replace
 from graft.formats.hash_modulo import HashModulo, SelfReferences
 from graft.formats.store_path import StorePath, make_fixed_output_path
 from graft.graph import references_first, turned
+from graft.objects.object_rewrite import Rewriting
 from graft.objects.reading import Sink
-from graft.objects.rewrite import Rewriting, alias_archive, read_rewritten
+from graft.objects.rewrite import alias_archive
+from graft.objects.rewritten_nar import read_rewritten
 from graft.objects.search import DeepSearch
 from graft.plan import Alias, ContentName, Plan, Rewrite
 from graft.store.api import Source

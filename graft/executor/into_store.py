@@ -10,9 +10,9 @@ from graft.executor.content_check import check_content
 from graft.executor.delivery import Delivery
 from graft.executor.work import Done, Work
 from graft.formats.store_path import StorePath
+from graft.objects.object_rewrite import Rewriting
 from graft.objects.reading import object_hash
 from graft.objects.rewrite import (
-    Rewriting,
     RewrittenObject,
     corrupt_original,
     make_alias,

@@ -10,8 +10,8 @@ from graft.errors import GraftError, PlanError
 from graft.formats.store_path import StorePath
 from graft.graph import references_first
 from graft.kernel.tree import FileCounts, TreeReport
+from graft.objects.file_fixups import FixedFile
 from graft.objects.search import DeepSearch, Unread
-from graft.objects.tree_fixups import FixedFile
 from graft.plan import Alias, ContentName, Plan, Rewrite
 from graft.store.api import PathInfo, Source, Target
 

@@ -92,6 +92,14 @@ class Inside(Protocol):
         """The same, as it is going to be."""
         ...
 
+    def changed(self, path: bytes) -> bool:
+        """Whether there is such a file, and it is going to be other bytes.
+
+        Whoever asks this first lets a NAR pass by: of a file that does not change, no bytes need
+        be kept.
+        """
+        ...
+
     def detached(self, name: bytes) -> list[tuple[bytes, bytes]]:
         """Files of that name that hold what was detached from others: (old, new) of each."""
         ...

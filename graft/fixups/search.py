@@ -238,6 +238,11 @@ class _Level:
         del path
         return None
 
+    def changed(self, path: bytes) -> bool:
+        """As `old`."""
+        del path
+        return False
+
     def detached(self, name: bytes) -> list[tuple[bytes, bytes]]:
         """As `old`."""
         del name

@@ -14,7 +14,6 @@ from graft.formats.window import Window
 from graft.kernel import Table
 from graft.kernel.place import Place
 from graft.kernel.tree import TreeReport, read_tree, remove_tree
-from graft.kernel.tree.marks import Marks
 from graft.kernel.tree.unpacking import unpack_archive
 from graft.objects.nar_stream import rewrite_archive
 from graft.objects.references import WantedPaths
@@ -36,7 +35,6 @@ def read_object(
     wanted: Table | None = None,
     sink: Sink,
     places: bool = False,
-    marks: Marks | None = None,
 ) -> TreeReport:
     """Reads an object, searches it, and hands over its NAR.
 
@@ -45,7 +43,6 @@ def read_object(
         wanted: what to look for.
         sink: takes the NAR in order, in pieces that are valid during the call only.
         places: list the places found, not only which of `wanted` were.
-        marks: of the regular files that are to be reported, as they are in the original.
 
     Raises:
         TreeError: a file cannot be read.
@@ -54,14 +51,10 @@ def read_object(
             the sink was given is worthless.
     """
     if isinstance(item, TreeObject):
-        return read_tree(
-            item.tree, table=table, wanted=wanted, sink=sink, report=places, marks=marks
-        )
+        return read_tree(item.tree, table=table, wanted=wanted, sink=sink, report=places)
     with item.open() as nar:
         window = Window(nar.readinto, sink)
-        report = rewrite_archive(
-            window, table or Table([]), wanted=wanted, places=places, marks=marks
-        )
+        report = rewrite_archive(window, table or Table([]), wanted=wanted, places=places)
     return report.as_of_tree()
 
 

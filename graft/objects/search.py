@@ -387,7 +387,9 @@ class PassingFile:
         if opened and self._search.is_too_large(self._size) is not None:
             opened = False
         if opened or head.startswith(_CODE):
-            self._kept = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - closed at the file's end
+            # What comes in one piece is in memory already.
+            most = max(_IN_MEMORY, len(head))
+            self._kept = SpooledTemporaryFile(most)  # noqa: SIM115 - closed at the file's end
 
     def _end(self, passing: _Passing) -> None:
         try:

@@ -8,8 +8,8 @@ from itertools import groupby
 from graft.formats.file_name import printable
 from graft.formats.store_path import StorePath
 from graft.objects.library_copies import find_copies
+from graft.objects.object_rewrite import Rewriting
 from graft.objects.reading import as_tree
-from graft.objects.rewrite import Rewriting
 from graft.objects.search import DeepReport, Unread
 from graft.plan import Plan, PlanWarning, Rewrite
 from graft.quantities import counted

@@ -14,7 +14,6 @@ from typing import Self, TypeVar
 
 from graft.errors import (
     BadFormatError,
-    CacheError,
     CorruptCacheError,
     InvalidPathError,
     StoreMissingError,
@@ -29,7 +28,7 @@ from graft.formats.store_path import HASH_PART_LENGTH, StoreDir, StorePath
 from graft.store.api import Closeable, PathInfo
 from graft.store.caches.address import CacheAddress
 from graft.store.caches.directory import CacheDirectory
-from graft.store.caches.files import CacheFiles, WritableFiles
+from graft.store.caches.files import CacheFiles
 from graft.store.caches.nar_files import NarReader
 from graft.store.location import resolve_argument
 from graft.store.objects import NarObject, StoreObject
@@ -165,10 +164,6 @@ class BinaryCache(Closeable):
         Raises:
             CacheError: the cache is behind a server, where files cannot be listed.
         """
-        if not isinstance(self._files, WritableFiles):
-            raise CacheError(
-                f"the cache '{self.url}' cannot say what it has: name the paths", store=self.url
-            )
         found = set()
         for name in self._files.names():
             if len(name) == HASH_PART_LENGTH + len(_NARINFO) and name.endswith(_NARINFO):

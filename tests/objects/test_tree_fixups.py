@@ -14,9 +14,10 @@ from graft.errors import TreeError
 from graft.fixups import Limits, Registry, registered
 from graft.kernel.place import Place
 from graft.kernel.tree import copy_tree, read_tree, remove_tree
+from graft.objects.file_fixups import FixedFile
 from graft.objects.reading import search_object
 from graft.objects.search import DeepSearch
-from graft.objects.tree_fixups import FixedFile, Fixes
+from graft.objects.tree_fixups import Fixes
 from graft.store.objects import TreeObject
 from tests.fixups.samples import NEW, OLD, TABLE, grafted, tar, text, zipped
 
