@@ -6,16 +6,17 @@ import functools
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from graft.errors import BadStorePathError, InvalidPathError, UsageError
 from graft.formats.hash_modulo import SELF_REFERENCES, SelfReferences
-from graft.formats.replacements_file import parse_replacements
-from graft.formats.store_path import StorePath
-from graft.plan import Addressing, Plan, PlanFile
-from graft.store.api import Source, path_info
+
+if TYPE_CHECKING:
+    from graft.formats.store_path import StorePath
+    from graft.plan import Addressing, Plan, PlanFile
+    from graft.store.api import Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +180,8 @@ def resolve_request(store: Source, asked: PlanArguments) -> Request:
         BadFormatError: a file has not its form.
         BadStorePathError, InvalidPathError: a path argument is none, or the path is not valid.
     """
+    from graft.plan import PlanFile
+
     if not asked.roots:
         raise UsageError("say what to graft: one ROOT or several, or a plan file")
     if (
@@ -236,10 +239,11 @@ def requested_pairs(
         roots: what is to be grafted: of files of pairs, and of derivations' outputs, what they do
             not lead to is left out.
     """
-    from graft.cli.replacement_pairs import (  # noqa: PLC0415 - late: only to plan
+    from graft.cli.replacement_pairs import (
         pairs_of_file,
         with_all_outputs,
     )
+    from graft.formats.replacements_file import parse_replacements
 
     pairs = resolve_replacements(store, asked.replacements)
     if asked.replacements_file is not None:
@@ -291,6 +295,8 @@ def resolve_path(store: Source, argument: str) -> StorePath:
         BadStorePathError: it leads nowhere inside the store.
         InvalidPathError: the path is not valid.
     """
+    from graft.store.api import path_info
+
     path = store.resolve(argument)
     return path_info(store, path).path
 

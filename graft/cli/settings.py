@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections.abc import Callable
@@ -45,7 +44,7 @@ class Settings:
         Raises:
             BadStoreUrlError, StoreError: there is none that can be read.
         """
-        from graft.store.opening import open_store  # noqa: PLC0415 - late: sqlite3
+        from graft.store.opening import open_store
 
         return open_store(self.store_url, os.environ)
 
@@ -55,12 +54,14 @@ class Settings:
         Raises:
             BadStoreUrlError, StoreError: there is none that can be read.
         """
-        from graft.store.opening import open_local_store  # noqa: PLC0415
+        from graft.store.opening import open_local_store
 
         return open_local_store(self.store_url, os.environ)
 
     def start_log(self) -> None:
         """Sends graft's log to stderr, from the level the options ask for."""
+        import logging
+
         level = logging.ERROR if self.quiet else logging.WARNING
         if self.verbosity:
             level = logging.INFO if self.verbosity == 1 else logging.DEBUG

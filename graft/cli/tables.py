@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from graft.check.proof import Problem, Proof
 from graft.cli.output import print_note, print_table
 from graft.cli.settings import Settings
-from graft.executor import Execution
 from graft.formats.file_name import printable
-from graft.formats.store_path import StoreDir
-from graft.jobs.outcome import Outcome
 from graft.objects.library_copies import Copy
 from graft.quantities import binary_size, counted
+
+if TYPE_CHECKING:
+    from graft.check.proof import Problem, Proof
+    from graft.executor import Execution
+    from graft.formats.store_path import StoreDir
+    from graft.jobs.outcome import Outcome
 
 _PROBLEMS = {
     "not-valid": "it is not registered in the store",

@@ -12,21 +12,13 @@ from graft.cli.arguments import PlanArguments, plan_options, resolve_request
 from graft.cli.commands.plan import abi_report_option, free_bytes, show_plan
 from graft.cli.output import Bars, print_document, print_note, print_warnings
 from graft.cli.settings import Settings, common_options
-from graft.cli.tables import print_summary
 from graft.errors import UsageError
-from graft.executor import Compression
-from graft.formats.compression import LEVELS
-from graft.jobs.apply import apply
-from graft.jobs.outcome import outcome_document
-from graft.store.api import Source, Target
-from graft.store.daemon import DaemonStore
-from graft.store.opening import daemon_of, open_sources, open_target, trusted_keys
-from graft.store.trust import read_secret_key
-from graft.store.union import UnitedStore
+from graft.formats.compression_levels import LEVELS
 
 if TYPE_CHECKING:
     from graft.machine.activation import Action
     from graft.machine.current_roots import Everywhere
+    from graft.store.api import Source, Target
 
 
 @click.command(
@@ -201,6 +193,15 @@ def command(
     Prints the new roots. Status 1: something still leads to OLD, or a path is broken; then no link
     is made.
     """
+    from graft.cli.tables import print_summary
+    from graft.executor import Compression
+    from graft.jobs.apply import apply
+    from graft.jobs.outcome import outcome_document
+    from graft.store.daemon import DaemonStore
+    from graft.store.opening import daemon_of, open_sources, open_target, trusted_keys
+    from graft.store.trust import read_secret_key
+    from graft.store.union import UnitedStore
+
     settings.start_log()
     sign_keys = [read_secret_key(file) for file in key_files]
     how = Compression(name=compression, level=compression_level, threads=compression_threads)
@@ -223,7 +224,7 @@ def command(
                     "--all-roots says where the new roots go: leave --add-root, --profile and --to "
                     "out"
                 )
-            from graft.cli.all_roots import ask_for_all_roots  # noqa: PLC0415 - late: most do not
+            from graft.cli.all_roots import ask_for_all_roots
 
             asked, everywhere = ask_for_all_roots(store, target, asked, settings)
         request = resolve_request(known, asked)
@@ -236,7 +237,7 @@ def command(
         if action is not None:
             if target_url is not None:
                 raise UsageError("--activate and --to contradict each other: leave one of them out")
-            from graft.cli.activation import system_to_activate  # noqa: PLC0415 - late: as that
+            from graft.cli.activation import system_to_activate
 
             system, profile = system_to_activate(store, request, action, profile, everywhere)
             check_inputs = True  # what is corrupt must not start a machine with a new hash
@@ -279,7 +280,7 @@ def command(
         if everywhere is not None:
             document["left"] = everywhere.left
         if action is not None and outcome.succeeded:
-            from graft.cli.activation import activate_outcome  # noqa: PLC0415
+            from graft.cli.activation import activate_outcome
 
             document["activation"] = activate_outcome(store, outcome, system, action, settings)
     if settings.json:

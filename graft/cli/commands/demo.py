@@ -6,13 +6,16 @@ import os
 import shlex
 import shutil
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
-from graft.cli.demo import Chapter, DemoStep, find_compiler, prepared, tell
 from graft.cli.output import print_document
 from graft.cli.settings import Settings, common_options
 from graft.errors import UsageError
+
+if TYPE_CHECKING:
+    from graft.cli.demo import Chapter, DemoStep
 
 
 @click.command("demo", epilog="Example: graft demo ./try-graft")
@@ -28,6 +31,8 @@ def command(settings: Settings, directory: str | None, store_only: bool) -> int:
     Without DIR it happens in a temporary directory, which is removed in the end. In DIR, which must
     be new or empty, everything stays, to be tried further.
     """
+    from graft.cli.demo import Chapter, DemoStep, find_compiler, prepared, tell
+
     settings.start_log()
     if settings.store_url != "auto":
         raise UsageError("graft demo makes a store of its own: leave --store out")

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import click
 
-from graft.check.foreign_checksums import foreign_checksums
-from graft.check.proof import proof_document
-from graft.check.verification import verify
 from graft.cli.arguments import PlanArguments, plan_options, resolve_request
 from graft.cli.commands.plan import approved_plan
 from graft.cli.output import Bars, print_document, print_warnings
 from graft.cli.settings import Settings, common_options
-from graft.cli.tables import print_problems, print_proof
-from graft.executor.content_names import realised_plan
-from graft.plan import warnings_document
-from graft.store.api import Source
-from graft.store.opening import open_store
+
+if TYPE_CHECKING:
+    from graft.store.api import Source
 
 
 @click.command(
@@ -52,6 +48,14 @@ def command(
     Every path must be registered with the plan's references, have the bytes it was registered with,
     be its original but for the references, and lead nowhere to OLD. Status 1: something is not so.
     """
+    from graft.check.foreign_checksums import foreign_checksums
+    from graft.check.proof import proof_document
+    from graft.check.verification import verify
+    from graft.cli.tables import print_problems, print_proof
+    from graft.executor.content_names import realised_plan
+    from graft.plan import warnings_document
+    from graft.store.opening import open_store
+
     settings.start_log()
     with ExitStack() as stack:
         store: Source = stack.enter_context(settings.open_store())

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from graft.errors import BadFormatError
-from graft.formats.compression import LEVELS
+from graft.formats.compression_levels import LEVELS
 from graft.formats.hash_modulo import SELF_REFERENCES, SelfReferences
 from graft.formats.replacements_file import parse_replacements
 from graft.formats.signature import PublicKey

@@ -29,7 +29,7 @@ from graft.errors import (
     StorePermissionError,
 )
 from graft.formats.cache_info import CACHE_INFO_FILE
-from graft.formats.compression import SUFFIXES
+from graft.formats.compression_levels import SUFFIXES
 from graft.store.caches.address import CacheAddress
 from graft.store.caches.files import LARGEST_TEXT
 
