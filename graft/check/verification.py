@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from graft.check.abi import unresolved
+from graft.check.abi.missing_libraries import unresolved
 from graft.check.proof import Problem, Proof, prove
 from graft.formats.store_path import StorePath
 from graft.objects.rewrite import Rewriting, rewritten_hash

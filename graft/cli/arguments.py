@@ -239,18 +239,17 @@ def requested_pairs(
         roots: what is to be grafted: of files of pairs, and of derivations' outputs, what they do
             not lead to is left out.
     """
-    from graft.cli.replacement_pairs import (
-        pairs_of_file,
-        with_all_outputs,
-    )
-    from graft.formats.replacements_file import parse_replacements
-
     pairs = resolve_replacements(store, asked.replacements)
     if asked.replacements_file is not None:
+        from graft.cli.replacement_pairs import pairs_of_file
+        from graft.formats.replacements_file import parse_replacements
+
         text = _read(asked.replacements_file)
         named = parse_replacements(text, asked.replacements_file)
         pairs += pairs_of_file(store, roots, named, asked.replacements_file)
     if asked.replace_outputs or any(path.is_derivation for pair in pairs for path in pair):
+        from graft.cli.replacement_pairs import with_all_outputs
+
         cutoffs = resolve_paths(store, asked.cutoffs)
         pairs = with_all_outputs(store, roots, cutoffs, pairs, every=asked.replace_outputs)
     return pairs

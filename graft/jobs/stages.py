@@ -7,7 +7,8 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from graft.check.abi import AbiCheck, StoreContents, check_abi, write_report
+from graft.check.abi import AbiCheck, StoreContents, check_abi
+from graft.check.abi.report import write_report
 from graft.check.foreign_checksums import foreign_checksums
 from graft.check.proof import Problem, Proof, Scope, prove, replaced_paths
 from graft.check.verification import library_problems

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from graft.formats.hash_modulo import SelfReferences
 from graft.formats.store_path import StorePath
-from graft.objects.search import DeepReport
 from graft.plan import Addressing, Plan
 from graft.plan.closure import Closure
-from graft.plan.forecast import forecast, static_copies
-from graft.plan.hidden_references import deep_closure, recorded_closure
 from graft.plan.nixos_system import initrds_of_systems
 from graft.store.api import Source
 from graft.workers import Progress, no_progress
+
+if TYPE_CHECKING:
+    from graft.objects.search import DeepReport
 
 
 def make_plan(
@@ -43,10 +44,14 @@ def make_plan(
     olds = store.path_infos(old for old, _ in pairs).keys()
     reports: Mapping[StorePath, DeepReport] = {}
     if deep:
+        from graft.plan.hidden_references import deep_closure  # noqa: PLC0415 - late, as all that reads
+
         with progress("read", None) as on_bytes:
             found = deep_closure(store, paths, olds, jobs=jobs, on_bytes=on_bytes)
         closure, reports = found.closure, found.reports
     elif hidden:
+        from graft.plan.hidden_references import recorded_closure  # noqa: PLC0415
+
         closure = recorded_closure(Closure.of(store, [*paths, *olds]), paths, hidden)
     else:
         # OLD itself as well, though nothing may lead to it: warnings ask what it was built from.
@@ -68,6 +73,8 @@ def make_plan(
         fixups=fixups,
     )
     if deep:
+        from graft.plan.forecast import forecast, static_copies  # noqa: PLC0415
+
         with progress("copies", None) as on_bytes:
             copies = static_copies(plan, store, jobs=jobs, on_bytes=on_bytes)
         told = [*plan.warnings, *copies, *forecast(plan, store, reports)]

@@ -155,7 +155,7 @@ def show_plan(
     Raises:
         UsageError: that is asked of a store without derivations.
     """
-    from graft.check.abi import check_reporting, forecast_abi, write_report
+    from graft.check.abi import forecast_abi
     from graft.plan import plan_document, warnings_document
     from graft.store.local import LocalStore
 
@@ -164,6 +164,8 @@ def show_plan(
             f"--rebuild-cost needs a store on this machine, which '{store.url}' is not"
         )
     if abi_report is not None:
+        from graft.check.abi.report import check_reporting, write_report
+
         check_reporting()
     plan = approved_plan(store, request, Bars(settings))
     abi = forecast_abi(plan, store, download=request.deep or abi_report is not None)
