@@ -41,13 +41,14 @@ from graft.__main__ import OBJECTS_BEFORE_COLLECTION
 gc.set_threshold(OBJECTS_BEFORE_COLLECTION)
 from graft.formats.store_path import StorePath
 from graft.plan.making import make_plan
+from graft.plan.request import Graft
 from graft.store.local import LocalStore
 from graft.store.location import Location
 """
 _PLANNING = f"""{_IMPORTS}
 url, root, old, new = sys.argv[1:]
 with LocalStore(location=Location.parse(url, {{}})) as store:
-    plan = make_plan(store, [StorePath(root)], [(StorePath(old), StorePath(new))])
+    plan = make_plan(store, Graft.of([StorePath(root)], [(StorePath(old), StorePath(new))]))
 assert plan.new_roots[StorePath(root)] != root
 """
 

@@ -22,10 +22,6 @@ class GraftError(Exception):
         self.message = message
         self.fields = fields
 
-    def as_json(self) -> dict[str, object]:
-        """The error object of the contract: `kind`, `message` and the typed fields."""
-        return {"kind": self.kind, "message": self.message, **self.fields}
-
 
 class UsageError(GraftError):
     """The command line contradicts itself or names something of the wrong form."""

@@ -44,7 +44,11 @@ def first_cells(page: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "script", ["command_line.py", "layers.py", "performance.py", "transcripts.py"]
+    "script",
+    [
+        *("command_line.py", "layers.py", "performance.py", "stores.py"),
+        pytest.param("transcripts.py", marks=pytest.mark.needs("gcc", "stdio.h")),
+    ],
 )
 def test_pages_made_by_scripts_are_current(script: str) -> None:
     done = subprocess.run(

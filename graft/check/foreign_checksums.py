@@ -5,7 +5,7 @@ from __future__ import annotations
 import filecmp
 import os
 import posixpath
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 
 from graft.formats.elf.debug_link import DebugLink, debug_link
@@ -19,21 +19,19 @@ from graft.objects.checksums import (
     search_tree,
 )
 from graft.objects.file_windows import regular_files
+from graft.objects.object_rewrite import Rewriting
 from graft.objects.reading import as_tree
-from graft.objects.rewrite import Rewriting
 from graft.plan import Plan, PlanWarning, Rewrite
 from graft.quantities import counted
 from graft.store.api import Source
-from graft.workers import Workers
+from graft.workers import DEFAULT_RESOURCES, Resources
 
 
 def foreign_checksums(
     plan: Plan,
     source: Source,
     target: Source,
-    *,
-    jobs: int | None = None,
-    on_bytes: Callable[[int], object] | None = None,
+    resources: Resources = DEFAULT_RESOURCES,
 ) -> tuple[PlanWarning, ...]:
     """Reads a plan's result for checksums of what its files held before.
 
@@ -43,8 +41,7 @@ def foreign_checksums(
     Args:
         source: where the originals are.
         target: where the result is; what is not valid there is left out.
-        jobs: threads; the number of usable processors if None.
-        on_bytes: called from any thread with the number of bytes read since the last call.
+        resources: threads, and what is told of the bytes read.
 
     Returns:
         A warning for each file that holds such checksums.
@@ -54,7 +51,7 @@ def foreign_checksums(
     """
     valid = target.path_infos(plan.new_references)
     there = {path for path in valid if target.store_object(path).exists()}
-    with Workers(jobs, on_bytes) as workers:
+    with resources.workers("checksums", None) as workers:
 
         def changed(rewrite: Rewrite) -> list[ChangedFile]:
             return _changed_files(rewrite, source, target)

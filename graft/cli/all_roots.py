@@ -13,18 +13,18 @@ from graft.formats.file_name import printable_text
 from graft.machine.current_roots import Everywhere, find_everywhere
 from graft.machine.roots import current_roots
 from graft.quantities import counted
-from graft.store.api import Source, Target
+from graft.store.api import Source
 from graft.store.daemon import DaemonStore
 from graft.store.local import LocalStore
 
 
 def ask_for_all_roots(
-    store: Source, target: Target | None, asked: PlanArguments, settings: Settings
+    store: Source, daemon: DaemonStore | None, asked: PlanArguments, settings: Settings
 ) -> tuple[PlanArguments, Everywhere]:
     """What is asked for, with all roots that lead to OLD, and the places they are to be put.
 
     Args:
-        target: the daemon, if that writes into the store.
+        daemon: what writes into the store, if this user may not.
 
     Raises:
         UsageError: there are none, or this is no store that has them.
@@ -38,8 +38,7 @@ def ask_for_all_roots(
     olds = [old for old, _ in pairs]
     if not olds:
         raise UsageError("--all-roots takes --replace OLD=NEW, or --replacements")
-    writer = target if isinstance(target, DaemonStore) else store
-    found = find_everywhere(store, writer, olds, current)
+    found = find_everywhere(store, daemon or store, olds, current)
     if not found.roots:
         raise UsageError(
             "nothing that is in force leads to OLD: 'graft affected' shows old generations and "
@@ -53,4 +52,5 @@ def ask_for_all_roots(
     for place, why in sorted(found.left.items()):
         print_note(f"'{printable_text(place)}' stays as it is: {why}", settings)
     full = store.store_dir.path
-    return replace(asked, roots=tuple(full(root) for root in found.roots)), found
+    roots = tuple(full(root) for root in found.roots)
+    return replace(asked, roots=roots, all_roots=False), found

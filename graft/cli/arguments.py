@@ -2,64 +2,31 @@
 
 from __future__ import annotations
 
-import functools
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
+from graft.cli.settings import gather
 from graft.errors import BadStorePathError, InvalidPathError, UsageError
 from graft.formats.hash_modulo import SELF_REFERENCES, SelfReferences
 
 if TYPE_CHECKING:
     from graft.formats.store_path import StorePath
-    from graft.plan import Addressing, Plan, PlanFile
+    from graft.plan import Plan, PlanFile
+    from graft.plan.request import Graft
     from graft.store.api import Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What is to be planned.
-
-    Attributes:
-        initrd_cutoff: cut the initrds of NixOS systems off as well. A plan file's cutoffs are all.
-        deep: read the closure for hidden references.
-        hidden: those that the plan file has recorded.
-        addressing: what new paths are named after.
-        self_references: the rule for them in content addressing.
-        fixups: what is switched on or off of them.
-        file: the plan file it was read from, and that planning must agree with.
-    """
-
-    roots: tuple[StorePath, ...]
-    replacements: tuple[tuple[StorePath, StorePath], ...]
-    cutoffs: tuple[StorePath, ...]
-    initrd_cutoff: bool
-    deep: bool
-    hidden: Mapping[StorePath, tuple[StorePath, ...]]
-    addressing: Addressing
-    self_references: SelfReferences
-    fixups: tuple[str, ...]
-    file: tuple[str, PlanFile] | None = None
-
-    def approve(self, plan: Plan) -> None:
-        """Makes sure that a plan is what the plan file says, if there is one.
-
-        Raises:
-            StalePlanError: it is not.
-        """
-        if self.file is not None:
-            name, document = self.file
-            document.check_current(plan, name)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PlanArguments:
-    """What a command line says of a plan, as it was typed."""
+    """What a command line says of a plan, as it was typed; the names are those of its options."""
 
     roots: tuple[str, ...]
+    all_roots: bool = False
     replacements: tuple[str, ...] = ()
     replacements_file: str | None = None
     replace_outputs: bool = False
@@ -71,39 +38,38 @@ class PlanArguments:
     fixups: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanRequest:
+    """What is to be planned.
+
+    Attributes:
+        graft: that.
+        file: the plan file it was read from, and that planning must agree with.
+    """
+
+    graft: Graft[StorePath]
+    file: PlanFile | None = None
+
+    def approve(self, plan: Plan) -> None:
+        """Makes sure that a plan is what the plan file says, if there is one.
+
+        Raises:
+            StalePlanError: it is not.
+        """
+        if self.file is not None:
+            self.file.check_current(plan)
+
+
+strict_option = click.option(
+    "--strict",
+    is_flag=True,
+    help="Status 1 unless every file was looked into, and every changed file is of a known type.",
+)
+
+
 def plan_options(command: Callable[..., int]) -> Callable[..., int]:
     """Adds ROOT... and the options that say what to plan; the command gets them as `asked`."""
-
-    @functools.wraps(command)
-    def with_arguments(
-        *arguments: Any,
-        roots: tuple[str, ...],
-        replacements: tuple[str, ...],
-        replacements_file: str | None,
-        replace_outputs: bool,
-        cutoffs: tuple[str, ...],
-        initrd_cutoff: bool,
-        deep: bool,
-        content_addressed: bool,
-        self_references: SelfReferences | None,
-        fixups: tuple[str, ...],
-        **options: Any,
-    ) -> int:
-        asked = PlanArguments(
-            roots=roots,
-            replacements=replacements,
-            replacements_file=replacements_file,
-            replace_outputs=replace_outputs,
-            cutoffs=cutoffs,
-            initrd_cutoff=initrd_cutoff,
-            deep=deep,
-            content_addressed=content_addressed,
-            self_references=self_references,
-            fixups=fixups,
-        )
-        return command(*arguments, asked=asked, **options)
-
-    wrapped: Callable[..., int] = with_arguments
+    wrapped = gather("graft.cli.arguments:PlanArguments", "asked")(command)
     for option in (
         click.option(
             "--self-references",
@@ -169,7 +135,7 @@ def plan_options(command: Callable[..., int]) -> Callable[..., int]:
     return wrapped
 
 
-def resolve_request(store: Source, asked: PlanArguments) -> Request:
+def resolve_request(store: Source, asked: PlanArguments) -> PlanRequest:
     """What the options of `plan_options` ask for; one ROOT that is a file is a plan file.
 
     Args:
@@ -181,6 +147,7 @@ def resolve_request(store: Source, asked: PlanArguments) -> Request:
         BadStorePathError, InvalidPathError: a path argument is none, or the path is not valid.
     """
     from graft.plan import PlanFile
+    from graft.plan.request import Graft
 
     if not asked.roots:
         raise UsageError("say what to graft: one ROOT or several, or a plan file")
@@ -196,37 +163,27 @@ def resolve_request(store: Source, asked: PlanArguments) -> Request:
                 "--fixup, --deep, --content-addressed and --self-references"
             )
         file = PlanFile.parse(_read(asked.roots[0]), asked.roots[0])
-        return Request(
-            roots=resolve_paths(store, file.roots),
-            replacements=resolve_pairs(store, file.replacements),
-            cutoffs=resolve_paths(store, file.cutoffs),
-            initrd_cutoff=False,
-            deep=False,
-            hidden={
-                resolve_path(store, path): resolve_paths(store, found)
-                for path, found in file.hidden.items()
-            },
-            addressing=file.addressing,
-            self_references=file.self_references,
-            fixups=file.fixups,
-            file=(asked.roots[0], file),
+        graft = file.graft.resolved(
+            partial(resolve_path, store), resolve_paths(store, file.graft.roots)
         )
+        return PlanRequest(graft=graft, file=file)
     roots = resolve_paths(store, asked.roots)
     pairs = requested_pairs(store, roots, asked)
     if asked.self_references is not None and not asked.content_addressed:
         raise UsageError("--self-references says nothing without --content-addressed")
     if not pairs and not asked.content_addressed:
         raise UsageError("there is nothing to replace: give --replace OLD=NEW or --replacements")
-    return Request(
-        roots=roots,
-        replacements=tuple(pairs),
-        cutoffs=resolve_paths(store, asked.cutoffs),
-        initrd_cutoff=asked.initrd_cutoff,
-        deep=asked.deep,
-        hidden={},
-        addressing="content" if asked.content_addressed else "input",
-        self_references=asked.self_references or SELF_REFERENCES[0],
-        fixups=asked.fixups,
+    return PlanRequest(
+        graft=Graft(
+            roots=roots,
+            replacements=tuple(pairs),
+            cutoffs=resolve_paths(store, asked.cutoffs),
+            initrd_cutoff=asked.initrd_cutoff,
+            deep=asked.deep,
+            addressing="content" if asked.content_addressed else "input",
+            self_references=asked.self_references or SELF_REFERENCES[0],
+            fixups=asked.fixups,
+        )
     )
 
 

@@ -8,43 +8,23 @@ from dataclasses import dataclass
 
 from graft.errors import CacheError
 from graft.executor.content_check import check_content
+from graft.executor.delivery import Compression
 from graft.executor.work import Item
-from graft.formats.compression import check_compression
 from graft.formats.narinfo import NarInfo
 from graft.formats.store_path import StorePath
 from graft.formats.window import Window
 from graft.kernel.tree import TreeReport
+from graft.objects.file_fixups import FixedFile
+from graft.objects.object_rewrite import Rewriting
 from graft.objects.reading import object_hash, search_archive
-from graft.objects.rewrite import Rewriting, alias_archive, corrupt_original, write_archive
+from graft.objects.rewrite import alias_archive, corrupt_original, write_archive
 from graft.objects.search import DeepReport, DeepSearch, Unread
-from graft.objects.tree_fixups import FixedFile
 from graft.plan import Alias, ContentName
 from graft.store.api import PathInfo, Source
 from graft.store.caches.nar_files import NarFile, NarWriter
 from graft.store.objects import NarObject, TreeObject
 from graft.store.writable_cache import WritableCache
 from graft.workers import untold
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compression:
-    """How NARs are compressed.
-
-    Attributes:
-        name: one of `graft.formats.compression_levels.LEVELS`.
-        level: of the compression; None is its own default.
-        threads: of zstd's own, for each NAR.
-
-    Raises:
-        UsageError: there is no such compression or level, or threads are not for it.
-    """
-
-    name: str = "zstd"
-    level: int | None = None
-    threads: int = 1
-
-    def __post_init__(self) -> None:
-        check_compression(self.name, self.level, self.threads)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,7 +34,7 @@ def check_content(
     full = store_dir.path(rewrite.path)
     search = DeepSearch([rewrite.path], store_dir=store_dir)
     found = search_object(original, search, places=True)
-    for place in search.standing.places(found.report):
+    for place in found.report.found:
         file = printable(place.file)
         if place.encoding != "ascii":
             raise ContentAddressError(

@@ -10,8 +10,8 @@ from graft.errors import GraftError, PlanError
 from graft.formats.store_path import StorePath
 from graft.graph import references_first
 from graft.kernel.tree import FileCounts, TreeReport
+from graft.objects.file_fixups import FixedFile
 from graft.objects.search import DeepSearch, Unread
-from graft.objects.tree_fixups import FixedFile
 from graft.plan import Alias, ContentName, Plan, Rewrite
 from graft.store.api import PathInfo, Source, Target
 
@@ -91,6 +91,11 @@ class Work:
         """The paths that are to be made, references before referrers."""
         paths = self.items.keys() - set(done)
         return references_first({path: self.references[path] & paths for path in paths})
+
+    @property
+    def nar_bytes(self) -> int:
+        """Of the NARs that all of it is made from, whether it is there or not."""
+        return sum(map(nar_size, self.items.values()))
 
     def nar_size(self, path: StorePath) -> int:
         """Of the NAR a path is made from, in bytes; nothing for an alias."""

@@ -12,11 +12,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
 from graft.errors import UsageError
-from graft.fixups.api import HEAD, Fixup, FixupOutcome, LeftAloneError, Limits, Place
+from graft.fixups.api import HEAD, Fixup, FixupOutcome, LeftAloneError, Limits
 from graft.fixups.entry_points import users_own
 from graft.fixups.rewrite import FileDescent, FileSearch, Members, Siblings
-from graft.fixups.search import Finder, Look, Recogniser, Stood
-from graft.kernel.reference import ENCODINGS
+from graft.fixups.search import Finder, Look, Recogniser
+from graft.kernel.place import Place, Site
 from graft.kernel.tree.marks import Marks
 
 if TYPE_CHECKING:
@@ -31,11 +31,9 @@ __all__ = [
     "LeftAloneError",
     "Limits",
     "Look",
-    "Place",
     "Recogniser",
     "Registry",
     "Siblings",
-    "Stood",
     "Switches",
     "registered",
     "registered_switches",
@@ -85,12 +83,11 @@ class _TableFinder:
     def __init__(self, table: Table) -> None:
         self._table = table
 
-    def find(self, data: bytes) -> Iterable[Stood]:
-        for hit in self._table.find(data)[0]:
-            yield Stood(hit.offset, ENCODINGS[hit.stride], hit.index, hit.stride)
+    def find(self, data: bytes, site: Site) -> Iterable[Place]:
+        return site.places(self._table, data)
 
-    def find_apart(self, data: bytes, *, suspected: bool) -> Iterable[Stood]:
-        del data, suspected
+    def find_apart(self, data: bytes, site: Site, *, suspected: bool) -> Iterable[Place]:
+        del data, site, suspected
         return ()
 
 

@@ -15,7 +15,7 @@ from typing import IO, NamedTuple
 from graft.fixups.api import Inside, LeftAloneError
 from graft.fixups.deflated import deflated, deflated_again, inflated
 from graft.formats.elf.headers import ElfHeaders, SectionHeader
-from graft.formats.zstd_frames import zstd_module
+from graft.formats.zstd import zstd_module
 
 _COMPRESSED, _ALLOCATED = 0x800, 0x2  # of sh_flags
 _ZLIB, _ZSTD = 1, 2  # of ch_type

@@ -36,6 +36,8 @@ class Pyc(Fixup):
         if b".cpython-" in source or b".pypy" in source:
             paths = [b"../" + source.split(b".")[0] + b".py"]
         for path in paths:
+            if new is data and not inside.changed(path):
+                return new
             old_source, new_source = inside.old(path), inside.new(path)
             if old_source is None or new_source is None:
                 if new is not data:

@@ -92,7 +92,7 @@ class Signature(Fixup):
     def apply(self, data: bytes, name: bytes, inside: Inside) -> bytes:
         """The file as it is."""
         signed = name.rpartition(b".")[0]
-        if inside.old(signed) != inside.new(signed):
+        if inside.changed(signed):
             shown = signed.decode(errors="backslashreplace")
             inside.note(f"it is a signature of '{shown}' as it was: whoever checks it refuses")
         return inside.plain(data)

@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 
 from graft.errors import BadFormatError, UsageError
 from graft.formats.compression_levels import LEVELS
-from graft.formats.zstd_frames import ZstdFrames, ZstdThreads, zstd_module
+from graft.formats.zstd import zstd_compressor, zstd_module
 
 _DEFAULT_LEVELS: Final = {"xz": 6, "zstd": 3, "bzip2": 9, "gzip": 6}
 _CHUNK: Final = 65_536  # bytes of compressed data read at once
@@ -138,8 +138,8 @@ class CompressingWriter:
         write: takes the compressed bytes.
         compression: one of `LEVELS`.
         level: one of the compression's; None is what its own program uses.
-        threads: of zstd's, beside that which writes; the bytes do not depend on them, but each uses
-            two frames' memory, which at the default level are 32 MiB.
+        threads: of zstd's, beside the one that writes; the bytes do not depend on their number. At
+            the default level 1, 2 and 4 of them take 34, 44 and 60 MiB, at level 19 182 and more.
 
     Raises:
         UsageError: there is no such compression or level, or threads are not for it.
@@ -168,6 +168,15 @@ class CompressingWriter:
         """Writes what is left; nothing may be written afterwards."""
         if self._stream is not None:
             self._write(self._stream.flush())
+        self.close()
+
+    def close(self) -> None:
+        """Gives back memory and threads at once; nothing may be written afterwards.
+
+        A process that is forked while zstd has threads would wait for them for ever when it frees
+        the stream.
+        """
+        self._stream = None
 
 
 def unreadable(compression: str) -> BadFormatError:
@@ -236,4 +245,4 @@ def _compressor(compression: str, level: int | None, threads: int) -> Any:
         return bz2.BZ2Compressor(level)
     if compression == "gzip":
         return zlib.compressobj(level, wbits=_GZIP)
-    return ZstdFrames(level) if threads == 1 else ZstdThreads(level, threads)
+    return zstd_compressor(level, threads)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from graft.check.proof import Problem, Proof, Residual, proof_document
+from graft.check.proof import Problem, Proof, Residual
+from graft.check.proof_document import proof_document
 from graft.executor import Execution
 from graft.formats.file_name import printable
 from graft.plan import Plan, PlanWarning, full_pairs, warnings_document
@@ -23,6 +24,7 @@ class Outcome:
         warnings: those of the plan and of the job.
         seconds: of wall time.
         graft: the name it has in the record of grafts; None where it is in none.
+        strict: whether the result may only be used if the proof is complete.
     """
 
     plan: Plan
@@ -32,6 +34,7 @@ class Outcome:
     warnings: tuple[PlanWarning, ...]
     seconds: float
     graft: str | None = None
+    strict: bool = False
 
     @property
     def hidden_residual(self) -> tuple[Residual, ...]:
@@ -41,9 +44,8 @@ class Outcome:
         originals = {rewrite.new_path: rewrite.path for rewrite in self.plan.rewrites}
         return tuple(
             found
-            for found in (self.proof.residual if self.proof is not None else ())
-            if not found.acknowledged
-            and not found.is_spelled
+            for found in (self.proof.open_residual if self.proof is not None else ())
+            if not found.is_spelled
             and (original := originals.get(found.path, found.path)) in self.plan.closure
             and found.reference not in self.plan.closure.references(original) | {original}
         )
@@ -51,13 +53,15 @@ class Outcome:
     @property
     def spelled_residual(self) -> tuple[Residual, ...]:
         """Those nobody acknowledged that are spelled otherwise: no plan would move them."""
-        residual = self.proof.residual if self.proof is not None else ()
-        return tuple(found for found in residual if found.is_spelled and not found.acknowledged)
+        residual = self.proof.open_residual if self.proof is not None else ()
+        return tuple(found for found in residual if found.is_spelled)
 
     @property
     def succeeded(self) -> bool:
         """Whether the result may be used: nothing of OLD is left, and nothing is broken."""
-        return not self.problems and (self.proof is None or self.proof.holds)
+        return not self.problems and (
+            self.proof is None or self.proof.satisfies(strict=self.strict)
+        )
 
 
 def outcome_document(outcome: Outcome) -> dict[str, Any]:

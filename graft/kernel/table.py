@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from graft.kernel import reference
-from graft.kernel.reference import Hit, checked
+from graft.kernel.reference import HASH_LENGTH, Hit, checked
 from graft.kernel.selection import native, variant
 
 if TYPE_CHECKING:
@@ -26,11 +26,18 @@ def native_table(module: ModuleType, variant: str) -> type[Table]:
     class Table(module.Table):  # type: ignore[misc, name-defined]
         __doc__ = reference.Table.__doc__
         __qualname__ = "Table"
-        __slots__ = ()
+        __slots__ = ("_entries",)
 
         def __new__(cls, entries: Iterable[tuple[bytes, bytes | None]]) -> Self:
-            table: Self = super().__new__(cls, checked(entries), Hit, variant)
+            entries = checked(entries)
+            table: Self = super().__new__(cls, entries, Hit, variant)
+            table._entries = entries
             return table
+
+        def hash_part(self, index: int) -> str:
+            """As the reference's."""
+            old: bytes = self._entries[index][0]
+            return old[:HASH_LENGTH].decode()
 
     return Table
 

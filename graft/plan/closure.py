@@ -102,8 +102,8 @@ class Closure:
             yield from nx.all_simple_paths(graph, root, path)
             return
         before = {root: root}
-        for found, predecessor in nx.bfs_predecessors(graph, root, sort_neighbors=sorted):
-            before[found] = predecessor
+        for referrer, found in nx.bfs_edges(graph, root, sort_neighbors=sorted):
+            before[found] = referrer
             if found == path:
                 break
         if path in before:

@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from types import TracebackType
+from typing import Final, Protocol, Self, runtime_checkable
 
 from graft.errors import InvalidPathError
 from graft.formats.store_path import StoreDir, StorePath
 from graft.store.objects import StoreObject
+
+LOCAL_PRIORITY: Final = -1
+"""The priority of a store on this machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +64,47 @@ class Store(Protocol):
         """Every valid path."""
 
 
+class Closeable:
+    """Something that is closed when the block it is entered for is left."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Gives back what is open."""
+        raise NotImplementedError
+
+
 class Source(Store, Protocol):
-    """A store whose objects can be read."""
+    """A store whose objects can be read. It is closed when a block that it is entered for is left.
+
+    What all of it promises is held by tests/store/conformance.py, for every kind of store.
+    """
+
+    @property
+    def priority(self) -> int:
+        """Of several stores the one of the lowest is asked first; -1 for one on this machine."""
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether its word on its paths counts without a signature: nothing came from elsewhere."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
 
     def resolve(self, argument: str) -> StorePath:
         """The store path a path argument means, be it valid or not.

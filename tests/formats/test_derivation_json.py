@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graft.errors import BadFormatError
-from graft.formats.derivations.derivation import Derivation, DerivationOutput, print_derivation
+from graft.formats.derivations.derivation import Derivation, DerivationOutput
 from graft.formats.derivations.json import parse_derivations_json
 from graft.formats.store_path import StoreDir, StorePath
+from tests.derivation_text import print_derivation
 from tests.derivations import Nix
-from tests.formats.test_derivation_hash import EXPRESSIONS
+from tests.formats.test_output_path import EXPRESSIONS
 
 STORE = StoreDir("/nix/store")
 PATH = StorePath("h9lc1dpi14z7is86ffhl3ld569138595-audit-tmpdir.sh")

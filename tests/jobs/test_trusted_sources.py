@@ -23,7 +23,7 @@ from tests.caches import STORE, cache_of, spoil
 from tests.graftable import Graftable
 from tests.real_nix import RealNix
 from tests.serving import serving
-from tests.store_objects import add_object
+from tests.store_objects import add_object, opened
 
 KEY, OTHER = SecretKey.generate("key-1"), SecretKey.generate("other-1")
 FORGER = SecretKey.generate("key-1")
@@ -33,7 +33,7 @@ def _store(directory: Path) -> LocalStore:
     """A store whose paths are those of /nix/store."""
     location = Location.at_root(str(directory))
     LocalStore.create(location)
-    return LocalStore(location=location)
+    return opened(location)
 
 
 @dataclass(frozen=True)

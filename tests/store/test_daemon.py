@@ -395,8 +395,11 @@ def test_a_batch_goes_through_the_daemon_if_it_is_trusted(tmp_path: Path, multi:
     assert json.loads(out.splitlines()[-1])["jobs"][0]["error"]["kind"] == "untrusted-user"
     assert multi.valid_paths() == before
     jobs.write_text(f'sign-keys = ["{multi.key_file(TRUSTED)}"]\n{text}')
-    multi.run("batch", str(jobs), "--json")
+    _, err = multi.run("batch", str(jobs), "--json")
     assert len(multi.valid_paths() - before) == 2
+    assert err.count("from there through the Nix daemon") == 1
+    _, err = multi.run("batch", str(jobs), "--fail-fast")  # each job opens the store anew
+    assert err.count("from there through the Nix daemon") == 1
 
 
 @trusting

@@ -12,6 +12,7 @@ import pytest
 from graft.formats.store_path import StorePath
 from graft.plan.closure import Closure
 from graft.plan.making import make_plan
+from graft.plan.request import Graft
 from graft.ways.rebuild import Rebuild, rebuild_of
 from tests.derivations import Nix
 
@@ -33,7 +34,7 @@ def nix(tmp_path: Path) -> Nix:
 
 def rebuild(nix: Nix, root: StorePath, old: StorePath, new: StorePath) -> Rebuild | str:
     with nix.open() as store:
-        plan = make_plan(store, [root], [(old, new)])
+        plan = make_plan(store, Graft.of([root], [(old, new)]))
         return rebuild_of(store, plan.closure, [root], [old], nix.env["NIX_LOG_DIR"])
 
 

@@ -83,23 +83,28 @@ def command(
     from graft.jobs.batch.junit import junit_text
     from graft.jobs.batch.runner import run_batch
     from graft.jobs.batch.summary import summary_text
+    from graft.workers import Resources
 
     settings.start_log()
     if scheduler is not None and workers is not None:
         raise UsageError("--scheduler has workers already: leave out --workers")
     jobs_file = JobsFile.read(file, os.environ)
     with ExitStack() as stack:
+        resources = Resources(
+            jobs=jobs,
+            progress=Bars(settings),
+            cluster=stack.enter_context(open_cluster(scheduler, workers))
+            if scheduler is not None or workers is not None
+            else None,
+        )
         result = run_batch(
             jobs_file,
             store_url=settings.store_url,
             environment=os.environ,
-            cluster=stack.enter_context(open_cluster(scheduler, workers))
-            if scheduler is not None or workers is not None
-            else None,
-            threads=jobs,
+            resources=resources,
             fail_fast=fail_fast,
             on_event=_print_event if settings.json else lambda _event: None,
-            progress=Bars(settings),
+            on_note=lambda note: print_note(note, settings),
         )
     if junit_file is not None:
         write_whole(junit_file, junit_text(result))

@@ -75,11 +75,12 @@ def command(
 
     The graft is made in the store, and not rooted; the others leave nothing behind.
     """
-    from graft.executor.content_names import realised_plan
+    from graft.executor.content_names import realised_plans
     from graft.ways.compare.comparison import compare
     from graft.ways.compare.document import comparison_document
     from graft.ways.pivot.targets import parse_targets
     from graft.ways.rebuild import log_dir_of
+    from graft.workers import Resources
 
     settings.start_log()
     targets = parse_targets(pivots)
@@ -87,10 +88,11 @@ def command(
         raise UsageError(f"--html '{page}' is in no directory: make it first", path=page)
     with settings.open_local_store() as store:
         request = resolve_request(store, asked)
-        store.protect([*request.roots, *(path for pair in request.replacements for path in pair)])
-        bars = Bars(settings)
-        plan = approved_plan(store, request, bars, jobs)
-        plan = realised_plan(plan, store, jobs=jobs, progress=bars)
+        pairs = request.graft.replacements
+        store.protect([*request.graft.roots, *(path for pair in pairs for path in pair)])
+        resources = Resources(jobs=jobs, progress=Bars(settings))
+        plan = approved_plan(store, request, resources)
+        [plan] = realised_plans([plan], store, resources)
         comparison = compare(
             store,
             plan,
@@ -98,8 +100,7 @@ def command(
             probes=probes,
             rebuilt=resolve_path(store, rebuilt) if rebuilt else None,
             log_dir=log_dir_of(store.location.state_dir, os.environ),
-            jobs=jobs,
-            progress=bars,
+            resources=resources,
         )
     print_warnings(comparison.warnings, settings)
     document = comparison_document(comparison)

@@ -49,6 +49,7 @@ def command(
     """
     from graft.cli.packages import resolve_package
     from graft.plan.making import make_plan
+    from graft.plan.request import Graft
     from graft.ways.namespace import FhsRoot, Mount, run_program
 
     settings.start_log()
@@ -61,7 +62,7 @@ def command(
         paths = [package.path for package in packages]
         store.protect([*paths, *(each for pair in pairs for each in pair)])
         # NEW lies over OLD for the initrd as well
-        plan = make_plan(store, paths, pairs, initrd_cutoff=False)
+        plan = make_plan(store, Graft.of(paths, pairs, initrd_cutoff=False))
         mount = Mount.of(plan, store.location)
         print_warnings(mount.warnings, settings)
         root = FhsRoot.make(mount, plan.closure, packages, tree)

@@ -38,6 +38,7 @@ def command(
     looked up in PATH.
     """
     from graft.plan.making import make_plan
+    from graft.plan.request import Graft
     from graft.ways.namespace import Mount, run_program
 
     settings.start_log()
@@ -46,7 +47,7 @@ def command(
         pairs = resolve_replacements(store, replacements)
         store.protect([path, *(each for pair in pairs for each in pair)])
         # NEW lies over OLD for the initrd as well
-        plan = make_plan(store, [path], pairs, initrd_cutoff=False)
+        plan = make_plan(store, Graft.of([path], pairs, initrd_cutoff=False))
         mount = Mount.of(plan, store.location)
         print_warnings(mount.warnings, settings)
         view, first = mount.view, program[0]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from graft.cli.arguments import PlanArguments, Request, plan_options, resolve_request
+from graft.cli.arguments import PlanArguments, PlanRequest, plan_options, resolve_request
 from graft.cli.output import (
     Bars,
     print_document,
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from graft.formats.store_path import StorePath
     from graft.plan import Plan
     from graft.store.api import Source
-    from graft.workers import Progress
+    from graft.workers import Resources
 
 abi_report_option = click.option(
     "--abi-report",
@@ -102,33 +102,15 @@ def free_bytes(store: Source) -> int | None:
     return store.free_bytes() if isinstance(store, Target) else None
 
 
-def approved_plan(
-    store: Source, request: Request, progress: Progress, jobs: int | None = None
-) -> Plan:
+def approved_plan(store: Source, request: PlanRequest, resources: Resources) -> Plan:
     """Plans what is asked for, and holds it against the plan file if there is one.
-
-    Args:
-        jobs: threads; the number of usable processors if None.
 
     Raises:
         StalePlanError: the plan file says something else.
     """
     from graft.plan.making import make_plan
 
-    plan = make_plan(
-        store,
-        request.roots,
-        request.replacements,
-        cutoffs=request.cutoffs,
-        initrd_cutoff=request.initrd_cutoff,
-        deep=request.deep,
-        hidden=request.hidden,
-        addressing=request.addressing,
-        self_references=request.self_references,
-        fixups=request.fixups,
-        jobs=jobs,
-        progress=progress,
-    )
+    plan = make_plan(store, request.graft, resources)
     request.approve(plan)
     return plan
 
@@ -136,7 +118,7 @@ def approved_plan(
 def show_plan(
     store: Source,
     free_bytes: int | None,
-    request: Request,
+    request: PlanRequest,
     settings: Settings,
     output: str | None = None,
     abi_report: str | None = None,
@@ -158,6 +140,7 @@ def show_plan(
     from graft.check.abi import forecast_abi
     from graft.plan import plan_document, warnings_document
     from graft.store.local import LocalStore
+    from graft.workers import Resources
 
     if rebuild_cost and not isinstance(store, LocalStore):
         raise UsageError(
@@ -167,8 +150,8 @@ def show_plan(
         from graft.check.abi.report import check_reporting, write_report
 
         check_reporting()
-    plan = approved_plan(store, request, Bars(settings))
-    abi = forecast_abi(plan, store, download=request.deep or abi_report is not None)
+    plan = approved_plan(store, request, Resources(progress=Bars(settings)))
+    abi = forecast_abi(plan, store, download=request.graft.deep or abi_report is not None)
     if abi_report is not None:
         write_report(abi, store, abi_report)
     warnings = (*plan.warnings, *abi.warnings)

@@ -19,7 +19,7 @@ from graft.quantities import counted
 if TYPE_CHECKING:
     from graft.cli.tables import NamedCopy
     from graft.formats.store_path import StoreDir, StorePath
-    from graft.objects.scan import ScannedReference
+    from graft.kernel.place import Place
     from graft.objects.search import Unread
     from graft.store.api import Source
     from graft.store.objects import StoreObject
@@ -62,7 +62,7 @@ def command(
     Without --for these are the hash parts of all valid paths, and those that stand after the store
     directory and a slash. ASCII, UTF-16 and UTF-32 are read. Status 1: there is none.
     """
-    from graft.cli.tables import copy_document, print_copies
+    from graft.cli.tables import copy_document, place_name, print_copies
 
     if originals and not deep:
         raise UsageError("--like needs --deep: no reference leads to a copy; give both")
@@ -80,7 +80,7 @@ def command(
         found, unread = _scan(settings, store, opened, paths, wanted, deep)
         copies = list(_copies(settings, opened, paths, originals))
     if settings.json:
-        documents = [_document(name, reference, full) for name, reference, full in found]
+        documents = [_document(name, place, full) for name, place, full in found]
         copied = {"copies": [copy_document(*each) for each in copies]} if originals else {}
         closed = {"unread": [_closed(name, each) for name, each in unread]} if deep else {}
         print_document({"version": 1, "references": documents, **closed, **copied})
@@ -89,20 +89,20 @@ def command(
             ["file", "offset", "in", "encoding", "reference"],
             [
                 [
-                    _place_name(name, reference.file, reference.container),
-                    str(reference.offset),
-                    reference.where,
-                    reference.encoding,
-                    full or reference.hash_part,
+                    place_name(name, place.file, place.container),
+                    str(place.offset),
+                    place.where,
+                    place.encoding,
+                    full or place.hash_part,
                 ]
-                for name, reference, full in found
+                for name, place, full in found
             ],
             right=["offset"],
         )
     if unread and not settings.json:
         for name, each in unread:
             print_note(
-                f"not looked into: {_place_name(name, each.file, each.container)}: "
+                f"not looked into: {place_name(name, each.file, each.container)}: "
                 f"{each.fixup}: {each.reason}",
                 settings,
             )
@@ -122,8 +122,8 @@ def _scan(
     arguments: Iterable[str],
     wanted: Iterable[str],
     deep: bool,
-) -> tuple[list[tuple[str, ScannedReference, str | None]], list[tuple[str, Unread]]]:
-    """What an argument is called, a reference in it, and the full path that it leads to; and what
+) -> tuple[list[tuple[str, Place, str | None]], list[tuple[str, Unread]]]:
+    """What an argument is called, a place in it, and the full path that it leads to; and what
     could not be looked into.
     """
     from graft.formats.store_path import StorePath
@@ -142,8 +142,9 @@ def _scan(
             hash_parts.add(path)
     if not wanted and store is not None:
         known, store_dir = store.valid_paths(), store.store_dir
-    found: list[tuple[str, ScannedReference, str | None]] = []
+    found: list[tuple[str, Place, str | None]] = []
     unread: list[tuple[str, Unread]] = []
+    paths = {path.hash_part: path for path in known}
     with Bars(settings)("scan", None) as on_bytes:
         for argument in arguments:
             name, item = _place(argument, opened)
@@ -156,10 +157,10 @@ def _scan(
                 on_bytes=on_bytes,
             )
             unread += [(name, each) for each in scan.unread]
-            for reference in scan.references:
-                path = reference.path
+            for place in scan.places:
+                path = paths.get(place.hash_part)
                 full = store.store_dir.path(path) if path and store else path
-                found.append((name, reference, full))
+                found.append((name, place, full))
     return found, unread
 
 
@@ -218,11 +219,6 @@ def _place(argument: str, opened: Callable[[], Source]) -> tuple[str, StoreObjec
     return store.store_dir.path(path), store.store_object(path)
 
 
-def _place_name(name: str, file: bytes, container: Iterable[str]) -> str:
-    """A file, and the way to what is in it."""
-    return " > ".join([f"{name}/{printable(file)}".rstrip("/"), *container])
-
-
 def _closed(name: str, unread: Unread) -> dict[str, object]:
     return {
         "path": name,
@@ -233,14 +229,8 @@ def _closed(name: str, unread: Unread) -> dict[str, object]:
     }
 
 
-def _document(name: str, reference: ScannedReference, full: str | None) -> dict[str, object]:
-    return {
-        "path": name,
-        "file": printable(reference.file),
-        "offset": reference.offset,
-        "in": reference.where,
-        "encoding": reference.encoding,
-        "container": list(reference.container),
-        "hash": reference.hash_part,
-        "reference": full,
-    }
+def _document(name: str, place: Place, full: str | None) -> dict[str, object]:
+    from graft.objects.references import place_document
+
+    document = {"path": name, **place_document(place)}
+    return document | {"hash": place.hash_part, "reference": full}

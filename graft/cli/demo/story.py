@@ -131,7 +131,7 @@ def _chapters(
     yield Chapter(title="The graft, planned")
     yield shell.run("graft", "plan", "./system", *_REPLACE)
 
-    yield Chapter(title="The graft, done and proven")
+    yield Chapter(title="The graft, and its proof")
     yield shell.run("graft", "apply", "./system", *_REPLACE, "--add-root", "./patched")
 
     yield Chapter(title="The same program, without the hole")

@@ -29,11 +29,6 @@ class Part:
     known: int
     bare: bool
 
-    @property
-    def positions(self) -> range:
-        """The characters of the hash part it covers."""
-        return range(max(0, self.at), min(HASH_LENGTH, self.at + self.size))
-
 
 @dataclass(frozen=True)
 class PathText:

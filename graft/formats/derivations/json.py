@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from graft.errors import BadFormatError
 from graft.formats.derivations.derivation import Derivation, DerivationOutput
-from graft.formats.derivations.hash import fixed_output_path, output_path_name
+from graft.formats.derivations.output_path import fixed_output_path, output_path_name
 from graft.formats.hashing import parse_hash
 from graft.formats.store_path import StoreDir, StorePath
 

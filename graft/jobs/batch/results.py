@@ -6,11 +6,12 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from graft.check.proof_document import incompleteness
 from graft.errors import ClusterError, GraftError
 from graft.formats.file_name import printable_text
-from graft.jobs.batch.job import Job
 from graft.jobs.batch.variables import Variables
 from graft.jobs.outcome import Outcome, outcome_document
+from graft.jobs.request import Job
 from graft.quantities import counted
 
 # Control characters, lone surrogates, and what Unicode itself calls no character.
@@ -74,7 +75,9 @@ class JobResult:
                 f"should be, the first is '{full(problem.path)}' ({problem.kind})"
             )
         assert self.outcome.proof is not None
-        residual = [found for found in self.outcome.proof.residual if not found.acknowledged]
+        residual = self.outcome.proof.open_residual
+        if not residual:
+            return f"it is strict: {incompleteness(self.outcome.proof)}"
         return (
             f"replaced or rewritten paths are still found in {counted(len(residual), 'place')}, "
             f"the first is in '{full(residual[0].path)}'"
@@ -142,7 +145,7 @@ class BatchResult:
         return {
             "name": result.job.name,
             "status": result.status,
-            "note": result.job.note,
+            "note": result.job.request.placement.note,
             "error": error_document(result, self.variables),
             "outcome": outcome_document(result.outcome) if result.outcome is not None else None,
         }

@@ -234,6 +234,7 @@ class NarWriter:
 
     def close(self) -> None:
         """Removes the file unless it was finished."""
+        self._writer.close()
         self._file.close()
 
 

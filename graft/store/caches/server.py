@@ -141,6 +141,12 @@ class CacheServer:
             raise self.error(name, "there is no such file")
         return stream
 
+    def names(self) -> list[str]:
+        """Raises CacheError: a server has no list of its files."""
+        raise CacheError(
+            f"the cache '{self.url}' cannot say what it has: name the paths", store=self.url
+        )
+
     def close(self) -> None:
         """Closes the connections."""
         self._pool.clear()

@@ -10,6 +10,7 @@ from graft.check.proof import Proof
 from graft.formats.file_name import printable
 from graft.formats.store_path import StorePath
 from graft.graph import reachable, turned
+from graft.objects.references import REGISTERED
 from graft.plan import Plan
 from graft.plan.closure import Closure
 from graft.store.api import LocalSource
@@ -104,10 +105,10 @@ class Dependents:
         for found in proof.residual if proof is not None else ():
             path = originals.get(found.path, found.path)
             if path in self.all:
-                kind = "compressed" if found.container else found.encoding
-                missed.setdefault(
-                    path, f"a reference is left in '{printable(found.file)}' ({kind})"
-                )
+                place = found.place
+                file, kind = (place.file, place.encoding) if place else (b"", REGISTERED)
+                kind = "compressed" if place and place.container else kind
+                missed.setdefault(path, f"a reference is left in '{printable(file)}' ({kind})")
         return missed
 
     def missed_by_pivot(self, pivoted: Pivoted) -> dict[StorePath, str]:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from graft.formats.hashing import sri_encode
 from graft.formats.store_path import StorePath
 from graft.store.local import LocalStore
 from graft.ways.diff import Difference, PackageSet, compare_packages
 from graft.ways.diff.arguments import read_package_set
 from graft.ways.diff.instantiation import Nix as Instantiating
 from tests.derivations import Nix
+from tests.sri import sri_encode
 
 pytestmark = pytest.mark.nix
 
