@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 SOURCES := pyproject.toml $(wildcard graft/native/*.c graft/native/*.h)
 
-.PHONY: demo test test-unit test-thorough test-large test-fresh tools native bench check fuzz fuzz-fixups clean
+.PHONY: demo test test-unit test-versions test-thorough test-large test-fresh tools native bench check lock fuzz fuzz-fixups clean
 
 # Those of the tests need more than all others; a compiler must be there before the extension is built.
 tools:
@@ -15,11 +15,23 @@ tools:
 $(BIN)/pip: | tools
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
-# A stale extension would hide a compile error: it goes first.
-$(STAMP): $(SOURCES) | $(BIN)/pip
+# A stale extension would hide a compile error: it goes first. The packages are those of requirements-dev.txt, so
+# that no new release breaks the tests; with LATEST=1 they are the newest that pyproject.toml allows.
+$(STAMP): $(SOURCES) requirements-dev.txt | $(BIN)/pip
 	rm -rf build graft/native/*.so
-	$(BIN)/pip install --quiet --editable '.[dev]'
+ifdef LATEST
+	$(BIN)/pip install --quiet --upgrade --upgrade-strategy eager --editable '.[dev]'
+else
+	$(BIN)/pip install --quiet --require-hashes --requirement requirements-dev.txt
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+endif
+	$(BIN)/pip check
 	touch $@ $@-demo
+
+# The newest version of each package, for every Python and system.
+lock: $(STAMP)
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	    --no-annotate --custom-compile-command 'make lock' --extra dev --output-file requirements-dev.txt pyproject.toml
 
 # What tests need takes minutes to install, and the demo needs little of it.
 $(STAMP)-demo: $(SOURCES) | $(BIN)/pip
@@ -46,6 +58,19 @@ test: native
 
 test-unit: native
 	$(PYTEST) -m "not nix and not sanitize and not slow" $(PYTEST_ARGS)
+
+# The lowest version of each package that pyproject.toml allows, if it has a wheel for this Python.
+LOWEST := $(VENV)-lowest
+$(LOWEST)/.stamp: $(STAMP)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)
+	$(BIN)/uv pip compile --quiet --resolution lowest-direct --only-binary :all: --python $(BIN)/python \
+	    --extra dev --output-file $(LOWEST)/requirements.txt pyproject.toml
+	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --requirement $(LOWEST)/requirements.txt
+	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --no-deps --editable .
+	touch $@
+
+test-versions: $(LOWEST)/.stamp
+	$(LOWEST)/bin/python -m pytest -n auto --dist loadfile -m "not nix and not sanitize and not slow" $(PYTEST_ARGS)
 
 # Properties with 25 times as many examples, where a test does not say how many.
 test-thorough: native
@@ -95,4 +120,4 @@ fuzz-fixups: $(STAMP)
 	$(BIN)/python -m tests.fixups.fuzz $(FUZZ_SECONDS)
 
 clean:
-	rm -rf $(VENV) build *.egg-info graft/native/*.so
+	rm -rf $(VENV) $(LOWEST) build *.egg-info graft/native/*.so

@@ -34,7 +34,7 @@ from graft.tree import read_tree
 from graft.verification import verify
 from tests.caches import cache_of, read_nar
 from tests.graftable import Graftable
-from tests.objects import Contents, add_object, named_path, new_store
+from tests.objects import Contents, add_object, named_path, new_store, opened
 from tests.real_nix import RealNix
 
 rules = pytest.mark.parametrize("rule", SELF_REFERENCES)
@@ -44,7 +44,7 @@ rules = pytest.mark.parametrize("rule", SELF_REFERENCES)
 def it(tmp_path: Path) -> Graftable:
     location = Location.at_root(str(tmp_path / "local"))
     LocalStore.create(location)
-    return Graftable.build(LocalStore(location=location))
+    return Graftable.build(opened(location))
 
 
 def _plan(it: Graftable, rule: SelfReferences = "positions") -> Plan:

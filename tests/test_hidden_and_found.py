@@ -21,7 +21,7 @@ from graft.store.location import Location
 from graft.verification import verify
 from tests.caches import cache_of, new_cache
 from tests.graftable import Graftable
-from tests.objects import add_object
+from tests.objects import add_object, opened
 from tests.real_nix import RealNix
 
 PROGRAM = """
@@ -34,7 +34,7 @@ int main(int count, char **words) { (void)count; strcpy(words[0], "PATH"); retur
 def it(tmp_path: Path) -> Graftable:
     location = Location.at_root(str(tmp_path / "here"))
     LocalStore.create(location)
-    return Graftable.build(LocalStore(location=location))
+    return Graftable.build(opened(location))
 
 
 def hiding(it: Graftable, contents: Mapping[str, bytes]) -> StorePath:

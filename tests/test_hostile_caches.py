@@ -40,7 +40,7 @@ from graft.store.trust import signed_narinfo
 from graft.store.writable_cache import WritableCache
 from tests.archives import File, Folder, archive_of
 from tests.caches import STORE, new_cache, spoil, written
-from tests.objects import named_path
+from tests.objects import named_path, opened
 from tests.serving import Answer, serving
 
 KEY = SecretKey.generate("cache-1")
@@ -105,7 +105,7 @@ def _cache(directory: Path) -> WritableCache:
 def _store(directory: Path) -> LocalStore:
     location = Location.at_root(str(directory))
     LocalStore.create(location)
-    return LocalStore(location=location)
+    return opened(location)
 
 
 TARGETS: dict[str, Callable[[Path], OpenTarget]] = {"a cache": _cache, "a store": _store}

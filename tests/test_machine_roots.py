@@ -18,7 +18,7 @@ from graft.machine_roots import Root, find_machine_roots, machine_of
 from graft.store.local import LocalStore
 from graft.store.location import Location
 from tests.nixos_systems import add_system
-from tests.objects import add_object, new_store
+from tests.objects import add_object, new_store, opened
 from tests.ordinary_user import as_ordinary_user
 from tests.real_nix import RealNix
 from tests.running import add_program, running
@@ -36,7 +36,7 @@ class Machine:
     def at(cls, directory: Path) -> Machine:
         location = Location.at_root(str(directory / "machine"))
         LocalStore.create(location)
-        return cls(directory / "machine", LocalStore(location=location))
+        return cls(directory / "machine", opened(location))
 
     def link(self, place: str, path: StorePath) -> None:
         link = self.top / place

@@ -1175,6 +1175,23 @@ def test_the_sink_gets_large_pieces_that_do_not_outlive_the_call(scratch: str) -
         bytes(views[0])
 
 
+def test_no_piece_outlives_a_call_that_raises(scratch: str) -> None:
+    if "native" not in KERNELS:
+        no_native()
+    source = join(scratch, "source")
+    build(File(b"x"), source)
+    views: list[memoryview] = []
+
+    def sink(piece: memoryview) -> None:
+        views.append(piece)
+        raise StopError("enough")
+
+    with KERNELS["native"].used(), pytest.raises(StopError):
+        read_tree(source, sink=sink)
+    with pytest.raises(ValueError, match="released"):
+        bytes(views[0])
+
+
 @pytest.mark.slow
 def test_walks_in_threads_do_not_disturb_each_other(twin: Kernel, scratch: str) -> None:
     tree = Directory({b"%d" % i: File(b"-" * (40 * i) + OLD + b"-" * 3000) for i in range(40)})

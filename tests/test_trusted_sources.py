@@ -22,7 +22,7 @@ from graft.store.location import Location
 from graft.store.trust import signed_narinfo
 from tests.caches import STORE, cache_of, spoil
 from tests.graftable import Graftable
-from tests.objects import add_object
+from tests.objects import add_object, opened
 from tests.real_nix import RealNix
 from tests.serving import serving
 
@@ -34,7 +34,7 @@ def _store(directory: Path) -> LocalStore:
     """A store whose paths are those of /nix/store."""
     location = Location.at_root(str(directory))
     LocalStore.create(location)
-    return LocalStore(location=location)
+    return opened(location)
 
 
 @dataclass(frozen=True)

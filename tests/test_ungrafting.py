@@ -14,7 +14,7 @@ from graft.provenance import GraftRecord, Provenance
 from graft.store.profile import Profile
 from graft.ungrafting import Ungrafted, ungraft
 from tests.graftable import Graftable
-from tests.objects import add_object, new_store
+from tests.objects import add_object, new_store, opened
 from tests.real_nix import RealNix
 
 
@@ -69,9 +69,7 @@ def test_nix_collects_what_a_graft_has_made_once_it_is_taken_back(
 def _opened_again(it: Graftable) -> Graftable:
     from dataclasses import replace  # noqa: PLC0415
 
-    from graft.store.local import LocalStore  # noqa: PLC0415
-
-    return replace(it, store=LocalStore(location=it.store.location))
+    return replace(it, store=opened(it.store.location))
 
 
 def test_a_profile_that_never_had_the_original_gets_a_generation_with_it(

@@ -19,18 +19,24 @@ typedef struct {
 } caller;
 
 /* A view that outlives the call would look into freed memory: it is released, which raises
- * BufferError if the sink kept a slice of it. */
+ * BufferError if the sink kept a slice of it. What the sink raised goes before that, and its
+ * traceback has frames that keep the view. */
 static int call_sink(PyObject *sink, const uint8_t *bytes, size_t length)
 {
+    PyObject *type, *value, *traceback;
     PyObject *view = PyMemoryView_FromMemory((char *)bytes, (Py_ssize_t)length, PyBUF_READ);
     if (!view)
         return -1;
     PyObject *result = PyObject_CallFunctionObjArgs(sink, view, NULL);
-    PyObject *released = result ? PyObject_CallMethod(view, "release", NULL) : NULL;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyObject *released = PyObject_CallMethod(view, "release", NULL);
+    if (type)
+        PyErr_Restore(type, value, traceback); /* instead of a BufferError */
+    int failed = !result || !released;
     Py_XDECREF(released);
     Py_XDECREF(result);
     Py_DECREF(view);
-    return released ? 0 : -1;
+    return failed ? -1 : 0;
 }
 
 static int sink(void *context, const uint8_t *bytes, size_t length)

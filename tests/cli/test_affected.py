@@ -12,7 +12,7 @@ from graft.store.local import LocalStore
 from graft.store.location import Location
 from tests.cli.lines import CommandLine
 from tests.graftable import Graftable
-from tests.objects import add_object
+from tests.objects import add_object, opened
 from tests.real_nix import RealNix
 from tests.running import add_program, running
 
@@ -22,7 +22,7 @@ def it(tmp_path: Path) -> Graftable:
     """A machine below a directory, so that nothing of the real one is in the answers."""
     location = Location.at_root(str(tmp_path / "machine"))
     LocalStore.create(location)
-    it = Graftable.build(LocalStore(location=location))
+    it = Graftable.build(opened(location))
     system = f"{location.state_dir}/profiles/system"
     for path in (it.old, it.app, it.data, it.env):
         it.store.switch_profile(system, path)

@@ -32,7 +32,7 @@ from graft.store.roots import find_roots
 from graft.store.schema import GUIX
 from graft.tree import copy_tree
 from tests.graftable import Graftable
-from tests.objects import add_object, named_path
+from tests.objects import add_object, named_path, opened
 from tests.real_nix import RealNix
 
 _COLUMNS = {
@@ -53,7 +53,7 @@ class Guix:
         )
         assert run(["store", "init", "--schema=guix", self.location.url]) == 0
         assert capsys.readouterr().out == f"{directory}/gnu/store\n"
-        self.it = Graftable.build(LocalStore(location=self.location))
+        self.it = Graftable.build(opened(self.location))
 
     def __call__(self, *arguments: str, status: int = 0) -> tuple[str, str]:
         assert run([f"--store={self.location.url}", *arguments]) == status

@@ -19,7 +19,7 @@ from graft.store.database import Database
 from graft.store.local import LocalStore
 from graft.store.location import Location
 from graft.tree import copy_tree
-from tests.objects import add_object, named_path, new_store
+from tests.objects import add_object, named_path, new_store, opened
 from tests.real_nix import RealNix
 
 
@@ -58,7 +58,7 @@ def test_nix_opens_a_new_store_and_what_is_written_into_it(tmp_path: Path, roote
     if rooted:
         location = Location.at_root(str(tmp_path / "root"))
         LocalStore.create(location)
-        store = LocalStore(location=location)
+        store = opened(location)
     else:
         store = new_store(tmp_path)
     nix = RealNix(store.location, tmp_path)

@@ -35,7 +35,7 @@ from graft.store.writable_cache import WritableCache
 from graft.window import Window
 from tests.archives import File, Folder, archive_of
 from tests.caches import STORE, add_nar, new_cache, read_nar, spoil, written
-from tests.objects import named_path
+from tests.objects import named_path, opened
 from tests.ordinary_user import as_ordinary_user
 from tests.real_nix import RealNix
 from tests.serving import serving
@@ -270,7 +270,7 @@ def test_a_cache_of_somebody_else_is_an_error(*, tmp_path: Path) -> None:
 def _rooted(directory: Path) -> LocalStore:
     location = Location.at_root(str(directory))
     LocalStore.create(location)
-    return LocalStore(location=location)
+    return opened(location)
 
 
 @pytest.mark.nix
