@@ -209,7 +209,7 @@ def test_names_from_contents_need_no_trust(tmp_path: Path, multi: Multi) -> None
         capture_output=True,
         check=True,
     )
-    assert path_infos(info.stdout)[0]["ca"].startswith("fixed:r:sha256:")
+    assert path_infos(info.stdout.decode())[0]["ca"].startswith("fixed:r:sha256:")
 
 
 @pytest.fixture
