@@ -36,7 +36,10 @@ PATTERNS = {
 _FOUND = {name: re.compile(pattern, re.IGNORECASE) for name, pattern in PATTERNS.items()}
 _ASKED = {"what", "who"}
 _SENTENCE = re.compile(r"(?<=[.;:?!])\s+")
-_CODE = re.compile(r"^```.*?^```$|<!--.*?-->|^\|.*?$|(?<=\n\n) {4}.*?$", re.DOTALL | re.MULTILINE)
+_CODE = re.compile(
+    r"^```.*?^```$|<!-- table.*?<!-- end.*?-->|<!--.*?-->|^\|.*?$|(?<=\n\n) {4}.*?$",
+    re.DOTALL | re.MULTILINE,
+)
 _INLINE = re.compile(r"`[^`]*`")
 _LINK = re.compile(r"(?<=\])\([^)]*\)")
 _RAISED = {"PlanWarning", "LeftAloneError", "print_note", "Problem"}
