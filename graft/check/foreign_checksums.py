@@ -130,6 +130,6 @@ def _warning(full: str, path: StorePath, file: str, places: list[ChecksumPlace])
         kind="foreign-checksum",
         path=path,
         message=f"'{f'{full}/{file}'.rstrip('/')}' holds the {first.algorithm} that "
-        f"'{first.of}' had before the graft, in {first.spelling} at {first.offset}{more}: whatever "
-        "compares them will find that they differ",
+        f"'{first.of}' had before the graft, in {first.spelling} at {first.offset}{more}: a "
+        "program that compares them will find that they differ",
     )

@@ -232,8 +232,8 @@ class _WritingProcess:
         status = self._process.wait()
         how = f"status {status}" if status >= 0 else f"signal {-status}"
         return StoreError(
-            f"the process that writes into the read-only store died ({how}): what it has "
-            "registered stays valid; run the same command again",
+            f"the process that writes into the read-only store died ({how}): the paths "
+            "it has registered stay valid; run the same command again",
             status=status,
         )
 

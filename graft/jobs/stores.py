@@ -134,7 +134,7 @@ class StoreOpening:
 def daemon_note(daemon: DaemonStore) -> str:
     """What is said before a daemon writes."""
     return (
-        f"you may not write the store '{daemon.store_dir}': what is made goes into a temporary "
+        f"you may not write the store '{daemon.store_dir}': new paths go into a temporary "
         "cache, and from there through the Nix daemon, with 'nix copy'"
     )
 

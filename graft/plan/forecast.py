@@ -93,7 +93,7 @@ def _forecast(
             yield PlanWarning(
                 kind="not-rewritten",
                 path=path,
-                message=f"'{full}/{file}'{more} will still hold what is replaced: {reason}",
+                message=f"'{full}/{file}'{more} will still hold OLD: {reason}",
             )
 
 
@@ -124,5 +124,5 @@ def not_looked_into(full: str, path: StorePath, first: Unread, count: int) -> Pl
     return PlanWarning(
         kind="not-looked-into",
         path=path,
-        message=f"'{file}'{more} may hold references that nobody can see: {first.reason}",
+        message=f"'{file}'{more} may hold hidden references: {first.reason}",
     )

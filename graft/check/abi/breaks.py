@@ -24,7 +24,7 @@ _SENTENCES: Final = {
     "symbol-missing": "gets {now} in the place of {was}, which lacks {symbols}",
     "thread-local-size": "gets {now} in the place of {was}, where the size of a thread-local "
     "variable is another: {symbols}",
-    "copy-size": "has a copy of {symbols}, whose size in {now} is not that in {was}",
+    "copy-size": "has a copy of {symbols}, whose size in {now} is not the same as in {was}",
     "private-version": "uses the private {symbols} of {now}, which is not of its own build",
 }
 
@@ -145,7 +145,7 @@ class AbiCheck:
         more = f" (and {len(self.breaks) - 1} more breaks)" if len(self.breaks) > 1 else ""
         shown = [found.as_json(full) for found in self.breaks]
         raise AbiError(
-            f"{first.message(full)}{more}: replace by what fits, or give --allow-abi-breaks",
+            f"{first.message(full)}{more}: give a NEW that fits, or --allow-abi-breaks",
             program=shown[0]["program"],
             library=shown[0]["library"],
             symbol=printable(first.symbols[0]) if first.symbols else None,

@@ -203,8 +203,8 @@ class Cluster:
 
     def _gone(self) -> ClusterError:
         return ClusterError(
-            f"the scheduler '{self._address}' is gone: run the same command again, what is "
-            "registered stays",
+            f"the scheduler '{self._address}' is gone: run the same command again, "
+            "registered paths stay",
             scheduler=self._address,
         )
 

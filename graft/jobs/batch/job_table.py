@@ -268,7 +268,7 @@ class JobTable:
     def _choice(self, key: str, choices: tuple[str, ...]) -> Any:
         value = self._text(key)
         if value is not None and value not in choices:
-            raise self._error(key, f"'{key}' is none of {', '.join(choices)}")
+            raise self._error(key, f"'{key}' is not among {', '.join(choices)}")
         return value
 
     def _error(self, key: str, what: str) -> BadFormatError:

@@ -71,8 +71,8 @@ class JobResult:
         if self.outcome.problems:
             problem = self.outcome.problems[0]
             return (
-                f"{counted(len(self.outcome.problems), 'path')} of the result are not what they "
-                f"should be, the first is '{full(problem.path)}' ({problem.kind})"
+                f"{counted(len(self.outcome.problems), 'path')} of the result are wrong, "
+                f"the first is '{full(problem.path)}' ({problem.kind})"
             )
         assert self.outcome.proof is not None
         residual = self.outcome.proof.open_residual
