@@ -41,7 +41,8 @@ _FOUND = {name: re.compile(pattern, re.IGNORECASE) for name, pattern in _PATTERN
 _ASKED = {"what", "who"}
 _SENTENCE = re.compile(r"(?<=[.;:?!])\s+")
 _CODE = re.compile(
-    r"^```.*?^```$|<!-- table.*?<!-- end.*?-->|<!--.*?-->|(?<=\n\n)(?: {4}[^\n]*\n?)+",
+    r"^```.*?^```$|<!-- (?:table|targets|notes|machine).*?<!-- end.*?-->|<!--.*?-->"
+    r"|(?<=\n\n)(?: {4}[^\n]*\n?)+",
     re.DOTALL | re.MULTILINE,
 )
 _ROW = re.compile(r"^ *\|.*$", re.MULTILINE)
@@ -137,7 +138,7 @@ def pages() -> Iterator[tuple[str, str]]:
 def prose(page: str) -> Iterator[str]:
     """The paragraphs, list items and tables' cells of a page in Markdown."""
     text = _CODE.sub("", page)
-    for row in _ROW.findall(text):
+    for row in _ROW.findall(_INLINE.sub("X", text)):
         cells = (cell.strip() for cell in row.strip().strip("|").split("|"))
         yield from (cell for cell in cells if cell != "none")
     for paragraph in _ITEM.split(_ROW.sub("", text)):
