@@ -33,7 +33,7 @@ def foreign_checksums(
     target: Source,
     resources: Resources = DEFAULT_RESOURCES,
 ) -> tuple[PlanWarning, ...]:
-    """Reads a plan's result for checksums of what its files held before.
+    """Reads a plan's result for checksums of its files' contents before the graft.
 
     Those are md5, sha1, sha256 and sha512; and the CRC-32 by which a debugger knows the file that
     has a program's symbols.

@@ -1,4 +1,4 @@
-"""Names from contents held against what was written: another store will compute them again."""
+"""Names from contents compared with the written bytes: another store will compute them again."""
 
 from __future__ import annotations
 

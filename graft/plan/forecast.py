@@ -1,4 +1,4 @@
-"""What a plan will not reach, told before: hidden places that stay as they are."""
+"""The limits of a plan, told before: hidden references that stay unchanged."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def static_copies(
 def forecast(
     plan: Plan, source: Source, reports: Mapping[StorePath, DeepReport]
 ) -> tuple[PlanWarning, ...]:
-    """Tries out what becomes of the hidden references of a plan.
+    """Tries the fix-ups on the hidden references of a plan.
 
     Args:
         source: where the originals are.

@@ -1,4 +1,4 @@
-"""What a person should know before a plan is carried out."""
+"""The warnings for the user before a plan is carried out."""
 
 from __future__ import annotations
 

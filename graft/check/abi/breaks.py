@@ -1,4 +1,4 @@
-"""What does not fit after a graft, and how it is told."""
+"""The programs that do not fit after a graft, and the messages about them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SENTENCES: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Break:
-    """A file that will not work as before with what it will load.
+    """A file that will not work as before with the libraries it will load.
 
     Attributes:
         reason: a stable word; docs/reference/warnings.md lists them.
@@ -77,7 +77,7 @@ class Break:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AbiCheck:
-    """What the check of a plan has shown.
+    """The result of the check of a plan.
 
     Attributes:
         store_dir: the logical store directory.
@@ -95,7 +95,7 @@ class AbiCheck:
 
     @property
     def warnings(self) -> tuple[PlanWarning, ...]:
-        """Breaks, and what was not checked, for who goes on in spite of them."""
+        """Breaks and unchecked files as warnings, for a user who goes on in spite of them."""
         full = self.store_dir.path
         if self.not_downloaded:
             return (
