@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Final
 
 from graft.formats.elf.debug_link import DebugLink, debug_link
-from graft.formats.elf.image import MAGIC
+from graft.formats.elf.headers import MAGIC
 from graft.formats.file_name import printable
 from graft.formats.store_path import StorePath
 from graft.kernel.tree import Suspicion, read_tree
@@ -39,7 +39,7 @@ def foreign_checksums(
     target: Source,
     resources: Resources = DEFAULT_RESOURCES,
 ) -> tuple[PlanWarning, ...]:
-    """Reads a plan's result for checksums of what its files held before.
+    """Reads a plan's result for checksums of its files' contents before the graft.
 
     Those are md5, sha1, sha256 and sha512; and the CRC-32 by which a debugger knows the file that
     has a program's symbols.
@@ -146,6 +146,6 @@ def _warning(full: str, path: StorePath, file: str, places: list[ChecksumPlace])
         kind="foreign-checksum",
         path=path,
         message=f"'{f'{full}/{file}'.rstrip('/')}' holds the {first.algorithm} that "
-        f"'{first.of}' had before the graft, in {first.spelling} at {first.offset}{more}: whatever "
-        "compares them will find that they differ",
+        f"'{first.of}' had before the graft, in {first.spelling} at {first.offset}{more}: a "
+        "program that compares them will find that they differ",
     )
