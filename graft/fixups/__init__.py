@@ -99,6 +99,8 @@ class Registry:
         fixups: a file is its first's that recognises it.
         switched_on: names of those that rewrite. The others look inside all the same: what they
             find is reported, and the file left alone.
+        replaced: hash parts of paths that others take the place of. An archive with files of such a
+            path is left alone: it would have OLD's files below NEW's name.
         users_own: names of the fix-ups that are not built in.
     """
 
@@ -106,6 +108,7 @@ class Registry:
     switched_on: frozenset[str]
     limits: Limits = NO_BOMBS
     users_own: frozenset[str] = frozenset()
+    replaced: frozenset[bytes] = frozenset()
     _recogniser: Recogniser = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -207,7 +210,12 @@ class Registry:
             The new bytes, and what the fix-ups did; nothing if the file is none of theirs.
         """
         search = FileSearch(
-            self._recogniser, self.switched_on, table, self.limits, fragments=fragments
+            self._recogniser,
+            self.switched_on,
+            table,
+            self.limits,
+            fragments=fragments,
+            replaced=self.replaced,
         )
         new = FileDescent(search, siblings, path=path).file(data)
         return new, search.outcomes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -116,6 +116,7 @@ class FileSearch:
         table: what is looked for and, where there is a replacement, rewritten.
         limits: how far it is opened.
         fragments: of what is rewritten; None: what compilers have cut up stays.
+        replaced: hash parts of paths whose files no archive may hold that is rewritten.
     """
 
     def __init__(
@@ -126,7 +127,9 @@ class FileSearch:
         limits: Limits,
         *,
         fragments: FragmentFinder | None = None,
+        replaced: frozenset[bytes] = frozenset(),
     ) -> None:
+        self.replaced = replaced
         self.recognise, self.switched_on = recognise, switched_on
         self.table, self.limits = table, limits
         self.fragments = fragments
@@ -272,13 +275,33 @@ class FileDescent:
         return self._within(self._siblings, posixpath.join(directory, name), self._step(), data)
 
     def members(self, files: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
-        """All the files inside."""
+        """All the files inside.
+
+        Raises:
+            LeftAloneError: some are files of a replaced path.
+        """
+        if self._search.replaced:
+            self._check_foreign(path for path, _ in files)
 
         def rewritten(siblings: Siblings, path: bytes, data: bytes) -> bytes:
             step = f"{self._step()}:{path.decode('utf-8', 'backslashreplace')}"
             return self._within(siblings, path, step, data)
 
         return Members(files, rewritten).all()
+
+    def _check_foreign(self, paths: Iterable[bytes]) -> None:
+        """Makes sure that no member is a file of a replaced path."""
+        for path in paths:
+            for part in path.split(b"/"):
+                # A file in the object's directory, or an object that is a file itself.
+                if part[HASH_LENGTH : HASH_LENGTH + 1] == b"-" and (
+                    part[:HASH_LENGTH] in self._search.replaced
+                ):
+                    shown = path.decode(errors="backslashreplace")
+                    raise LeftAloneError(
+                        f"it holds files of a replaced path ('{shown}'): under the name of the new "
+                        "path they would be the old files all the same"
+                    )
 
     def _within(self, siblings: Siblings, path: bytes, step: str, data: bytes) -> bytes:
         inner = FileDescent(

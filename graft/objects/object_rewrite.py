@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Protocol, Self
 
 from graft.fixups import Registry, registered
@@ -33,6 +34,10 @@ class ObjectRewrite(Protocol):
     @property
     def fixups(self) -> tuple[str, ...]:
         """The switches of its fix-ups, as for `graft.fixups.registered`."""
+
+    @property
+    def replaced(self) -> frozenset[StorePath]:
+        """Those of the references that another package takes the place of."""
 
 
 class Rewriting:
@@ -75,6 +80,9 @@ class Rewriting:
             UsageError: a fix-up is not installed here.
         """
         registry = registered(rewrite.fixups)
+        if rewrite.replaced:
+            replaced = frozenset(path.hash_part.encode() for path in rewrite.replaced)
+            registry = replace(registry, replaced=replaced)
         return cls(rewrite.path, rewrite.new_path, rewrite.references, registry, store_dir)
 
     def fixes(self, tree: str, marked: Iterable[bytes]) -> Fixes:

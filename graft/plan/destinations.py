@@ -91,6 +91,7 @@ class Ends:
                 references=moved,
                 nar_size=nar_size,
                 fixups=self._switches.switched,
+                replaced=frozenset(moved.keys() & self._last.keys()),
             )
         )
 

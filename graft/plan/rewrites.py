@@ -27,6 +27,7 @@ class Rewrite:
         new_path: what the copy is called.
         references: D(p): which of its references end up elsewhere, and where. Empty where a path
             is only named after its contents.
+        replaced: those of D that another package takes the place of; the others become copies.
         nar_size: length of the NAR of the original in bytes, which only fix-ups ever change.
         fixups: what is switched on or off of them, as for `graft.fixups.registered`.
     """
@@ -36,6 +37,7 @@ class Rewrite:
     references: Mapping[StorePath, StorePath]
     nar_size: int
     fixups: tuple[str, ...] = ()
+    replaced: frozenset[StorePath] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

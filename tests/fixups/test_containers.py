@@ -7,6 +7,8 @@ import io
 import lzma
 import tarfile
 import zipfile
+from collections.abc import Callable
+from dataclasses import replace
 from struct import pack
 
 import pytest
@@ -311,3 +313,18 @@ def test_an_ar_archive_with_symbols_is_left_alone_if_a_member_changes_its_length
     new, outcomes = EVERYTHING.rewrite(data, b"a.a", TABLE)
     assert new is data
     assert outcomes[-1].reason == "a member changes its length, and there is a symbol table"
+
+
+@pytest.mark.parametrize("make", [tar, zipped, cpio], ids=["tar", "zip", "cpio"])
+def test_an_archive_with_files_of_a_replaced_path_is_left_alone(
+    make: Callable[[list[tuple[str, bytes]]], bytes],
+) -> None:
+    replaced = replace(EVERYTHING, replaced=frozenset([OLD[:32]]))
+    refers = make([("etc/config", OLD), ("etc/other", b"nothing")])
+    assert replaced.rewrite(refers, b"a", TABLE)[0] == EVERYTHING.rewrite(refers, b"a", TABLE)[0]
+    holds = make([("etc/config", OLD), (f"nix/store/{OLD.decode()}/lib/libh.so", b"old code")])
+    for data in (holds, gzip.compress(holds, mtime=0)):
+        new, outcomes = replaced.rewrite(data, b"a", TABLE)
+        assert new == data
+        assert "it holds files of a replaced path" in str(outcomes[0].reason)
+        assert replaced.references(data, b"a", TABLE)[0]

@@ -25,6 +25,7 @@ from graft.store.local import LocalStore
 from graft.store.location import Location
 from tests.caches import cache_of, new_cache, read_nar
 from tests.detached_symbols import with_detached_symbols
+from tests.fixups.samples import tar
 from tests.graftable import Graftable
 from tests.real_nix import RealNix
 from tests.store_objects import add_object, named_path, opened
@@ -252,3 +253,16 @@ def _rooted(directory: Path) -> LocalStore:
     location = Location.at_root(str(directory))
     LocalStore.create(location)
     return opened(location)
+
+
+def test_an_image_with_the_files_of_old_is_told_and_makes_no_root(it: Graftable) -> None:
+    image = tar([(f"nix/store/{it.old}/lib", b"old\n")])
+    root = tool(it, **{"root.tar": image})
+    outcome = grafted(it, root)
+    assert not outcome.succeeded
+    new = outcome.plan.new_roots[root]
+    assert Path(it.tree(new), "root.tar").read_bytes() == image
+    assert outcome.proof is not None
+    assert outcome.proof.verdict == "found"
+    places = [residual.place for residual in outcome.proof.residual]
+    assert {place.file for place in places if place is not None} == {b"root.tar"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import posixpath
 import stat
 import sys
 from collections.abc import Iterable
@@ -76,6 +77,8 @@ def command(
     if map_file is not None:
         with open(map_file, encoding="utf-8", errors="replace") as stream:
             pairs += parse_replacements(stream.read(), map_file)
+    for old, new in pairs:
+        _check_directories(old, new)
     table = Table([(_wanted(old), _wanted(new)) for old, new in pairs])
     report: TreeReport | StreamReport
     if source is not None and target is not None:
@@ -142,6 +145,22 @@ def _split(argument: str) -> tuple[str, str]:
             argument=argument,
         )
     return splits[0]
+
+
+def _check_directories(old: str, new: str) -> None:
+    """Makes sure that two full paths lie in one directory, for only what follows it is rewritten.
+
+    Raises:
+        UsageError: they do not.
+    """
+    directories = [os.path.normpath(posixpath.dirname(text)) for text in (old, new) if "/" in text]
+    if len(set(directories)) > 1:
+        raise UsageError(
+            f"'{old}' and '{new}' lie in different directories, and rewrite changes hash parts and "
+            "names only: give two paths of one store directory, or base names",
+            old=old,
+            new=new,
+        )
 
 
 def _is_wanted(texts: Iterable[str]) -> bool:

@@ -54,11 +54,23 @@ def test_any_stream_is_filtered_and_the_stats_are_json_on_stderr() -> None:
 
 @pytest.mark.parametrize(
     "pair",
-    [f"{OLD}={NEW}", f"{OLD[:32]}={NEW[:32]}", f"/nix/store/{OLD}=/gnu/store/{NEW}"],
+    [
+        f"{OLD}={NEW}",
+        f"{OLD[:32]}={NEW[:32]}",
+        f"/nix/store/{OLD}=/nix/store/{NEW}",
+        f"/nix/store/{OLD}={NEW}",
+    ],
 )
 def test_hash_parts_base_names_and_paths_are_taken(pair: str) -> None:
     out, _ = _filter(OLD.encode(), f"--replace={pair}")
     assert out[:32] == NEW[:32].encode()
+
+
+def test_another_directory_is_no_part_of_a_rewrite() -> None:
+    pair = f"/nix/store/{OLD}=/gnu/store/{NEW}"
+    out, result = _filter(OLD.encode(), f"--replace={pair}", status=2)
+    assert out == b""
+    assert b"lie in different directories" in result.stderr
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
