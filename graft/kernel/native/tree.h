@@ -54,9 +54,10 @@ typedef struct {
 
 #define GRAFT_SUSPICIONS 4
 
-/* Words by which contents, targets and names are suspected of something longer. */
+/* Words by which contents, targets and names are suspected of something longer; or, without words,
+ * beginnings of streams in contents. */
 typedef struct {
-    const graft_anchors *anchors;
+    const graft_anchors *anchors; /* NULL: streams */
     size_t step; /* words are looked for at 0, step, 2 * step... of the contents, target or name */
     const graft_magic *magics; /* if there are any: only contents count that begin with one */
     size_t magic_count;        /* at offset 0, and of GRAFT_ANCHOR bytes at most */

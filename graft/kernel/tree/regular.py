@@ -133,7 +133,7 @@ class RegularFiles:
             if self._state.wanted is not None:
                 text = unsearched + settled
                 unsearched = text[self._state.search(text, IN_CONTENTS, base, final=final) :]
-            if watch is not None and watch.more(settled):
+            if watch is not None and watch.more(settled, final=final):
                 self._state.suspects.append((self._state.new_path, IN_CONTENTS))
             self._state.emit(settled)
             if file.target is not None:

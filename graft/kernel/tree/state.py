@@ -156,7 +156,10 @@ class WalkState:
 
     def search_text(self, text: bytes, where: int) -> None:
         """Searches a name or a symlink's target, whole."""
-        if any(not each.magics and each.anchors.find(text) for each in self.suspicions):
+        if any(
+            each.anchors is not None and not each.magics and each.anchors.find(text)
+            for each in self.suspicions
+        ):
             self.suspects.append((self.new_path, where))
         self.search(text, where)
 
