@@ -31,8 +31,6 @@ from .measure import Curve, Figure, Report, Table, Target, Way, in_turn
 from .peak import peak
 
 SIZES = (1000, 4000, 16_000)
-VERSION = "graft --version"
-PYTHON = "python -c pass"
 IMPORTS = "start-up: its imports"
 
 # As the command line does it.
@@ -57,9 +55,6 @@ assert plan.new_roots[StorePath(root)] != root
 
 def run(bench: Bench) -> Report:
     report = Report("planning")
-    report.tables.append(_start_up(bench))
-    added = report.tables[0].per_run(sub, VERSION, PYTHON)
-    report.targets.append(Target("graft --version, milliseconds beyond Python's start", added, 100))
     if not have("apt-get"):
         report.notes.append("left out, for only apt has the index of Debian's packages")
         return report
@@ -75,18 +70,6 @@ def run(bench: Bench) -> Report:
     )
     _plan_all(bench, report, packages, edges)
     return report
-
-
-def _start_up(bench: Bench) -> Table:
-    def milliseconds(command: list[str]) -> float:
-        return 1000 * peak(command).seconds
-
-    ways = [
-        Way(PYTHON, partial(milliseconds, [sys.executable, "-c", "pass"])),
-        Way(VERSION, partial(milliseconds, graft_command("--version"))),
-    ]
-    runs = bench.scaled(8 * bench.runs + 1, 5)
-    return Table("Start-up", "ms", tuple(in_turn(ways, runs, lambda _: None)), PYTHON)
 
 
 def _plan_all(bench: Bench, report: Report, packages: dict[str, Package], edges: Edges) -> None:

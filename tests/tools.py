@@ -54,13 +54,24 @@ def _compiler_finds(file: str) -> bool:
     return os.path.isabs(found)
 
 
+@functools.cache
+def _bubblewrap_refusal() -> str:
+    """Why no view can be mounted here; empty if one can."""
+    command = ["bwrap", "--dev-bind", "/", "/", "true"]
+    return subprocess.run(command, check=False, capture_output=True, text=True).stderr.strip()
+
+
 def need(tools: Iterable[str]) -> None:
     """Skips the test where a tool is missing, or fails the test where everything is required."""
-    missing = sorted({tool for tool in tools if not present(tool)})
-    if not missing:
+    tools = frozenset(tools)
+    missing = sorted(tool for tool in tools if not present(tool))
+    if missing:
+        lacking = sorted({package for tool in missing for package in packages()[tool]})
+        reason = f"no {', '.join(missing)} ({_INSTALL} {' '.join(lacking)})"
+    elif "bwrap" in tools and (refusal := _bubblewrap_refusal()):
+        reason = f"bubblewrap cannot make a namespace here, as in a chroot: {refusal}"
+    else:
         return
-    lacking = sorted({package for tool in missing for package in packages()[tool]})
-    reason = f"no {', '.join(missing)} ({_INSTALL} {' '.join(lacking)})"
     if REQUIRE_ALL:
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)

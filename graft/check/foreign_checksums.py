@@ -5,7 +5,6 @@ from __future__ import annotations
 import filecmp
 import os
 import posixpath
-import struct
 from collections.abc import Iterator, Mapping
 from itertools import groupby
 
@@ -120,7 +119,7 @@ def _debug_link(path: bytes) -> DebugLink | None:
     try:
         with open(path, "rb") as file:
             return debug_link(lambda at, size: os.pread(file.fileno(), size, at))
-    except (OSError, struct.error):  # the search has read it; what is damaged has no symbols
+    except OSError:  # the search has read it; what is damaged has no symbols
         return None
 
 

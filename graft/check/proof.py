@@ -16,7 +16,7 @@ from graft.formats.store_path import StorePath
 from graft.graph import reachable
 from graft.kernel.place import Place
 from graft.kernel.tree import TreeReport
-from graft.objects.reading import ObjectSearch, Searched
+from graft.objects.reading import ObjectSearch, Searched, WrittenPaths
 from graft.objects.search import DeepSearch, Unread
 from graft.plan import Plan
 from graft.store.api import PathInfo, Source
@@ -202,15 +202,20 @@ def prove_result(
     reports: list[TreeReport] = []
     unread: list[tuple[StorePath, Unread]] = []
     unknown: list[FileOfPath] = []
-    written_into = {one.new_path: {*one.references.values(), one.new_path} for one in plan.rewrites}
+    rewritten = {rewrite.new_path for rewrite in plan.rewrites}
+    new = WrittenPaths([*plan.moved.values(), *plan.replacements.values(), *rewritten], search)
     read = on_disk if scope == "closure" else on_disk & _written_or_replacing(plan)
     hashed = plan.new_paths if scope == "closure" else plan.new_paths.difference(written)
 
     def read_one(path: StorePath) -> tuple[StorePath, Searched | None, Sequence[bytes]]:
         try:
-            found = search.search(path, with_digest=path in hashed, on_bytes=workers.progress)
-            new = written_into.get(path)
-            return path, found, search.unknown_files(path, new) if new else ()
+            found = search.search(
+                path,
+                with_digest=path in hashed,
+                on_bytes=workers.progress,
+                written=new if path in rewritten else None,
+            )
+            return path, found, search.unknown_files(path, new) if path in rewritten else ()
         except CorruptCacheError:
             return path, None, ()
 

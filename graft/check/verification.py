@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from graft.check.abi import unresolved
+from graft.check.abi.missing_libraries import unresolved
 from graft.check.acceptance import Acceptance
 from graft.check.proof import Problem, Proof, prove_result, result_search
 from graft.formats.store_path import StorePath

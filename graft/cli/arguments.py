@@ -6,17 +6,19 @@ import os
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
 from graft.cli.settings import gather
 from graft.errors import BadStorePathError, InvalidPathError, UsageError
 from graft.formats.hash_modulo import SELF_REFERENCES, SelfReferences
-from graft.formats.replacements_file import parse_replacements
-from graft.formats.store_path import StorePath
-from graft.plan import Plan, PlanFile
-from graft.plan.request import Graft
-from graft.store.api import Source, path_info
+
+if TYPE_CHECKING:
+    from graft.formats.store_path import StorePath
+    from graft.plan import Plan, PlanFile
+    from graft.plan.request import Graft
+    from graft.store.api import Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +69,7 @@ strict_option = click.option(
 
 def plan_options(command: Callable[..., int]) -> Callable[..., int]:
     """Adds ROOT... and the options that say what to plan; the command gets them as `asked`."""
-    wrapped = gather(PlanArguments, "asked")(command)
+    wrapped = gather("graft.cli.arguments:PlanArguments", "asked")(command)
     for option in (
         click.option(
             "--self-references",
@@ -144,6 +146,9 @@ def resolve_request(store: Source, asked: PlanArguments) -> PlanRequest:
         BadFormatError: a file has not its form.
         BadStorePathError, InvalidPathError: a path argument is none, or the path is not valid.
     """
+    from graft.plan import PlanFile
+    from graft.plan.request import Graft
+
     if not asked.roots:
         raise UsageError("say what to graft: one ROOT or several, or a plan file")
     if (
@@ -191,17 +196,17 @@ def requested_pairs(
         roots: what is to be grafted: of files of pairs, and of derivations' outputs, what they do
             not lead to is left out.
     """
-    from graft.cli.replacement_pairs import (  # noqa: PLC0415 - late: only to plan
-        pairs_of_file,
-        with_all_outputs,
-    )
-
     pairs = resolve_replacements(store, asked.replacements)
     if asked.replacements_file is not None:
+        from graft.cli.replacement_pairs import pairs_of_file
+        from graft.formats.replacements_file import parse_replacements
+
         text = _read(asked.replacements_file)
         named = parse_replacements(text, asked.replacements_file)
         pairs += pairs_of_file(store, roots, named, asked.replacements_file)
     if asked.replace_outputs or any(path.is_derivation for pair in pairs for path in pair):
+        from graft.cli.replacement_pairs import with_all_outputs
+
         cutoffs = resolve_paths(store, asked.cutoffs)
         pairs = with_all_outputs(store, roots, cutoffs, pairs, every=asked.replace_outputs)
     return pairs
@@ -246,6 +251,8 @@ def resolve_path(store: Source, argument: str) -> StorePath:
         BadStorePathError: it leads nowhere inside the store.
         InvalidPathError: the path is not valid.
     """
+    from graft.store.api import path_info
+
     path = store.resolve(argument)
     return path_info(store, path).path
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-import logging
 import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -48,7 +48,7 @@ class Settings:
         Raises:
             BadStoreUrlError, StoreError: there is none that can be read.
         """
-        from graft.store.opening import open_store  # noqa: PLC0415 - late: sqlite3
+        from graft.store.opening import open_store
 
         return open_store(self.store_url, os.environ)
 
@@ -58,12 +58,14 @@ class Settings:
         Raises:
             BadStoreUrlError, StoreError: there is none that can be read.
         """
-        from graft.store.opening import open_local_store  # noqa: PLC0415
+        from graft.store.opening import open_local_store
 
         return open_local_store(self.store_url, os.environ)
 
     def start_log(self) -> None:
         """Sends graft's log to stderr, from the level the options ask for."""
+        import logging
+
         level = logging.ERROR if self.quiet else logging.WARNING
         if self.verbosity:
             level = logging.INFO if self.verbosity == 1 else logging.DEBUG
@@ -118,22 +120,24 @@ def common_options(command: _Command) -> _Command:
     return command
 
 
-def gather(kind: type, name: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
+def gather(kind: str, name: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
     """Hands the options that are called as fields of a dataclass to a command as one value of it.
 
     Fields that no option is called as keep their defaults.
 
     Args:
-        kind: the dataclass.
+        kind: the dataclass, as `MODULE:CLASS`: it is imported when the command is called.
         name: the command's parameter.
     """
-    names = [field.name for field in fields(kind)]
 
     def decorate(command: Callable[..., int]) -> Callable[..., int]:
         @functools.wraps(command)
         def with_value(*arguments: Any, **options: Any) -> int:
+            module, _, place = kind.partition(":")
+            made = getattr(import_module(module), place)
+            names = [field.name for field in fields(made)]
             values = {each: options.pop(each) for each in names if each in options}
-            return command(*arguments, **{name: kind(**values)}, **options)
+            return command(*arguments, **{name: made(**values)}, **options)
 
         return with_value
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 import posixpath
 from collections import Counter
 from collections.abc import Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from graft.check.proof import Problem, Proof
-from graft.check.proof_document import incompleteness
 from graft.cli.output import print_note, print_table
 from graft.cli.settings import Settings
-from graft.executor import Execution
 from graft.formats.file_name import printable
-from graft.formats.store_path import StoreDir
-from graft.jobs.outcome import Outcome
 from graft.objects.library_copies import Copy
-from graft.objects.references import REGISTERED
 from graft.quantities import binary_size, counted
+
+if TYPE_CHECKING:
+    from graft.check.proof import Problem, Proof
+    from graft.executor import Execution
+    from graft.formats.store_path import StoreDir
+    from graft.jobs.outcome import Outcome
 
 _PROBLEMS = {
     "not-valid": "it is not registered in the store",
@@ -50,6 +50,8 @@ def place_name(name: str, file: bytes, container: Iterable[str]) -> str:
 
 def print_proof(proof: Proof, store_dir: StoreDir, settings: Settings) -> None:
     """Prints what reading the result again has shown: the places that are left, and the verdict."""
+    from graft.objects.references import REGISTERED
+
     if proof.residual and not settings.quiet:
         print_table(
             ["file", "offset", "encoding", "leads to", ""],
@@ -82,6 +84,8 @@ def print_proof(proof: Proof, store_dir: StoreDir, settings: Settings) -> None:
 
 def _verdict(proof: Proof) -> str:
     """What may be said of OLD; only `gone` says *proven*."""
+    from graft.check.proof_document import incompleteness
+
     incomplete = incompleteness(proof)
     if proof.verdict == "gone":
         return "gone: OLD is proven to be in no byte of the new closure"

@@ -18,8 +18,7 @@ from graft.executor.into_store import make_into_store
 from graft.executor.work import Done, Execution, Work
 from graft.formats.store_path import StorePath
 from graft.plan import Plan
-from graft.store.api import LocalTarget, Source, Target
-from graft.store.daemon import DaemonStore
+from graft.store.api import LocalTarget, RelayedTarget, Source, Target
 from graft.store.writable_cache import WritableCache
 from graft.workers import DEFAULT_RESOURCES, Resources
 
@@ -85,7 +84,7 @@ def carry_out(
             registered before stays; nothing else is left. If it is about a single path, only if
             not `keep_going`.
     """
-    if isinstance(target, DaemonStore):
+    if isinstance(target, RelayedTarget):
         target.protect(root for plan in plans for root in plan.new_roots.values())
         with target.receiving(repair=delivery.repair) as cache:
             here = replace(resources, cluster=None)  # no other machine sees the temporary cache

@@ -14,7 +14,7 @@ class Compression:
     """How NARs are compressed.
 
     Attributes:
-        name: one of `graft.formats.compression.LEVELS`.
+        name: one of `graft.formats.compression_levels.LEVELS`.
         level: of the compression; None is its own default.
         threads: of zstd's own, for each NAR.
 

@@ -13,6 +13,7 @@ from graft.formats.store_path import StorePath
 from graft.objects.object_rewrite import Rewriting
 from graft.objects.reading import object_hash
 from graft.objects.rewrite import (
+    NewTree,
     RewrittenObject,
     corrupt_original,
     make_alias,
@@ -148,12 +149,14 @@ class _StoreMaker:
         content_name = self._work.content_names.get(path)
         return write_tree(
             self._source.store_object(item.path),
-            making.staging(path),
+            NewTree(
+                tree=making.staging(path),
+                unpacked=making.unpacked(path),
+                owner=self._owner,
+                links=links,
+            ),
             rewriting,
-            unpacked=making.unpacked(path),
             search=self._work.search,
-            links=links,
-            owner=self._owner,
             on_bytes=self._workers.progress,
             new_modulo=content_name.new_modulo if content_name is not None else None,
         )

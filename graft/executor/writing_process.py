@@ -32,8 +32,7 @@ from graft.executor.into_cache import OnEnd
 from graft.formats.signature import SecretKey
 from graft.kernel.native import load
 from graft.plan import Plan
-from graft.store.api import Source, Target
-from graft.store.local import LocalStore
+from graft.store.api import LocalTarget, Source, Target
 from graft.workers import Resources
 
 _SERVE = (
@@ -74,7 +73,7 @@ def writer(target: Target) -> Iterator[PlanWriter]:
     Raises:
         StorePermissionError: the store is mounted read-only, and cannot be mounted otherwise.
     """
-    if not isinstance(target, LocalStore) or not target.needs_remount:
+    if not isinstance(target, LocalTarget) or not target.needs_remount:
         yield carry_out
         return
     with _writing_process(target.location.real_store_dir) as process:
@@ -90,7 +89,7 @@ class _Request:
 
     plans: Sequence[Plan]
     source: Source
-    target: LocalStore
+    target: LocalTarget
     delivery: Delivery
     sign_keys: tuple[str, ...] = field(repr=False)
     jobs: int | None
@@ -191,7 +190,7 @@ class _WritingProcess:
     ) -> Done:
         """As `graft.executor.carry_out`."""
         del on_end  # which is told of caches only
-        assert isinstance(target, LocalStore)
+        assert isinstance(target, LocalTarget)
         work = Work.of(plans, source, target)
         # The other process gives its temporary roots back when it ends.
         target.protect(work.protected)

@@ -14,19 +14,8 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from graft.errors import BadFormatError, UsageError
+from graft.formats.compression_levels import LEVELS
 from graft.formats.zstd import zstd_compressor, zstd_module
-
-LEVELS: Final = {
-    "none": range(0),
-    "xz": range(10),
-    "zstd": range(1, 23),
-    "bzip2": range(1, 10),
-    "gzip": range(1, 10),
-}
-"""The compressions that can be read and written, each with its levels."""
-
-SUFFIXES: Final = {"none": "", "xz": ".xz", "zstd": ".zst", "bzip2": ".bz2", "gzip": ".gz"}
-"""What the name of a compressed file ends with."""
 
 _DEFAULT_LEVELS: Final = {"xz": 6, "zstd": 3, "bzip2": 9, "gzip": 6}
 _CHUNK: Final = 65_536  # bytes of compressed data read at once

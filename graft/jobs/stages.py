@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from graft.check.abi import AbiCheck, StoreContents, check_abi, write_report
+from graft.check.abi import AbiCheck, StoreContents, check_abi
+from graft.check.abi.report import write_report
 from graft.check.foreign_checksums import foreign_checksums
 from graft.check.proof import Problem, Proof, prove_result
 from graft.check.verification import library_problems

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from graft.kernel.tree.unpacking import unpack_archive
 from graft.objects.nar_stream import rewrite_archive
 from graft.objects.references import WantedPaths
 from graft.objects.search import DeepReport, DeepSearch, Findings, Unread
-from graft.objects.unknown_types import unknown_files
+from graft.objects.unknown_types import table_of, unknown_files, unknown_of
 from graft.store.api import Source
 from graft.store.objects import StoreObject, TreeObject
 
@@ -64,19 +64,21 @@ def search_object(
     *,
     sink: Sink = lambda _: None,
     places: bool = False,
+    wanted: Table | None = None,
 ) -> DeepReport:
     """Reads an object, and looks for everything that leads to some paths, hidden or not.
 
     Args:
         sink: takes the NAR, as for `read_object`; it is over before containers are opened.
         places: list the places where hash parts stand, not only which.
+        wanted: in a tree, what is looked for as it stands instead of the search's own table.
 
     Raises: as `read_object`.
     """
     if isinstance(item, TreeObject):
         report = read_tree(
             item.tree,
-            wanted=search.table,
+            wanted=search.table if wanted is None else wanted,
             sink=sink,
             marks=search.marks,
             suspicions=search.suspicions,
@@ -178,18 +180,41 @@ class Searched:
     digest: bytes | None
 
 
+class WrittenPaths:
+    """New paths whose hash parts a graft has written into others.
+
+    Args:
+        paths: of the result.
+        search: what is looked for besides.
+
+    Attributes:
+        paths: as given.
+        hash_parts: of them.
+        table: finds these, and what the search looks for.
+    """
+
+    def __init__(self, paths: Iterable[StorePath], search: ObjectSearch) -> None:
+        self.paths = frozenset(paths)
+        self.hash_parts = frozenset(path.hash_part for path in self.paths)
+        self.table = table_of([*sorted(search.hash_parts), *sorted(self.hash_parts)])
+
+
 class ObjectSearch:
     """Objects of a store searched for some paths, each read once however often it is asked for.
 
     Args:
         store: where the objects are.
         wanted: what is looked for.
+
+    Attributes:
+        hash_parts: the same.
     """
 
     def __init__(self, store: Source, wanted: DeepSearch) -> None:
         self._store = store
         self._wanted = wanted
         self._wanted_paths = frozenset(wanted.paths)
+        self.hash_parts = frozenset(wanted.hash_parts)
         self._known: dict[StorePath, Searched] = {}
         self._unknown: dict[StorePath, Sequence[bytes]] = {}
 
@@ -211,7 +236,12 @@ class ObjectSearch:
             self._known[path] = Searched(report, (), unread, None)
 
     def search(
-        self, path: StorePath, *, with_digest: bool, on_bytes: Callable[[int], object]
+        self,
+        path: StorePath,
+        *,
+        with_digest: bool,
+        on_bytes: Callable[[int], object],
+        written: WrittenPaths | None = None,
     ) -> Searched:
         """Reads an object, unless what is asked for is known.
 
@@ -219,6 +249,7 @@ class ObjectSearch:
             with_digest: of a tree; a NAR from a cache is checked as it is read.
             on_bytes: called with the number of NAR bytes read since the last call; may raise to
                 stop.
+            written: if the object was rewritten; then `unknown_files` of a tree reads no more.
 
         Raises: as `read_object`.
         """
@@ -234,20 +265,26 @@ class ObjectSearch:
                 digest.update(chunk)
             on_bytes(len(chunk))
 
-        found = search_object(item, self._wanted, sink=sink, places=True)
+        table = None if written is None else written.table
+        found = search_object(item, self._wanted, sink=sink, places=True, wanted=table)
+        standing = found.report.found
+        if written is not None and isinstance(item, TreeObject):
+            new = [place for place in standing if place.hash_part in written.hash_parts]
+            self._unknown[path] = unknown_of(item, new)
+            standing = tuple(place for place in standing if place.hash_part in self.hash_parts)
         self._known[path] = Searched(
             found.report,
-            (*found.report.found, *found.hidden),
+            (*standing, *found.hidden),
             found.unread,
             digest.digest() if with_digest else None,
         )
         return self._known[path]
 
-    def unknown_files(self, path: StorePath, new_paths: Collection[StorePath]) -> Sequence[bytes]:
+    def unknown_files(self, path: StorePath, written: WrittenPaths) -> Sequence[bytes]:
         """The changed files of a rewritten object whose types are not known; read once.
 
         Args, raises: as for `graft.objects.unknown_types.unknown_files`.
         """
         if path not in self._unknown:
-            self._unknown[path] = unknown_files(self._store.store_object(path), new_paths)
+            self._unknown[path] = unknown_files(self._store.store_object(path), written.paths)
         return self._unknown[path]

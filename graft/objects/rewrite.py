@@ -53,28 +53,39 @@ class RewrittenObject:
     fixed: tuple[FixedFile, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewTree:
+    """A tree that is to be made.
+
+    Attributes:
+        tree: where; nothing is there.
+        unpacked: where an original that is a NAR may lie meanwhile, best on the same file system;
+            nothing is there, before and after.
+        owner: user and group of what is made.
+        links: whether unchanged files may be hard links to the original's.
+    """
+
+    tree: str
+    unpacked: str
+    owner: tuple[int, int]
+    links: bool = True
+
+
 def write_tree(
     original: StoreObject,
-    target: str,
+    new: NewTree,
     rewriting: Rewriting | None,
     *,
-    unpacked: str,
     search: DeepSearch | None,
-    links: bool,
-    owner: tuple[int, int],
     on_bytes: Callable[[int], object],
     new_modulo: Callable[[], HashModulo] | None = None,
 ) -> RewrittenObject:
     """Makes an object as a tree: a copy of another with its references rewritten.
 
     Args:
-        target: where the new tree is made; nothing is there.
+        new: where it is made.
         rewriting: what changes; None: nothing.
-        unpacked: where an original that is a NAR may lie meanwhile, best on the target's file
-            system; nothing is there, before and after.
         search: what is looked for in the new bytes; None: nothing.
-        links: whether unchanged files may be hard links to the original's.
-        owner: user and group of what is made.
         on_bytes: called with the number of NAR bytes done since the last call; may raise to stop.
         new_modulo: makes what hashes the new NAR modulo self-references; None: nothing does.
 
@@ -84,53 +95,48 @@ def write_tree(
     """
     if isinstance(original, NarObject):
         with original.open() as nar:
-            unpack_archive(nar.readinto, unpacked, owner=owner)
+            unpack_archive(nar.readinto, new.unpacked, owner=new.owner)
+        new = replace(new, links=True)  # of what is new itself, they do no harm
         try:
-            # Of what is new itself, links do no harm.
-            return _copy(
-                unpacked, target, rewriting, search, owner, on_bytes, new_modulo, links=True
-            )
+            return _copy(new.unpacked, new, rewriting, search, on_bytes, new_modulo)
         finally:
-            remove_tree(unpacked)
-    return _copy(original.tree, target, rewriting, search, owner, on_bytes, new_modulo, links=links)
+            remove_tree(new.unpacked)
+    return _copy(original.tree, new, rewriting, search, on_bytes, new_modulo)
 
 
 def _copy(
     source: str,
-    target: str,
+    new: NewTree,
     rewriting: Rewriting | None,
     search: DeepSearch | None,
-    owner: tuple[int, int],
     on_bytes: Callable[[int], object],
     new_modulo: Callable[[], HashModulo] | None,
-    *,
-    links: bool,
 ) -> RewrittenObject:
     hashing = NarHashing(new_modulo, on_bytes)
     if rewriting is None:
-        report = copy_tree(source, target, None, sink=hashing, links=links, owner=owner)
+        report = copy_tree(source, new.tree, None, sink=hashing, links=new.links, owner=new.owner)
         return _made(hashing, report, report.nar_size)
     report = copy_tree(
         source,
-        target,
+        new.tree,
         rewriting.table,
         sink=hashing,
         marks=rewriting.marks,
-        links=links,
-        owner=owner,
+        links=new.links,
+        owner=new.owner,
     )
     original_size = report.nar_size  # references never change a length
     try:
         fixes = rewriting.fixes(source, report.marked)
         if fixes.replaces:
-            fixes.place(os.fsencode(target), owner=owner)
+            fixes.place(os.fsencode(new.tree), owner=new.owner)
             # Of the same bytes, once more: they were done before.
             hashing = NarHashing(new_modulo, lambda _: on_bytes(0))
-            nar_size = read_tree(target, sink=hashing).nar_size
+            nar_size = read_tree(new.tree, sink=hashing).nar_size
             report = replace(patched_report(report, fixes), nar_size=nar_size)
-        found = found_paths(TreeObject(target), search)
+        found = found_paths(TreeObject(new.tree), search)
     except BaseException:
-        remove_tree(target)
+        remove_tree(new.tree)
         raise
     return _made(hashing, report, original_size, found=found, fixed=fixes.files)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 
 from graft.errors import TreeError
 from graft.fixups.file_types import TypeProbe
@@ -19,6 +19,7 @@ from graft.formats.nar_reader import (
 from graft.formats.store_path import StorePath
 from graft.formats.window import Window
 from graft.kernel import Table
+from graft.kernel.place import Place
 from graft.kernel.tree import read_tree
 from graft.objects.file_windows import WINDOW
 from graft.store.objects import StoreObject, TreeObject
@@ -40,14 +41,28 @@ def unknown_files(
         TreeError: a file cannot be read.
         CorruptCacheError, CacheError, BadFormatError: the NAR cannot be read.
     """
-    table = Table([(part, None) for part in {path.hash_part.encode() for path in new_paths}])
+    table = table_of(path.hash_part for path in new_paths)
     if not isinstance(item, TreeObject):
         with item.open() as nar:
             return _in_archive(Window(nar.readinto, lambda data: on_bytes(len(data))), table)
     report = read_tree(item.tree, wanted=table, report=True)
     on_bytes(report.bytes_read)
-    changed = {place.file for place in report.found if place.where == "contents"}
+    return unknown_of(item, report.found)
+
+
+def unknown_of(item: TreeObject, places: Iterable[Place]) -> list[bytes]:
+    """The same of a tree, where the places of the new hash parts are known.
+
+    Raises:
+        TreeError: a file cannot be read.
+    """
+    changed = {place.file for place in places if place.where == "contents"}
     return [file for file in sorted(changed) if not _is_known(os.fsencode(item.tree), file)]
+
+
+def table_of(hash_parts: Iterable[str]) -> Table:
+    """Finds some hash parts."""
+    return Table([(part.encode(), None) for part in dict.fromkeys(hash_parts)])
 
 
 def _is_known(top: bytes, file: bytes) -> bool:

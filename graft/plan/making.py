@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from graft.formats.store_path import StorePath
-from graft.objects.search import DeepReport
 from graft.plan import Plan
 from graft.plan.closure import Closure
-from graft.plan.forecast import forecast, static_copies
-from graft.plan.hidden_references import deep_closure, recorded_closure
 from graft.plan.nixos_system import initrds_of_systems
 from graft.plan.request import Graft
 from graft.store.api import Source
 from graft.workers import DEFAULT_RESOURCES, Resources
+
+if TYPE_CHECKING:
+    from graft.objects.search import DeepReport
 
 
 def make_plan(
@@ -31,9 +32,13 @@ def make_plan(
     olds = store.path_infos(old for old, _ in pairs).keys()
     reports: Mapping[StorePath, DeepReport] = {}
     if graft.deep:
+        from graft.plan.hidden_references import deep_closure  # noqa: PLC0415 - late: it reads
+
         found = deep_closure(store, paths, olds, resources)
         closure, reports = found.closure, found.reports
     elif graft.hidden:
+        from graft.plan.hidden_references import recorded_closure  # noqa: PLC0415
+
         closure = recorded_closure(Closure.of(store, [*paths, *olds]), paths, graft.hidden)
     else:
         # OLD itself as well, though nothing may lead to it: warnings ask what it was built from.
@@ -56,6 +61,8 @@ def make_plan(
         fixups=graft.fixups,
     )
     if graft.deep:
+        from graft.plan.forecast import forecast, static_copies  # noqa: PLC0415
+
         copies = static_copies(plan, store, resources)
         told = [*plan.warnings, *copies, *forecast(plan, store, reports)]
         plan = replace(plan, warnings=tuple(sorted(told)))

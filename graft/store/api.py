@@ -14,6 +14,7 @@ from typing import Final, Protocol, Self, runtime_checkable
 
 from graft.errors import InvalidPathError
 from graft.formats.store_path import StoreDir, StorePath
+from graft.store.location import Location
 from graft.store.objects import StoreObject
 
 LOCAL_PRIORITY: Final = -1
@@ -174,6 +175,10 @@ class Target(Source, Protocol):
 class RootedTarget(LocalSource, Target, Protocol):
     """A store on this machine, in which roots and profiles keep what is written."""
 
+    @property
+    def location(self) -> Location:
+        """The store's directories; the record of grafts is in its state directory."""
+
     def check_root_link(self, link: str) -> None:
         """Raises RootLinkError unless `add_root` could make this link; changes nothing."""
 
@@ -188,8 +193,26 @@ class RootedTarget(LocalSource, Target, Protocol):
 
 
 @runtime_checkable
+class RelayedTarget(RootedTarget, Protocol):
+    """A store on this machine that another process writes, which takes paths from a cache."""
+
+    def receiving(self, *, repair: bool = False) -> AbstractContextManager[Target]:
+        """A temporary cache, of which the store gets all new paths if the block ends well.
+
+        Raises:
+            UsageError: `repair` is asked for: nothing is taken in the place of a valid path.
+        """
+
+
+@runtime_checkable
 class LocalTarget(RootedTarget, Protocol):
     """A store on this machine that grafts are written to as trees."""
+
+    @property
+    def needs_remount(self) -> bool:
+        """Whether only a process with a mount namespace of its own can write into it. Such a store
+        can be pickled; it is opened anew when it is unpickled.
+        """
 
     @property
     def owner(self) -> tuple[int, int]:

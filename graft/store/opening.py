@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 from graft.errors import BadStoreUrlError
-from graft.formats.signature import PublicKey
 from graft.formats.store_path import StoreDir
 from graft.store.api import Source, Target
-from graft.store.daemon import DaemonStore, is_for_daemon
+from graft.store.daemon_socket import is_for_daemon
 from graft.store.kinds import LOCAL, kind_of, without_secrets
 from graft.store.local import LocalStore
 from graft.store.location import Location
-from graft.store.nix_settings import NixSettings
+
+if TYPE_CHECKING:
+    from graft.formats.signature import PublicKey
+    from graft.store.daemon import DaemonStore
 
 
 def open_store(url: str, environment: Mapping[str, str]) -> Source:
@@ -97,6 +100,8 @@ def daemon_of(url: str, store: Source, environment: Mapping[str, str]) -> Daemon
         url: by which the store was opened: the environment says something of `auto` only.
     """
     if url == "auto" and isinstance(store, LocalStore) and is_for_daemon(store, environment):
+        from graft.store.daemon import DaemonStore  # noqa: PLC0415 - with all of caches
+
         return DaemonStore(store.location, environment)
     return None
 
@@ -114,6 +119,9 @@ def trusted_keys(
     Raises:
         BadFormatError: a key is none, or a file is no configuration.
     """
+    from graft.formats.signature import PublicKey  # noqa: PLC0415 - for caches only
+    from graft.store.nix_settings import NixSettings  # noqa: PLC0415
+
     texts = list(given)
     keys = [PublicKey.parse(key) for text in texts for key in text.split()]
     if texts or all(source.is_trusted for source in sources):

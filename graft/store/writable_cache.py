@@ -99,7 +99,7 @@ class WritableCache(BinaryCache):
         Any number may be written at once, each by one thread.
 
         Args:
-            compression: one of `graft.formats.compression.LEVELS`.
+            compression: one of `graft.formats.compression_levels.LEVELS`.
             level: of the compression; None is its own default.
             threads: of zstd's.
 

@@ -36,6 +36,7 @@ from graft.store.writable_cache import WritableCache
 from graft.workers import TaskPool
 from tests.caches import cache_of, read_nar
 from tests.graftable import Graftable
+from tests.nix_answers import self_references
 from tests.real_nix import RealNix
 from tests.store_objects import Contents, add_object, named_path, new_store, opened
 
@@ -244,13 +245,16 @@ def test_nix_names_an_odd_closure_alike(it: Graftable, tmp_path: Path) -> None:
     assert path_info(store, bare).references == frozenset()
     links = {"odd": store.store_dir.path(own), "bare": store.store_dir.path(bare)}
     user = add_object(store, "user-1", links, [own, bare, it.env])
-    plan = realise(make_plan(store, Graft.of([user], [], addressing="content")), store)
+    rule = self_references()
+    graft = Graft.of([user], [], addressing="content", self_references=rule)
+    plan = realise(make_plan(store, graft), store)
     nix = RealNix(store.location, tmp_path)
     full = store.store_dir.path
     given = [full(path) for path in sorted(plan.moved)]
-    made = nix.run("nix", "store", "make-content-addressed", "--json", *given)
-    assert {full(old): full(new) for old, new in plan.moved.items()} == json.loads(made)["rewrites"]
-    outcome = apply(store, [user], [], addressing="content")
+    answer = nix.run("nix", "store", "make-content-addressed", "--json", *given)
+    rewrites = json.loads(answer)["rewrites"]
+    assert {full(old): full(new) for old, new in plan.moved.items()} == rewrites
+    outcome = apply(store, [user], [], addressing="content", self_references=rule)
     assert outcome.succeeded
     assert outcome.execution.resumed == outcome.plan.new_paths
 

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graft.errors import BadFormatError, UsageError
-from graft.formats.compression import LEVELS, CompressingWriter, DecompressingReader
+from graft.formats.compression import CompressingWriter, DecompressingReader
+from graft.formats.compression_levels import LEVELS
 
 COMPRESSED = [name for name in LEVELS if name != "none"]
 TEXT = b"".join(b"%d and some text\n" % number for number in range(2000))

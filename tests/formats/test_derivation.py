@@ -187,12 +187,24 @@ def _as_nix_shows(derivation: Derivation, store_dir: StoreDir) -> dict[str, Any]
     }
 
 
+METHODS = {"nar": "r:", "flat": "", "text": "text:"}
+
+
 def _check_against_nix(shown: dict[str, Any], store_dir: StoreDir) -> None:
     for place, expected in shown.items():
         data = Path(place).read_bytes()
         derivation = _parse(data, store_dir)
         assert print_derivation(derivation, store_dir) == data
-        assert _as_nix_shows(derivation, store_dir) == expected
+        # Newer Nix shows more: a name, outputs of derivations that a build would make, a method.
+        expected.pop("name", None)
+        for output in expected["outputs"].values():
+            if method := output.pop("method", None):
+                output["hashAlgo"] = METHODS[method] + output["hashAlgo"]
+        inputs = {
+            path: names["outputs"] if isinstance(names, dict) else names
+            for path, names in expected["inputDrvs"].items()
+        }
+        assert _as_nix_shows(derivation, store_dir) == {**expected, "inputDrvs": inputs}
 
 
 @pytest.mark.nix

@@ -13,9 +13,13 @@ from graft.formats.store_path import StorePath
 from graft.formats.window import Window
 from graft.kernel import Table
 from graft.kernel.tree import read_tree
+from graft.objects.reading import ObjectSearch, WrittenPaths
+from graft.objects.search import DeepSearch
 from graft.objects.unknown_types import _in_archive, unknown_files
 from graft.store.objects import TreeObject
+from tests.store_objects import add_object, new_store
 
+OLD = StorePath("1123456789abcdfghijklmnpqrsvwxyz-old")
 NEW = StorePath("0123456789abcdfghijklmnpqrsvwxyz-new")
 
 
@@ -60,3 +64,17 @@ def test_an_object_that_is_one_file_is_named_by_nothing(tmp_path: Path) -> None:
 def test_a_missing_tree_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(TreeError):
         unknown_files(TreeObject(str(tmp_path / "none")), [NEW])
+
+
+def test_a_search_of_a_rewritten_tree_tells_them_and_reads_it_once(tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    full = store.store_dir.path(NEW).encode()
+    path = add_object(store, "made-1", {"binary": b"\0" + full, "text": full})
+    search = ObjectSearch(store, DeepSearch([OLD]))
+    written = WrittenPaths([NEW], search)
+    found = search.search(path, with_digest=False, on_bytes=lambda _: None, written=written)
+    assert found.places == ()
+    Path(store.tree(path), "binary").unlink()
+    assert search.unknown_files(path, written) == [b"binary"]
+    again = ObjectSearch(store, DeepSearch([OLD]))
+    assert again.unknown_files(path, written) == []

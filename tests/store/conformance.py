@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import pickle
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,12 +24,14 @@ from graft.errors import (
     InvalidPathError,
     ProfileError,
     RootLinkError,
+    UsageError,
 )
 from graft.formats.store_path import StorePath
 from graft.kernel.tree import read_tree
 from graft.store.api import (
     LOCAL_PRIORITY,
     LocalTarget,
+    RelayedTarget,
     RootedTarget,
     Source,
     Store,
@@ -350,7 +353,33 @@ def a_profile_s_new_generation_is_the_path(it: Candidate, tmp_path: Path) -> Non
             assert os.readlink(f"{profile}-{number}-link") == store.store_dir.path(path)
 
 
+@claim(RootedTarget)
+def trees_lie_where_the_location_says(it: Candidate, _: Path) -> None:
+    with it.opened() as store:
+        assert store.location.store_dir == store.store_dir
+        for path in it.archives:
+            assert store.tree(path) == f"{store.location.real_store_dir}/{path}"
+            assert os.path.lexists(store.tree(path))
+
+
+# RelayedTarget
+
+
+@claim(RelayedTarget)
+def whoever_takes_paths_from_a_cache_repairs_none(it: Candidate, _: Path) -> None:
+    with it.opened() as store, pytest.raises(UsageError), store.receiving(repair=True):
+        pass
+
+
 # LocalTarget
+
+
+@claim(LocalTarget)
+def a_pickled_one_is_opened_anew(it: Candidate, _: Path) -> None:
+    with it.opened() as store, pickle.loads(pickle.dumps(store)) as again:
+        assert again.path_infos(it.archives) == store.path_infos(it.archives)
+        again.close()
+        assert store.path_infos(it.archives)
 
 
 @claim(LocalTarget)

@@ -21,7 +21,7 @@ from graft.formats.derivations.references_graph import GraphNode
 from graft.formats.hashing import nix32_encode
 from graft.formats.store_path import StorePath
 from graft.kernel.tree import read_tree
-from graft.store.api import LocalTarget, PathInfo, RootedTarget, Source, Store, Target
+from graft.store.api import LocalTarget, PathInfo, RelayedTarget, Source, Store, Target
 from graft.store.binary_cache import BinaryCache
 from graft.store.daemon import DaemonStore
 from graft.store.incoming_cache import IncomingCache
@@ -167,7 +167,7 @@ def _daemon(it: Setting) -> Candidate:
     return replace(
         it.ground.candidate,
         open=lambda: DaemonStore(it.ground.location, nix.environment),
-        promises=RootedTarget,
+        promises=RelayedTarget,
         add=_add_by_daemon,
     )
 
@@ -266,7 +266,7 @@ def _union(it: Setting) -> Candidate:
 CANDIDATES: dict[str, tuple[Callable[[Setting], Candidate], type[Any], str | None]] = {
     "local": (_local, LocalTarget, "local"),
     "chroot": (_chroot, LocalTarget, "local"),
-    "daemon": (_daemon, RootedTarget, "local"),
+    "daemon": (_daemon, RelayedTarget, "local"),
     "cache in a directory": (_directory, Source, "file"),
     "writable cache": (_writable_directory, Target, "file"),
     "cache behind a server": (_server, Source, "http"),

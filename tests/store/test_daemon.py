@@ -27,6 +27,7 @@ from graft.store.trust import write_secret_key
 from tests.caches import cache_of
 from tests.collecting import run_collector
 from tests.graftable import Graftable
+from tests.nix_answers import content_addressed, path_infos
 from tests.ordinary_user import as_ordinary_user
 from tests.real_nix import RealNix
 from tests.store_objects import add_object, new_store
@@ -199,7 +200,7 @@ def test_what_a_trusted_key_has_signed_goes_through_the_daemon(
 
 @as_ordinary_user
 def test_names_from_contents_need_no_trust(tmp_path: Path, multi: Multi) -> None:
-    out, _ = multi.apply("--content-addressed", "--add-root", str(tmp_path / "link"))
+    out, _ = multi.apply(*content_addressed(), "--add-root", str(tmp_path / "link"))
     done = subprocess.run([f"{out.strip()}/bin/run"], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[0] == "new"
     info = subprocess.run(
@@ -208,7 +209,7 @@ def test_names_from_contents_need_no_trust(tmp_path: Path, multi: Multi) -> None
         capture_output=True,
         check=True,
     )
-    assert json.loads(info.stdout)[0]["ca"].startswith("fixed:r:sha256:")
+    assert path_infos(info.stdout.decode())[0]["ca"].startswith("fixed:r:sha256:")
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from graft.check.abi.object_contents import (
     script,
 )
 from graft.formats.elf.dynamic import Elf, Exports, Imports, read_exports, read_imports
-from graft.formats.elf.image import MAGIC, Read
+from graft.formats.elf.headers import MAGIC, Read
 from graft.formats.nar_reader import Contents, Directory, Entry, Regular, Symlink, read_archive
 from graft.formats.window import Window
 from graft.store.objects import NarObject

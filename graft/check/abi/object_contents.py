@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 from graft.errors import BadFormatError
 from graft.formats.elf.dynamic import Elf, Exports, Imports, read_elf
-from graft.formats.elf.image import Read
+from graft.formats.elf.headers import Read
 
 
 @dataclass(frozen=True, slots=True)

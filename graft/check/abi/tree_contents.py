@@ -21,7 +21,7 @@ from graft.check.abi.object_contents import (
 )
 from graft.errors import TreeError
 from graft.formats.elf.dynamic import Elf, Exports, Imports, read_exports, read_imports
-from graft.formats.elf.image import MAGIC, Read
+from graft.formats.elf.headers import MAGIC, Read
 from graft.formats.file_name import printable
 from graft.store.objects import TreeObject
 

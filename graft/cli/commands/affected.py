@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,12 +12,14 @@ from graft.cli.output import print_document, print_note, print_table
 from graft.cli.settings import Settings, common_options
 from graft.errors import BadStorePathError
 from graft.formats.file_name import printable_text
-from graft.formats.package_range import PackageRange
-from graft.formats.store_path import StoreDir, StorePath
-from graft.machine.affected import Affected, AffectedRoot, Cost, find_affected
-from graft.machine.roots import MachineRoots, Root, find_machine_roots
 from graft.quantities import binary_size, counted
-from graft.store.local import LocalStore
+
+if TYPE_CHECKING:
+    from graft.formats.package_range import PackageRange
+    from graft.formats.store_path import StoreDir, StorePath
+    from graft.machine.affected import Affected, AffectedRoot, Cost
+    from graft.machine.roots import MachineRoots, Root
+    from graft.store.local import LocalStore
 
 _MOST_SHOWN = 4  # names of a chain
 _KINDS = {
@@ -51,6 +53,9 @@ def command(settings: Settings, wanted: tuple[str, ...], replacements: tuple[str
     A package is a name without a version, as nix-env has it. Bounds on its version are <, <=, > and
     >=, several are separated by commas: 'openssl>=3.0,<3.0.14'. Mind the quotes.
     """
+    from graft.machine.affected import find_affected
+    from graft.machine.roots import find_machine_roots
+
     settings.start_log()
     if not wanted and not replacements:
         raise click.UsageError("say what may be affected: a path, a package, or --replace OLD=NEW")
@@ -70,6 +75,8 @@ def command(settings: Settings, wanted: tuple[str, ...], replacements: tuple[str
 
 def _wanted(store: LocalStore, argument: str) -> StorePath | PackageRange:
     """What an argument means; a name that is also that of a link into the store means this."""
+    from graft.formats.package_range import PackageRange
+
     if "/" in argument:
         return store.resolve(argument)
     try:

@@ -9,25 +9,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from graft.check.acceptance import Acceptance
 from graft.cli.arguments import PlanArguments, plan_options, resolve_request, strict_option
 from graft.cli.commands.plan import abi_report_option, free_bytes, show_plan
 from graft.cli.output import Bars, print_document, print_note, print_warnings
 from graft.cli.settings import Settings, common_options, gather
-from graft.cli.tables import print_summary
 from graft.errors import UsageError
-from graft.executor import Compression, Delivery
-from graft.formats.compression import LEVELS
-from graft.jobs.outcome import outcome_document
-from graft.jobs.pipeline import run_job
-from graft.jobs.request import JobRequest, Transfer
-from graft.jobs.stores import StoreOpening, daemon_note
-from graft.machine.places import Placement
-from graft.workers import Resources
+from graft.formats.compression_levels import LEVELS
 
 if TYPE_CHECKING:
+    from graft.check.acceptance import Acceptance
+    from graft.jobs.request import Transfer
     from graft.machine.activation import Action
     from graft.machine.current_roots import Everywhere
+    from graft.machine.places import Placement
 
 
 @click.command(
@@ -36,11 +30,11 @@ if TYPE_CHECKING:
     "--add-root ./patched",
 )
 @plan_options
-@gather(Compression, "compression")
-@gather(Delivery, "delivery")
-@gather(Transfer, "transfer")
-@gather(Acceptance, "acceptance")
-@gather(Placement, "placement")
+@gather("graft.executor.delivery:Compression", "compression")
+@gather("graft.executor.delivery:Delivery", "delivery")
+@gather("graft.jobs.request:Transfer", "transfer")
+@gather("graft.check.acceptance:Acceptance", "acceptance")
+@gather("graft.machine.places:Placement", "placement")
 @click.option(
     "--all-roots",
     is_flag=True,
@@ -198,6 +192,13 @@ def command(
     into, or are of unknown types and were changed) or `found`. Status 1: OLD is found where it was
     not allowed, or a path is broken; with --strict also not-found. Then no link is made.
     """
+    from graft.cli.tables import print_summary
+    from graft.jobs.outcome import outcome_document
+    from graft.jobs.pipeline import run_job
+    from graft.jobs.request import JobRequest
+    from graft.jobs.stores import StoreOpening, daemon_note
+    from graft.workers import Resources
+
     settings.start_log()
     if acceptance.strict and acceptance.scope != "closure":
         scope = acceptance.scope or "none"
@@ -216,7 +217,7 @@ def command(
                     "--all-roots says where the new roots go: leave --add-root, --profile and --to "
                     "out"
                 )
-            from graft.cli.all_roots import ask_for_all_roots  # noqa: PLC0415 - late: most do not
+            from graft.cli.all_roots import ask_for_all_roots
 
             asked, everywhere = ask_for_all_roots(store, opening.daemon, asked, settings)
             placement = replace(placement, places=tuple(everywhere.places))
@@ -226,7 +227,7 @@ def command(
         if action is not None:
             if transfer.target is not None:
                 raise UsageError("--activate and --to contradict each other: leave one of them out")
-            from graft.cli.activation import system_to_activate  # noqa: PLC0415 - late: as that
+            from graft.cli.activation import system_to_activate
 
             roots, profile = request.graft.roots, placement.profile
             system, profile = system_to_activate(store, roots, action, profile, everywhere)
@@ -251,7 +252,7 @@ def command(
         if everywhere is not None:
             document["left"] = everywhere.left
         if action is not None and outcome.succeeded:
-            from graft.cli.activation import activate_outcome  # noqa: PLC0415
+            from graft.cli.activation import activate_outcome
 
             document["activation"] = activate_outcome(store, outcome, system, action, settings)
     if settings.json:

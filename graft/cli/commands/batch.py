@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,14 +14,11 @@ from graft.cli.output import Bars, print_note, print_table, write_whole
 from graft.cli.settings import Settings, common_options
 from graft.errors import UsageError
 from graft.formats.file_name import printable_text
-from graft.jobs.batch.cluster import open_cluster
-from graft.jobs.batch.jobs_file import JobsFile
-from graft.jobs.batch.junit import junit_text
-from graft.jobs.batch.results import BatchResult, JobResult
-from graft.jobs.batch.runner import Event, run_batch
-from graft.jobs.batch.summary import summary_text
 from graft.quantities import counted
-from graft.workers import Resources
+
+if TYPE_CHECKING:
+    from graft.jobs.batch.results import BatchResult, JobResult
+    from graft.jobs.batch.runner import Event
 
 _PAGE_VARIABLE = "GITHUB_STEP_SUMMARY"
 
@@ -80,6 +78,13 @@ def command(
     With --json stdout has a JSON object a line: events while it runs, and at the end the document.
     Status 1: a job has failed.
     """
+    from graft.jobs.batch.cluster import open_cluster
+    from graft.jobs.batch.jobs_file import JobsFile
+    from graft.jobs.batch.junit import junit_text
+    from graft.jobs.batch.runner import run_batch
+    from graft.jobs.batch.summary import summary_text
+    from graft.workers import Resources
+
     settings.start_log()
     if scheduler is not None and workers is not None:
         raise UsageError("--scheduler has workers already: leave out --workers")

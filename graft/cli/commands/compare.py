@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,15 +20,10 @@ from graft.cli.output import (
 )
 from graft.cli.settings import Settings, common_options
 from graft.errors import UsageError
-from graft.executor.content_names import realised_plans
 from graft.quantities import binary_size
-from graft.ways.compare.comparison import compare
-from graft.ways.compare.document import comparison_document
-from graft.ways.compare.prose import PROSE
-from graft.ways.compare.way import Comparison, Probe, Way
-from graft.ways.pivot.targets import parse_targets
-from graft.ways.rebuild import log_dir_of
-from graft.workers import Resources
+
+if TYPE_CHECKING:
+    from graft.ways.compare.way import Comparison, Probe, Way
 
 # Dependents that do not see NEW, of each way, before the rest is only counted.
 _MOST_MISSED = 3
@@ -79,6 +75,13 @@ def command(
 
     The graft is made in the store, and not rooted; the others leave nothing behind.
     """
+    from graft.executor.content_names import realised_plans
+    from graft.ways.compare.comparison import compare
+    from graft.ways.compare.document import comparison_document
+    from graft.ways.pivot.targets import parse_targets
+    from graft.ways.rebuild import log_dir_of
+    from graft.workers import Resources
+
     settings.start_log()
     targets = parse_targets(pivots)
     if page is not None and not os.path.isdir(os.path.dirname(os.path.abspath(page))):
@@ -102,7 +105,7 @@ def command(
     print_warnings(comparison.warnings, settings)
     document = comparison_document(comparison)
     if page is not None:
-        from graft.ways.compare.page import render  # noqa: PLC0415 - late: jinja2
+        from graft.ways.compare.page import render
 
         write_whole(page, render(document))
     if settings.json:
@@ -125,6 +128,8 @@ def _show(comparison: Comparison, settings: Settings) -> None:
 
 
 def _row(way: Way) -> tuple[str, ...]:
+    from graft.ways.compare.prose import PROSE
+
     def number(value: int | None) -> str:
         return "-" if value is None else f"{value:,}"
 

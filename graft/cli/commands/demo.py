@@ -6,19 +6,21 @@ import os
 import shlex
 import shutil
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
-from graft.cli.demo import Chapter, DemoStep, find_compiler, prepared, tell
 from graft.cli.output import print_document
 from graft.cli.settings import Settings, common_options
 from graft.errors import UsageError
-from graft.kernel.native import load
 
 _NO_NATIVE_KERNEL = (
     "The native kernel is not built, so the slower one in Python does the work. To get it,\n"
     "install a C compiler and Python's headers (Debian: gcc, libc6-dev, python3-dev), then graft."
 )
+
+if TYPE_CHECKING:
+    from graft.cli.demo import Chapter, DemoStep
 
 
 @click.command("demo", epilog="Example: graft demo ./try-graft")
@@ -34,6 +36,9 @@ def command(settings: Settings, directory: str | None, store_only: bool) -> int:
     Without DIR it happens in a temporary directory, which is removed in the end. In DIR, which must
     be new or empty, everything stays, to be tried further.
     """
+    from graft.cli.demo import Chapter, DemoStep, find_compiler, prepared, tell
+    from graft.kernel.native import load
+
     settings.start_log()
     if settings.store_url != "auto":
         raise UsageError("graft demo makes a store of its own: leave --store out")

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+from typing import TYPE_CHECKING
 
 import click
 
 from graft.cli.output import print_document, print_note, write_whole
 from graft.cli.settings import Settings, common_options
-from graft.formats.store_path import StoreDir
 from graft.quantities import counted
-from graft.ways.diff import Difference, compare_packages, difference_document
-from graft.ways.diff.arguments import read_package_set
-from graft.ways.diff.instantiation import Nix
+
+if TYPE_CHECKING:
+    from graft.formats.store_path import StoreDir
+    from graft.ways.diff import Difference
 
 
 @click.command(
@@ -57,6 +58,10 @@ def command(
     --drv-path', whose derivations 'nix-instantiate' has made; or an expression, FILE.nix. What is
     printed is a replacements file. Status 1: nothing could be paired.
     """
+    from graft.ways.diff import compare_packages, difference_document
+    from graft.ways.diff.arguments import read_package_set
+    from graft.ways.diff.instantiation import Nix
+
     settings.start_log()
     with settings.open_local_store() as store:
         nix = Nix.of_store(store.location, os.environ)

@@ -9,12 +9,8 @@ import click
 
 from graft.cli.arguments import resolve_replacements
 from graft.cli.output import print_note, print_warnings
-from graft.cli.packages import resolve_package
 from graft.cli.running import RunningCommand
 from graft.cli.settings import Settings, common_options
-from graft.plan.making import make_plan
-from graft.plan.request import Graft
-from graft.ways.namespace import FhsRoot, Mount, run_program
 
 
 @click.command(
@@ -51,6 +47,11 @@ def command(
     different files for one place, the lower PRIORITY is taken, 5 if nothing is said; equal ones
     collide.
     """
+    from graft.cli.packages import resolve_package
+    from graft.plan.making import make_plan
+    from graft.plan.request import Graft
+    from graft.ways.namespace import FhsRoot, Mount, run_program
+
     settings.start_log()
     with (
         settings.open_local_store() as store,

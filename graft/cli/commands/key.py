@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from graft.cli.output import print_document
 from graft.cli.settings import Settings, common_options
-from graft.formats.signature import PublicKey, SecretKey
-from graft.store.trust import read_secret_key, write_secret_key
+
+if TYPE_CHECKING:
+    from graft.formats.signature import PublicKey
 
 
 @click.group(
@@ -34,6 +37,9 @@ def generate(settings: Settings, name: str, file: str) -> int:
     Prints the public key, for trusted-public-keys of whoever is to take what is signed. Nix's own
     programs take both.
     """
+    from graft.formats.signature import SecretKey
+    from graft.store.trust import write_secret_key
+
     key = SecretKey.generate(name)
     write_secret_key(file, key)
     _show(key.public_key, settings, file=file)
@@ -46,6 +52,8 @@ def generate(settings: Settings, name: str, file: str) -> int:
 @click.pass_obj
 def public(settings: Settings, file: str) -> int:
     """Print the public key that belongs to the secret key in FILE."""
+    from graft.store.trust import read_secret_key
+
     _show(read_secret_key(file).public_key, settings, file=file)
     return 0
 

@@ -10,9 +10,6 @@ from graft.cli.arguments import resolve_path, resolve_replacements
 from graft.cli.output import print_warnings
 from graft.cli.running import RunningCommand
 from graft.cli.settings import Settings, common_options
-from graft.plan.making import make_plan
-from graft.plan.request import Graft
-from graft.ways.namespace import Mount, run_program
 
 
 @click.command(
@@ -40,6 +37,10 @@ def command(
     The first word of CMD may be a path relative to ROOT (bin/curl); a word without a slash is
     looked up in PATH.
     """
+    from graft.plan.making import make_plan
+    from graft.plan.request import Graft
+    from graft.ways.namespace import Mount, run_program
+
     settings.start_log()
     with settings.open_local_store() as store:
         path = resolve_path(store, root)

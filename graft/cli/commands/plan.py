@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
+from typing import TYPE_CHECKING
 
 import click
 
-from graft.check.abi import check_reporting, forecast_abi, write_report
 from graft.cli.arguments import PlanArguments, PlanRequest, plan_options, resolve_request
 from graft.cli.output import (
     Bars,
@@ -18,13 +17,13 @@ from graft.cli.output import (
 )
 from graft.cli.settings import Settings, common_options
 from graft.errors import UsageError
-from graft.formats.store_path import StorePath
-from graft.plan import Plan, plan_document, warnings_document
-from graft.plan.making import make_plan
 from graft.quantities import binary_size, counted
-from graft.store.api import Source, Target
-from graft.store.local import LocalStore
-from graft.workers import Resources
+
+if TYPE_CHECKING:
+    from graft.formats.store_path import StorePath
+    from graft.plan import Plan
+    from graft.store.api import Source
+    from graft.workers import Resources
 
 abi_report_option = click.option(
     "--abi-report",
@@ -80,7 +79,7 @@ def command(
     if suggested is not None or patched is not None:
         if suggested is None or patched is None:
             raise UsageError("--suggest NAME and --patched SET say nothing without each other")
-        from graft.cli.suggestion import suggest  # noqa: PLC0415 - late: rarely needed
+        from graft.cli.suggestion import suggest
 
         return suggest(settings, asked.roots, suggested, patched)
     with settings.open_store() as store:
@@ -98,6 +97,8 @@ def command(
 
 def free_bytes(store: Source) -> int | None:
     """The room left in a store that can be written, if anybody knows."""
+    from graft.store.api import Target
+
     return store.free_bytes() if isinstance(store, Target) else None
 
 
@@ -107,6 +108,8 @@ def approved_plan(store: Source, request: PlanRequest, resources: Resources) -> 
     Raises:
         StalePlanError: the plan file says something else.
     """
+    from graft.plan.making import make_plan
+
     plan = make_plan(store, request.graft, resources)
     request.approve(plan)
     return plan
@@ -134,11 +137,18 @@ def show_plan(
     Raises:
         UsageError: that is asked of a store without derivations.
     """
+    from graft.check.abi import forecast_abi
+    from graft.plan import plan_document, warnings_document
+    from graft.store.local import LocalStore
+    from graft.workers import Resources
+
     if rebuild_cost and not isinstance(store, LocalStore):
         raise UsageError(
             f"--rebuild-cost needs a store on this machine, which '{store.url}' is not"
         )
     if abi_report is not None:
+        from graft.check.abi.report import check_reporting, write_report
+
         check_reporting()
     plan = approved_plan(store, request, Resources(progress=Bars(settings)))
     abi = forecast_abi(plan, store, download=request.graft.deep or abi_report is not None)
@@ -148,7 +158,7 @@ def show_plan(
     print_warnings(warnings, settings)
     cost = None
     if rebuild_cost:
-        from graft.cli.rebuild_cost import RebuildCost  # noqa: PLC0415 - late: rarely needed
+        from graft.cli.rebuild_cost import RebuildCost
 
         assert isinstance(store, LocalStore)
         cost = RebuildCost(plan, store)
@@ -161,6 +171,8 @@ def show_plan(
         if cost is not None:
             document["rebuild"] = cost.document()
     if output is not None:
+        import json
+
         write_whole(output, json.dumps(document, indent=2) + "\n")
     if settings.json:
         print_document(document)

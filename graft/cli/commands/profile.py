@@ -11,10 +11,10 @@ import click
 
 from graft.cli.output import print_document, print_note, print_table
 from graft.cli.settings import Settings, common_options
-from graft.store.roots.profile import Generation, Profile, generations_to_delete
 
 if TYPE_CHECKING:
     from graft.machine.activation import Action
+    from graft.store.roots.profile import Generation, Profile
 
 activate_option = click.option(
     "--activate",
@@ -115,6 +115,8 @@ def delete_generations(
     that were no longer current 30 days ago; `+5`, all but the current one, the four before it and
     those that are newer. The current one is never deleted.
     """
+    from graft.store.roots.profile import generations_to_delete
+
     opened = _profile(settings, profile)
     chosen = generations_to_delete(which, int(time.time()))
     if dry_run:
@@ -163,9 +165,10 @@ def build(settings: Settings, roots: tuple[str, ...], link: str | None, profile:
     place that of the lower priority is taken; ROOT:PRIORITY gives one, and without it is 5. Prints
     the environment's store path, a name from its contents.
     """
-    from graft.cli.packages import resolve_package  # noqa: PLC0415 - late: the others need none
-    from graft.executor.writing_process import make_writable  # noqa: PLC0415
-    from graft.ways.namespace.user_environment import register_environment  # noqa: PLC0415
+    from graft.cli.packages import resolve_package
+    from graft.executor.writing_process import make_writable
+    from graft.store.roots.profile import Profile
+    from graft.ways.namespace.user_environment import register_environment
 
     settings.start_log()
     if link is None and profile is None:
@@ -196,6 +199,8 @@ def build(settings: Settings, roots: tuple[str, ...], link: str | None, profile:
 
 
 def _profile(settings: Settings, profile: str) -> Profile:
+    from graft.store.roots.profile import Profile
+
     settings.start_log()
     with settings.open_local_store() as store:
         return Profile(profile, store.store_dir)
@@ -212,7 +217,7 @@ def _switch_back(
         settings,
     )
     if action is not None:
-        from graft.cli.activation import activate_generation  # noqa: PLC0415 - late: most do not
+        from graft.cli.activation import activate_generation
 
         activate_generation(generation.target, action)
     if settings.json:

@@ -6,22 +6,23 @@ import functools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import click
 
 from graft.cli.output import Bars, print_document, print_note, print_table
 from graft.cli.settings import Settings, common_options
-from graft.cli.tables import NamedCopy, copy_document, place_name, print_copies
 from graft.errors import BadFormatError, BadStorePathError, TreeError, UsageError
 from graft.formats.file_name import printable
-from graft.formats.store_path import HASH_PART_LENGTH, StoreDir, StorePath
-from graft.kernel.place import Place
-from graft.objects.references import place_document
-from graft.objects.scan import scan_object
-from graft.objects.search import Unread
 from graft.quantities import counted
-from graft.store.api import Source
-from graft.store.objects import StoreObject, TreeObject
+
+if TYPE_CHECKING:
+    from graft.cli.tables import NamedCopy
+    from graft.formats.store_path import StoreDir, StorePath
+    from graft.kernel.place import Place
+    from graft.objects.search import Unread
+    from graft.store.api import Source
+    from graft.store.objects import StoreObject
 
 
 @click.command("scan", epilog="Example: graft scan ./result --for /nix/store/...-openssl-3.0.20")
@@ -61,6 +62,8 @@ def command(
     Without --for these are the hash parts of all valid paths, and those that stand after the store
     directory and a slash. ASCII, UTF-16 and UTF-32 are read. Status 1: there is none.
     """
+    from graft.cli.tables import copy_document, place_name, print_copies
+
     if originals and not deep:
         raise UsageError("--like needs --deep: no reference leads to a copy; give both")
     settings.start_log()
@@ -123,6 +126,9 @@ def _scan(
     """What an argument is called, a place in it, and the full path that it leads to; and what
     could not be looked into.
     """
+    from graft.formats.store_path import StorePath
+    from graft.objects.scan import scan_object
+
     known: set[StorePath] = set()
     hash_parts: set[str] = set()
     store_dir: StoreDir | None = None
@@ -167,7 +173,7 @@ def _copies(
     """Copies of the libraries of some paths, in files that do not refer to them."""
     if not originals:
         return
-    from graft.objects.library_copies import CopyFinder  # noqa: PLC0415
+    from graft.objects.library_copies import CopyFinder
 
     store = opened()
     finder = CopyFinder(store, list(dict.fromkeys(map(store.resolve, originals))))
@@ -187,6 +193,8 @@ def _copies(
 
 def _plain(text: str) -> StorePath | str | None:
     """A hash part, or the path of a base name or full path; None if only a store could tell."""
+    from graft.formats.store_path import HASH_PART_LENGTH, StorePath
+
     try:
         if len(text) == HASH_PART_LENGTH:
             return StorePath(f"{text}-x").hash_part
@@ -197,6 +205,8 @@ def _plain(text: str) -> StorePath | str | None:
 
 def _place(argument: str, opened: Callable[[], Source]) -> tuple[str, StoreObject]:
     """How an argument is called, and where it is: a link into the store is the path it leads to."""
+    from graft.store.objects import TreeObject
+
     if os.path.lexists(argument) and not os.path.islink(argument):
         return argument, TreeObject(argument)
     store = opened()
@@ -220,5 +230,7 @@ def _closed(name: str, unread: Unread) -> dict[str, object]:
 
 
 def _document(name: str, place: Place, full: str | None) -> dict[str, object]:
+    from graft.objects.references import place_document
+
     document = {"path": name, **place_document(place)}
     return document | {"hash": place.hash_part, "reference": full}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,12 +13,13 @@ from graft.cli.arguments import resolve_path
 from graft.cli.output import print_document, print_note
 from graft.cli.settings import Settings, common_options
 from graft.errors import UsageError
-from graft.formats.store_path import StoreDir, StorePath
-from graft.machine.record import GraftRecord, Provenance, user_name
-from graft.machine.status import PlaceNow, Standing, leads_to, standing_of
-from graft.machine.vex import nixos_option, vex_document
 from graft.quantities import binary_size, counted, human_seconds
-from graft.store.local import LocalStore
+
+if TYPE_CHECKING:
+    from graft.formats.store_path import StoreDir, StorePath
+    from graft.machine.record import GraftRecord
+    from graft.machine.status import PlaceNow, Standing
+    from graft.store.local import LocalStore
 
 _STATES = {
     "in-force": "in force",
@@ -74,6 +75,10 @@ def command(
     had a graft leads to OLD again, as after a rebuild without the fix or a rollback; with --rebuilt
     also if ROOT still has it; with NAMEs, --nixos-option or --vex also if there is no such graft.
     """
+    from graft.machine.record import Provenance, user_name
+    from graft.machine.status import leads_to, standing_of
+    from graft.machine.vex import nixos_option, vex_document
+
     settings.start_log()
     if (vulnerabilities or author) and not vex:
         raise UsageError("--vulnerability and --author say nothing without --vex")

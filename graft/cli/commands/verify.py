@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import click
 
-from graft.check.foreign_checksums import foreign_checksums
-from graft.check.proof_document import proof_document
-from graft.check.verification import verify
 from graft.cli.arguments import PlanArguments, plan_options, resolve_request, strict_option
 from graft.cli.commands.plan import approved_plan
 from graft.cli.output import Bars, print_document, print_warnings
 from graft.cli.settings import Settings, common_options
-from graft.cli.tables import print_problems, print_proof
-from graft.executor.content_names import realised_plans
-from graft.plan import warnings_document
-from graft.store.api import Source
-from graft.store.opening import open_store
-from graft.workers import Resources
+
+if TYPE_CHECKING:
+    from graft.store.api import Source
 
 
 @click.command(
@@ -56,6 +51,15 @@ def command(
     be its original but for the references, and lead nowhere to OLD. Status 1: something is not so,
     or with --strict, some files could not be looked into, or are of unknown types and were changed.
     """
+    from graft.check.foreign_checksums import foreign_checksums
+    from graft.check.proof_document import proof_document
+    from graft.check.verification import verify
+    from graft.cli.tables import print_problems, print_proof
+    from graft.executor.content_names import realised_plans
+    from graft.plan import warnings_document
+    from graft.store.opening import open_store
+    from graft.workers import Resources
+
     settings.start_log()
     with ExitStack() as stack:
         store: Source = stack.enter_context(settings.open_store())

@@ -10,7 +10,7 @@ from typing import Any, Final
 from graft.check.acceptance import Acceptance
 from graft.errors import BadFormatError
 from graft.executor import Compression, Delivery
-from graft.formats.compression import LEVELS
+from graft.formats.compression_levels import LEVELS
 from graft.formats.hash_modulo import SELF_REFERENCES
 from graft.formats.replacements_file import parse_replacements
 from graft.formats.signature import PublicKey

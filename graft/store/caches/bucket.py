@@ -23,7 +23,7 @@ from graft.errors import (
     StorePermissionError,
 )
 from graft.formats.cache_info import CACHE_INFO_FILE
-from graft.formats.compression import SUFFIXES
+from graft.formats.compression_levels import SUFFIXES
 from graft.store.caches.address import CacheAddress
 from graft.store.caches.bucket_client import (
     answer_status,

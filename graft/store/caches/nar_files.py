@@ -12,12 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from graft.errors import BadFormatError, CorruptCacheError
-from graft.formats.compression import (
-    SUFFIXES,
-    CompressingWriter,
-    DecompressingReader,
-    unreadable,
-)
+from graft.formats.compression import CompressingWriter, DecompressingReader, unreadable
+from graft.formats.compression_levels import SUFFIXES
 from graft.formats.content_address import ContentAddress
 from graft.formats.hashing import nix32_encode
 from graft.formats.narinfo import NarInfo
@@ -195,7 +191,7 @@ class NarWriter:
 
     Args:
         files: of the cache.
-        compression: one of `graft.formats.compression.LEVELS`.
+        compression: one of `graft.formats.compression_levels.LEVELS`.
         level: of the compression; None is its own default.
         threads: of zstd's.
 
