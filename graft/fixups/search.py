@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 
 from graft.fixups.allowance import Allowance
 from graft.fixups.api import HEAD, Fixup, FixupOutcome, LeftAloneError, Limits
+from graft.fixups.streams import embedded_streams
 from graft.kernel.place import Place, Site, Where
 
 
@@ -108,6 +109,7 @@ class Look:
         fixup = self.recognise(data, name)
         if fixup is None or not fixup.opens:
             self.search(data, ())
+            self.streams(data, (), typed=fixup is not None)
         if fixup is not None:
             _Level(self, fixup, (), 1).file(data, name)
 
@@ -127,6 +129,45 @@ class Look:
             steps: the container of what is found.
         """
         self.places += self.finder.find(data, Site(self._path, where, steps))
+
+    def streams(
+        self,
+        data: bytes,
+        steps: tuple[str, ...],
+        *,
+        typed: bool,
+        depth: int = 1,
+        base: int = 0,
+    ) -> None:
+        """Looks into the streams at any offset of a file that no fix-up opens.
+
+        Args:
+            steps: the container that the file is.
+            typed: a fix-up knows the type of the file: what begins at its first byte is told.
+            depth: of what is in the file.
+            base: the offset of `data` in the file.
+        """
+        if depth > self.limits.depth:
+            return
+        for stream in embedded_streams(data, self.allowance, base):
+            inner = (*steps, stream.step)
+            if stream.reason is not None and not (typed and stream.start == 0):
+                self.outcomes.append(
+                    FixupOutcome(
+                        container=steps,
+                        fixup=stream.kind,
+                        outcome="left-alone",
+                        reason=stream.reason,
+                    )
+                )
+            if not stream.contents:
+                continue
+            fixup = self.recognise(stream.contents, b"")
+            if fixup is None or not fixup.opens:
+                self.search(stream.contents, inner)
+                self.streams(stream.contents, inner, typed=fixup is not None, depth=depth + 1)
+            if fixup is not None:
+                _Level(self, fixup, inner, depth + 1).file(stream.contents, b"")
 
     def search_apart(self, data: bytes, steps: tuple[str, ...], *, suspected: bool) -> None:
         """Searches a file in it for what only shows there: see `Finder.find_apart`."""
@@ -218,6 +259,7 @@ class _Level:
                 look.search(data, steps)
             else:
                 look.search_apart(data, steps, suspected=self._apart)
+            look.streams(data, steps, typed=fixup is not None, depth=self._depth + 1)
         if fixup is not None and (not fixup.packs or fixup.is_packed(BytesIO(data))):
             seen = stored and self._searched
             apart = self._apart or not seen

@@ -1,8 +1,9 @@
 """Beginnings of streams: packed or archived contents at any offset of some bytes.
 
-A stream is told by its first bytes, and what follows them is weighed: fields of a header that can
-have few values, and of deflated data (RFC 1951) the first symbols. So nearly every beginning that is
-found can be opened. `ReferenceStreams` is the specification of graft/kernel/native/streams.c.
+A stream is told by its first bytes, and the bytes behind them are weighed: fields of a header that
+can have few values, and of deflated data (RFC 1951) the first symbols. So nearly every beginning
+that is found can be opened. `find_by_reference` is the specification of
+graft/kernel/native/streams.c.
 """
 
 from __future__ import annotations
