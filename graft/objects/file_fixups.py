@@ -149,7 +149,7 @@ def check_vital(outcomes: Sequence[FixupOutcome], full: bytes) -> None:
         if outcome.fatal:
             where = "/".join([printable(full), *outcome.container])
             raise FixupError(
-                f"'{where}' must not be left as it is, and cannot be rewritten: "
+                f"'{where}' must not be left alone, and cannot be rewritten: "
                 f"{outcome.reason}; cut the path off, or leave the file alone on purpose with "
                 f"--fixup no-{outcome.fixup}",
                 file=where,

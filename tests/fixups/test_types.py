@@ -238,7 +238,10 @@ def test_a_file_whose_signature_lies_beside_it_is_left_alone(data: bytes) -> Non
     files = {"lib/ipa.so": data, "lib/ipa.so.sign": b"signature"}
     new, [outcome] = together(files)
     assert new == files
-    assert (outcome.outcome, outcome.reason) == ("left-alone", "its signature lies beside it")
+    assert (outcome.outcome, outcome.reason) == (
+        "left-alone",
+        "its signature is in a file next to it",
+    )
     assert together({"lib/ipa.so": data})[0] != {"lib/ipa.so": data}
 
 

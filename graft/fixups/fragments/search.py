@@ -297,7 +297,7 @@ class FragmentSearch:
         needed = self._text.needed if named else frozenset(range(HASH_LENGTH))
         missing = sorted(needed - covered)
         if missing:
-            return f"the path's character {missing[0] + 1} is in none of its pieces"
+            return f"the path's character {missing[0] + 1} is missing from its pieces"
         return ""
 
     def _covered(self, piece: _Piece) -> range:

@@ -255,7 +255,7 @@ def _walk(
         try:
             remove_tree(target)
         except GraftError as error:
-            raised.add_note(f"what was made is still there: {error}")
+            raised.add_note(f"the left-over is still there: {error}")
     raise raised
 
 
