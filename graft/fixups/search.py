@@ -192,6 +192,7 @@ class _Level:
         self._container = container  # the steps to the file in hand
         self._depth = depth  # of what is in it
         self._searched = searched  # the file in hand, as it stands
+        self._places = 0  # found before the file in hand
         self._apart = apart
 
     def file(self, data: bytes, name: bytes) -> None:
@@ -199,7 +200,8 @@ class _Level:
         if self._fixup.opens and self._depth > limits.depth:
             self._left_alone(data, f"it is nested deeper than {limits.depth} containers")
             return
-        before = len(self._look.places), len(self._look.outcomes)
+        self._places = len(self._look.places)
+        before = self._places, len(self._look.outcomes)
         try:
             self._fixup.apply(data, name, self)
         except LeftAloneError as error:
@@ -217,6 +219,8 @@ class _Level:
 
     def _left_alone(self, data: bytes, reason: str) -> None:
         self._outcome("left-alone", reason)
+        if self._fixup.opens and len(self._look.places) == self._places:
+            self._look.streams(data, self._container, typed=True, depth=self._depth)
         self._search_rest(data)
 
     def _outcome(self, outcome: Literal["left-alone", "noted"], reason: str) -> None:

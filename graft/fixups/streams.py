@@ -26,6 +26,9 @@ _WEAK: Final = frozenset({"zlib", "lzma"})
 _OPEN: Final = frozenset({"zip-end", "cpio", "ar", "iso"})
 """Kinds whose members are in the file as they are: a search of the file has seen them."""
 
+PNG: Final = b"\x89PNG\r\n\x1a\n"
+"""How a PNG file begins, whose picture is in streams cut into chunks."""
+
 _HEADER: Final = 30  # bytes of a zip archive's local header
 _STORED, _DEFLATED, _BZIP2, _ZSTD, _XZ = 0, 8, 12, 93, 95
 _ENCRYPTED: Final = 1
@@ -57,11 +60,12 @@ def embedded_streams(data: bytes, allowance: Allowance, base: int = 0) -> Iterat
     Args:
         data: the whole file, or its end.
         allowance: how far it may be expanded.
-        base: where `data` begins in the file; offsets that are told count from the file's first byte.
+        base: where `data` begins in the file, from whose first byte all told offsets count.
     """
     behind = 0
+    pictures = _pictures(data)
     for start, kind in find_streams(data):
-        if start < behind or kind in _OPEN:
+        if start < behind or kind in _OPEN or any(start in each for each in pictures):
             continue
         stream = _opened(kind, data, start, allowance, base)
         if stream is not None:
@@ -98,6 +102,22 @@ def _opened(
         return None
     reason = f"the {kind} stream at {start} is damaged behind {len(contents)} bytes"
     return EmbeddedStream(kind, step, start, start + 1, contents, reason)
+
+
+def _pictures(data: bytes) -> list[range]:
+    """Where the picture of a PNG file is: packed, cut into chunks, and no text.
+
+    Source: section 5 of the PNG specification.
+    """
+    if not data.startswith(PNG):
+        return []
+    found, at = [], len(PNG)
+    while at + 8 <= len(data):
+        size = int.from_bytes(data[at : at + 4])
+        if data[at + 4 : at + 8] in {b"IDAT", b"fdAT"}:
+            found.append(range(at, at + size + 12))
+        at += size + 12
+    return found
 
 
 class _Member:

@@ -348,6 +348,8 @@ def _lz4(data: bytes, at: int) -> bool:
 @_header(30)
 def _zip(data: bytes, at: int) -> bool:
     method, name = _number(data, at + 8, 2), _number(data, at + 26, 2)
+    if any(byte < ord(" ") for byte in data[at + 30 : at + 30 + min(name, 8)]):
+        return False
     return data[at + 4] <= 63 and (method <= 19 or 93 <= method <= 99) and 0 < name <= 4096
 
 
@@ -396,14 +398,22 @@ def _lzip(data: bytes, at: int) -> bool:
     return data[at + 4] == 1 and 12 <= data[at + 5] & 31 <= 29
 
 
-@_header(8)
+@_header(32)
 def _seven_zip(data: bytes, at: int) -> bool:
-    return data[at : at + 7] == b"7z\xbc\xaf\x27\x1c\0" and data[at + 7] <= 8
+    if data[at : at + 7] != b"7z\xbc\xaf\x27\x1c\0":
+        return False
+    return zlib.crc32(data[at + 12 : at + 32]) == _number(data, at + 8, 4)
 
 
-@_header(8)
+@_header(14)
 def _rar(data: bytes, at: int) -> bool:
-    return data[at : at + 6] == b"Rar!\x1a\7" and data[at + 6] <= 1
+    head = data[at : at + 14]
+    if not head.startswith(b"Rar!\x1a\7"):
+        return False
+    # The main header follows: of version 4 its type and its size, of version 5 its size and type.
+    if head[6] == 0:
+        return head[9] == 0x73 and head[12:] == b"\x0d\0"
+    return head[6:8] == b"\1\0" and 3 <= head[12] < 64 and head[13] == 1
 
 
 @_header(36)

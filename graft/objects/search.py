@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Final
 from graft.errors import TreeError
 from graft.fixups import HEAD, Fixup, FixupOutcome, Look, Registry, registered
 from graft.fixups.fragments import FragmentFinder, Seed
+from graft.fixups.streams import PNG
 from graft.formats.file_name import printable
 from graft.formats.store_path import StoreDir, StorePath
 from graft.kernel import Table
@@ -152,8 +153,9 @@ class DeepSearch:
         findings = Findings(self)
         top = os.fsencode(top)
         suspected = {suspect.file for suspect in report.suspects if suspect.where == "contents"}
-        for file in sorted({*report.marked, *suspected}):
-            findings.file(top, file, suspected=file in suspected)
+        streamed = frozenset(report.streamed)
+        for file in sorted({*report.marked, *suspected, *streamed}):
+            findings.file(top, file, suspected=file in suspected, streamed=file in streamed)
         for suspect in report.suspects:
             place = os.path.join(top, suspect.file) if suspect.file else top
             if suspect.where == "name":
@@ -277,8 +279,12 @@ class Findings:
         """Looks through a name or a symlink's target."""
         self._hidden += self._search.find_spelled(text, Site(file, where))
 
-    def file(self, top: bytes, file: bytes, *, suspected: bool) -> None:
+    def file(self, top: bytes, file: bytes, *, suspected: bool, streamed: bool = False) -> None:
         """Looks into a file of a tree.
+
+        Args:
+            suspected: a word of a suspicion stands in it.
+            streamed: a stream may begin in it.
 
         Raises:
             TreeError: it cannot be read.
@@ -298,7 +304,7 @@ class Findings:
                     self.passed(passing, lambda: _whole(path))
                 if fixup is not None:
                     self.into(fixup, file, os.path.basename(path), head, size, stream, suspected)
-                if suspected and (fixup is None or not fixup.opens):
+                if streamed and (fixup is None or not fixup.opens):
                     self.streams(file, size, lambda: _whole(path), typed=fixup is not None)
         except OSError as error:
             shown = printable(path)
@@ -339,7 +345,9 @@ class Findings:
         self._hidden += look.places
         self._unread += [self._not_read(file, outcome) for outcome in look.outcomes]
 
-    def streams(self, file: bytes, size: int, whole: Callable[[], bytes], *, typed: bool) -> None:
+    def streams(
+        self, file: bytes, size: int, whole: Callable[[], bytes], *, typed: bool, base: int = 0
+    ) -> None:
         """Looks into the streams in a file that no fix-up opens.
 
         Args:
@@ -416,7 +424,7 @@ class PassingFile:
             most = max(_IN_MEMORY, len(head))
             self._kept = SpooledTemporaryFile(most)  # noqa: SIM115 - closed at the file's end
         if self._fixup is None or not self._fixup.opens:
-            self._streams = _PassingStreams()
+            self._streams = _PassingStreams(whole=head.startswith(PNG))
 
     def _end(self, passing: _Passing) -> None:
         try:
@@ -451,12 +459,16 @@ class PassingFile:
 class _PassingStreams:
     """The part of a passing file from the first beginning of a stream on, which is kept.
 
+    Args:
+        whole: keep all of it from its first byte on.
+
     Attributes:
         base: offset in the file of what is kept.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, whole: bool) -> None:
         self.base = 0
+        self._whole = whole
         self._carry = b""
         self._kept: SpooledTemporaryFile[bytes] | None = None
 
@@ -472,7 +484,8 @@ class _PassingStreams:
             return
         text = self._carry + data if self._carry else data
         last = len(text) if final else len(text) - (WORD - 1)
-        first = next((each.offset for each in find_streams(text, final=final)), last)
+        found = (each.offset for each in find_streams(text, final=final))
+        first = 0 if self._whole else next(found, last)
         if first < last:
             self._kept = SpooledTemporaryFile(max(_IN_MEMORY, len(text)))  # noqa: SIM115 - as above
             self._kept.write(text[first:])

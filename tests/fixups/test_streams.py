@@ -33,7 +33,8 @@ def found_in(data: bytes) -> list[tuple[str, ...]]:
 def test_what_is_packed_behind_other_bytes_is_found(packer: str) -> None:
     kind, pack = PACKERS[packer]
     data = b"\x90" * 1234 + pack(TEXT) + b"the end"
-    (container,) = found_in(data)
+    # lz4 leaves what stands once as it is, and so it is found there as well.
+    (container,) = filter(None, found_in(data))
     assert container[0].startswith(f"{kind}@1234")
 
 
@@ -69,7 +70,7 @@ def test_an_encrypted_member_is_told() -> None:
 def test_a_stream_that_breaks_off_is_searched_as_far_as_it_goes_and_told() -> None:
     packed = PACKERS["gzip"][1](TEXT + random.Random(1).randbytes(50_000))
     places, outcomes = registered().references(b"stub" + packed[:40_000], b"app", TABLE)
-    assert len(places) == 1
+    assert [place.container for place in places if place.container] == [("gzip@4",)]
     assert "is damaged" in (outcomes[0].reason or "")
 
 

@@ -43,6 +43,17 @@ static int gzip(const place *p)
     return b[3] ? YES : graft_deflate_begins(b + 10, p->length - 10, &out);
 }
 
+static uint32_t crc32(const uint8_t *bytes, size_t length)
+{
+    uint32_t sum = ~0u;
+    for (size_t i = 0; i < length; i++) {
+        sum ^= bytes[i];
+        for (int bit = 0; bit < 8; bit++)
+            sum = sum >> 1 ^ (0xEDB88320u & (~(sum & 1) + 1));
+    }
+    return ~sum;
+}
+
 static uint32_t adler32(const uint8_t *bytes, size_t length)
 {
     uint32_t a = 1, b = 0;
@@ -123,6 +134,9 @@ static int zip(const place *p)
     if (p->length < 30)
         return MORE;
     uint32_t method = u16(p->bytes + 8), name = u16(p->bytes + 26);
+    for (size_t i = 30; i < p->length && i < 30 + (name < 8 ? name : 8); i++)
+        if (p->bytes[i] < ' ')
+            return NO;
     return p->bytes[4] <= 63 && (method <= 19 || (method >= 93 && method <= 99)) && name > 0 &&
            name <= 4096;
 }
@@ -193,16 +207,23 @@ static int lzip(const place *p)
 
 static int seven_zip(const place *p)
 {
-    if (p->length < 8)
+    enum { HEADER = 32, SUMMED = 12 };
+    if (p->length < HEADER)
         return MORE;
-    return !memcmp(p->bytes, "7z\xBC\xAF\x27\x1C\0", 7) && p->bytes[7] <= 8;
+    return !memcmp(p->bytes, "7z\xBC\xAF\x27\x1C\0", 7) &&
+           crc32(p->bytes + SUMMED, HEADER - SUMMED) == u32(p->bytes + 8);
 }
 
 static int rar(const place *p)
 {
-    if (p->length < 8)
+    if (p->length < 14)
         return MORE;
-    return !memcmp(p->bytes, "Rar!\x1A\7", 6) && p->bytes[6] <= 1;
+    const uint8_t *b = p->bytes;
+    if (memcmp(b, "Rar!\x1A\7", 6))
+        return NO;
+    /* The main header follows: of version 4 its type and its size, of version 5 its size and type. */
+    return (!b[6] && b[9] == 0x73 && b[12] == 13 && !b[13]) ||
+           (b[6] == 1 && !b[7] && b[12] >= 3 && b[12] < 64 && b[13] == 1);
 }
 
 static int cab(const place *p)

@@ -103,12 +103,22 @@ int watch_more(walk *w, file *f, const uint8_t *bytes, size_t length)
     int final = of->passed + length >= (uint64_t)f->status.st_size;
     for (size_t i = 0; i < w->job->suspicion_count; i++) {
         const graft_suspicion *s = &w->job->suspicions[i];
-        if (of->next[i] == NOWHERE || !(s->anchors ? stands(s, of, &of->next[i], bytes, length)
-                                                   : begins(of, bytes, length, final)))
+        if (of->next[i] == NOWHERE)
             continue;
-        for (size_t j = 0; j < w->job->suspicion_count; j++)
-            of->next[j] = NOWHERE;
-        return remember(w, GRAFT_IN_CONTENTS);
+        if (!s->anchors) {
+            if (begins(of, bytes, length, final)) {
+                of->next[i] = NOWHERE;
+                if (remember(w, GRAFT_IN_STREAMS))
+                    return -1;
+            }
+        } else if (stands(s, of, &of->next[i], bytes, length)) {
+            /* One word is enough; streams are another question. */
+            for (size_t j = 0; j < w->job->suspicion_count; j++)
+                if (w->job->suspicions[j].anchors)
+                    of->next[j] = NOWHERE;
+            if (remember(w, GRAFT_IN_CONTENTS))
+                return -1;
+        }
     }
     if (length >= CARRY) {
         memcpy(of->carry, bytes + length - CARRY, CARRY);

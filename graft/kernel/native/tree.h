@@ -20,7 +20,8 @@ typedef int (*graft_sink)(void *context, const uint8_t *bytes, size_t length);
 /* Called now and then, by the thread that called graft_tree. Nonzero stops the walk with GRAFT_TREE_STOPPED. */
 typedef int (*graft_poll)(void *context);
 
-enum graft_where { GRAFT_IN_CONTENTS, GRAFT_IN_TARGET, GRAFT_IN_NAME };
+/* Where bytes are; and, of a suspect only, that a stream begins in the contents. */
+enum graft_where { GRAFT_IN_CONTENTS, GRAFT_IN_TARGET, GRAFT_IN_NAME, GRAFT_IN_STREAMS };
 
 typedef struct {
     char *file;      /* relative to the tree's top, "" for the top itself; in the result's names;

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from graft.kernel.anchors import WORD
 from graft.kernel.streams import find_streams
+from graft.kernel.tree.state import IN_CONTENTS, IN_STREAMS
 
 if TYPE_CHECKING:
     from graft.kernel.anchors import Anchors
@@ -47,27 +49,33 @@ class Watch:
         self._next = [0 for _ in self._anchors]  # where a word may stand
         self._passed = 0
         self._carry = b""
-        self.suspected = False
 
-    def more(self, data: bytes, *, final: bool) -> bool:
-        """Looks through the bytes that come next; True if now there is a word, and never again.
+    def more(self, data: bytes, *, final: bool) -> Iterator[int]:
+        """Looks through the bytes that come next.
 
         Args:
             final: no bytes follow.
+
+        Yields:
+            IN_CONTENTS where now a word stands, IN_STREAMS where a stream begins; each once.
         """
-        if self.suspected or not (self._anchors or self._streams):
-            return False
+        if not (self._anchors or self._streams):
+            return
         text = self._carry + data
         start = self._passed - len(self._carry)
         self._passed += len(data)
-        self.suspected = self._streams and self._begins(text, final=final)
+        if self._streams and self._begins(text, final=final):
+            self._streams = False
+            yield IN_STREAMS
         for which, anchors in enumerate(self._anchors):
             at = self._next[which]
-            if not self.suspected and at + WORD <= self._passed:
-                self.suspected = bool(anchors.find(text[at - start :]))
+            if at + WORD <= self._passed:
+                if anchors.find(text[at - start :]):
+                    self._anchors = []  # one word is enough
+                    yield IN_CONTENTS
+                    break
                 self._next[which] += ((self._passed - at - WORD) // anchors.step + 1) * anchors.step
         self._carry = text[-(WORD - 1) :]
-        return self.suspected
 
     @staticmethod
     def _begins(text: bytes, *, final: bool) -> bool:
