@@ -171,7 +171,8 @@ class Fixes:
             if not outcomes and not fixup.opens:
                 return  # it is as plain rewriting makes it
             replaced = False
-            if fixup.opens or any(outcome.outcome != "noted" for outcome in outcomes):
+            # What is noted alone is as plain rewriting makes it, unless references were put back.
+            if fixup.opens or new == data or any(each.outcome != "noted" for each in outcomes):
                 plain = self._table.rewrite(data)[0]
                 replaced = new != plain
                 if replaced:

@@ -127,6 +127,24 @@ class ElfSections:
             start, end = offset - _AROUND, offset + _AROUND
         return max(start, segment.offset), min(end, segment.offset + segment.size)
 
+    def whole_function(self, offset: int) -> tuple[int, int] | None:
+        """The function around a byte of code, as `function`, up to where the next one begins.
+
+        None if nothing says where it begins and ends.
+        """
+        segment = self.segment(offset)
+        if segment is None:
+            return None
+        address = offset - segment.offset + segment.address
+        starts, ends = self._functions
+        at = bisect_right(starts, address) - 1
+        if at < 0 or address >= ends[at]:
+            return None
+        end = min(ends[at], starts[at + 1]) if at + 1 < len(starts) else ends[at]
+        move = segment.offset - segment.address
+        start = max(starts[at] + move, segment.offset)
+        return start, min(end + move, segment.offset + segment.size)
+
     def _read_header(self, data: Image) -> None:
         if data[:4] != MAGIC or len(data) < 52 or data[4] not in {1, 2} or data[5] not in {1, 2}:
             raise ValueError("no ELF file")

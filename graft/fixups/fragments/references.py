@@ -1,0 +1,264 @@
+"""Where a file refers to some of its own bytes: operands of its code, pointers in its data.
+
+Sources: System V ABI, AMD64 supplement, "Relocation"; ELF for the Arm 64-bit Architecture.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from typing import Final, NamedTuple
+
+from graft.fixups.fragments import x86
+from graft.formats.elf.sections import AARCH64, I386, X86_64, ElfSections, Image
+
+Range = tuple[int, int]
+"""The first address of something, and its end."""
+
+_RELA: Final = 4
+_RELR: Final = 19
+_ENTRY: Final = struct.Struct("<QQq")
+_SYMBOL: Final = struct.Struct("<4x2xHQ8x")
+_OPERAND: Final = struct.Struct("<i")
+_RELATIVE: Final = {X86_64: {2, 4}, AARCH64: set()}
+_ABSOLUTE: Final = {X86_64: {1: 8, 10: 4, 11: 4}, AARCH64: {257: 8}}
+_DYNAMIC: Final = {X86_64: 8, AARCH64: 1027}
+_PAGES: Final = {275, 276}
+_PARTS: Final = {277: 0, 278: 0, 284: 1, 285: 2, 286: 3, 299: 4}
+"""What the lower twelve bits are shifted by."""
+_PAGE_BYTES: Final = re.compile(rb"[\x90\xb0\xd0\xf0]")
+_NEAR_BYTES: Final = re.compile(rb"[\x10\x30\x50\x70\x18\x58\x98\x1c\x5c\x9c]")
+_EXECUTABLE: Final = 2
+_SEARCHES: Final = 64
+"""How many patterns of three bytes are looked for one after the other; of two, where there are more."""
+
+
+class Reference(NamedTuple):
+    """A place that may refer to bytes of the file.
+
+    Attributes:
+        place: its offset.
+        address: to which it leads; None if only the code around it tells.
+        in_code: whether it is in an instruction.
+        is_pointer: whether the address itself is taken, and nothing loaded.
+    """
+
+    place: int
+    address: int | None
+    in_code: bool
+    is_pointer: bool
+
+
+def linked(data: Image, elf: ElfSections) -> Image:
+    """A file's bytes; of an object file a copy with the distances to what is in the file itself.
+
+    A linker computes them from relocations. All else, immediates and constants among it, is as it
+    was, at the same offsets.
+    """
+    if not elf.relocatable or elf.machine not in _RELATIVE:
+        return data
+    copy = bytearray(data)
+    for place, kind, target in _relocations(data, elf):
+        if place + 8 > len(copy):
+            continue
+        if kind in _RELATIVE[elf.machine]:
+            distance = target - place
+            if -(1 << 31) <= distance < 1 << 31:
+                _OPERAND.pack_into(copy, place, distance)
+        elif kind in _ABSOLUTE[elf.machine]:
+            size = _ABSOLUTE[elf.machine][kind]
+            if 0 <= target < 1 << 31:
+                copy[place : place + size] = target.to_bytes(size, "little")
+        elif elf.machine == AARCH64 and target >= 0:
+            _link_arm(copy, place, kind, target)
+    return bytes(copy)
+
+
+def _link_arm(copy: bytearray, place: int, kind: int, target: int) -> None:
+    (word,) = struct.unpack_from("<I", copy, place)
+    if kind in _PAGES:
+        pages = (target >> 12) - (place >> 12) & 0x1FFFFF
+        word = word & ~0x60FFFFE0 | (pages & 3) << 29 | pages >> 2 << 5
+    elif kind in _PARTS:
+        word = word & ~0x3FFC00 | (target & 0xFFF) >> _PARTS[kind] << 10
+    struct.pack_into("<I", copy, place, word)
+
+
+def _relocations(data: Image, elf: ElfSections) -> Iterator[tuple[int, int, int]]:
+    """Of an object file: the offset of each place, its relocation's type, and the target."""
+    for table in elf.sections:
+        if table.type != _RELA or max(table.info, table.link) >= len(elf.sections):
+            continue
+        changed, symbols = elf.sections[table.info], elf.sections[table.link]
+        entries = data[table.offset : table.offset + table.size - table.size % _ENTRY.size]
+        for offset, info, addend in _ENTRY.iter_unpack(entries[: len(entries) // 24 * 24]):
+            at = symbols.offset + (info >> 32) * _SYMBOL.size
+            if at + _SYMBOL.size > len(data):
+                continue
+            target = elf.place(*_SYMBOL.unpack_from(data, at))
+            if target is not None:
+                yield changed.offset + offset, info & 0xFFFFFFFF, target + addend
+
+
+class References:
+    """What leads to some bytes of a file.
+
+    Args:
+        data: the file; of an object file as `linked` gives it.
+        elf: what is known of it.
+    """
+
+    def __init__(self, data: Image, elf: ElfSections) -> None:
+        self._data, self._elf = data, elf
+
+    def to(self, ranges: Iterable[Range]) -> Iterator[Reference]:
+        """The places that may refer to some addresses."""
+        wanted = _merged(ranges)
+        if not wanted:
+            return
+        code = [segment for segment in self._elf.segments if segment.executable]
+        for segment in code:
+            end = segment.offset + segment.size
+            if self._elf.machine == X86_64:
+                yield from self._relative(segment.offset, end, segment.address, wanted)
+            elif self._elf.machine == AARCH64:
+                yield from self._pages(segment.offset, end, segment.address, wanted)
+        yield from self._words(wanted)
+        yield from self._pointers(wanted)
+
+    def _relative(
+        self, start: int, end: int, address: int, wanted: list[Range]
+    ) -> Iterator[Reference]:
+        for at, target in x86.operands_within(self._data, start, end, address, wanted):
+            if _within(target, wanted):
+                is_pointer = self._data[at - 1] == 0x8D and self._data[at - 2] & 0xF8 == 0x48
+                yield Reference(at, target, in_code=True, is_pointer=is_pointer)
+
+    def _pages(
+        self, start: int, end: int, address: int, wanted: list[Range]
+    ) -> Iterator[Reference]:
+        pages = {page for low, high in wanted for page in range(low >> 12, (high >> 12) + 1)}
+        for match in _PAGE_BYTES.finditer(self._data, start, end):
+            at = match.start() - 3
+            if (at - start) % 4 == 0:
+                word = int.from_bytes(self._data[at : at + 4], "little")
+                distance = (word >> 5 & 0x7FFFF) << 2 | word >> 29 & 3
+                distance -= (distance & 1 << 20) << 1
+                if (address + at - start >> 12) + distance in pages:
+                    yield Reference(at, None, in_code=True, is_pointer=False)
+        low, high = wanted[0][0] - (1 << 20), wanted[-1][1] + (1 << 20)
+        if not low <= address < high and not low <= address + end - start < high:
+            return
+        for match in _NEAR_BYTES.finditer(self._data, start, end):
+            at = match.start() - 3
+            if (at - start) % 4 == 0:
+                word = int.from_bytes(self._data[at : at + 4], "little")
+                distance = (word >> 5 & 0x7FFFF) << 2
+                distance -= (distance & 1 << 20) << 1
+                if word & 0x1F000000 == 0x10000000:
+                    distance |= word >> 29 & 3
+                if _within(address + at - start + distance, wanted):
+                    yield Reference(at, None, in_code=True, is_pointer=False)
+
+    def _words(self, wanted: list[Range]) -> Iterator[Reference]:
+        """Addresses as they stand, and distances from the table of global offsets."""
+        bases = {0} if self._fixed or self._packed or self._elf.relocatable else set()
+        if self._elf.machine in {X86_64, I386} and not self._elf.relocatable:
+            bases |= set(self._tables)
+        for base in sorted(bases):
+            moved = [(low - base, high - base) for low, high in wanted]
+            for place, value in _standing(self._data, moved):
+                segment = self._elf.segment(place)
+                if segment is None:
+                    continue
+                is_word = place % 8 == 0 and self._data[place + 4 : place + 8] == bytes(4)
+                if segment.executable:
+                    yield Reference(place, value + base, in_code=True, is_pointer=False)
+                if base == 0 and (is_word or self._elf.machine == I386):
+                    yield Reference(place, value, in_code=False, is_pointer=True)
+
+    def _pointers(self, wanted: list[Range]) -> Iterator[Reference]:
+        """What the loader makes pointers of."""
+        if self._elf.relocatable:
+            return
+        for table in self._elf.sections:
+            if table.type != _RELA or not table.loaded:
+                continue
+            entries = self._data[table.offset : table.offset + table.size]
+            for offset, info, addend in _ENTRY.iter_unpack(entries[: len(entries) // 24 * 24]):
+                if info & 0xFFFFFFFF == _DYNAMIC.get(self._elf.machine) and _within(addend, wanted):
+                    place = self._elf.offset(offset)
+                    if place is not None:
+                        segment = self._elf.segment(place)
+                        in_code = segment is not None and segment.executable
+                        yield Reference(place, addend, in_code=in_code, is_pointer=not in_code)
+
+    @cached_property
+    def _fixed(self) -> bool:
+        """Whether the file is loaded where it says."""
+        return int.from_bytes(self._data[16:18], "little") == _EXECUTABLE
+
+    @cached_property
+    def _packed(self) -> bool:
+        """Whether it has pointers that only a packed table tells of."""
+        return any(section.type == _RELR for section in self._elf.sections)
+
+    @cached_property
+    def _tables(self) -> tuple[int, ...]:
+        """Where the table of global offsets may begin: that is where a writable section does."""
+        found = []
+        for section in self._elf.sections:
+            if section.loaded and section.flags & 1 and section.size and section.type == 1:
+                address = self._elf.address(section.offset)
+                if address is not None and self._is_table(section.offset):
+                    found.append(address)
+        return tuple(found)
+
+    def _is_table(self, offset: int) -> bool:
+        """Whether the address of the dynamic section stands there, as the table's first word."""
+        size = 8 if self._elf.wide else 4
+        word = int.from_bytes(self._data[offset : offset + size], "little")
+        return word != 0 and any(
+            section.type == 6 and self._elf.address(section.offset) == word
+            for section in self._elf.sections
+        )
+
+
+def _merged(ranges: Iterable[Range]) -> list[Range]:
+    """Ranges in ascending order, none of which meets another."""
+    merged: list[Range] = []
+    for low, high in sorted(ranges):
+        if merged and low <= merged[-1][1]:
+            merged[-1] = merged[-1][0], max(high, merged[-1][1])
+        else:
+            merged.append((low, high))
+    return merged
+
+
+def _within(address: int, wanted: list[Range]) -> bool:
+    """Whether an address is in one of some merged ranges."""
+    at = bisect_right(wanted, (address, 1 << 65)) - 1
+    return at >= 0 and wanted[at][0] <= address < wanted[at][1]
+
+
+def _standing(data: Image, wanted: list[Range]) -> Iterator[tuple[int, int]]:
+    """Words of four bytes with a value in one of some ranges: where, and the value."""
+    shift = 8
+    if sum((high - low >> 8) + 1 for low, high in wanted) > _SEARCHES:
+        shift = 16
+    uppers = {upper for low, high in wanted for upper in range(low >> shift, (high - 1 >> shift) + 1)}
+    width = 4 - shift // 8
+    for upper in sorted(uppers):
+        if not -(1 << 8 * width - 1) <= upper < 1 << 8 * width:
+            continue
+        pattern = (upper & (1 << 8 * width) - 1).to_bytes(width, "little")
+        at = data.find(pattern, shift // 8)
+        while at >= 0:
+            place = at - shift // 8
+            value = (upper << shift) + int.from_bytes(data[place:at], "little")
+            if _within(value, wanted):
+                yield place, value
+            at = data.find(pattern, at + 1)

@@ -1,0 +1,156 @@
+"""Which functions of a file use the bytes of some paths, and what for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from graft.fixups.fragments import x86
+from graft.fixups.fragments.arm_code import ArmCode
+from graft.fixups.fragments.flow import effects_of
+from graft.fixups.fragments.images import Roles
+from graft.fixups.fragments.machine import Machine
+from graft.fixups.fragments.references import Reference, References
+from graft.fixups.fragments.text import PathText
+from graft.fixups.fragments.x86_code import X86Code
+from graft.formats.elf.sections import AARCH64, X86_64, ElfSections, Image
+
+_WIDEST: Final = 64
+"""The largest constant an instruction loads, in bytes."""
+_FOLLOWED: Final = 1 << 20
+"""Bytes of code that are followed in one file: some 4 s. What is beyond is not known."""
+_JUMPS: Final = re.compile(rb"\x0f[\x80-\x8f]|[\xe9\xe8]")
+
+Span = tuple[int, int]
+
+
+class Usage:
+    """The code of a file, as far as it has to do with some paths.
+
+    Args:
+        data: the file, as `linked` gives it.
+        elf: what is known of it.
+        texts: the paths, by their entries.
+        wanted: the offsets of bytes that belong to them.
+
+    Attributes:
+        roles: what the bytes are used for.
+        pointers: the offsets in the file to which addresses lead that are taken.
+        blind: spans that are used in a way that cannot be followed.
+    """
+
+    def __init__(
+        self, data: Image, elf: ElfSections, texts: dict[int, PathText], wanted: set[int]
+    ) -> None:
+        self._data, self._elf, self._texts, self._wanted = data, elf, texts, wanted
+        self._references = References(data, elf)
+        self._machine: Machine | None = None
+        if elf.wide and elf.order == "<":
+            if elf.machine == X86_64:
+                self._machine = X86Code(data, elf)
+            elif elf.machine == AARCH64:
+                self._machine = ArmCode(data, elf)
+        self._functions: dict[Span, bool] = {}
+        self._room = _FOLLOWED
+        self.roles = Roles()
+        self.pointers: set[int] = set()
+        self.blind: set[Span] = set()
+
+    @property
+    def is_followed(self) -> bool:
+        """Whether this machine's code can be followed at all."""
+        return self._machine is not None
+
+    def add_code(self, offset: int) -> set[int]:
+        """Follows the function around a byte, of which that is an operand.
+
+        Returns:
+            The offsets of the bytes that spell paths there.
+        """
+        span = self._elf.whole_function(offset)
+        if span is None:
+            self.blind.add((offset, offset + 1))
+            return set()
+        if span not in self._functions:
+            spelled = self._follow(*span)
+            self._functions[span] = spelled is not None
+            return spelled or set()
+        return set()
+
+    def add_references(self, spans: Iterable[Span], loads_only: Iterable[Span] = ()) -> set[int]:
+        """Follows all functions that refer to some bytes.
+
+        Args:
+            spans: the offsets of the first byte of each, and of its end.
+            loads_only: more of them; of these pointers say nothing.
+
+        Returns:
+            The offsets of the bytes that spell paths there.
+        """
+        taken = self._ranges(spans)
+        spelled: set[int] = set()
+        for reference in self._references.to([*taken, *self._ranges(loads_only)]):
+            if reference.is_pointer and not any(
+                reference.address is None or low <= reference.address < high for low, high in taken
+            ):
+                continue
+            spelled |= self._refer(reference)
+        return spelled
+
+    def _refer(self, reference: Reference) -> set[int]:
+        target = None if reference.address is None else self._elf.offset(reference.address)
+        if not reference.in_code:
+            if target is not None:
+                self.pointers.add(target)
+            return set()
+        span = self._elf.whole_function(reference.place)
+        if span is not None:
+            if span not in self._functions:
+                spelled = self._follow(*span)
+                self._functions[span] = spelled is not None
+                if spelled is not None:
+                    return spelled
+            elif self._functions[span]:
+                return set()
+        if target is None:
+            return set()
+        if reference.is_pointer:
+            self.pointers.add(target)
+        elif self._elf.machine != X86_64 or x86.operand_size(
+            self._data[max(0, reference.place - 6) : reference.place], min(reference.place, 6)
+        ):
+            self.blind.add((target, target + _WIDEST))
+        return set()
+
+    def _follow(self, start: int, end: int) -> set[int] | None:
+        if self._machine is None or end - start > self._room:
+            return None
+        self._room -= end - start
+        effects = effects_of(self._machine, start, end, self._entries(start, end))
+        if effects is None:
+            return None
+        for address in effects.pointers - effects.followed:
+            offset = self._elf.offset(address)
+            if offset is not None:
+                self.pointers.add(offset)
+        return self.roles.add(effects, self._texts, self._wanted.__contains__)
+
+    def _entries(self, start: int, end: int) -> list[int]:
+        """The addresses in a function to which other code jumps."""
+        low = self._elf.address(start)
+        if low is None:
+            return []
+        return [target for target in self._jumps if low < target < low + end - start]
+
+    @property
+    def _jumps(self) -> tuple[int, ...]:
+        return ()
+
+    def _ranges(self, spans: Iterable[Span]) -> list[Span]:
+        """The addresses at which an operand may begin that meets each of some spans."""
+        return [
+            (address - _WIDEST + 1, address + end - start)
+            for start, end in spans
+            if (address := self._elf.address(start)) is not None
+        ]
