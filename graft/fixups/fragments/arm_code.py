@@ -64,8 +64,10 @@ def _number(text: str) -> int | None:
 class ArmCode(Machine):
     """Code of AArch64, little-endian."""
 
-    def __init__(self, data: Image, elf: ElfSections) -> None:
-        super().__init__(data, elf)
+    def __init__(
+        self, data: Image, elf: ElfSections, addresses: frozenset[int] | None = None
+    ) -> None:
+        super().__init__(data, elf, addresses)
         self._decode: Callable[..., Iterator[Any]] = disassembler("arm64").disasm_lite  # type: ignore[attr-defined]
 
     def instructions(self, start: int, end: int) -> Iterator[Instruction]:
@@ -277,7 +279,7 @@ class _Step:
             if mnemonic != "orr" and len(parts) > 2:
                 value <<= _number(parts[2].removeprefix("lsl ")) or 0
             value &= (1 << 8 * size) - 1
-            if self._machine.is_mapped(value):
+            if self._machine.is_address(value, -1):
                 self._effects.point(value)
             self._put(parts[0], self._immediate(value, size), Linear((), value))
         elif _register(source) is not None and "[" not in self._instruction.operands:
@@ -299,7 +301,7 @@ class _Step:
         if not old.terms:
             number = old.number & ~(0xFFFF << by) | value << by
             linear = Linear((), number)
-            if self._machine.is_mapped(number):
+            if self._machine.is_address(number, -1):
                 self._effects.point(number)
         self._put(to, tuple(held), linear)
 

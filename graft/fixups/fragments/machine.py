@@ -40,10 +40,15 @@ class Machine(ABC):
     Args:
         data: the file.
         elf: what is known of it.
+        addresses: the offsets of the numbers in code that are addresses, of an object file; None:
+            any number may be one.
     """
 
-    def __init__(self, data: Image, elf: ElfSections) -> None:
+    def __init__(
+        self, data: Image, elf: ElfSections, addresses: frozenset[int] | None = None
+    ) -> None:
         self.data, self.elf = data, elf
+        self._addresses = addresses
 
     @abstractmethod
     def instructions(self, start: int, end: int) -> Iterator[Instruction]:
@@ -79,6 +84,16 @@ class Machine(ABC):
     def is_mapped(self, address: int) -> bool:
         """Whether an address is in the file."""
         return self.elf.offset(address) is not None
+
+    def is_address(self, number: int, place: int) -> bool:
+        """Whether a number in an instruction may be an address in the file.
+
+        Args:
+            number: which.
+            place: where it begins in the file.
+        """
+        known = self._addresses
+        return (known is None or place in known) and self.is_mapped(number)
 
 
 def disassembler(machine: str) -> object:

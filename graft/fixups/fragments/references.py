@@ -103,6 +103,19 @@ def _relocations(data: Image, elf: ElfSections) -> Iterator[tuple[int, int, int]
                 yield changed.offset + offset, info & 0xFFFFFFFF, target + addend
 
 
+def addresses(data: Image, elf: ElfSections) -> frozenset[int] | None:
+    """Where addresses stand in the code of a file as they are; None: any number may be one."""
+    if elf.relocatable:
+        known = _ABSOLUTE.get(elf.machine, {})
+        return frozenset(place for place, kind, _ in _relocations(data, elf) if kind in known)
+    return None if _is_fixed(data) else frozenset()
+
+
+def _is_fixed(data: Image) -> bool:
+    """Whether a file is loaded where it says."""
+    return int.from_bytes(data[16:18], "little") == _EXECUTABLE
+
+
 class References:
     """What leads to some bytes of a file.
 
@@ -165,7 +178,7 @@ class References:
 
     def _words(self, wanted: list[Range]) -> Iterator[Reference]:
         """Addresses as they stand, and distances from the table of global offsets."""
-        bases = {0} if self._fixed or self._packed or self._elf.relocatable else set()
+        bases = {0} if _is_fixed(self._data) or self._packed or self._elf.relocatable else set()
         if self._elf.machine in {X86_64, I386} and not self._elf.relocatable:
             bases |= set(self._tables)
         for base in sorted(bases):
@@ -192,14 +205,7 @@ class References:
                 if info & 0xFFFFFFFF == _DYNAMIC.get(self._elf.machine) and _within(addend, wanted):
                     place = self._elf.offset(offset)
                     if place is not None:
-                        segment = self._elf.segment(place)
-                        in_code = segment is not None and segment.executable
-                        yield Reference(place, addend, in_code=in_code, is_pointer=not in_code)
-
-    @cached_property
-    def _fixed(self) -> bool:
-        """Whether the file is loaded where it says."""
-        return int.from_bytes(self._data[16:18], "little") == _EXECUTABLE
+                        yield Reference(place, addend, in_code=False, is_pointer=True)
 
     @cached_property
     def _packed(self) -> bool:

@@ -11,7 +11,7 @@ from graft.fixups.fragments.arm_code import ArmCode
 from graft.fixups.fragments.flow import effects_of
 from graft.fixups.fragments.images import Roles
 from graft.fixups.fragments.machine import Machine
-from graft.fixups.fragments.references import Reference, References
+from graft.fixups.fragments.references import Reference, References, addresses
 from graft.fixups.fragments.text import PathText
 from graft.fixups.fragments.x86_code import X86Code
 from graft.formats.elf.sections import AARCH64, X86_64, ElfSections, Image
@@ -48,9 +48,9 @@ class Usage:
         self._machine: Machine | None = None
         if elf.wide and elf.order == "<":
             if elf.machine == X86_64:
-                self._machine = X86Code(data, elf)
+                self._machine = X86Code(data, elf, addresses(data, elf))
             elif elf.machine == AARCH64:
-                self._machine = ArmCode(data, elf)
+                self._machine = ArmCode(data, elf, addresses(data, elf))
         self._functions: dict[Span, bool] = {}
         self._room = _FOLLOWED
         self.roles = Roles()

@@ -64,6 +64,8 @@ _SIZES: Final = {
 _PLACE: Final = re.compile(r"(?:(\w+) ptr )?(?:(\w\w):)?\[(.*)\]")
 _TABLE: Final = re.compile(r"\[(?:(rip)|\w+\*8) \+ (0x[0-9a-f]+)\]")
 _WIDTH: Final = 64
+_DIFFERENCES: Final = 0xF6
+"""What vpternlog is told to have it gather in one register how two others differ."""
 _MASK: Final = (1 << 64) - 1
 _ARGUMENTS: Final = ("rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11")
 """What a function that is called may change, besides all vectors."""
@@ -175,8 +177,10 @@ _ENDS: Final = frozenset({"ret", "ud2", "hlt", "retf", "iretq", "bnd ret", "rep 
 class X86Code(Machine):
     """Code of x86-64."""
 
-    def __init__(self, data: Image, elf: ElfSections) -> None:
-        super().__init__(data, elf)
+    def __init__(
+        self, data: Image, elf: ElfSections, addresses: frozenset[int] | None = None
+    ) -> None:
+        super().__init__(data, elf, addresses)
         self._decode: Callable[..., Iterator[Any]] = disassembler("x86").disasm_lite  # type: ignore[attr-defined]
 
     def instructions(self, start: int, end: int) -> Iterator[Instruction]:
@@ -232,6 +236,8 @@ class X86Code(Machine):
             step.add()
         elif mnemonic == "movzx":
             step.widen()
+        elif name in {"pternlogq", "pternlogd"}:
+            step.combine()
         elif name in _COMPARISONS:
             step.compare_vectors()
         elif name in _LOW:
@@ -351,6 +357,11 @@ class _Step:
                 return (*held, *(Origin(byte, -1, NOWHERE) for byte in text[width:]))
         return tuple(Origin(byte, -1, NOWHERE) for byte in text)
 
+    def _point(self, value: int, held: tuple[Byte, ...]) -> None:
+        """Takes down a number that may be an address."""
+        if isinstance(held[0], Origin) and self._machine.is_address(value, held[0].offset):
+            self._effects.point(value)
+
     def _put(self, operand: Operand, held: tuple[Byte, ...], linear: Linear | None = None) -> None:
         """Writes an operand; what is known of it beyond is zero for half a register of 64 bits."""
         if isinstance(operand, Place):
@@ -381,10 +392,9 @@ class _Step:
         if isinstance(source, Immediate) and isinstance(to, Register) and to.size >= 4:
             value = source.value & ((1 << 8 * to.size) - 1)
             linear = Linear((), value)
-            if self._machine.is_mapped(value):
-                self._effects.point(value)
-        elif isinstance(source, Immediate) and self._machine.is_mapped(source.value & _MASK):
-            self._effects.point(source.value & _MASK)
+            self._point(value, held)
+        elif isinstance(source, Immediate):
+            self._point(source.value & _MASK, held)
         elif isinstance(source, Register) and isinstance(to, Register) and to.size == 8:
             linear = self._state.get(source.family).linear if source.size == 8 else None
         if narrow and isinstance(to, Register) and to.family.startswith("v"):
@@ -403,8 +413,8 @@ class _Step:
     def push(self) -> None:
         (source,) = self._operands
         held = self._get(source, 8)
-        if isinstance(source, Immediate) and self._machine.is_mapped(source.value & _MASK):
-            self._effects.point(source.value & _MASK)
+        if isinstance(source, Immediate):
+            self._point(source.value & _MASK, held)
         top = self._state.get("rsp").linear.moved(-8)
         self._state.registers["rsp"] = Value(top, ())
         self._effects.store(top, held)
@@ -478,6 +488,15 @@ class _Step:
             is_zero = "xor" in self._instruction.mnemonic
             self._put(to, (ZERO if is_zero else Origin(255, -1, NOWHERE),) * size)
             return
+        self._effects.compare(self._get(one, size), self._get(two, size))
+        self._put(to, (None,) * size)
+
+    def combine(self) -> None:
+        to, one, two, how = self._operands
+        if how != Immediate(_DIFFERENCES):
+            self.other(reads_first=True)
+            return
+        size = self._size(to, one, two)
         self._effects.compare(self._get(one, size), self._get(two, size))
         self._put(to, (None,) * size)
 
