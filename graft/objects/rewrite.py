@@ -97,7 +97,7 @@ class Rewriting:
         self.table = Table(entries)
         self.marks = registry.marks
         self._registry = registry
-        self._fragments = FragmentFinder(entries)
+        self._fragments = FragmentFinder(entries, os.fsencode(str(store_dir)))
 
     @classmethod
     def of(cls, rewrite: ObjectRewrite, store_dir: StoreDir) -> Self:

@@ -136,7 +136,9 @@ class DeepSearch:
         encoded = [hash_part.encode() for hash_part in self.hash_parts]
         self.table = Table([(hash_part, None) for hash_part in encoded])
         self._spellings = SpellingFinder(encoded)
-        self._fragments = FragmentFinder((hash_part, None) for hash_part in encoded)
+        self._fragments = FragmentFinder(
+            ((hash_part, None) for hash_part in encoded), os.fsencode(str(self._store_dir))
+        )
         registry = registered() if registry is None else registry
         self._limits = registry.limits
         self._recognise = registry.recogniser

@@ -33,7 +33,9 @@ _BRANCHES: Final = re.compile(r"b|b\.\w+|cbn?z|tbn?z")
 _LOADS: Final = re.compile(r"ld(u?r|p|np)")
 _STORES: Final = re.compile(r"st(u?r|p|np)")
 _NARROW: Final = re.compile(r"(ld|st)u?r(s?)([bhw])")
-_QUIET: Final = re.compile(r"nop|hint|bti|paci\w+|auti\w+|dmb|cbn?z|tbn?z|b|b\.\w+|prfm|tst|cmn|svc")
+_QUIET: Final = re.compile(
+    r"nop|hint|bti|paci\w+|auti\w+|dmb|cbn?z|tbn?z|b|b\.\w+|prfm|tst|cmn|svc"
+)
 
 
 @lru_cache(maxsize=1 << 14)
@@ -111,13 +113,15 @@ class _Step:
         self._instruction, self._effects = instruction, effects
         self._parts = _split(instruction.operands)
 
-    def take(self) -> None:  # noqa: C901, PLR0912
+    def take(self) -> None:
         mnemonic, parts = self._instruction.mnemonic, self._parts
         if _QUIET.fullmatch(mnemonic):
             return
-        if (_LOADS.fullmatch(mnemonic) or _STORES.fullmatch(mnemonic) or (
-            _NARROW.fullmatch(mnemonic)
-        )) and any("[" in each for each in parts):
+        if (
+            _LOADS.fullmatch(mnemonic)
+            or _STORES.fullmatch(mnemonic)
+            or (_NARROW.fullmatch(mnemonic))
+        ) and any("[" in each for each in parts):
             self._move()
         elif mnemonic in {"adrp", "adr"}:
             self._point(_number(parts[1]))
@@ -168,7 +172,7 @@ class _Step:
         if register is None or register[0] in {"xzr", "wzr"}:
             return
         family, size = register
-        if linear is None or size != 8:
+        if linear is None or size != 8 or not linear.is_small:
             linear = Linear((((self._instruction.address, family), 1),), 0)
         full = 16 if family.startswith("v") else 8
         held = (*held, *(ZERO,) * (full - len(held))) if len(held) == size else held
@@ -270,9 +274,11 @@ class _Step:
         source = parts[-1] if mnemonic == "orr" else parts[1]
         value = _number(source)
         size = register[1]
-        if mnemonic in {"movi", "movn"} or (value is not None and len(parts) > 2 and (
-            mnemonic != "orr" and not parts[2].startswith("lsl")
-        )):
+        if mnemonic in {"movi", "movn"} or (
+            value is not None
+            and len(parts) > 2
+            and (mnemonic != "orr" and not parts[2].startswith("lsl"))
+        ):
             zero = mnemonic == "movi" and value == 0
             self._put(parts[0], (ZERO if zero else None,) * size)
         elif value is not None:
@@ -325,9 +331,7 @@ class _Step:
 
     def _compare_bytes(self, one: tuple[Byte, ...], two: tuple[Byte, ...]) -> None:
         pairs = [
-            (a, b)
-            for a, b in zip(one, two, strict=True)
-            if not (a == ZERO or b == ZERO or a is b is None)
+            (a, b) for a, b in zip(one, two, strict=True) if not (ZERO in {a, b} or a is b is None)
         ]
         self._effects.compare(tuple(a for a, _ in pairs), tuple(b for _, b in pairs))
 

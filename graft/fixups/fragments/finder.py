@@ -87,13 +87,17 @@ class FragmentFinder:
     Args:
         entries: as those of a kernel's Table: old base names or hash parts, and new ones of equal
             length or None.
+        store_dir: what stands before them in a path, to name it.
 
     Attributes:
         anchors: one of them stands in every file that has fragments which can be found.
     """
 
-    def __init__(self, entries: Iterable[tuple[bytes, bytes | None]]) -> None:
+    def __init__(
+        self, entries: Iterable[tuple[bytes, bytes | None]], store_dir: bytes = b"/nix/store"
+    ) -> None:
         self._entries = list(entries)
+        self._store_dir = store_dir
         self.anchors = make_anchors(
             old[at : at + WORD] for old, _ in self._entries for at in range(_WINDOWS)
         )
@@ -152,9 +156,9 @@ class FragmentFinder:
             loose = [run for run in of_entry if run.size < HASH_LENGTH]
             if faults:
                 offset, reason = faults[0]
-                left.append(
-                    Fragment(offset=offset, index=index, whole=False, reason=_told(reason, faults))
-                )
+                path = (self._store_dir + b"/" + self._entries[index][0]).decode("utf-8", "replace")
+                why = f"{_told(reason, faults)} (of {path})"
+                left.append(Fragment(offset=offset, index=index, whole=False, reason=why))
             else:
                 done += [
                     Fragment(offset=run.offset, index=index, whole=True, reason="")

@@ -25,7 +25,7 @@ def effects_of(
         entries: addresses inside to which other code jumps.
 
     Returns:
-        None if it cannot be followed: it jumps into the middle of an instruction, or takes too long.
+        None if it cannot be followed: it jumps into an instruction's middle, or takes too long.
     """
     flow = _Flow(machine, list(machine.instructions(start, end)))
     if not flow.instructions or not flow.split(entries):
@@ -78,7 +78,7 @@ class _Flow:
     def settle(self) -> bool:
         """Finds what is known at the beginning of each block; false if that takes too long."""
         led_to = {each for following in self._next.values() for each in following}
-        waiting = {}
+        waiting: dict[int, None] = {}
         for address in self._blocks:
             if address == self.instructions[0].address or not (
                 address in led_to or self._is_padding(address)

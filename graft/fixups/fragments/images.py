@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import Final
 
 from graft.fixups.fragments.effects import Effects, Written
 from graft.fixups.fragments.text import HASH_LENGTH, PathText
-from graft.fixups.fragments.values import Origin, origins
+from graft.fixups.fragments.values import NOWHERE, Origin, origins
 
 Role = tuple[int, int] | None
 """The entry whose path a byte is of, and which character; None: it is of another text."""
@@ -19,9 +18,11 @@ _NAME: Final = re.compile(rb"[0-9A-Za-z+._?=-]")
 _Image = dict[int, Origin]
 
 
-@dataclass(slots=True)
 class Roles:
     """What the bytes of a file are used for, as far as code that was followed uses them.
+
+    Args:
+        texts: the paths that may be spelled, by their entries.
 
     Attributes:
         of: all roles of a byte, by its offset in the file.
@@ -30,18 +31,18 @@ class Roles:
         faults: of entries: why a path that the code spells cannot be changed, and where.
     """
 
-    of: dict[int, set[Role]] = field(default_factory=lambda: defaultdict(set))
-    lost: set[int] = field(default_factory=set)
-    starts: dict[int, int] = field(default_factory=dict)
-    faults: list[tuple[int, int, str]] = field(default_factory=list)
+    def __init__(self, texts: dict[int, PathText]) -> None:
+        self._texts = texts
+        self._indices = {path.hash_part: index for index, path in texts.items()}
+        self.of: dict[int, set[Role]] = defaultdict(set)
+        self.lost: set[int] = set()
+        self.starts: dict[int, int] = {}
+        self.faults: list[tuple[int, int, str]] = []
 
-    def add(self, effects: Effects, texts: dict[int, PathText], wanted: Callable[[int], bool]) -> (
-        set[int]
-    ):
+    def add(self, effects: Effects, wanted: Callable[[int], bool]) -> set[int]:
         """Takes what a function does.
 
         Args:
-            texts: the paths that may be spelled, by their entries.
             wanted: whether a byte of the file belongs to a path, by its offset.
 
         Returns:
@@ -59,7 +60,7 @@ class Roles:
                 sources = {origin for each in written for origin in origins(each.bytes)}
                 used.update(origin.load for origin in sources)
                 if any(wanted(origin.offset) for origin in sources):
-                    spelled |= self._take(written, texts, group is effects.comparisons)
+                    spelled |= self._take(written, group is effects.comparisons)
                 else:
                     for origin in sources:
                         self.of[origin.offset].add(None)
@@ -68,33 +69,32 @@ class Roles:
                 self.lost |= taken
         return spelled
 
-    def _take(
-        self, written: list[Written], texts: dict[int, PathText], compared: bool
-    ) -> set[int]:
+    def _take(self, written: list[Written], compared: bool) -> set[int]:
         image, counts = _compared(written) if compared else _stored(written)
         roles: dict[int, Role] = {}
         spelled: set[int] = set()
         for start, text in _texts(image):
-            for index, path in texts.items():
-                at = text.find(path.hash_part)
-                while at >= 0:
-                    size = _size(text, at, path)
-                    places = range(start + at, start + at + size)
-                    fault = _fault(image, counts, places, path)
-                    if fault:
-                        hash_part = range(start + at, start + at + HASH_LENGTH)
-                        self.faults.append((index, _offset(image, hash_part), fault))
-                    else:
-                        for position, place in enumerate(places):
-                            roles[place] = index, position
-                            spelled.add(image[place].offset)
-                    at = text.find(path.hash_part, at + HASH_LENGTH)
+            for at in range(len(text) - HASH_LENGTH + 1):
+                index = self._indices.get(text[at : at + HASH_LENGTH])
+                if index is None:
+                    continue
+                places = range(start + at, start + at + _size(text, at, self._texts[index]))
+                fault = _fault(image, counts, places, self._texts[index])
+                if fault:
+                    hash_part = range(start + at, start + at + HASH_LENGTH)
+                    self.faults.append((index, _offset(image, hash_part), fault))
+                for position, place in enumerate(places if not fault else ()):
+                    roles[place] = index, position
+                    spelled.add(image[place].offset)
+        spelled.discard(NOWHERE)
         for each in written:
             for place, byte in enumerate(each.bytes, each.number):
                 if not isinstance(byte, Origin):
                     self.lost.update(origin.offset for origin in origins((byte,)))
                     continue
                 final = image.get(place)
+                if byte.offset == NOWHERE:
+                    continue
                 agrees = final is not None and final.value == byte.value
                 self.of[byte.offset].add(roles.get(place) if agrees else None)
         return spelled

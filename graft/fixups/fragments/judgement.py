@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable
 from functools import cached_property
 from typing import Final, NamedTuple
 
+from graft.fixups.fragments.references import merged, within
 from graft.fixups.fragments.text import HASH_LENGTH, PathText
 from graft.fixups.fragments.usage import Span, Usage
 from graft.formats.elf.sections import ElfSections, Image
@@ -71,6 +73,8 @@ class Judgement:
         }
         self._usage = Usage(data, elf, texts, wanted)
         self._follow()
+        self._pointers = sorted(self._usage.pointers)
+        self._blind = merged(self._usage.blind)
         self._faults: dict[int, list[Fault]] = {}
         self._held: dict[int, set[Run]] = {}
         self._explained: dict[int, set[int]] = {index: set() for index in texts}
@@ -111,10 +115,10 @@ class Judgement:
         spelled: set[int] = set()
         for index, text in self._texts.items():
             for run in self._loose[index]:
-                segment = self._elf.segment(run.offset)
-                if segment is not None and segment.executable and self._usage.is_followed:
+                if self._is_code(run.offset):
                     spelled |= self._usage.add_code(run.offset)
-                taken.append((run.offset, run.offset + run.size))
+                else:
+                    taken.append((run.offset, run.offset + run.size))
             for run in self._whole[index]:
                 end = run.offset + text.replaced_size(self._data, run.offset)
                 if text.renamed:
@@ -124,13 +128,17 @@ class Judgement:
         seen = {offset for start, end in (*taken, *loads) for offset in range(start, end)}
         while taken or loads:
             spelled |= self._usage.add_references(taken, loads)
-            new = spelled - seen - {-1}
-            taken, loads = _spans(new), []
-            for start, _ in taken:
-                segment = self._elf.segment(start)
-                if segment is not None and segment.executable:
-                    spelled |= self._usage.add_code(start)
+            new = spelled - seen
             seen |= new
+            loads = []
+            taken = _spans(offset for offset in new if not self._is_code(offset))
+
+    def _is_code(self, offset: int) -> bool:
+        """Whether a byte is in a function: there nothing but that takes it."""
+        segment = self._elf.segment(offset)
+        if segment is None or not segment.executable:
+            return False
+        return self._elf.whole_function(offset) is not None
 
     def _beginning(self, offset: int) -> int:
         """Where the string begins that a path is in."""
@@ -187,7 +195,7 @@ class Judgement:
         if offset in usage.roles.lost or self._is_blind(offset):
             return "it is used in a way that is not known"
         start = usage.roles.starts.get(offset, offset)
-        if self._segment_is_data(offset) and self._leads_into(start, offset + 1):
+        if not self._is_code(offset) and self._leads_into(start, offset + 1):
             return "something else leads to it"
         return ""
 
@@ -205,7 +213,9 @@ class Judgement:
             if roles and roles != {(index, at)}:
                 return "a part of it is a part of another text, too"
         if self._is_symbol(run.offset):
-            return "it is in a symbol's name, and the table of these is in the order of their hashes"
+            return (
+                "it is in a symbol's name, and the table of these is in the order of their hashes"
+            )
         if not text.renamed:
             return ""
         last = text.last if size > HASH_LENGTH else HASH_LENGTH - 1
@@ -213,9 +223,10 @@ class Judgement:
             return "the end of it is another text, too"
         after = self._data[run.offset + size : run.offset + size + 1]
         # A part of the name may be written elsewhere, or spelled in another way.
-        explained = all(offset in self._explained[index] for offset in (
-            run.offset, run.offset + HASH_LENGTH - 1
-        ))
+        explained = all(
+            offset in self._explained[index]
+            for offset in (run.offset, run.offset + HASH_LENGTH - 1)
+        )
         if size == HASH_LENGTH and not explained and _OTHER_NAME.match(after):
             return "its name does not follow it as it is"
         return ""
@@ -230,14 +241,11 @@ class Judgement:
         )
 
     def _is_blind(self, offset: int) -> bool:
-        return any(start <= offset < end for start, end in self._usage.blind)
-
-    def _segment_is_data(self, offset: int) -> bool:
-        segment = self._elf.segment(offset)
-        return segment is not None and not segment.executable
+        return within(offset, self._blind)
 
     def _leads_into(self, start: int, end: int) -> bool:
-        return any(start <= pointer < end for pointer in self._usage.pointers)
+        at = bisect_left(self._pointers, start)
+        return at < len(self._pointers) and self._pointers[at] < end
 
     def _is_symbol(self, offset: int) -> bool:
         """Whether a byte is in the name of a symbol that the loader looks up."""
@@ -255,9 +263,10 @@ class Judgement:
                 continue
             names = self._elf.sections[table.link]
             size = 24 if self._elf.wide else 16
-            byteorder: Final = "little" if self._elf.order == "<" else "big"
             starts = {
-                int.from_bytes(self._data[at : at + 4], byteorder)
+                int.from_bytes(
+                    self._data[at : at + 4], "little" if self._elf.order == "<" else "big"
+                )
                 for at in range(table.offset, min(table.offset + table.size, len(self._data)), size)
             }
             found.append((names.offset, names.offset + names.size, starts))
@@ -273,5 +282,3 @@ def _spans(offsets: Iterable[int]) -> list[Span]:
         else:
             found.append((offset, offset + 1))
     return found
-
-

@@ -33,7 +33,7 @@ _PAGE_BYTES: Final = re.compile(rb"[\x90\xb0\xd0\xf0]")
 _NEAR_BYTES: Final = re.compile(rb"[\x10\x30\x50\x70\x18\x58\x98\x1c\x5c\x9c]")
 _EXECUTABLE: Final = 2
 _SEARCHES: Final = 64
-"""How many patterns of three bytes are looked for one after the other; of two, where there are more."""
+"""How many patterns of three bytes are looked for; where there were more, they have two."""
 
 
 class Reference(NamedTuple):
@@ -129,7 +129,7 @@ class References:
 
     def to(self, ranges: Iterable[Range]) -> Iterator[Reference]:
         """The places that may refer to some addresses."""
-        wanted = _merged(ranges)
+        wanted = merged(ranges)
         if not wanted:
             return
         code = [segment for segment in self._elf.segments if segment.executable]
@@ -146,7 +146,7 @@ class References:
         self, start: int, end: int, address: int, wanted: list[Range]
     ) -> Iterator[Reference]:
         for at, target in x86.operands_within(self._data, start, end, address, wanted):
-            if _within(target, wanted):
+            if within(target, wanted):
                 is_pointer = self._data[at - 1] == 0x8D and self._data[at - 2] & 0xF8 == 0x48
                 yield Reference(at, target, in_code=True, is_pointer=is_pointer)
 
@@ -173,7 +173,7 @@ class References:
                 distance -= (distance & 1 << 20) << 1
                 if word & 0x1F000000 == 0x10000000:
                     distance |= word >> 29 & 3
-                if _within(address + at - start + distance, wanted):
+                if within(address + at - start + distance, wanted):
                     yield Reference(at, None, in_code=True, is_pointer=False)
 
     def _words(self, wanted: list[Range]) -> Iterator[Reference]:
@@ -202,7 +202,7 @@ class References:
                 continue
             entries = self._data[table.offset : table.offset + table.size]
             for offset, info, addend in _ENTRY.iter_unpack(entries[: len(entries) // 24 * 24]):
-                if info & 0xFFFFFFFF == _DYNAMIC.get(self._elf.machine) and _within(addend, wanted):
+                if info & 0xFFFFFFFF == _DYNAMIC.get(self._elf.machine) and within(addend, wanted):
                     place = self._elf.offset(offset)
                     if place is not None:
                         yield Reference(place, addend, in_code=False, is_pointer=True)
@@ -233,7 +233,7 @@ class References:
         )
 
 
-def _merged(ranges: Iterable[Range]) -> list[Range]:
+def merged(ranges: Iterable[Range]) -> list[Range]:
     """Ranges in ascending order, none of which meets another."""
     merged: list[Range] = []
     for low, high in sorted(ranges):
@@ -244,7 +244,7 @@ def _merged(ranges: Iterable[Range]) -> list[Range]:
     return merged
 
 
-def _within(address: int, wanted: list[Range]) -> bool:
+def within(address: int, wanted: list[Range]) -> bool:
     """Whether an address is in one of some merged ranges."""
     at = bisect_right(wanted, (address, 1 << 65)) - 1
     return at >= 0 and wanted[at][0] <= address < wanted[at][1]
@@ -255,7 +255,9 @@ def _standing(data: Image, wanted: list[Range]) -> Iterator[tuple[int, int]]:
     shift = 8
     if sum((high - low >> 8) + 1 for low, high in wanted) > _SEARCHES:
         shift = 16
-    uppers = {upper for low, high in wanted for upper in range(low >> shift, (high - 1 >> shift) + 1)}
+    uppers = {
+        upper for low, high in wanted for upper in range(low >> shift, (high - 1 >> shift) + 1)
+    }
     width = 4 - shift // 8
     for upper in sorted(uppers):
         if not -(1 << 8 * width - 1) <= upper < 1 << 8 * width:
@@ -265,6 +267,6 @@ def _standing(data: Image, wanted: list[Range]) -> Iterator[tuple[int, int]]:
         while at >= 0:
             place = at - shift // 8
             value = (upper << shift) + int.from_bytes(data[place:at], "little")
-            if _within(value, wanted):
+            if within(value, wanted):
                 yield place, value
             at = data.find(pattern, at + 1)

@@ -1,4 +1,4 @@
-"""A store path as it is looked for in code: its hash part, its name, and what is to replace them."""
+"""A store path as it is looked for in code: its hash part, its name, and what replaces them."""
 
 from __future__ import annotations
 

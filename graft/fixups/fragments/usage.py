@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -10,8 +9,9 @@ from graft.fixups.fragments import x86
 from graft.fixups.fragments.arm_code import ArmCode
 from graft.fixups.fragments.flow import effects_of
 from graft.fixups.fragments.images import Roles
+from graft.fixups.fragments.jumps import Jumps
 from graft.fixups.fragments.machine import Machine
-from graft.fixups.fragments.references import Reference, References, addresses
+from graft.fixups.fragments.references import Reference, References, addresses, merged, within
 from graft.fixups.fragments.text import PathText
 from graft.fixups.fragments.x86_code import X86Code
 from graft.formats.elf.sections import AARCH64, X86_64, ElfSections, Image
@@ -20,7 +20,6 @@ _WIDEST: Final = 64
 """The largest constant an instruction loads, in bytes."""
 _FOLLOWED: Final = 1 << 20
 """Bytes of code that are followed in one file: some 4 s. What is beyond is not known."""
-_JUMPS: Final = re.compile(rb"\x0f[\x80-\x8f]|[\xe9\xe8]")
 
 Span = tuple[int, int]
 
@@ -43,8 +42,9 @@ class Usage:
     def __init__(
         self, data: Image, elf: ElfSections, texts: dict[int, PathText], wanted: set[int]
     ) -> None:
-        self._data, self._elf, self._texts, self._wanted = data, elf, texts, wanted
+        self._data, self._elf, self._wanted = data, elf, wanted
         self._references = References(data, elf)
+        self._jumps = Jumps(data, elf)
         self._machine: Machine | None = None
         if elf.wide and elf.order == "<":
             if elf.machine == X86_64:
@@ -53,7 +53,7 @@ class Usage:
                 self._machine = ArmCode(data, elf, addresses(data, elf))
         self._functions: dict[Span, bool] = {}
         self._room = _FOLLOWED
-        self.roles = Roles()
+        self.roles = Roles(texts)
         self.pointers: set[int] = set()
         self.blind: set[Span] = set()
 
@@ -88,12 +88,11 @@ class Usage:
         Returns:
             The offsets of the bytes that spell paths there.
         """
-        taken = self._ranges(spans)
+        taken = merged(self._ranges(spans))
         spelled: set[int] = set()
         for reference in self._references.to([*taken, *self._ranges(loads_only)]):
-            if reference.is_pointer and not any(
-                reference.address is None or low <= reference.address < high for low, high in taken
-            ):
+            address = reference.address
+            if reference.is_pointer and address is not None and not within(address, taken):
                 continue
             spelled |= self._refer(reference)
         return spelled
@@ -127,25 +126,20 @@ class Usage:
         if self._machine is None or end - start > self._room:
             return None
         self._room -= end - start
-        effects = effects_of(self._machine, start, end, self._entries(start, end))
+        effects = effects_of(self._machine, start, end)
+        if effects is not None and any(
+            not self._wanted.isdisjoint(taken) for taken in effects.loads.values()
+        ):
+            entries = self._jumps.into(start, end)
+            if entries:
+                effects = effects_of(self._machine, start, end, entries)
         if effects is None:
             return None
         for address in effects.pointers - effects.followed:
             offset = self._elf.offset(address)
             if offset is not None:
                 self.pointers.add(offset)
-        return self.roles.add(effects, self._texts, self._wanted.__contains__)
-
-    def _entries(self, start: int, end: int) -> list[int]:
-        """The addresses in a function to which other code jumps."""
-        low = self._elf.address(start)
-        if low is None:
-            return []
-        return [target for target in self._jumps if low < target < low + end - start]
-
-    @property
-    def _jumps(self) -> tuple[int, ...]:
-        return ()
+        return self.roles.add(effects, self._wanted.__contains__)
 
     def _ranges(self, spans: Iterable[Span]) -> list[Span]:
         """The addresses at which an operand may begin that meets each of some spans."""

@@ -9,6 +9,10 @@ Symbol = tuple[object, ...]
 """A value that is not known, named after the place where it came to be."""
 
 
+_TERMS: Final = 4
+_TIMES: Final = 64
+
+
 class Linear(NamedTuple):
     """A sum of unknown values and a number.
 
@@ -19,6 +23,11 @@ class Linear(NamedTuple):
 
     terms: tuple[tuple[Symbol, int], ...]
     number: int
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it is such a sum as addresses are; others are not kept."""
+        return len(self.terms) <= _TERMS and all(abs(n) <= _TIMES for _, n in self.terms)
 
     def plus(self, other: Linear, times: int = 1) -> Linear:
         """The sum with another, taken a number of times."""

@@ -39,7 +39,7 @@ class Place(NamedTuple):
     size: int
     segment: str
     base: str
-    index: str
+    other: str
     scale: int
     distance: int
 
@@ -72,7 +72,7 @@ _ARGUMENTS: Final = ("rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11"
 
 
 def _registers() -> dict[str, Register]:
-    found = {}
+    found: dict[str, Register] = {}
     for one in "abcd":
         family = f"r{one}x"
         found |= {
@@ -147,12 +147,46 @@ def _place(size: int, segment: str, inside: str) -> Place | None:
 
 
 _COPIES: Final = frozenset(
-    "mov movabs movaps movups movapd movupd movdqa movdqu lddqu movntdq movntps movnti movdqa64 "
-    "movdqa32 movdqu8 movdqu16 movdqu32 movdqu64 movntdqa movq movd movss movsd".split()
+    [
+        "mov",
+        "movabs",
+        "movaps",
+        "movups",
+        "movapd",
+        "movupd",
+        "movdqa",
+        "movdqu",
+        "lddqu",
+        "movntdq",
+        "movntps",
+        "movnti",
+        "movdqa64",
+        "movdqa32",
+        "movdqu8",
+        "movdqu16",
+        "movdqu32",
+        "movdqu64",
+        "movntdqa",
+        "movq",
+        "movd",
+        "movss",
+        "movsd",
+    ]
 )
 _NARROW: Final = {"movq": 8, "movd": 4, "movss": 4, "movsd": 8}
 _COMPARISONS: Final = frozenset(
-    "pcmpeqb pcmpeqw pcmpeqd pcmpeqq pxor pxord pxorq xorps xorpd psubb".split()
+    [
+        "pcmpeqb",
+        "pcmpeqw",
+        "pcmpeqd",
+        "pcmpeqq",
+        "pxor",
+        "pxord",
+        "pxorq",
+        "xorps",
+        "xorpd",
+        "psubb",
+    ]
 )
 _LOW: Final = frozenset({"punpcklqdq", "movlhps", "unpcklpd"})
 _HALVES: Final = {"movhps": 8, "movhpd": 8, "movlps": 0, "movlpd": 0}
@@ -206,7 +240,7 @@ class X86Code(Machine):
             return kind, operands[0].value & _MASK
         return "on", None
 
-    def step(self, state: State, instruction: Instruction, effects: Effects) -> None:  # noqa: C901, PLR0911, PLR0912
+    def step(self, state: State, instruction: Instruction, effects: Effects) -> None:
         """What an instruction does."""
         mnemonic = instruction.mnemonic
         if mnemonic.endswith("call") or mnemonic == "syscall":
@@ -316,7 +350,7 @@ class _Step:
         result = Linear((), place.distance)
         if place.segment in {"fs", "gs"}:
             result = Linear((((place.segment,), 1),), place.distance)
-        for name, times in ((place.base, 1), (place.index, place.scale)):
+        for name, times in ((place.base, 1), (place.other, place.scale)):
             if name == "rip":
                 result = result.moved(self._instruction.end)
             elif name:
@@ -367,7 +401,7 @@ class _Step:
         if isinstance(operand, Place):
             self._effects.store(self._address(operand), held)
         elif isinstance(operand, Register):
-            if linear is None:
+            if linear is None or not linear.is_small:
                 linear = Linear((((self._instruction.address, operand.family), 1),), 0)
             if operand.size < 4 and not operand.family.startswith("v"):
                 old = self._state.get(operand.family).low(8)
@@ -382,8 +416,11 @@ class _Step:
     def copy(self, narrow: int | None) -> None:
         to, source = self._operands
         size = narrow or self._size(to, source)
-        if isinstance(to, Register) and isinstance(source, Register) and narrow and (
-            self._instruction.mnemonic in {"movss", "movsd"}
+        if (
+            isinstance(to, Register)
+            and isinstance(source, Register)
+            and narrow
+            and (self._instruction.mnemonic in {"movss", "movsd"})
         ):
             self.other(reads_first=True)
             return
@@ -457,10 +494,11 @@ class _Step:
         if mnemonic == "xor" and to == other:
             self._put(to, (ZERO,) * size, Linear((), 0))
             return
-        if mnemonic == "sub" and isinstance(to, Register) and to.size == 8:
-            if isinstance(other, Immediate):
-                self._put(to, (None,) * 8, self._state.get(to.family).linear.moved(-other.value))
-                return
+        moves = mnemonic == "sub" and isinstance(other, Immediate)
+        if moves and isinstance(to, Register) and to.size == 8:
+            assert isinstance(other, Immediate)
+            self._put(to, (None,) * 8, self._state.get(to.family).linear.moved(-other.value))
+            return
         one, two = self._get(to, size), self._get(other, size)
         if isinstance(other, Immediate) and not any(one):
             self._effects.lose(two)
@@ -468,7 +506,7 @@ class _Step:
             pairs = [
                 (a, b)
                 for a, b in zip(one, two, strict=True)
-                if not (a == ZERO or b == ZERO or a is b is None)
+                if not (ZERO in {a, b} or a is b is None)
             ]
             self._effects.compare(tuple(a for a, _ in pairs), tuple(b for _, b in pairs))
         if mnemonic != "cmp":
@@ -555,7 +593,9 @@ class _Step:
             if (at or reads_first) and not (
                 isinstance(each, Immediate) and len(self._operands) > 2
             ):
-                self._effects.lose(self._get(each, _WIDTH if not _sized(each) else self._size(each)))
+                self._effects.lose(
+                    self._get(each, _WIDTH if not _sized(each) else self._size(each))
+                )
         at_here = self._instruction.address
         if self._operands and isinstance(self._operands[0], Register):
             first = self._operands[0]
@@ -575,5 +615,3 @@ class _Step:
 
 def _sized(operand: Operand) -> bool:
     return isinstance(operand, Immediate) or operand.size > 0
-
-

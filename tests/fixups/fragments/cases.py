@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from graft.formats.hashing import NIX32_ALPHABET
 
 NAMES = ("kservice", "openssl", "glibc", "z", "libxml2", "qt5-base", "a1", "linux-headers")
-VERSIONS = (("5.110.0", "5.110.1"), ("3.0.14", "3.0.15"), ("1.0", "1.1"), ("2", "3"), ("9.9", "9.9"))
-VERSIONS += (("2.38-44", "2.38-45"), ("1.10.0", "2.10.0"), ("", ""), ("1.2.13", "1.2.13"))
+VERSIONS = (
+    *(("5.110.0", "5.110.1"), ("3.0.14", "3.0.15"), ("1.0", "1.1"), ("2", "3"), ("9.9", "9.9")),
+    *(("2.38-44", "2.38-45"), ("1.10.0", "2.10.0"), ("", ""), ("1.2.13", "1.2.13")),
+)
 ENDS = ("", "", "/lib", "/bin/sh", "/share/data", "/etc/ssl/openssl.cnf", "/lib/a-1.0/1.0", ":/x")
 BEGINNINGS = ("", "", "", "", "file://", "PATH=", "ab", "-I", "a longer text that ends in ")
 NEIGHBOURS = ("kio", "curl", "dbus", "util-linux", "kservice-bin", "lib")
@@ -90,7 +92,9 @@ def source(cases: Sequence[Case], *, new: bool) -> str:
     """A part of a program with some cases."""
     calls, at = [], 0
     for case in cases:
-        calls.append(f'    puts("== {case.number}"); fflush(stdout); case{case.number}(texts + {at});')
+        calls.append(
+            f'    puts("== {case.number}"); fflush(stdout); case{case.number}(texts + {at});'
+        )
         at += len(case.asked)
     functions = "\n".join(case.source(new=new) for case in cases)
     body = "\n".join(calls)
@@ -193,7 +197,8 @@ class _Maker:
     def _cut(self, text: str) -> int:
         """Where a text may be cut so that what has a part of the hash part has eight of it."""
         at = text.index(self._path[:32])
-        return self._choice.choice([*range(at + 1), *range(at + 8, at + 25), *range(at + 32, len(text))])
+        places = [*range(at + 1), *range(at + 8, at + 25), *range(at + 32, len(text))]
+        return int(self._choice.choice(places))
 
     def _in_both(self, text: str) -> tuple[str, str]:
         """A text of this build's path, with OLD's and with NEW's."""
@@ -292,7 +297,9 @@ class _Maker:
 
     def _print(self, step: int) -> None:
         del step
-        self._line(f'puts("{self._old()}"); puts("{self._other()}"); printf("%s|\\n", "{self._tails()}");')
+        self._line(
+            f'puts("{self._old()}"); puts("{self._other()}"); printf("%s|\\n", "{self._tails()}");'
+        )
 
     def _tail(self, step: int) -> None:
         del step
@@ -317,7 +324,8 @@ class _Maker:
 
     def _initialised(self, step: int) -> None:
         self._line(f'char i{step}[] = "{self._old()}"; show(i{step});')
-        self._line(f'struct {{ int a; char t[200]; char u[100]; }} s{step} = {{ 1, "{self._old()}", "{self._tails()}" }};')
+        kind = "struct { int a; char t[200]; char u[100]; }"
+        self._line(f'{kind} s{step} = {{ 1, "{self._old()}", "{self._tails()}" }};')
         self._line(f"show(s{step}.t); show(s{step}.u);")
 
     def _part(self, step: int) -> None:
@@ -334,7 +342,9 @@ class _Maker:
     def _appended(self, step: int) -> None:
         text, other = self._old(), self._other()
         cut = self._cut(text)
-        self._line(f'char e{step}[800]; strcpy(e{step}, "{text[:cut]}"); strcat(e{step}, "{text[cut:]}");')
+        self._line(
+            f'char e{step}[800]; strcpy(e{step}, "{text[:cut]}"); strcat(e{step}, "{text[cut:]}");'
+        )
         self._line(f'show(e{step}); strcpy(e{step} + strlen(e{step}), "{other}"); show(e{step});')
 
     def _escaped(self, step: int) -> None:
@@ -342,7 +352,8 @@ class _Maker:
         other = self._path[33:].replace(".", "_").replace("-", "_")
         text = self._choice.choice((f"-{name}", f"_{other}"))
         self._line(f'show("/nix/store/{self._path[:32]}{text}");')
-        self._line(f'char x{step}[400]; strcpy(x{step}, "/nix/store/{self._path[:32]}{text}"); show(x{step});')
+        self._line(f'char x{step}[400]; strcpy(x{step}, "/nix/store/{self._path[:32]}{text}");')
+        self._line(f"show(x{step});")
         self._case.outside[self._is_new].append(f"/* {step} */")
 
     def _word(self, step: int) -> None:
@@ -354,7 +365,9 @@ class _Maker:
 
     def _heap(self, step: int) -> None:
         text = self._old()
-        self._line(f'char *h{step} = (char *)malloc(500); {self._copy_of(f"h{step}", text)} show(h{step});')
+        self._line(
+            f"char *h{step} = (char *)malloc(500); {self._copy_of(f'h{step}', text)} show(h{step});"
+        )
         self._line(f"{self._copy_of(f'h{step} + 3', self._other())} show(h{step}); free(h{step});")
         self._line(f'char *d{step} = strdup("{self._old()}"); show(d{step}); free(d{step});')
 
@@ -378,5 +391,5 @@ class _Maker:
         text = self._old()
         for each in self._in_both(text):
             at = self._asked(each)
-            self._line(f'std::string_view v{step}_{at}(texts[{at}]);')
+            self._line(f"std::string_view v{step}_{at}(texts[{at}]);")
             self._line(f'printf("%d\\n", v{step}_{at} == "{text}");')

@@ -1,8 +1,8 @@
-"""Programs made at random that hold store paths, built, grafted, rebuilt, and held against each other.
+"""Programs made at random that hold store paths: built, grafted, rebuilt, held against each other.
 
-One program has many cases: each copies, compares and prints texts of a store path of its own, and of
-others that are like it. A case is *right* if the grafted program says what the rebuilt one does;
-*told* if the graft names what it left; else *silent*. What is told must say what either program does.
+One program has many cases. Each copies, compares and prints texts of a store path of its own, and
+of others that are like it. A case is *right* if the grafted program says what the rebuilt one does;
+*told* if the graft names what it left, and every text is OLD's or NEW's; else *silent*.
 
     python -m tests.fixups.fragments.trial --cases 3000 --seed 1 --only gcc
 """
@@ -33,7 +33,17 @@ MACHINE = (
     *("-mgeneral-regs-only", "-mtune=znver3", "-msse4.1"),
 )
 MODEL = ("", "", "", "-no-pie -fno-pie", "-mcmodel=large", "-mcmodel=medium", "-fPIC")
-MORE = ("", "", "", "-s", "-g", "-flto", "-fno-merge-constants", "-static", "-minline-all-stringops")
+MORE = (
+    "",
+    "",
+    "",
+    "-s",
+    "-g",
+    "-flto",
+    "-fno-merge-constants",
+    "-static",
+    "-minline-all-stringops",
+)
 KINDS = ("program", "program", "program", "object", "archive", "library")
 
 
@@ -70,7 +80,9 @@ def build_of(choice: random.Random, compiler: str) -> Build:
     kind = choice.choice(KINDS)
     level, more = choice.choice(LEVELS), choice.choice(MORE)
     if compiler.startswith("aarch64"):
-        model = choice.choice(("", "", "-mcmodel=large -fno-pic -no-pie", "-no-pie", "-mcmodel=tiny"))
+        model = choice.choice(
+            ("", "", "-mcmodel=large -fno-pic -no-pie", "-no-pie", "-mcmodel=tiny")
+        )
         options = [level, model, more.replace("-minline-all-stringops", "")]
         if "-static" not in options:
             options.append("-static")
@@ -113,7 +125,9 @@ class Trial:
         shared = self._choice.random() < 0.3  # some paths are in several cases
         paths = [cases.pair(self._choice) for _ in range(size)]
         self.cases = [
-            cases.case(self._choice, number, language, paths[0 if shared and number % 3 == 1 else number])
+            cases.case(
+                self._choice, number, language, paths[0 if shared and number % 3 == 1 else number]
+            )
             for number in range(size)
         ]
         self._suffix = ".cc" if language == "c++" else ".c"
@@ -135,10 +149,9 @@ class Trial:
             outcome = self._outcome([each.get(number, ["nothing"]) for each in said], case, told)
             result.counts[outcome] += 1
             if outcome not in {"right", "told"}:
-                result.faults.append(
-                    f"{outcome}: seed {self._seed}, case {number} of {self._build}: "
-                    f"{_difference([each.get(number, []) for each in said])}\n{case.source(new=False)}"
-                )
+                shown = _difference([each.get(number, []) for each in said])
+                where = f"seed {self._seed}, case {number} of {self._build}"
+                result.faults.append(f"{outcome}: {where}: {shown}\n{case.source(new=False)}")
         return result
 
     def _outcome(self, said: list[list[str]], case: Case, told: set[str]) -> str:
@@ -181,9 +194,7 @@ class Trial:
         done = subprocess.run(line, cwd=place, capture_output=True, check=False)
         return done.returncode == 0
 
-    def _graft(
-        self, old: Path, grafted: Path, entries: list[tuple[bytes, bytes]]
-    ) -> set[str]:
+    def _graft(self, old: Path, grafted: Path, entries: list[tuple[bytes, bytes]]) -> set[str]:
         """Grafts what was built, and says of which paths it was told that they are left."""
         kinds = {"program": "program", "library": "libpart.so", "object": "part.o"}
         name = kinds.get(self._build.kind, "part.a")
@@ -198,11 +209,7 @@ class Trial:
         (grafted / name).write_bytes(made)
         if self._build.kind in {"object", "archive"} and not self._link(grafted):
             raise AssertionError(f"seed {self._seed}: the grafted {name} cannot be linked")
-        return {
-            case.old
-            for case in self.cases
-            if self._is_left(made, case.old.encode(), name)
-        }
+        return {case.old for case in self.cases if self._is_left(made, case.old.encode(), name)}
 
     @staticmethod
     def _is_left(made: bytes, old: bytes, name: str) -> bool:
@@ -281,9 +288,7 @@ def main() -> int:
     arguments = _arguments(iter(sys.argv[1:]))
     print(f"seed {arguments.seed}", flush=True)
     compilers = arguments.only or ["gcc", "clang", "g++", "clang++"]
-    result = trials(
-        arguments.seed, arguments.cases, compilers, arguments.size, arguments.jobs
-    )
+    result = trials(arguments.seed, arguments.cases, compilers, arguments.size, arguments.jobs)
     print(*result.faults[:12], sep="\n")
     print(dict(result.counts))
     return bool(result.faults)
