@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final
 
 from graft.fixups.fragments.effects import Effects, Written
 from graft.fixups.fragments.text import HASH_LENGTH, PathText
@@ -14,7 +12,6 @@ from graft.fixups.fragments.values import NOWHERE, Origin, origins
 Role = tuple[int, int] | None
 """The entry whose path a byte is of, and which character; None: it is of another text."""
 
-_NAME: Final = re.compile(rb"[0-9A-Za-z+._?=-]")
 _Image = dict[int, Origin]
 
 
@@ -148,18 +145,15 @@ def _texts(image: _Image) -> Iterator[tuple[int, bytes]]:
 
 
 def _size(text: bytes, at: int, path: PathText) -> int:
-    """How many characters are to change together; 0 if what follows the hash part is not known."""
+    """How many characters are to change together; 0 if the name is to change, and not there."""
     if not path.renamed:
         return HASH_LENGTH
-    if text.startswith(path.base, at):
-        return len(path.base)
-    after = text[at + HASH_LENGTH : at + HASH_LENGTH + 1]
-    return HASH_LENGTH if after and not _NAME.match(after) else 0
+    return len(path.base) if text.startswith(path.base, at) else 0
 
 
 def _fault(image: _Image, counts: dict[int, int], places: range, path: PathText) -> str:
     if not places:
-        return "it is not known what follows the hash part"
+        return "its name does not follow it as it is"
     changed = [place for at, place in enumerate(places) if path.changes(at)]
     if any(image[place].offset < 0 for place in changed):
         return "a part of it is among other bits of an instruction"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left
 from collections.abc import Iterable
 from functools import cached_property
@@ -15,7 +14,6 @@ from graft.formats.elf.sections import ElfSections, Image
 
 _STRING: Final = 512
 """Bytes before a path in which the beginning of its string is looked for."""
-_OTHER_NAME: Final = re.compile(rb"[0-9A-Za-z+._?=%\\-]")
 _DYNSYM: Final = 11
 
 
@@ -121,7 +119,7 @@ class Judgement:
                     taken.append((run.offset, run.offset + run.size))
             for run in self._whole[index]:
                 end = run.offset + text.replaced_size(self._data, run.offset)
-                if text.renamed:
+                if text.renamed or self._loose[index]:
                     taken.append((self._beginning(run.offset), end))
                 else:
                     loads.append((run.offset, end))
@@ -216,19 +214,12 @@ class Judgement:
             return (
                 "it is in a symbol's name, and the table of these is in the order of their hashes"
             )
-        if not text.renamed:
-            return ""
-        last = text.last if size > HASH_LENGTH else HASH_LENGTH - 1
-        if self._leads_into(run.offset + 1, run.offset + last + 1):
-            return "the end of it is another text, too"
-        after = self._data[run.offset + size : run.offset + size + 1]
-        # A part of the name may be written elsewhere, or spelled in another way.
-        explained = all(
-            offset in self._explained[index]
-            for offset in (run.offset, run.offset + HASH_LENGTH - 1)
-        )
-        if size == HASH_LENGTH and not explained and _OTHER_NAME.match(after):
+        if (
+            text.renamed and size == HASH_LENGTH
+        ):  # it may be written elsewhere, or spelled in another way
             return "its name does not follow it as it is"
+        if self._leads_into(run.offset + 1, run.offset + text.last + 1):
+            return "the end of it is another text, too"
         return ""
 
     def _is_loaded(self, index: int, run: Run) -> bool:

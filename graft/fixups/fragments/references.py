@@ -23,8 +23,14 @@ _RELR: Final = 19
 _ENTRY: Final = struct.Struct("<QQq")
 _SYMBOL: Final = struct.Struct("<4x2xHQ8x")
 _OPERAND: Final = struct.Struct("<i")
-_RELATIVE: Final = {X86_64: {2, 4}, AARCH64: set()}
-_ABSOLUTE: Final = {X86_64: {1: 8, 10: 4, 11: 4}, AARCH64: {257: 8}}
+_RELATIVE: Final[dict[int, dict[int, int]]] = {X86_64: {2: 4, 4: 4, 24: 8}, AARCH64: {}}
+_ABSOLUTE: Final = {X86_64: {1: 8, 10: 4, 11: 4, 25: 8}, AARCH64: {257: 8}}
+"""Bytes of a distance and of an address, by the relocation's type.
+
+In an object file the table of global offsets is taken to be at address 0.
+"""
+_TABLE: Final = {X86_64: {26: 4, 29: 8}, AARCH64: {}}
+"""Distances to that table."""
 _DYNAMIC: Final = {X86_64: 8, AARCH64: 1027}
 _PAGES: Final = {275, 276}
 _PARTS: Final = {277: 0, 278: 0, 284: 1, 285: 2, 286: 3, 299: 4}
@@ -32,6 +38,10 @@ _PARTS: Final = {277: 0, 278: 0, 284: 1, 285: 2, 286: 3, 299: 4}
 _PAGE_BYTES: Final = re.compile(rb"[\x90\xb0\xd0\xf0]")
 _NEAR_BYTES: Final = re.compile(rb"[\x10\x30\x50\x70\x18\x58\x98\x1c\x5c\x9c]")
 _EXECUTABLE: Final = 2
+_ADDRESS: Final = re.compile(rb"[\x48\x4c]\x8d[\x05\x0d\x15\x1d\x25\x2d\x35\x3d]([\0-\xff]{4})")
+"""A lea of what is at a distance from it."""
+_ENTRIES: Final = 4096
+"""The most entries of a table that are looked at."""
 _SEARCHES: Final = 64
 """How many patterns of three bytes are looked for; where there were more, they have two."""
 
@@ -41,15 +51,20 @@ class Reference(NamedTuple):
 
     Attributes:
         place: its offset.
-        address: to which it leads; None if only the code around it tells.
+        address: to which it leads.
         in_code: whether it is in an instruction.
-        is_pointer: whether the address itself is taken, and nothing loaded.
+        is_pointer: whether the address itself is taken, and nothing loaded. What is neither that
+            nor in code is of a kind that is not known.
+        is_relative: whether it is an operand of x86 at a distance; it may be other bytes, too.
+        size: how many addresses it may lead to, from that on.
     """
 
     place: int
-    address: int | None
+    address: int
     in_code: bool
     is_pointer: bool
+    is_relative: bool = False
+    size: int = 1
 
 
 def linked(data: Image, elf: ElfSections) -> Image:
@@ -64,10 +79,11 @@ def linked(data: Image, elf: ElfSections) -> Image:
     for place, kind, target in _relocations(data, elf):
         if place + 8 > len(copy):
             continue
-        if kind in _RELATIVE[elf.machine]:
+        size = _RELATIVE[elf.machine].get(kind) or _TABLE[elf.machine].get(kind)
+        if size:
             distance = target - place
             if -(1 << 31) <= distance < 1 << 31:
-                _OPERAND.pack_into(copy, place, distance)
+                copy[place : place + size] = distance.to_bytes(size, "little", signed=True)
         elif kind in _ABSOLUTE[elf.machine]:
             size = _ABSOLUTE[elf.machine][kind]
             if 0 <= target < 1 << 31:
@@ -99,8 +115,11 @@ def _relocations(data: Image, elf: ElfSections) -> Iterator[tuple[int, int, int]
             if at + _SYMBOL.size > len(data):
                 continue
             target = elf.place(*_SYMBOL.unpack_from(data, at))
+            kind = info & 0xFFFFFFFF
+            if kind in _TABLE.get(elf.machine, ()):
+                target = 0
             if target is not None:
-                yield changed.offset + offset, info & 0xFFFFFFFF, target + addend
+                yield changed.offset + offset, kind, target + addend
 
 
 def addresses(data: Image, elf: ElfSections) -> frozenset[int] | None:
@@ -148,7 +167,7 @@ class References:
         for at, target in x86.operands_within(self._data, start, end, address, wanted):
             if within(target, wanted):
                 is_pointer = self._data[at - 1] == 0x8D and self._data[at - 2] & 0xF8 == 0x48
-                yield Reference(at, target, in_code=True, is_pointer=is_pointer)
+                yield Reference(at, target, in_code=True, is_pointer=is_pointer, is_relative=True)
 
     def _pages(
         self, start: int, end: int, address: int, wanted: list[Range]
@@ -160,8 +179,9 @@ class References:
                 word = int.from_bytes(self._data[at : at + 4], "little")
                 distance = (word >> 5 & 0x7FFFF) << 2 | word >> 29 & 3
                 distance -= (distance & 1 << 20) << 1
-                if (address + at - start >> 12) + distance in pages:
-                    yield Reference(at, None, in_code=True, is_pointer=False)
+                page = (address + at - start >> 12) + distance
+                if page in pages:
+                    yield Reference(at, page << 12, in_code=True, is_pointer=False, size=1 << 12)
         low, high = wanted[0][0] - (1 << 20), wanted[-1][1] + (1 << 20)
         if not low <= address < high and not low <= address + end - start < high:
             return
@@ -173,8 +193,9 @@ class References:
                 distance -= (distance & 1 << 20) << 1
                 if word & 0x1F000000 == 0x10000000:
                     distance |= word >> 29 & 3
-                if within(address + at - start + distance, wanted):
-                    yield Reference(at, None, in_code=True, is_pointer=False)
+                target = address + at - start + distance
+                if within(target, wanted):
+                    yield Reference(at, target, in_code=True, is_pointer=False)
 
     def _words(self, wanted: list[Range]) -> Iterator[Reference]:
         """Addresses as they stand, and distances from the table of global offsets."""
@@ -194,18 +215,58 @@ class References:
                     yield Reference(place, value, in_code=False, is_pointer=True)
 
     def _pointers(self, wanted: list[Range]) -> Iterator[Reference]:
-        """What the loader makes pointers of."""
+        """What the loader makes pointers of, and what a linker does that is not known here."""
         if self._elf.relocatable:
+            for place, kind, target in _relocations(self._data, self._elf):
+                known = self._is_known(kind) or self._elf.segment(place) is None
+                if not known and within(target, wanted):
+                    yield Reference(place, target, in_code=False, is_pointer=False)
             return
+        for start in self._distances:
+            for at in range(_ENTRIES):
+                entry_at = start + 4 * at
+                entry = int.from_bytes(self._data[entry_at : entry_at + 4], "little", signed=True)
+                address = self._elf.address(start)
+                if address is None or self._elf.offset(address + entry) is None:
+                    break
+                if within(address + entry, wanted):
+                    yield Reference(entry_at, address + entry, in_code=False, is_pointer=True)
         for table in self._elf.sections:
             if table.type != _RELA or not table.loaded:
                 continue
             entries = self._data[table.offset : table.offset + table.size]
             for offset, info, addend in _ENTRY.iter_unpack(entries[: len(entries) // 24 * 24]):
                 if info & 0xFFFFFFFF == _DYNAMIC.get(self._elf.machine) and within(addend, wanted):
-                    place = self._elf.offset(offset)
+                    pointer_at = self._elf.offset(offset)
+                    if pointer_at is not None:
+                        yield Reference(pointer_at, addend, in_code=False, is_pointer=True)
+
+    def _is_known(self, kind: int) -> bool:
+        machine = self._elf.machine
+        return (
+            kind in _RELATIVE.get(machine, ())
+            or kind in _ABSOLUTE.get(machine, ())
+            or kind in _TABLE.get(machine, ())
+            or (machine == AARCH64 and (kind in _PAGES or kind in _PARTS))
+        )
+
+    @cached_property
+    def _distances(self) -> list[int]:
+        """Where tables may be whose entries are distances from them: of what compilers look up.
+
+        Their addresses are taken in code; they are data, and at even places.
+        """
+        found = set()
+        for segment in self._elf.segments if self._elf.machine == X86_64 else ():
+            if segment.executable:
+                end = segment.offset + segment.size
+                for match in _ADDRESS.finditer(self._data, segment.offset, end):
+                    (distance,) = _OPERAND.unpack(match[1])
+                    address = segment.address + match.end() - segment.offset + distance
+                    place = self._elf.offset(address) if address % 4 == 0 else None
                     if place is not None:
-                        yield Reference(place, addend, in_code=False, is_pointer=True)
+                        found.add(place)
+        return sorted(found)
 
     @cached_property
     def _packed(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from typing import Final
 
@@ -10,7 +11,7 @@ from graft.fixups.fragments.arm_code import ArmCode
 from graft.fixups.fragments.flow import effects_of
 from graft.fixups.fragments.images import Roles
 from graft.fixups.fragments.jumps import Jumps
-from graft.fixups.fragments.machine import Machine
+from graft.fixups.fragments.machine import Instruction, Machine
 from graft.fixups.fragments.references import Reference, References, addresses, merged, within
 from graft.fixups.fragments.text import PathText
 from graft.fixups.fragments.x86_code import X86Code
@@ -18,6 +19,8 @@ from graft.formats.elf.sections import AARCH64, X86_64, ElfSections, Image
 
 _WIDEST: Final = 64
 """The largest constant an instruction loads, in bytes."""
+_NEXT: Final = 512
+"""Bytes of code after the first part of an address in which the rest of it is expected."""
 _FOLLOWED: Final = 1 << 20
 """Bytes of code that are followed in one file: some 4 s. What is beyond is not known."""
 
@@ -51,7 +54,9 @@ class Usage:
                 self._machine = X86Code(data, elf, addresses(data, elf))
             elif elf.machine == AARCH64:
                 self._machine = ArmCode(data, elf, addresses(data, elf))
-        self._functions: dict[Span, bool] = {}
+        # The offsets of what each function takes or points to; None: it cannot be followed.
+        self._seen: dict[Span, set[int] | None] = {}
+        self._decoded: tuple[Span, list[Instruction]] = (0, 0), []
         self._room = _FOLLOWED
         self.roles = Roles(texts)
         self.pointers: set[int] = set()
@@ -72,11 +77,7 @@ class Usage:
         if span is None:
             self.blind.add((offset, offset + 1))
             return set()
-        if span not in self._functions:
-            spelled = self._follow(*span)
-            self._functions[span] = spelled is not None
-            return spelled or set()
-        return set()
+        return self._follow(span)
 
     def add_references(self, spans: Iterable[Span], loads_only: Iterable[Span] = ()) -> set[int]:
         """Follows all functions that refer to some bytes.
@@ -91,40 +92,69 @@ class Usage:
         taken = merged(self._ranges(spans))
         spelled: set[int] = set()
         for reference in self._references.to([*taken, *self._ranges(loads_only)]):
-            address = reference.address
-            if reference.is_pointer and address is not None and not within(address, taken):
+            if reference.is_pointer and not within(reference.address, taken):
                 continue
             spelled |= self._refer(reference)
         return spelled
 
     def _refer(self, reference: Reference) -> set[int]:
-        target = None if reference.address is None else self._elf.offset(reference.address)
+        low = self._elf.offset(reference.address)
+        if low is None:
+            return set()
         if not reference.in_code:
-            if target is not None:
-                self.pointers.add(target)
+            if reference.is_pointer:
+                self.pointers.add(low)
+            else:
+                self.blind.add((low - _WIDEST, low + _WIDEST))
             return set()
         span = self._elf.whole_function(reference.place)
-        if span is not None:
-            if span not in self._functions:
-                spelled = self._follow(*span)
-                self._functions[span] = spelled is not None
-                if spelled is not None:
-                    return spelled
-            elif self._functions[span]:
-                return set()
-        if target is None:
-            return set()
+        if span is None and self._elf.machine == AARCH64:
+            # The address is put together by the instructions that follow.
+            span = reference.place, reference.place + _NEXT
+        spelled = self._follow(span) if span is not None else set()
+        seen = None if span is None else self._seen[span]
+        high = low + max(reference.size, 1)
+        if reference.is_relative and seen is not None:
+            return spelled  # else it is no operand
+        if seen is not None and any(offset in seen for offset in range(low, high)):
+            return spelled
+        if not reference.is_relative and not self._is_number(reference, span):
+            return spelled
         if reference.is_pointer:
-            self.pointers.add(target)
-        elif self._elf.machine != X86_64 or x86.operand_size(
+            self.pointers.add(low)
+        elif not reference.is_relative or x86.operand_size(
             self._data[max(0, reference.place - 6) : reference.place], min(reference.place, 6)
         ):
-            self.blind.add((target, target + _WIDEST))
-        return set()
+            self.blind.add((low, high + _WIDEST))
+        return spelled
 
-    def _follow(self, start: int, end: int) -> set[int] | None:
+    def _is_number(self, reference: Reference, span: Span | None) -> bool:
+        """Whether a number that an instruction has begins there, and no distance from it."""
+        place = reference.place
+        address = self._elf.address(place)
+        if self._elf.machine != X86_64 or self._machine is None or address is None:
+            return True
+        if span is None:
+            start = max(0, place - 8)
+            return x86.immediate_size(self._data[start : place + 4], place - start) > 0
+        if self._decoded[0] != span:
+            self._decoded = span, list(self._machine.instructions(*span))
+        code = self._decoded[1]
+        at = bisect_right(code, address, key=lambda each: each.address) - 1
+        if at < 0 or address >= code[at].end:
+            return True
+        way, target = self._machine.way(code[at])
+        is_call = way == "call" and "[" not in code[at].operands
+        return not (is_call or target is not None or "rip" in code[at].operands)
+
+    def _follow(self, span: Span) -> set[int]:
+        """Follows a function, once."""
+        if span in self._seen:
+            return set()
+        self._seen[span] = None
+        start, end = span
         if self._machine is None or end - start > self._room:
-            return None
+            return set()
         self._room -= end - start
         effects = effects_of(self._machine, start, end)
         if effects is not None and any(
@@ -134,11 +164,14 @@ class Usage:
             if entries:
                 effects = effects_of(self._machine, start, end, entries)
         if effects is None:
-            return None
-        for address in effects.pointers - effects.followed:
+            return set()
+        seen = self._seen[span] = set().union(*effects.loads.values())
+        for address in effects.pointers:
             offset = self._elf.offset(address)
             if offset is not None:
-                self.pointers.add(offset)
+                seen.add(offset)
+                if address not in effects.followed:
+                    self.pointers.add(offset)
         return self.roles.add(effects, self._wanted.__contains__)
 
     def _ranges(self, spans: Iterable[Span]) -> list[Span]:

@@ -195,9 +195,9 @@ class _Maker:
         return whole[-self._choice.randint(2, len(whole) - 33) :]
 
     def _cut(self, text: str) -> int:
-        """Where a text may be cut so that what has a part of the hash part has eight of it."""
+        """Where a text may be cut: what has less than half of the hash part is no path at all."""
         at = text.index(self._path[:32])
-        places = [*range(at + 1), *range(at + 8, at + 25), *range(at + 32, len(text))]
+        places = [*range(at + 1), at + 16, *range(at + 32, len(text))]
         return int(self._choice.choice(places))
 
     def _in_both(self, text: str) -> tuple[str, str]:

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -243,16 +243,33 @@ class Trial:
 
 def _difference(said: list[list[str]]) -> str:
     old, new, grafted = said
+    differing = [each for each in zip(old, new, grafted, strict=False) if each[1] != each[2]]
+    differing.sort(key=lambda each: each[2] in each[:2])
     lines = [
-        f"\n  OLD     {one}\n  NEW     {two}\n  grafted {three}"
-        for one, two, three in zip(old, new, grafted, strict=False)
-        if two != three
+        f"\n  OLD     {one}\n  NEW     {two}\n  grafted {three}" for one, two, three in differing
     ]
     return "".join(lines[:2]) or f"{len(new)} lines, {len(grafted)} of the grafted one"
 
 
-def trials(seed: int, total: int, compilers: Sequence[str], size: int, jobs: int) -> Result:
-    """What becomes of so many cases, or some more."""
+def trials(
+    seed: int,
+    total: int,
+    compilers: Sequence[str],
+    *,
+    size: int = 8,
+    jobs: int = 2,
+    watch: Callable[[Result], object] = id,
+) -> Result:
+    """What becomes of so many cases, or some more.
+
+    Args:
+        seed: of the first program; each has the next.
+        total: how many cases.
+        compilers: taken in turn.
+        size: cases in a program.
+        jobs: programs at once.
+        watch: is given all that is known after each few programs.
+    """
 
     def one(number: int) -> Result | None:
         with tempfile.TemporaryDirectory(prefix="trial-") as directory:
@@ -270,6 +287,7 @@ def trials(seed: int, total: int, compilers: Sequence[str], size: int, jobs: int
                 if each is not None:
                     result.counts += each.counts
                     result.faults += each.faults
+            watch(result)
     return result
 
 
@@ -288,9 +306,21 @@ def main() -> int:
     arguments = _arguments(iter(sys.argv[1:]))
     print(f"seed {arguments.seed}", flush=True)
     compilers = arguments.only or ["gcc", "clang", "g++", "clang++"]
-    result = trials(arguments.seed, arguments.cases, compilers, arguments.size, arguments.jobs)
-    print(*result.faults[:12], sep="\n")
-    print(dict(result.counts))
+    shown = 0
+
+    def watch(result: Result) -> None:
+        nonlocal shown
+        print(*result.faults[shown:], f"{dict(result.counts)}", sep="\n", flush=True)
+        shown = len(result.faults)
+
+    result = trials(
+        arguments.seed,
+        arguments.cases,
+        compilers,
+        size=arguments.size,
+        jobs=arguments.jobs,
+        watch=watch,
+    )
     return bool(result.faults)
 
 
