@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from graft.formats.hashing import NIX32_ALPHABET
@@ -114,14 +114,14 @@ def pair(choice: random.Random) -> tuple[str, str]:
     return f"{old_hash}-{name}-{one}".rstrip("-"), f"{new_hash}-{name}-{two}".rstrip("-")
 
 
-def case(choice: random.Random, number: int, language: str, paths: tuple[str, str]) -> Case:
+def case(choice: random.Random, number: int, paths: tuple[str, str], make: type[Texts]) -> Case:
     """A case at random."""
     old, new = paths
     made = Case(number, old, new, ([], []), ([], []), [])
     seed, steps = choice.random(), choice.randint(1, 4)
     for is_new in (False, True):
         made.asked.clear()
-        maker = _Maker(random.Random(seed), made, language, is_new=is_new)
+        maker = make(random.Random(seed), made, is_new=is_new)
         for step in range(steps):
             maker.add(step)
     return made
@@ -131,30 +131,14 @@ def _hash(choice: random.Random) -> str:
     return "".join(choice.choice(NIX32_ALPHABET) for _ in range(32))
 
 
-class _Maker:
-    """Adds statements to a case, as it is built on OLD or on NEW."""
+class Texts:
+    """Texts for a case, as it is built on OLD or on NEW."""
 
-    def __init__(self, choice: random.Random, made: Case, language: str, *, is_new: bool) -> None:
-        self._choice, self._case, self._language = choice, made, language
-        self._is_new = is_new
+    def __init__(self, choice: random.Random, made: Case, *, is_new: bool) -> None:
+        self._choice, self._case, self._is_new = choice, made, is_new
         self._path = made.new if is_new else made.old
         self._name = made.old[33:]
         self._version = self._name.rpartition("-")[2] if "-" in self._name else self._name
-
-    def add(self, step: int) -> None:
-        """A statement, or a few, at random."""
-        ways = [
-            *(self._copy,) * 5,
-            *(self._compare,) * 3,
-            *(self._both, self._either, self._print, self._array, self._global, self._tail),
-            *(self._initialised, self._part, self._loop, self._appended, self._compare_both),
-            *(self._twice, self._escaped, self._begins, self._word, self._heap, self._switch),
-        ]
-        if self._language == "c++":
-            ways += [self._string, self._string, self._view]
-        self._choice.choice(ways)(step)
-
-    # ---- texts -----------------------------------------------------------------------------------
 
     def _old(self) -> str:
         kind = self._choice.random()
@@ -194,6 +178,10 @@ class _Maker:
         whole = self._case.old + "/lib"
         return whole[-self._choice.randint(2, len(whole) - 33) :]
 
+    def add(self, step: int) -> None:
+        """A statement, or a few, at random."""
+        raise NotImplementedError
+
     def _cut(self, text: str) -> int:
         """Where a text may be cut: what has less than half of the hash part is no path at all."""
         at = text.index(self._path[:32])
@@ -213,6 +201,25 @@ class _Maker:
     def _asked(self, text: str) -> int:
         self._case.asked.append(text)
         return len(self._case.asked) - 1
+
+
+class Maker(Texts):
+    """Adds statements to a case of C."""
+
+    def add(self, step: int) -> None:
+        """A statement, or a few, at random."""
+        ways = [
+            *(self._copy,) * 5,
+            *(self._compare,) * 3,
+            *(self._both, self._either, self._print, self._array, self._global, self._tail),
+            *(self._initialised, self._part, self._loop, self._appended, self._compare_both),
+            *(self._twice, self._escaped, self._begins, self._word, self._heap, self._switch),
+        ]
+        self._choice.choice([*ways, *self._more()])(step)
+
+    def _more(self) -> list[Callable[[int], None]]:
+        """Statements of the language."""
+        return []
 
     def _copy_of(self, to: str, text: str) -> str:
         kind = self._choice.randrange(6)
@@ -381,7 +388,12 @@ class _Maker:
             self._line(f"    case '{key}': {self._copy_of(f'k{step}', text)} {end}")
         self._line(f"    default: k{step}[0] = 'd'; }} show(k{step});")
 
-    # ---- C++ -------------------------------------------------------------------------------------
+
+class PlusMaker(Maker):
+    """Adds statements to a case of C++."""
+
+    def _more(self) -> list[Callable[[int], None]]:
+        return [self._string, self._string, self._view]
 
     def _string(self, step: int) -> None:
         self._line(f'std::string t{step}("{self._old()}"); show(t{step}.c_str());')

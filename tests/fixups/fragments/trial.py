@@ -24,7 +24,7 @@ from pathlib import Path
 from graft.fixups import registered
 from graft.fixups.fragments import FragmentFinder
 from graft.kernel import Table
-from tests.fixups.fragments import cases
+from tests.fixups.fragments import cases, rust
 from tests.fixups.fragments.cases import Case
 
 LEVELS = ("-O0", "-O1", "-O2", "-O2", "-O3", "-Os")
@@ -77,6 +77,13 @@ class Result:
 
 def build_of(choice: random.Random, compiler: str) -> Build:
     """A build at random."""
+    if compiler == "rustc":
+        level = choice.choice(("0", "1", "2", "3", "s", "z"))
+        more = choice.choice(
+            ("", "", "-g", "-C strip=symbols", "-C target-cpu=x86-64-v3", "-C lto")
+        )
+        line = f"--edition 2021 -A warnings -C opt-level={level} {more}"
+        return Build(compiler, tuple(line.split()), "program")
     kind = choice.choice(KINDS)
     level, more = choice.choice(LEVELS), choice.choice(MORE)
     if compiler.startswith("aarch64"):
@@ -121,16 +128,17 @@ class Trial:
         self._choice = random.Random(seed)
         self._seed, self._directory = seed, directory
         self._build = build_of(self._choice, compiler)
-        language = "c++" if "++" in compiler else "c"
+        plus = "++" in compiler
+        make = rust.RustMaker if compiler == "rustc" else (cases.PlusMaker if plus else cases.Maker)
         shared = self._choice.random() < 0.3  # some paths are in several cases
         paths = [cases.pair(self._choice) for _ in range(size)]
         self.cases = [
             cases.case(
-                self._choice, number, language, paths[0 if shared and number % 3 == 1 else number]
+                self._choice, number, paths[0 if shared and number % 3 == 1 else number], make
             )
             for number in range(size)
         ]
-        self._suffix = ".cc" if language == "c++" else ".c"
+        self._suffix = ".cc" if plus else ".c"
 
     def result(self) -> Result | None:
         """What became of its cases; None if the compiler has no such options here."""
@@ -168,12 +176,16 @@ class Trial:
         return "mixed" if mixed else "told"
 
     def _compile(self, place: Path, *, is_new: bool) -> bool:
+        if self._build.compiler == "rustc":
+            (place / "main.rs").write_text(rust.source(self.cases, new=is_new))
+            (place / "texts").write_text(cases.texts(self.cases))
+            return self._cc(place, [*self._build.options, "main.rs", "-o", "program"])
         code = place / f"part{self._suffix}"
         code.write_text(cases.source(self.cases, new=is_new))
         main = place / f"main{self._suffix}"
         main.write_text(cases.MAIN)
         (place / "texts").write_text(cases.texts(self.cases))
-        options = ["-w", *self._build.options]
+        options = self._build.options
         kind = self._build.kind
         if kind == "program":
             return self._cc(place, [*options, code.name, main.name, "-o", "program"])
@@ -186,11 +198,12 @@ class Trial:
 
     def _link(self, place: Path) -> bool:
         part = {"library": "libpart.so", "object": "part.o", "archive": "part.a"}
-        options = ["-w", *self._build.options, f"main{self._suffix}", part[self._build.kind]]
+        options = [*self._build.options, f"main{self._suffix}", part[self._build.kind]]
         return self._cc(place, [*options, "-Wl,-rpath,$ORIGIN", "-o", "program"])
 
     def _cc(self, place: Path, arguments: Sequence[str]) -> bool:
-        line = [*self._build.compiler.split(), *arguments]
+        flags = [] if self._build.compiler == "rustc" else ["-w"]
+        line = [*self._build.compiler.split(), *flags, *arguments]
         done = subprocess.run(line, cwd=place, capture_output=True, check=False)
         return done.returncode == 0
 
