@@ -95,9 +95,10 @@ class Judgement:
                 continue
             assert text.new is not None
             for offset in self._explained[index]:
-                (role,) = self._usage.roles.of[offset]
-                if role is not None and text.changes(role[1]):
-                    patches[offset] = text.new[role[1]]
+                # One that changes has no other role: else there were a fault.
+                for role in self._usage.roles.of[offset]:
+                    if role is not None and role[0] == index and text.changes(role[1]):
+                        patches[offset] = text.new[role[1]]
         for index, text in self._texts.items():
             for run in self._held[index]:
                 end = run.offset + text.replaced_size(self._data, run.offset)
@@ -214,9 +215,9 @@ class Judgement:
             return (
                 "it is in a symbol's name, and the table of these is in the order of their hashes"
             )
-        if (
-            text.renamed and size == HASH_LENGTH
-        ):  # it may be written elsewhere, or spelled in another way
+        spelled = self._explained[index].issuperset(range(run.offset, run.offset + HASH_LENGTH))
+        if text.renamed and size == HASH_LENGTH and not spelled:
+            # The name may be written elsewhere, or spelled in another way.
             return "its name does not follow it as it is"
         if self._leads_into(run.offset + 1, run.offset + text.last + 1):
             return "the end of it is another text, too"
