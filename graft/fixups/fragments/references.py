@@ -199,8 +199,10 @@ class References:
 
     def _words(self, wanted: list[Range]) -> Iterator[Reference]:
         """Addresses as they stand, and distances from the table of global offsets."""
-        bases = {0} if _is_fixed(self._data) or self._packed or self._elf.relocatable else set()
-        if self._elf.machine in {X86_64, I386} and not self._elf.relocatable:
+        if self._elf.relocatable:
+            return
+        bases = {0} if _is_fixed(self._data) or self._packed else set()
+        if self._elf.machine in {X86_64, I386}:
             bases |= set(self._tables)
         for base in sorted(bases):
             moved = [(low - base, high - base) for low, high in wanted]
@@ -218,8 +220,13 @@ class References:
         """What the loader makes pointers of, and what a linker does that is not known here."""
         if self._elf.relocatable:
             for place, kind, target in _relocations(self._data, self._elf):
-                known = self._is_known(kind) or self._elf.segment(place) is None
-                if not known and within(target, wanted):
+                segment = self._elf.segment(place)
+                if segment is None or not within(target, wanted):
+                    continue
+                if kind in _ABSOLUTE.get(self._elf.machine, ()):
+                    in_code = segment.executable
+                    yield Reference(place, target, in_code=in_code, is_pointer=not in_code)
+                elif not self._is_known(kind):
                     yield Reference(place, target, in_code=False, is_pointer=False)
             return
         for start in self._distances:
