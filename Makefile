@@ -1,26 +1,37 @@
-# Each of these does all its own set-up: a virtual environment, the C extension if there is a compiler.
+# Each of these does all its own set-up: tools by apt where that may be (.ci/tools.txt), a virtual
+# environment, the C extension if there is a compiler.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 SOURCES := pyproject.toml $(wildcard graft/kernel/native/*.c graft/kernel/native/*.h)
 
-.PHONY: demo test test-unit test-thorough test-large bench check fuzz fuzz-fixups clean
+.PHONY: demo test test-unit test-versions test-thorough test-large test-fresh tools native bench check lock fuzz fuzz-fixups clean
 
-# Debian keeps what makes virtual environments in a package of its own.
-$(BIN)/pip:
-	$(PYTHON) -m venv $(VENV) || { \
-	    rm -rf $(VENV); \
-	    as_root=$$(test "$$(id -u)" = 0 || echo sudo); \
-	    $$as_root apt-get update --quiet=2 && \
-	    $$as_root apt-get install --yes --quiet=2 python3-venv && \
-	    $(PYTHON) -m venv $(VENV); }
+# Those of the tests need more than all others; a compiler must be there before the extension is built.
+tools:
+	@PYTHON=$(PYTHON) VENV=$(VENV) .ci/installer $(if $(filter test%,$(MAKECMDGOALS)),tests,demo)
 
-# A stale extension would hide a compile error: it goes first.
-$(STAMP): $(SOURCES) | $(BIN)/pip
+$(BIN)/pip: | tools
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+# A stale extension would hide a compile error: it goes first. The packages are those of requirements-dev.txt, so
+# that no new release breaks the tests; with LATEST=1 they are the newest that pyproject.toml allows.
+$(STAMP): $(SOURCES) requirements-dev.txt | $(BIN)/pip
 	rm -rf build graft/kernel/native/*.so
-	$(BIN)/pip install --quiet --editable '.[dev]'
+ifdef LATEST
+	$(BIN)/pip install --quiet --upgrade --upgrade-strategy eager --editable '.[dev]'
+else
+	$(BIN)/pip install --quiet --require-hashes --requirement requirements-dev.txt
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+endif
+	$(BIN)/pip check
 	touch $@ $@-demo
+
+# The newest version of each package, for every Python and system.
+lock: $(STAMP)
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	    --no-annotate --custom-compile-command 'make lock' --extra dev --output-file requirements-dev.txt pyproject.toml
 
 # What tests need takes minutes to install, and the demo needs little of it.
 $(STAMP)-demo: $(SOURCES) | $(BIN)/pip
@@ -28,24 +39,51 @@ $(STAMP)-demo: $(SOURCES) | $(BIN)/pip
 	$(BIN)/pip install --quiet --editable .
 	touch $@
 
+# The virtual environment may be older than the compiler.
+NATIVE := { ls graft/kernel/native/*.so >/dev/null 2>&1 || ! command -v gcc >/dev/null || \
+    $(BIN)/pip install --quiet --no-deps --editable .; }
+
 demo: $(STAMP)-demo
+	@$(NATIVE)
 	$(BIN)/graft demo
 
 # As many processes as processors; each file's tests stay together, for they share what they set up.
 PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile
 
-test: $(STAMP)
+native: $(STAMP)
+	@$(NATIVE)
+
+test: native
 	$(PYTEST) $(PYTEST_ARGS)
 
-test-unit: $(STAMP)
+test-unit: native
 	$(PYTEST) -m "not nix and not sanitize and not slow" $(PYTEST_ARGS)
 
+# The lowest version of each package that pyproject.toml allows, if it has a wheel for this Python.
+LOWEST := $(VENV)-lowest
+$(LOWEST)/.stamp: $(STAMP)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)
+	$(BIN)/uv pip compile --quiet --resolution lowest-direct --only-binary :all: --python $(BIN)/python \
+	    --extra dev --output-file $(LOWEST)/requirements.txt pyproject.toml
+	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --requirement $(LOWEST)/requirements.txt
+	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --no-deps --editable .
+	touch $@
+
+test-versions: $(LOWEST)/.stamp
+	$(LOWEST)/bin/python -m pytest -n auto --dist loadfile -m "not nix and not sanitize and not slow" $(PYTEST_ARGS)
+
 # Properties with 25 times as many examples, where a test does not say how many.
-test-thorough: $(STAMP)
+test-thorough: native
 	$(PYTEST) -m "not nix and not sanitize and not slow" --hypothesis-profile=thorough $(PYTEST_ARGS)
 
-test-large: $(STAMP)
+test-large: native
 	$(BIN)/python -m pytest -m large $(PYTEST_ARGS)
+
+# The demo and the tests on a Debian that has nothing yet.
+SUITE ?= trixie
+FRESH_TESTS ?= test
+test-fresh:
+	.ci/fresh-machine $(SUITE) $(FRESH_TESTS)
 
 # What cannot be installed here is left out by the benchmarks, which say so.
 $(STAMP)-bench: $(STAMP)
@@ -82,4 +120,4 @@ fuzz-fixups: $(STAMP)
 	$(BIN)/python -m tests.fixups.fuzz $(FUZZ_SECONDS)
 
 clean:
-	rm -rf $(VENV) build *.egg-info graft/kernel/native/*.so
+	rm -rf $(VENV) $(LOWEST) build *.egg-info graft/kernel/native/*.so

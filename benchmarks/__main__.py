@@ -2,9 +2,9 @@
 
     python -m benchmarks [SUITE ...] [--runs N] [--quick] [--output DIR] [--work-dir DIR]
 
-The suites are `scan`, `worst`, `trees`, `memory`, `job`, `cache`, `fixups`, `planning`, `affected`,
-`simulate`, `filter` and `growth`; all of them if none is named. `docs/performance.py` puts what was
-written into the documentation.
+The suites are `scan`, `worst`, `trees`, `memory`, `job`, `cache`, `fixups`, `startup`, `planning`,
+`affected`, `simulate`, `filter` and `growth`; all of them if none is named. `docs/performance.py`
+puts what was written into the documentation.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .machine import machine
 
 SUITES = (
     *("scan", "worst", "trees", "memory", "job", "cache", "fixups"),
-    *("planning", "affected", "simulate", "filter", "growth"),
+    *("startup", "planning", "affected", "simulate", "filter", "growth"),
 )
 _IN_MEMORY = Path("/dev/shm")
 

@@ -33,7 +33,7 @@ ALL = "all file types on, and checksums"
 
 _EMPTY = """
 import graft.fixups
-graft.fixups._built_in = lambda: ()
+graft.fixups.BUILT_IN = ()
 from graft.__main__ import main
 main()
 """

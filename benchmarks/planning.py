@@ -31,8 +31,6 @@ from .measure import Curve, Figure, Report, Table, Target, Way, in_turn
 from .peak import peak
 
 SIZES = (1000, 4000, 16_000)
-VERSION = "graft --version"
-PYTHON = "python -c pass"
 IMPORTS = "start-up: its imports"
 
 # As the command line does it.
@@ -43,22 +41,20 @@ from graft.__main__ import OBJECTS_BEFORE_COLLECTION
 gc.set_threshold(OBJECTS_BEFORE_COLLECTION)
 from graft.formats.store_path import StorePath
 from graft.plan.making import make_plan
+from graft.plan.request import Graft
 from graft.store.local import LocalStore
 from graft.store.location import Location
 """
 _PLANNING = f"""{_IMPORTS}
 url, root, old, new = sys.argv[1:]
 with LocalStore(location=Location.parse(url, {{}})) as store:
-    plan = make_plan(store, [StorePath(root)], [(StorePath(old), StorePath(new))])
+    plan = make_plan(store, Graft.of([StorePath(root)], [(StorePath(old), StorePath(new))]))
 assert plan.new_roots[StorePath(root)] != root
 """
 
 
 def run(bench: Bench) -> Report:
     report = Report("planning")
-    report.tables.append(_start_up(bench))
-    added = report.tables[0].per_run(sub, VERSION, PYTHON)
-    report.targets.append(Target("graft --version, milliseconds beyond Python's start", added, 100))
     if not have("apt-get"):
         report.notes.append("left out, for only apt has the index of Debian's packages")
         return report
@@ -74,18 +70,6 @@ def run(bench: Bench) -> Report:
     )
     _plan_all(bench, report, packages, edges)
     return report
-
-
-def _start_up(bench: Bench) -> Table:
-    def milliseconds(command: list[str]) -> float:
-        return 1000 * peak(command).seconds
-
-    ways = [
-        Way(PYTHON, partial(milliseconds, [sys.executable, "-c", "pass"])),
-        Way(VERSION, partial(milliseconds, graft_command("--version"))),
-    ]
-    runs = bench.scaled(8 * bench.runs + 1, 5)
-    return Table("Start-up", "ms", tuple(in_turn(ways, runs, lambda _: None)), PYTHON)
 
 
 def _plan_all(bench: Bench, report: Report, packages: dict[str, Package], edges: Edges) -> None:

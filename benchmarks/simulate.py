@@ -18,6 +18,7 @@ from graft.executor.cache_maker import Task
 from graft.formats.store_path import StorePath
 from graft.plan import Rewrite
 from graft.plan.making import make_plan
+from graft.plan.request import Graft
 from graft.store.binary_cache import BinaryCache
 from graft.store.writable_cache import WritableCache
 from tests.debpkgs import large, missing_tools, small
@@ -115,7 +116,7 @@ def _timed(caches: Caches) -> list[tuple[int, float]]:
         url = f"file://{caches.target}"
         target = stack.enter_context(WritableCache.create(url, source.store_dir))
         pairs = [(StorePath(old), StorePath(new)) for old, new in caches.pairs.items()]
-        plan = make_plan(source, [source.store_dir.parse(caches.root)], pairs)
+        plan = make_plan(source, Graft.of([source.store_dir.parse(caches.root)], pairs))
         work = Work.of([plan], source, target)
         maker = CacheMaker(
             source=source, target=target, search=work.search, compression=Compression()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import sys
 import tomllib
@@ -27,34 +26,18 @@ def layers() -> list[list[str]]:
     ]
 
 
-def summary(module: str) -> str:
-    """The first line of a module's docstring."""
-    file = ROOT / "graft" / f"{module}.py"
-    if not file.exists():
-        file = ROOT / "graft" / module / "__init__.py"
-    text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
-    return " ".join(text.split("\n\n")[0].split())
-
-
 def drawing() -> str:
     found = layers()
-    nodes = [f"    {module}[graft.{module}]" for layer in found for module in layer]
     arrows = [
         f"    {' & '.join(upper)} --> {' & '.join(lower)}" for upper, lower in pairwise(found)
     ]
-    rows = [f"| `graft.{module}` | {summary(module)} |" for layer in found for module in layer]
     return "\n".join(
         [
             "",
             "```mermaid",
             "flowchart TD",
-            *nodes,
             *arrows,
             "```",
-            "",
-            "| module | |",
-            "|---|---|",
-            *rows,
             "",
             "",
         ]

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from generated import keep_current
 
-from graft.cli.demo import Step, find_compiler, prepared, tell
+from graft.cli.demo import DemoStep, find_compiler, prepared, tell
 from graft.cli.demo.shell import Shell
 from graft.kernel.tree import remove_tree
 
@@ -59,8 +59,8 @@ class Demo:
     def __init__(self, directory: str, *, store_only: bool) -> None:
         with prepared(directory) as self._directory:
             told = tell(self._directory, find_compiler(), store_only=store_only)
-            steps = [part for part in told if isinstance(part, Step)]
-        self._steps: dict[str, Step] = {}
+            steps = [part for part in told if isinstance(part, DemoStep)]
+        self._steps: dict[str, DemoStep] = {}
         for step in steps:
             self._steps.setdefault(self._shown(step.command), step)
         self._shell = Shell()
@@ -80,7 +80,7 @@ class Demo:
             text += f"$ {command}\n{self._shown(step.output)}{status}"
         return text
 
-    def _run(self, command: str) -> Step:
+    def _run(self, command: str) -> DemoStep:
         words = shlex.split(command)
         if words[0] == "graft" and "*" in command:
             found = [glob(word, root_dir=self._directory) or [word] for word in words]

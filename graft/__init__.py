@@ -5,11 +5,9 @@ The public interface; each name is loaded when it is first used.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING
-
 from graft.version import VERSION
 
+TYPE_CHECKING = False  # typing's own costs an import
 if TYPE_CHECKING:
     from graft.check.proof import Proof, prove
     from graft.errors import GraftError
@@ -70,6 +68,8 @@ def __getattr__(name: str) -> object:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'graft' has no attribute '{name}'")
-    value = getattr(importlib.import_module(home), name)
+    from importlib import import_module  # noqa: PLC0415 - late, as what it imports
+
+    value = getattr(import_module(home), name)
     globals()[name] = value
     return value

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+TYPE_CHECKING = False  # typing's own costs an import
+if TYPE_CHECKING:
+    from typing import ClassVar
 
 
 class GraftError(Exception):
@@ -19,10 +21,6 @@ class GraftError(Exception):
         super().__init__(message)
         self.message = message
         self.fields = fields
-
-    def as_json(self) -> dict[str, object]:
-        """The error object of the contract: `kind`, `message` and the typed fields."""
-        return {"kind": self.kind, "message": self.message, **self.fields}
 
 
 class UsageError(GraftError):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed, wait
-from contextlib import AbstractContextManager, nullcontext
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Protocol, Self, TypeVar
+from typing import Any, Final, Protocol, Self, TypeVar
 
 
 class Progress(Protocol):
@@ -104,3 +105,77 @@ class Workers:
                 future.cancel()
             wait(futures)
             raise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskPool:
+    """What does tasks: threads of this process, or the workers of a cluster.
+
+    Attributes:
+        submit: begins the call of a function with one argument.
+        slots: calls that can be at work at once.
+        progress: for the tasks to call, where they are in this process.
+        ended: to be called with the size of each task that has ended.
+    """
+
+    submit: Callable[..., Future[Any]]
+    slots: int
+    progress: Callable[[int], object] = untold
+    ended: Callable[[int], object] = untold
+
+
+class TaskCluster(Protocol):
+    """The workers of other processes or machines."""
+
+    @property
+    def slots(self) -> int:
+        """Calls that can be at work at once."""
+
+    def submit(self, function: Callable[[Any], Any], argument: Any) -> Future[Any]:
+        """Begins a call of a function that can be pickled."""
+
+    def forget(self) -> None:
+        """Lets the workers close what the functions had open."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """What a job is done with, and what is told of it.
+
+    Attributes:
+        jobs: threads; the number of usable processors if None.
+        progress: shows how far each stage is.
+        cluster: does the tasks that can be done elsewhere; None: threads of this process do.
+    """
+
+    jobs: int | None = None
+    progress: Progress = no_progress
+    cluster: TaskCluster | None = None
+
+    @contextmanager
+    def workers(self, stage: str, total: int | None) -> Iterator[Workers]:
+        """Threads for a stage of `total` bytes, as long as the block runs."""
+        with self.progress(stage, total) as on_bytes, Workers(self.jobs, on_bytes) as workers:
+            yield workers
+
+    @contextmanager
+    def task_pool(self, stage: str, total: int | None) -> Iterator[TaskPool]:
+        """What does the tasks of a stage of `total` bytes: the cluster if there is one.
+
+        Progress comes from threads as they read and write, from a cluster task by task.
+        """
+        if self.cluster is None:
+            with self.workers(stage, total) as workers:
+                yield TaskPool(
+                    submit=workers.pool.submit, slots=workers.jobs, progress=workers.progress
+                )
+            return
+        with self.progress(stage, total) as on_bytes:
+            try:
+                yield TaskPool(submit=self.cluster.submit, slots=self.cluster.slots, ended=on_bytes)
+            finally:
+                self.cluster.forget()
+
+
+DEFAULT_RESOURCES: Final = Resources()
+"""As many threads as there are usable processors, and nobody looks."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +11,7 @@ from hypothesis import settings
 from graft import kernel
 from tests.golden import Golden
 from tests.store_objects import close_stores
+from tests.tools import REQUIRE_ALL, need, present, skipped
 
 # How long an example takes says nothing on a machine that others use as well.
 # Few, for there are many properties and they are tested often: `make test-thorough` takes more.
@@ -19,8 +19,13 @@ settings.register_profile("graft", deadline=None, max_examples=40)
 settings.register_profile("thorough", deadline=None, max_examples=1000)
 settings.load_profile("graft")
 
-_REQUIRE_ALL = os.environ.get("GRAFT_TEST_REQUIRE_ALL") == "1"
 _TOOLS = {"nix": ("nix-store", "nix-build", "nix"), "sanitize": ("gcc",)}
+
+
+def pytest_configure() -> None:
+    # A parent that ignores interrupts hands that on, as a script does to a job in the background.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -31,8 +36,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_report_header() -> list[str]:
     tools = {tool for names in _TOOLS.values() for tool in names}
-    found = ", ".join(sorted(tool for tool in tools if shutil.which(tool))) or "none"
-    return [f"graft kernel: {kernel.NAME}; tools: {found}; everything required: {_REQUIRE_ALL}"]
+    found = ", ".join(sorted(filter(present, tools))) or "none"
+    return [f"graft kernel: {kernel.NAME}; tools: {found}; everything required: {REQUIRE_ALL}"]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -40,12 +45,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for name, tools in _TOOLS.items():
         if item.get_closest_marker(name) is not None:
             needed += tools
-    missing = [tool for tool in needed if shutil.which(tool) is None]
-    if missing:
-        reason = f"not installed: {', '.join(missing)}"
-        if _REQUIRE_ALL:
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
+    need(needed)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = terminalreporter.stats.get("skipped", [])
+    for line in skipped(report.longrepr[2] for report in reports):
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(autouse=True)

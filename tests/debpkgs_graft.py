@@ -21,6 +21,7 @@ from tests.debpkgs.built import Built
 from tests.debpkgs.contained import contain
 from tests.debpkgs.equality import Row, Status, Table
 from tests.debpkgs.store import TOOLS, PrivateStore
+from tests.nix_answers import path_infos
 
 # What a test that builds a set is marked with.
 MARKS = (pytest.mark.nix, pytest.mark.needs(*TOOLS))
@@ -123,7 +124,7 @@ class Grafted:
 
     def registered(self, root: str) -> dict[str, tuple[int, set[str]]]:
         """The NAR size and the references of every path below a root, from Nix's database."""
-        infos = json.loads(self.store.run("nix", "path-info", "--json", "-r", root))
+        infos = path_infos(self.store.run("nix", "path-info", "--json", "-r", root))
         return {info["path"]: (info["narSize"], set(info["references"])) for info in infos}
 
     def registered_as_rebuilt(self) -> dict[str, tuple[int, set[str]]]:

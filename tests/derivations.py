@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from graft.formats.store_path import StoreDir, StorePath
 from graft.plan import Plan
 from graft.store.local import LocalStore
 from tests.collecting import run_collector
+from tests.nix_answers import path_infos
 
 _CONFIGURATION = """\
 build-users-group =
@@ -135,8 +135,7 @@ class Nix:
 
     def info(self, path: StorePath) -> dict[str, Any]:
         """What `nix path-info` knows of a path."""
-        (found,) = json.loads(self.run("nix", "path-info", "--json", self.full(path)))
-        assert isinstance(found, dict)
+        (found,) = path_infos(self.run("nix", "path-info", "--json", self.full(path)))
         return found
 
     def collect(self) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import os
+import pkgutil
 import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+
+import graft
 
 _NOBODY = 65534
 
@@ -22,11 +26,12 @@ def as_ordinary_user(test: Callable[..., None]) -> Callable[..., None]:
         if os.geteuid() != 0:
             test(tmp_path=tmp_path, **fixtures)
             return
-        # Nobody must be able to walk down to it.
+        # Nobody must be able to walk down to it, and bubblewrap 0.12 to open what it walks through.
         for parent in list(tmp_path.parents)[::-1]:
-            if parent.owner() == "root" and not parent.stat().st_mode & 0o001:
-                parent.chmod(parent.stat().st_mode | 0o011)
+            if parent.owner() == "root" and parent.stat().st_mode & 0o005 != 0o005:
+                parent.chmod(parent.stat().st_mode | 0o055)
         os.chown(tmp_path, _NOBODY, _NOBODY)
+        _import_all()
         child = os.fork()
         if child == 0:
             status = 1
@@ -43,3 +48,11 @@ def as_ordinary_user(test: Callable[..., None]) -> Callable[..., None]:
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
     return run
+
+
+@functools.cache
+def _import_all() -> None:
+    """Imports graft's modules before the user changes, for not everybody may read a checkout."""
+    for module in pkgutil.walk_packages(graft.__path__, "graft."):
+        if module.name != "graft.__main__":
+            importlib.import_module(module.name)

@@ -24,13 +24,18 @@ def new_store(directory: Path) -> LocalStore:
     """An empty store, its logical directory where it really is; closed when the test is over."""
     location = Location.of_directories(str(directory / "store"), str(directory / "state"))
     LocalStore.create(location)
+    return opened(location)
+
+
+def opened(location: Location) -> LocalStore:
+    """The store there; closed when the test is over."""
     store = LocalStore(location=location)
     _opened.append(store)
     return store
 
 
 def close_stores() -> None:
-    """Closes what `new_store` has opened."""
+    """Closes what `opened` has opened."""
     while _opened:
         _opened.pop().close()
 

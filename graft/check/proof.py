@@ -1,4 +1,4 @@
-"""The result read again: is a trace of OLD left, and is every new path what it is registered as."""
+"""The result read again: no trace of OLD is left, and every new path equals its registration."""
 
 from __future__ import annotations
 
@@ -8,20 +8,24 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from typing import Literal
 
+from graft.check.acceptance import Acceptance, Scope
+from graft.check.remaining import Remaining, remaining
 from graft.errors import CorruptCacheError
 from graft.formats.file_name import printable
 from graft.formats.store_path import StorePath
 from graft.graph import reachable
+from graft.kernel.place import Place
 from graft.kernel.tree import TreeReport
-from graft.objects.reading import ObjectSearch, Searched
-from graft.objects.references import Reference
+from graft.objects.reading import ObjectSearch, Searched, WrittenPaths
 from graft.objects.search import DeepSearch, Unread
-from graft.objects.spellings import SPELLINGS
 from graft.plan import Plan
 from graft.store.api import PathInfo, Source
 from graft.workers import Workers
 
-Scope = Literal["closure", "rewritten"]
+Verdict = Literal["gone", "not-found", "found"]
+
+FileOfPath = tuple[StorePath, bytes]
+"""A store path, and a file relative to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,35 +34,25 @@ class Residual:
 
     Attributes:
         path: the store path it is in.
-        file: relative to the path, empty for the path itself; bytes, as the file system has it.
-        offset: of the first character in the contents, target or name, in bytes; None where a
-            registered reference is all that is known.
-        where: `contents`, `target`, `name` or `references`.
-        encoding: `ascii`, `utf-16`, `utf-32`, `fragment`, a name of graft.objects.spellings, or
-            `registered`.
-        container: the files inside files that lead to the place, outermost first.
+        place: where in it; None where a registered reference is all that is known.
         reference: the old path.
         acknowledged: the user wanted it, by a cutoff or by `--allow-residual`.
     """
 
     path: StorePath
-    file: bytes
-    offset: int | None
-    where: str
-    encoding: str
-    container: tuple[str, ...] = ()
+    place: Place | None
     reference: StorePath
     acknowledged: bool
 
     @property
     def is_spelled(self) -> bool:
         """Whether the hash part is spelled otherwise there: then no graft rewrites it."""
-        return self.encoding in SPELLINGS
+        return self.place is not None and self.place.is_spelled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Problem:
-    """A path of the result that is not what it should be.
+    """A path of the result that is wrong.
 
     Attributes:
         kind: `not-valid`, `not-on-disk`, `nar-hash`, `references`, `content-address`,
@@ -82,23 +76,8 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UnreadPath:
-    """A path of the result with files that could not be looked into.
-
-    Attributes:
-        path: the store path.
-        first: one of them.
-        count: how many there are.
-    """
-
-    path: StorePath
-    first: Unread
-    count: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """What reading the result again has shown.
+    """The result of reading the new closure again.
 
     Attributes:
         scope: `closure`: every path of the new closure was read; `rewritten`: the new ones and
@@ -106,8 +85,10 @@ class Proof:
         paths: how many were read.
         files: regular files in them.
         bytes: contents read.
-        unread: the paths with files that may hold references which cannot be seen: one file of
-            each, and how many there are.
+        unsearched: paths of the new closure that were not read, or not to their end.
+        unread: files that may hold references which cannot be seen, by the path each is in.
+        unknown: changed files of types whose rules are not known, by the path each is in.
+        remaining: what else is left of the packages that are replaced.
     """
 
     scope: Scope
@@ -116,12 +97,41 @@ class Proof:
     bytes: int
     residual: tuple[Residual, ...]
     problems: tuple[Problem, ...]
-    unread: tuple[UnreadPath, ...] = ()
+    unsearched: int = 0
+    unread: tuple[tuple[StorePath, Unread], ...] = ()
+    unknown: tuple[FileOfPath, ...] = ()
+    remaining: tuple[Remaining, ...] = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        """The word for the traces of OLD.
+
+        `gone`: every byte was read and every container opened, and OLD is in none; every changed
+        file is of a type whose rules are known. `not-found`: OLD is in nothing that was read.
+        `found`: it is there, acknowledged or not.
+        """
+        if self.residual:
+            return "found"
+        return "gone" if self.is_complete else "not-found"
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything was read, and every changed file is of a known type."""
+        return not (self.unsearched or self.unread or self.unknown)
+
+    @property
+    def open_residual(self) -> tuple[Residual, ...]:
+        """The places where OLD is left that the user has not acknowledged."""
+        return tuple(found for found in self.residual if not found.acknowledged)
 
     @property
     def holds(self) -> bool:
-        """Whether nothing is left of OLD but what the user acknowledged, and all is whole."""
-        return not self.problems and all(found.acknowledged for found in self.residual)
+        """Whether only acknowledged references to OLD are left, and all paths are whole."""
+        return not self.problems and not self.open_residual
+
+    def satisfies(self, *, strict: bool) -> bool:
+        """Whether the proof holds, and where that is asked for, is complete."""
+        return self.holds and (self.is_complete or not strict)
 
 
 def prove(
@@ -131,9 +141,7 @@ def prove(
     scope: Scope = "closure",
     allowed: Sequence[str] = (),
     written: Collection[StorePath] = (),
-    search: ObjectSearch | None = None,
     jobs: int | None = None,
-    on_bytes: Callable[[int], object] | None = None,
 ) -> Proof:
     """Reads the result of a plan again.
 
@@ -144,48 +152,83 @@ def prove(
             acknowledged.
         written: new paths that were written, and hashed as they were, just now: with scope
             `rewritten` they are searched, but not hashed a second time.
-        search: of `store` for `replaced_paths` of this plan and others, so that what their results
-            share is read once.
         jobs: threads; the number of usable processors if None.
-        on_bytes: called from any thread with the number of bytes read since the last call.
 
     Raises:
         TreeError, CacheError: an object of the result cannot be read.
     """
+    acceptance = Acceptance(scope=scope, allowed=tuple(allowed))
+    with Workers(jobs) as workers:
+        return prove_result(
+            plan, store, acceptance, workers, result_search([plan], store), written=written
+        )
+
+
+def result_search(plans: Iterable[Plan], store: Source) -> ObjectSearch:
+    """The search in the results of some plans, each path of which is read once.
+
+    Args:
+        store: where the new paths are.
+    """
+    replaced = {path for plan in plans for path in replaced_paths(plan)}
+    return ObjectSearch(store, DeepSearch(sorted(replaced), store_dir=store.store_dir))
+
+
+def prove_result(
+    plan: Plan,
+    store: Source,
+    acceptance: Acceptance,
+    workers: Workers,
+    search: ObjectSearch,
+    *,
+    written: Collection[StorePath] = (),
+) -> Proof:
+    """Reads the result of a plan again, as `prove` does.
+
+    Args:
+        acceptance: with a scope.
+        workers: the threads that read.
+        search: the `result_search` of this plan and others.
+    """
+    scope = acceptance.scope
+    assert scope is not None
     old = {path.hash_part: path for path in sorted(replaced_paths(plan))}
-    if search is None:
-        search = ObjectSearch(store, DeepSearch(old.values(), store_dir=plan.store_dir))
     infos = store.path_infos(plan.new_references)
     on_disk = {path for path in infos if store.store_object(path).exists()}
     problems = [Problem(kind="not-valid", path=path) for path in plan.new_references.keys() - infos]
     problems += [Problem(kind="not-on-disk", path=path) for path in infos.keys() - on_disk]
-    acknowledged = _Acknowledged(plan, allowed)
+    acknowledged = _Acknowledged(plan, acceptance.allowed)
     residual: list[Residual] = []
     reports: list[TreeReport] = []
-    unread: list[UnreadPath] = []
+    unread: list[tuple[StorePath, Unread]] = []
+    unknown: list[FileOfPath] = []
+    rewritten = {rewrite.new_path for rewrite in plan.rewrites}
+    new = WrittenPaths([*plan.moved.values(), *plan.replacements.values(), *rewritten], search)
     read = on_disk if scope == "closure" else on_disk & _written_or_replacing(plan)
     hashed = plan.new_paths if scope == "closure" else plan.new_paths.difference(written)
-    with Workers(jobs, on_bytes) as workers:
 
-        def read_one(path: StorePath) -> tuple[StorePath, Searched | None]:
-            try:
-                return path, search.search(
-                    path, with_digest=path in hashed, on_bytes=workers.progress
-                )
-            except CorruptCacheError:
-                return path, None
+    def read_one(path: StorePath) -> tuple[StorePath, Searched | None, Sequence[bytes]]:
+        try:
+            found = search.search(
+                path,
+                with_digest=path in hashed,
+                on_bytes=workers.progress,
+                written=new if path in rewritten else None,
+            )
+            return path, found, search.unknown_files(path, new) if path in rewritten else ()
+        except CorruptCacheError:
+            return path, None, ()
 
-        # The largest first: no thread is left alone with one at the end.
-        order = sorted(read, key=lambda path: infos[path].nar_size, reverse=True)
-        for path, found in workers.map(read_one, order):
-            if found is None or found.digest not in {None, infos[path].nar_hash}:
-                problems.append(Problem(kind="nar-hash", path=path))
-            if found is not None:
-                reports.append(found.report)
-                if found.unread:
-                    first = found.unread[0]
-                    unread.append(UnreadPath(path=path, first=first, count=len(found.unread)))
-                residual += _residuals(path, found.places, old, acknowledged)
+    # The largest first: no thread is left alone with one at the end.
+    order = sorted(read, key=lambda path: infos[path].nar_size, reverse=True)
+    for path, found, changed in workers.map(read_one, order):
+        unknown += [(path, file) for file in changed]
+        if found is None or found.digest not in {None, infos[path].nar_hash}:
+            problems.append(Problem(kind="nar-hash", path=path))
+        if found is not None:
+            reports.append(found.report)
+            unread += [(path, each) for each in found.unread]
+            residual += _residuals(path, found.places, old, acknowledged)
     for path in infos.keys() - read:
         residual += _registered(infos[path], old, acknowledged)
     return Proof(
@@ -195,12 +238,15 @@ def prove(
         bytes=sum(report.bytes_read for report in reports),
         residual=tuple(sorted(residual, key=_order)),
         problems=tuple(sorted(problems)),
-        unread=tuple(sorted(unread, key=lambda each: each.path)),
+        unsearched=len(plan.new_references) - len(reports),
+        unread=tuple(sorted(unread, key=lambda each: (each[0], each[1].file, each[1].container))),
+        unknown=tuple(sorted(unknown)),
+        remaining=remaining(plan),
     )
 
 
 def replaced_paths(plan: Plan) -> set[StorePath]:
-    """What may be left in no byte of a plan's result."""
+    """The paths that may be left in no byte of a plan's result."""
     # An OLD that no registered reference leads to may still stand in some bytes.
     return {path for path, new in plan.replacements.items() if path != new} | plan.moved.keys()
 
@@ -229,21 +275,17 @@ class _Acknowledged:
 
 def _residuals(
     path: StorePath,
-    places: Iterable[Reference],
+    places: Iterable[Place],
     old: Mapping[str, StorePath],
     acknowledged: _Acknowledged,
 ) -> Iterator[Residual]:
-    for found in places:
-        if (reference := old.get(found.path.hash_part)) is not None:
+    for place in places:
+        if (reference := old.get(place.hash_part)) is not None:
             yield Residual(
                 path=path,
-                file=found.file,
-                offset=found.offset,
-                where=found.where,
-                encoding=found.encoding,
-                container=found.container,
+                place=place,
                 reference=reference,
-                acknowledged=acknowledged(path, found.file),
+                acknowledged=acknowledged(path, place.file),
             )
 
 
@@ -253,39 +295,13 @@ def _registered(
     for reference in info.references.intersection(old.values()):
         yield Residual(
             path=info.path,
-            file=b"",
-            offset=None,
-            where="references",
-            encoding="registered",
+            place=None,
             reference=reference,
             acknowledged=acknowledged(info.path, b""),
         )
 
 
 def _order(residual: Residual) -> tuple[StorePath, bytes, tuple[str, ...], int, StorePath]:
-    place = residual.file, residual.container, residual.offset or 0
-    return residual.path, *place, residual.reference
-
-
-def proof_document(proof: Proof, full: Callable[[StorePath], str]) -> Mapping[str, object]:
-    """The PROOF object of docs/reference/json.md."""
-    return {
-        "scope": proof.scope,
-        "paths": proof.paths,
-        "files": proof.files,
-        "bytes": proof.bytes,
-        "residual": [
-            {
-                "path": full(found.path),
-                "file": printable(found.file),
-                "offset": found.offset,
-                "in": found.where,
-                "encoding": found.encoding,
-                "container": list(found.container),
-                "reference": full(found.reference),
-                "acknowledged": found.acknowledged,
-            }
-            for found in proof.residual
-        ],
-        "problems": [problem.as_json(full) for problem in proof.problems],
-    }
+    place = residual.place
+    where = (place.file, place.container, place.offset) if place else (b"", (), 0)
+    return residual.path, *where, residual.reference

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from graft.check.abi import unresolved
-from graft.check.proof import Problem, Proof, prove
+from graft.check.abi.missing_libraries import unresolved
+from graft.check.acceptance import Acceptance
+from graft.check.proof import Problem, Proof, prove_result, result_search
 from graft.formats.store_path import StorePath
-from graft.objects.rewrite import Rewriting, rewritten_hash
+from graft.objects.object_rewrite import Rewriting
+from graft.objects.rewritten_nar import rewritten_hash
 from graft.plan import Plan, Rewrite
 from graft.store.api import PathInfo, Source
-from graft.workers import Workers
+from graft.workers import DEFAULT_RESOURCES, Resources, Workers
 
 
 def verify(
@@ -20,8 +22,7 @@ def verify(
     *,
     target: Source | None = None,
     allowed: Sequence[str] = (),
-    jobs: int | None = None,
-    on_bytes: Callable[[int], object] | None = None,
+    resources: Resources = DEFAULT_RESOURCES,
 ) -> Proof:
     """Checks every path of a plan's result, and reads every byte of it.
 
@@ -34,32 +35,37 @@ def verify(
         store: where the originals are.
         target: where the result is, if that is another.
         allowed: as for `prove`.
-        jobs: threads; the number of usable processors if None.
-        on_bytes: called from any thread with the number of bytes read since the last call.
+        resources: threads, and what is told of the bytes read.
 
     Raises:
         TreeError, CacheError: an object cannot be read.
     """
     target = store if target is None else target
-    proof = prove(plan, target, allowed=allowed, jobs=jobs, on_bytes=on_bytes)
+    acceptance = Acceptance(allowed=tuple(allowed))
+    with resources.workers("verify", None) as workers:
+        proof = prove_result(plan, target, acceptance, workers, result_search([plan], target))
+        problems = [*proof.problems, *_unlike_the_plan(plan, store, target, proof, workers)]
+    return replace(proof, problems=tuple(sorted(problems)))
+
+
+def _unlike_the_plan(
+    plan: Plan, store: Source, target: Source, proof: Proof, workers: Workers
+) -> Iterator[Problem]:
     infos = target.path_infos(plan.new_paths)
-    problems = list(proof.problems)
-    problems += _wrong_references(plan, infos)
+    yield from _wrong_references(plan, infos)
     for path, name in plan.content_names.items():
         if path in infos and infos[path].content_address != str(name.address):
-            problems.append(Problem(kind="content-address", path=path))
+            yield Problem(kind="content-address", path=path)
     if not proof.problems:  # else it is not there to be read
-        problems += library_problems(plan, store, target)
-    with Workers(jobs, on_bytes) as workers:
+        yield from library_problems(plan, store, target)
 
-        def judge(rewrite: Rewrite) -> tuple[StorePath, bool]:
-            return rewrite.new_path, _is_rewrite(rewrite, infos, store, workers)
+    def judge(rewrite: Rewrite) -> tuple[StorePath, bool]:
+        return rewrite.new_path, _is_rewrite(rewrite, infos, store, workers)
 
-        registered = [rewrite for rewrite in plan.rewrites if rewrite.new_path in infos]
-        for path, is_rewrite in workers.map(judge, registered):
-            if not is_rewrite:
-                problems.append(Problem(kind="not-the-rewrite", path=path))
-    return replace(proof, problems=tuple(sorted(problems)))
+    registered = [rewrite for rewrite in plan.rewrites if rewrite.new_path in infos]
+    for path, is_rewrite in workers.map(judge, registered):
+        if not is_rewrite:
+            yield Problem(kind="not-the-rewrite", path=path)
 
 
 def library_problems(plan: Plan, source: Source, target: Source) -> Iterator[Problem]:

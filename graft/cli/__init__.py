@@ -2,71 +2,95 @@
 
 from __future__ import annotations
 
-import importlib
-import json
 import signal
 import sys
-import traceback
 from collections.abc import Sequence
-from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from graft.cli.settings import Settings, common_options
 from graft.errors import GraftError
 
+if TYPE_CHECKING:
+    from types import FrameType
+
 # Exit status of the contract.
 INTERRUPTED = 130
 
-_COMMANDS = {
-    "affected": "graft.cli.commands.affected",
-    "apply": "graft.cli.commands.apply",
-    "batch": "graft.cli.commands.batch",
-    "compare": "graft.cli.commands.compare",
-    "demo": "graft.cli.commands.demo",
-    "diff": "graft.cli.commands.diff",
-    "fhs": "graft.cli.commands.fhs",
-    "key": "graft.cli.commands.key",
-    "mount": "graft.cli.commands.mount",
-    "pivot": "graft.cli.commands.pivot",
-    "plan": "graft.cli.commands.plan",
-    "profile": "graft.cli.commands.profile",
-    "rewrite": "graft.cli.commands.rewrite",
-    "scan": "graft.cli.commands.scan",
-    "status": "graft.cli.commands.status",
-    "store": "graft.cli.commands.store",
-    "ungraft": "graft.cli.commands.ungraft",
-    "verify": "graft.cli.commands.verify",
-    "why": "graft.cli.commands.why",
-}
+
+class CommandEntry(NamedTuple):
+    """A command of `graft`.
+
+    Attributes:
+        name: as it is typed.
+        module: in `graft.cli.commands`; its `command` is called.
+        summary: the line of `graft --help`, which imports no command.
+    """
+
+    name: str
+    module: str
+    summary: str
+
+
+COMMANDS = (
+    CommandEntry("affected", "affected", "Show the roots of this machine that lead to a path."),
+    CommandEntry("apply", "apply", "Replace dependencies deep in closures, without rebuilding."),
+    CommandEntry("batch", "batch", "Run many jobs from one file."),
+    CommandEntry("compare", "compare", "Compare graft, pivot, mount and rebuild on one closure."),
+    CommandEntry("demo", "demo", "Show a graft on a small store, made on the spot."),
+    CommandEntry("diff", "diff", "Find the replacements that turn one package set into another."),
+    CommandEntry("fhs", "fhs", "Run a program in a root with /usr, /bin, /lib and /etc."),
+    CommandEntry("key", "key", "Make a signing key, or print its public half."),
+    CommandEntry("mount", "mount", "Run a program with NEW mounted over OLD."),
+    CommandEntry("pivot", "pivot", "Let programs find other data at run time."),
+    CommandEntry("plan", "plan", "Show the paths that `graft apply` would rewrite."),
+    CommandEntry("profile", "profile", "List, switch and delete the generations of a profile."),
+    CommandEntry("rewrite", "rewrite", "Replace hash parts in one tree or one stream."),
+    CommandEntry("scan", "scan", "Show every reference in files, directories and store paths."),
+    CommandEntry("status", "status", "Show the grafts of the store, and where they are in force."),
+    CommandEntry("store", "store", "Make an empty store."),
+    CommandEntry("ungraft", "ungraft", "Take a graft back."),
+    CommandEntry("verify", "verify", "Check the result of `graft apply` against its plan."),
+    CommandEntry("why", "why", "Show the chain of references from a root to a path."),
+)
+"""All commands, by name."""
+
+_ENTRIES = {entry.name: entry for entry in COMMANDS}
 
 
 class _LazyGroup(click.Group):
-    """Commands whose modules are imported when they are called: most need much that others do
-    not.
-    """
+    """Commands whose modules are imported when they are called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
-        return sorted(_COMMANDS)
+        return list(_ENTRIES)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         del ctx
-        if cmd_name not in _COMMANDS:
+        entry = _ENTRIES.get(cmd_name)
+        if entry is None:
             return None
-        command = importlib.import_module(_COMMANDS[cmd_name]).command
+        from importlib import import_module
+
+        command = import_module(f"graft.cli.commands.{entry.module}").command
         assert isinstance(command, click.Command)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the summaries, for which click would import every command."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(entry.name, entry.summary) for entry in COMMANDS])
 
 
 def _print_version(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
     if not value or ctx.resilient_parsing:
         return
-    from graft import __version__  # noqa: PLC0415 - late, as everything a command needs
-    from graft.kernel import NAME  # noqa: PLC0415
+    from graft.kernel import NAME
+    from graft.version import VERSION
 
-    click.echo(f"graft {__version__} (kernel: {NAME})")
+    click.echo(f"graft {VERSION} (kernel: {NAME})")
     ctx.exit()
 
 
@@ -111,11 +135,11 @@ def run(arguments: Sequence[str]) -> int:
     except GraftError as error:
         return _fail(error.kind, error.message, error.fields, settings, arguments)
     except OSError as error:
-        place = f"'{error.filename}': " if error.filename is not None else ""
-        message = f"{place}{(error.strerror or str(error)).lower()}"
-        return _fail("system", message, {"errno": error.errno}, settings, arguments)
+        from graft.formats.error_object import system_message
+
+        return _fail("system", system_message(error), {"errno": error.errno}, settings, arguments)
     except Exception:  # noqa: BLE001 - a defect of ours: shown whole, and not as the answer "no"
-        traceback.print_exc()
+        _print_traceback()
         return settings.trouble
     finally:
         signal.signal(signal.SIGTERM, previous)
@@ -126,12 +150,18 @@ def _run(arguments: list[str], settings: Settings) -> int:
         status = graft_group.main(arguments, prog_name="graft", standalone_mode=False, obj=settings)
     except (GraftError, OSError):
         if settings.verbosity >= 2:
-            traceback.print_exc()
+            _print_traceback()
         raise
     except SystemExit:
         # click's answer to a closed stdout; its status would be the answer "no".
         return settings.trouble
     return status if isinstance(status, int) else 0
+
+
+def _print_traceback() -> None:
+    import traceback
+
+    traceback.print_exc()
 
 
 def _sentence(error: click.ClickException) -> str:
@@ -149,20 +179,14 @@ def _fail(
     settings: Settings,
     arguments: Sequence[str],
 ) -> int:
-    from graft.formats.file_name import printable_text  # noqa: PLC0415 - late, as all else
+    from graft.formats.error_object import error_object
 
-    def shown(value: Any) -> Any:
-        if isinstance(value, str):
-            return printable_text(value)
-        if isinstance(value, list | tuple):
-            return list(map(shown, value))
-        return value
-
-    error = {"kind": kind, "message": message, **fields}
-    error = {name: shown(value) for name, value in error.items()}
+    error = error_object({"kind": kind, "message": message, **fields})
     print(f"graft: error: {error['message']}", file=sys.stderr)
     # A usage error may stop click before it has read --json; after "--" it is not for graft.
     own = arguments[: arguments.index("--")] if "--" in arguments else arguments
     if settings.json or "--json" in own:
-        print(json.dumps({"version": 1, "error": error}, indent=2))
+        from graft.cli.output import print_document
+
+        print_document({"version": 1, "error": error})
     return settings.trouble

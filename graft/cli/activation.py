@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
-from graft.cli.arguments import Request
 from graft.cli.output import print_note, print_table
 from graft.cli.settings import Settings
 from graft.errors import ActivationError
@@ -29,7 +29,7 @@ SYSTEM_PROFILE = "profiles/system"
 
 def system_to_activate(
     store: Source,
-    request: Request,
+    roots: Sequence[StorePath],
     action: Action,
     profile: str | None,
     everywhere: Everywhere | None,
@@ -53,11 +53,11 @@ def system_to_activate(
             )
         system = next((place.root for place in everywhere.places if place.link == own), None)
         if system is None:
-            raise ActivationError(f"'{own}' is not among what is grafted: leave --activate out")
-    elif len(request.roots) != 1:
+            raise ActivationError(f"'{own}' is not among the grafted roots: leave --activate out")
+    elif len(roots) != 1:
         raise ActivationError("--activate takes one root: graft others by themselves")
     else:
-        system = request.roots[0]
+        system = roots[0]
         if profile is None and action in LASTING:
             profile = own
     check_system(store.tree(system))
@@ -110,7 +110,7 @@ def _print(remainders: list[Remainder], settings: Settings) -> None:
         return
     print_note("this goes on as it was before:", settings)
     print_table(
-        ["", "what", "what to do", "processes"],
+        ["", "what", "remedy", "processes"],
         [[one.kind, one.what, one.advice, " ".join(map(str, one.pids))] for one in remainders],
         to_stderr=True,
     )

@@ -13,18 +13,18 @@ from graft.formats.file_name import printable_text
 from graft.machine.current_roots import Everywhere, find_everywhere
 from graft.machine.roots import current_roots
 from graft.quantities import counted
-from graft.store.api import Source, Target
+from graft.store.api import Source
 from graft.store.daemon import DaemonStore
 from graft.store.local import LocalStore
 
 
 def ask_for_all_roots(
-    store: Source, target: Target | None, asked: PlanArguments, settings: Settings
+    store: Source, daemon: DaemonStore | None, asked: PlanArguments, settings: Settings
 ) -> tuple[PlanArguments, Everywhere]:
     """What is asked for, with all roots that lead to OLD, and the places they are to be put.
 
     Args:
-        target: the daemon, if that writes into the store.
+        daemon: what writes into the store, if this user may not.
 
     Raises:
         UsageError: there are none, or this is no store that has them.
@@ -32,14 +32,13 @@ def ask_for_all_roots(
     if asked.roots:
         raise UsageError("--all-roots finds the roots by itself: leave ROOTs out")
     if not isinstance(store, LocalStore):
-        raise UsageError(f"--all-roots takes a store on this machine, and '{store.url}' is none")
+        raise UsageError(f"--all-roots takes a store on this machine, and '{store.url}' is not one")
     current = current_roots(store, os.environ)
     pairs = requested_pairs(store, {root.paths[0] for root in current}, asked)
     olds = [old for old, _ in pairs]
     if not olds:
         raise UsageError("--all-roots takes --replace OLD=NEW, or --replacements")
-    writer = target if isinstance(target, DaemonStore) else store
-    found = find_everywhere(store, writer, olds, current)
+    found = find_everywhere(store, daemon or store, olds, current)
     if not found.roots:
         raise UsageError(
             "nothing that is in force leads to OLD: 'graft affected' shows old generations and "
@@ -47,10 +46,11 @@ def ask_for_all_roots(
         )
     print_note(
         f"{counted(len(found.roots), 'root')} in force to be grafted, "
-        f"{counted(len(found.places), 'place')} to be turned to what becomes of them",
+        f"{counted(len(found.places), 'place')} to be turned to the grafted roots",
         settings,
     )
     for place, why in sorted(found.left.items()):
-        print_note(f"'{printable_text(place)}' stays as it is: {why}", settings)
+        print_note(f"'{printable_text(place)}' stays unchanged: {why}", settings)
     full = store.store_dir.path
-    return replace(asked, roots=tuple(full(root) for root in found.roots)), found
+    roots = tuple(full(root) for root in found.roots)
+    return replace(asked, roots=roots, all_roots=False), found

@@ -2,63 +2,31 @@
 
 from __future__ import annotations
 
-import functools
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
+from graft.cli.settings import gather
 from graft.errors import BadStorePathError, InvalidPathError, UsageError
 from graft.formats.hash_modulo import SELF_REFERENCES, SelfReferences
-from graft.formats.replacements_file import parse_replacements
-from graft.formats.store_path import StorePath
-from graft.plan import Addressing, Plan, PlanFile
-from graft.store.api import Source, path_info
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What is to be planned.
-
-    Attributes:
-        initrd_cutoff: cut the initrds of NixOS systems off as well. A plan file's cutoffs are all.
-        deep: read the closure for hidden references.
-        hidden: those that the plan file has recorded.
-        addressing: what new paths are named after.
-        self_references: the rule for them in content addressing.
-        fixups: what is switched on or off of them.
-        file: the plan file it was read from, and that planning must agree with.
-    """
-
-    roots: tuple[StorePath, ...]
-    replacements: tuple[tuple[StorePath, StorePath], ...]
-    cutoffs: tuple[StorePath, ...]
-    initrd_cutoff: bool
-    deep: bool
-    hidden: Mapping[StorePath, tuple[StorePath, ...]]
-    addressing: Addressing
-    self_references: SelfReferences
-    fixups: tuple[str, ...]
-    file: tuple[str, PlanFile] | None = None
-
-    def approve(self, plan: Plan) -> None:
-        """Makes sure that a plan is what the plan file says, if there is one.
-
-        Raises:
-            StalePlanError: it is not.
-        """
-        if self.file is not None:
-            name, document = self.file
-            document.check_current(plan, name)
+if TYPE_CHECKING:
+    from graft.formats.store_path import StorePath
+    from graft.plan import Plan, PlanFile
+    from graft.plan.request import Graft
+    from graft.store.api import Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanArguments:
-    """What a command line says of a plan, as it was typed."""
+    """What a command line says of a plan, as it was typed; the names are those of its options."""
 
     roots: tuple[str, ...]
+    all_roots: bool = False
     replacements: tuple[str, ...] = ()
     replacements_file: str | None = None
     replace_outputs: bool = False
@@ -70,39 +38,38 @@ class PlanArguments:
     fixups: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanRequest:
+    """What is to be planned.
+
+    Attributes:
+        graft: that.
+        file: the plan file it was read from, and that planning must agree with.
+    """
+
+    graft: Graft[StorePath]
+    file: PlanFile | None = None
+
+    def approve(self, plan: Plan) -> None:
+        """Makes sure that a plan is what the plan file says, if there is one.
+
+        Raises:
+            StalePlanError: it is not.
+        """
+        if self.file is not None:
+            self.file.check_current(plan)
+
+
+strict_option = click.option(
+    "--strict",
+    is_flag=True,
+    help="Status 1 unless every file was looked into, and every changed file is of a known type.",
+)
+
+
 def plan_options(command: Callable[..., int]) -> Callable[..., int]:
     """Adds ROOT... and the options that say what to plan; the command gets them as `asked`."""
-
-    @functools.wraps(command)
-    def with_arguments(
-        *arguments: Any,
-        roots: tuple[str, ...],
-        replacements: tuple[str, ...],
-        replacements_file: str | None,
-        replace_outputs: bool,
-        cutoffs: tuple[str, ...],
-        initrd_cutoff: bool,
-        deep: bool,
-        content_addressed: bool,
-        self_references: SelfReferences | None,
-        fixups: tuple[str, ...],
-        **options: Any,
-    ) -> int:
-        asked = PlanArguments(
-            roots=roots,
-            replacements=replacements,
-            replacements_file=replacements_file,
-            replace_outputs=replace_outputs,
-            cutoffs=cutoffs,
-            initrd_cutoff=initrd_cutoff,
-            deep=deep,
-            content_addressed=content_addressed,
-            self_references=self_references,
-            fixups=fixups,
-        )
-        return command(*arguments, asked=asked, **options)
-
-    wrapped: Callable[..., int] = with_arguments
+    wrapped = gather("graft.cli.arguments:PlanArguments", "asked")(command)
     for option in (
         click.option(
             "--self-references",
@@ -113,8 +80,8 @@ def plan_options(command: Callable[..., int]) -> Callable[..., int]:
         click.option(
             "--content-addressed",
             is_flag=True,
-            help="Name new paths after their contents, and convert what nobody has signed: other "
-            "stores take such paths without a signature.",
+            help="Name new paths after their contents, and convert paths without a signature: "
+            "other stores take such paths unsigned.",
         ),
         click.option(
             "--fixup",
@@ -134,33 +101,33 @@ def plan_options(command: Callable[..., int]) -> Callable[..., int]:
             "initrd_cutoff",
             flag_value=False,
             default=True,
-            help="Do not keep the initrd of a NixOS system as it is, which is otherwise a cutoff.",
+            help="Graft the initrd of a NixOS system too, which is otherwise a cutoff.",
         ),
         click.option(
             "--cutoff",
             "cutoffs",
             metavar="PATH",
             multiple=True,
-            help="Keep this path as it is, with all it refers to.",
+            help="Keep this path and all its references unchanged.",
         ),
         click.option(
             "--replace-outputs",
             is_flag=True,
-            help="Of what OLD and NEW were built by, replace all outputs.",
+            help="Replace all outputs of the derivations that built OLD and NEW.",
         ),
         click.option(
             "--replacements",
             "replacements_file",
             metavar="FILE",
-            help="More replacements: JSON, or a pair 'OLD NEW' a line. Those of what is neither in "
-            "the closures of ROOTs nor valid are left out.",
+            help="More replacements: JSON, or a pair 'OLD NEW' a line. A pair is left out if its "
+            "OLD is neither in the closures of ROOTs nor valid.",
         ),
         click.option(
             "--replace",
             "replacements",
             metavar="OLD=NEW",
             multiple=True,
-            help="Put NEW in the place of OLD everywhere; of two derivations, every output.",
+            help="Put NEW in the place of OLD everywhere; every output, if both are derivations.",
         ),
         click.argument("roots", metavar="ROOT...", nargs=-1),
     ):
@@ -168,7 +135,7 @@ def plan_options(command: Callable[..., int]) -> Callable[..., int]:
     return wrapped
 
 
-def resolve_request(store: Source, asked: PlanArguments) -> Request:
+def resolve_request(store: Source, asked: PlanArguments) -> PlanRequest:
     """What the options of `plan_options` ask for; one ROOT that is a file is a plan file.
 
     Args:
@@ -179,8 +146,11 @@ def resolve_request(store: Source, asked: PlanArguments) -> Request:
         BadFormatError: a file has not its form.
         BadStorePathError, InvalidPathError: a path argument is none, or the path is not valid.
     """
+    from graft.plan import PlanFile
+    from graft.plan.request import Graft
+
     if not asked.roots:
-        raise UsageError("say what to graft: one ROOT or several, or a plan file")
+        raise UsageError("name the paths to graft: one ROOT or several, or a plan file")
     if (
         len(asked.roots) == 1
         and os.path.isfile(asked.roots[0])
@@ -193,37 +163,27 @@ def resolve_request(store: Source, asked: PlanArguments) -> Request:
                 "--fixup, --deep, --content-addressed and --self-references"
             )
         file = PlanFile.parse(_read(asked.roots[0]), asked.roots[0])
-        return Request(
-            roots=resolve_paths(store, file.roots),
-            replacements=resolve_pairs(store, file.replacements),
-            cutoffs=resolve_paths(store, file.cutoffs),
-            initrd_cutoff=False,
-            deep=False,
-            hidden={
-                resolve_path(store, path): resolve_paths(store, found)
-                for path, found in file.hidden.items()
-            },
-            addressing=file.addressing,
-            self_references=file.self_references,
-            fixups=file.fixups,
-            file=(asked.roots[0], file),
+        graft = file.graft.resolved(
+            partial(resolve_path, store), resolve_paths(store, file.graft.roots)
         )
+        return PlanRequest(graft=graft, file=file)
     roots = resolve_paths(store, asked.roots)
     pairs = requested_pairs(store, roots, asked)
     if asked.self_references is not None and not asked.content_addressed:
         raise UsageError("--self-references says nothing without --content-addressed")
     if not pairs and not asked.content_addressed:
         raise UsageError("there is nothing to replace: give --replace OLD=NEW or --replacements")
-    return Request(
-        roots=roots,
-        replacements=tuple(pairs),
-        cutoffs=resolve_paths(store, asked.cutoffs),
-        initrd_cutoff=asked.initrd_cutoff,
-        deep=asked.deep,
-        hidden={},
-        addressing="content" if asked.content_addressed else "input",
-        self_references=asked.self_references or SELF_REFERENCES[0],
-        fixups=asked.fixups,
+    return PlanRequest(
+        graft=Graft(
+            roots=roots,
+            replacements=tuple(pairs),
+            cutoffs=resolve_paths(store, asked.cutoffs),
+            initrd_cutoff=asked.initrd_cutoff,
+            deep=asked.deep,
+            addressing="content" if asked.content_addressed else "input",
+            self_references=asked.self_references or SELF_REFERENCES[0],
+            fixups=asked.fixups,
+        )
     )
 
 
@@ -236,17 +196,17 @@ def requested_pairs(
         roots: what is to be grafted: of files of pairs, and of derivations' outputs, what they do
             not lead to is left out.
     """
-    from graft.cli.replacement_pairs import (  # noqa: PLC0415 - late: only to plan
-        pairs_of_file,
-        with_all_outputs,
-    )
-
     pairs = resolve_replacements(store, asked.replacements)
     if asked.replacements_file is not None:
+        from graft.cli.replacement_pairs import pairs_of_file
+        from graft.formats.replacements_file import parse_replacements
+
         text = _read(asked.replacements_file)
         named = parse_replacements(text, asked.replacements_file)
         pairs += pairs_of_file(store, roots, named, asked.replacements_file)
     if asked.replace_outputs or any(path.is_derivation for pair in pairs for path in pair):
+        from graft.cli.replacement_pairs import with_all_outputs
+
         cutoffs = resolve_paths(store, asked.cutoffs)
         pairs = with_all_outputs(store, roots, cutoffs, pairs, every=asked.replace_outputs)
     return pairs
@@ -291,6 +251,8 @@ def resolve_path(store: Source, argument: str) -> StorePath:
         BadStorePathError: it leads nowhere inside the store.
         InvalidPathError: the path is not valid.
     """
+    from graft.store.api import path_info
+
     path = store.resolve(argument)
     return path_info(store, path).path
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
@@ -22,6 +21,8 @@ _NARROW = re.compile("[ -~…]*")  # all that most tables hold
 
 def print_document(document: Mapping[str, Any]) -> None:
     """Prints a JSON document on stdout."""
+    import json
+
     json.dump(document, sys.stdout, indent=2)
     sys.stdout.write("\n")
 
@@ -72,9 +73,9 @@ def print_table(
         stream.writelines(plain_table(columns, rows, right=right))
         stream.flush()  # what is said on stderr next comes after it
         return
-    from rich import box  # noqa: PLC0415 - late: slow to import
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in columns:
@@ -116,7 +117,7 @@ def _cells(text: str) -> Callable[[str], int]:
     """What says how wide a text like this one is on a terminal."""
     if _NARROW.fullmatch(text):
         return len
-    from rich.cells import cell_len  # noqa: PLC0415 - late: slow to import
+    from rich.cells import cell_len
 
     return cell_len
 
@@ -133,7 +134,7 @@ class Bars:
         if not self._wanted:
             yield lambda _size: None
             return
-        from tqdm import tqdm  # noqa: PLC0415 - late: slow to import
+        from tqdm import tqdm
 
         lock = threading.Lock()
         with tqdm(

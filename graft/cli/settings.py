@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import logging
+import functools
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from graft.store.kinds import KINDS, spoken_forms
+
 if TYPE_CHECKING:
+    from graft.store.api import Source
     from graft.store.local import LocalStore
-    from graft.store.opening import OpenSource
 
 # Exit status of the contract.
 TROUBLE = 2
@@ -39,13 +42,13 @@ class Settings:
     quiet: bool = False
     trouble: int = TROUBLE
 
-    def open_store(self) -> OpenSource:
+    def open_store(self) -> Source:
         """Opens the store, to be read, and if it is on this machine to be written.
 
         Raises:
             BadStoreUrlError, StoreError: there is none that can be read.
         """
-        from graft.store.opening import open_store  # noqa: PLC0415 - late: sqlite3
+        from graft.store.opening import open_store
 
         return open_store(self.store_url, os.environ)
 
@@ -55,12 +58,14 @@ class Settings:
         Raises:
             BadStoreUrlError, StoreError: there is none that can be read.
         """
-        from graft.store.opening import open_local_store  # noqa: PLC0415
+        from graft.store.opening import open_local_store
 
         return open_local_store(self.store_url, os.environ)
 
     def start_log(self) -> None:
         """Sends graft's log to stderr, from the level the options ask for."""
+        import logging
+
         level = logging.ERROR if self.quiet else logging.WARNING
         if self.verbosity:
             level = logging.INFO if self.verbosity == 1 else logging.DEBUG
@@ -108,10 +113,32 @@ def common_options(command: _Command) -> _Command:
             metavar="URL",
             expose_value=False,
             callback=_remember,
-            help="The store: auto, a directory, local?root=DIR, local?store=DIR&state=DIR, "
-            "graph:FILE inside a build, or a cache: file:///DIR, http://HOST, https://HOST, "
-            "s3://BUCKET.",
+            help=f"The store: {spoken_forms(KINDS)}.",
         ),
     ):
         command = option(command)
     return command
+
+
+def gather(kind: str, name: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Hands the options that are called as fields of a dataclass to a command as one value of it.
+
+    Fields that no option is called as keep their defaults.
+
+    Args:
+        kind: the dataclass, as `MODULE:CLASS`: it is imported when the command is called.
+        name: the command's parameter.
+    """
+
+    def decorate(command: Callable[..., int]) -> Callable[..., int]:
+        @functools.wraps(command)
+        def with_value(*arguments: Any, **options: Any) -> int:
+            module, _, place = kind.partition(":")
+            made = getattr(import_module(module), place)
+            names = [field.name for field in fields(made)]
+            values = {each: options.pop(each) for each in names if each in options}
+            return command(*arguments, **{name: made(**values)}, **options)
+
+        return with_value
+
+    return decorate

@@ -3,47 +3,67 @@
 from __future__ import annotations
 
 import posixpath
+from collections import Counter
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
 
-from graft.check.proof import Problem, Proof
 from graft.cli.output import print_note, print_table
 from graft.cli.settings import Settings
-from graft.executor import Execution
 from graft.formats.file_name import printable
-from graft.formats.store_path import StoreDir
-from graft.jobs.outcome import Outcome
 from graft.objects.library_copies import Copy
 from graft.quantities import binary_size, counted
+
+if TYPE_CHECKING:
+    from graft.check.proof import Problem, Proof
+    from graft.executor import Execution
+    from graft.formats.store_path import StoreDir
+    from graft.jobs.outcome import Outcome
 
 _PROBLEMS = {
     "not-valid": "it is not registered in the store",
     "not-on-disk": "it is registered, but not on disk: run again with --repair",
-    "not-the-rewrite": "its bytes are not those of its original with the references changed",
+    "not-the-rewrite": "its bytes differ from its original in more than the references",
     "unresolved-library": "'{file}' no longer finds '{library}'",
-    "references": "references are missing from what is registered of it",
+    "references": "references are missing from its registration",
     "nar-hash": "its bytes are not those it was registered with: run again with --repair",
 }
 
 
+_REMAINING = {
+    "other-output": ("other output", "other outputs"),
+    "other-version": ("other version", "other versions"),
+    "static-copy": ("static copy", "static copies"),
+}
+
+_SHOWN: Final = 3
+"""Files that are named without --verbose."""
+
+
+def place_name(name: str, file: bytes, container: Iterable[str]) -> str:
+    """A file, and the way to a place inside it.
+
+    Args:
+        name: of the tree that the file is in.
+    """
+    return " > ".join([f"{name}/{printable(file)}".rstrip("/"), *container])
+
+
 def print_proof(proof: Proof, store_dir: StoreDir, settings: Settings) -> None:
     """Prints what reading the result again has shown: the places that are left, and the verdict."""
-    read = f"{counted(proof.paths, 'path')}, {counted(proof.files, 'file')}, " + binary_size(
-        proof.bytes
-    )
-    open_places = [found for found in proof.residual if not found.acknowledged]
+    from graft.objects.references import REGISTERED
+
     if proof.residual and not settings.quiet:
         print_table(
             ["file", "offset", "encoding", "leads to", ""],
             [
                 [
-                    " > ".join(
-                        [
-                            f"{store_dir.path(found.path)}/{printable(found.file)}".rstrip("/"),
-                            *found.container,
-                        ]
+                    place_name(
+                        store_dir.path(found.path),
+                        found.place.file if found.place else b"",
+                        found.place.container if found.place else (),
                     ),
-                    "" if found.offset is None else str(found.offset),
-                    found.encoding,
+                    str(found.place.offset) if found.place else "",
+                    found.place.encoding if found.place else REGISTERED,
                     str(found.reference),
                     "acknowledged" if found.acknowledged else "",
                 ]
@@ -52,26 +72,62 @@ def print_proof(proof: Proof, store_dir: StoreDir, settings: Settings) -> None:
             right=["offset"],
             to_stderr=True,
         )
-    if open_places:
-        print_note(
-            f"not proven: replaced or rewritten paths are still found in "
-            f"{counted(len(open_places), 'place')}; read: {read}",
-            settings,
+    named = _incomplete_files(proof, store_dir)
+    first = f" ({', '.join(named[:_SHOWN])}{', ...' if len(named) > _SHOWN else ''})"
+    print_note(
+        f"{_verdict(proof)}{first if named else ''}{_remaining(proof)}; read: {_read(proof)}",
+        settings,
+    )
+    for line in named[_SHOWN:] if settings.verbosity else ():
+        print_note(line, settings)
+
+
+def _verdict(proof: Proof) -> str:
+    """What may be said of OLD; only `gone` says *proven*."""
+    from graft.check.proof_document import incompleteness
+
+    incomplete = incompleteness(proof)
+    if proof.verdict == "gone":
+        return "gone: OLD is proven to be in no byte of the new closure"
+    if proof.verdict == "not-found":
+        return f"not-found: OLD is in nothing that was read, but {incomplete}"
+    besides = f", and {incomplete}" if incomplete else ""
+    if proof.open_residual:
+        return (
+            "found: replaced or rewritten paths are still in "
+            f"{counted(len(proof.open_residual), 'place')}{besides}"
         )
-    elif proof.residual:
-        print_note(
-            f"proven but for {counted(len(proof.residual), 'acknowledged place')}; read: {read}",
-            settings,
-        )
-    elif proof.scope == "closure":
-        print_note(
-            f"proven: OLD is gone from every byte of the new closure; read: {read}", settings
-        )
-    else:
-        print_note(
-            f"proven for what was rewritten, and by registered references beyond; read: {read}",
-            settings,
-        )
+    places = counted(len(proof.residual), "acknowledged place")
+    return f"OLD is left where you allowed it: {places}{besides}"
+
+
+def _read(proof: Proof) -> str:
+    paths, files = counted(proof.paths, "path"), counted(proof.files, "file")
+    return f"{paths}, {files}, {binary_size(proof.bytes)}"
+
+
+def _remaining(proof: Proof) -> str:
+    """What is left of the package, in a clause; empty if nothing is known to be."""
+    if not proof.remaining:
+        return ""
+    kinds = Counter(left.why for left in proof.remaining)
+    counts = ", ".join(f"{count:,} {_REMAINING[why][count > 1]}" for why, count in kinds.items())
+    return f"; left of the package: {counts}, the first is '{proof.remaining[0].path}'"
+
+
+def _incomplete_files(proof: Proof, store_dir: StoreDir) -> list[str]:
+    """Files that were not looked into, or are of unknown types, each with why."""
+    return [
+        *(
+            f"'{place_name(store_dir.path(path), each.file, each.container)}': "
+            f"{each.fixup}: {each.reason}"
+            for path, each in proof.unread
+        ),
+        *(
+            f"'{place_name(store_dir.path(path), file, ())}': changed, of unknown type"
+            for path, file in proof.unknown
+        ),
+    ]
 
 
 def print_problems(problems: Iterable[Problem], store_dir: StoreDir, settings: Settings) -> None:
@@ -144,7 +200,7 @@ def print_summary(outcome: Outcome, settings: Settings) -> None:
     if outcome.spelled_residual:
         print_note(
             f"{len(outcome.spelled_residual)} of these places spell a path otherwise, as in "
-            "base64: no graft rewrites them; build what they are in again, or allow them with "
+            "base64: no graft rewrites them; build their paths again, or allow them with "
             "--allow-residual",
             settings,
         )

@@ -6,23 +6,26 @@ not made again, so that the same command finishes what an interrupted one began.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from graft.executor.cache_maker import CacheMaker, Compression
-from graft.executor.into_cache import make_into_cache
+from graft.errors import GraftError
+from graft.executor.cache_maker import CacheMaker, Made
+from graft.executor.delivery import DEFAULT_DELIVERY, Compression, Delivery
+from graft.executor.into_cache import OnEnd, make_into_cache
 from graft.executor.into_store import make_into_store
 from graft.executor.work import Done, Execution, Work
-from graft.formats.signature import SecretKey
+from graft.formats.store_path import StorePath
 from graft.plan import Plan
-from graft.store.api import LocalTarget, Source, Target
-from graft.store.daemon import DaemonStore
+from graft.store.api import LocalTarget, RelayedTarget, Source, Target
 from graft.store.writable_cache import WritableCache
-from graft.workers import Workers
+from graft.workers import DEFAULT_RESOURCES, Resources
 
 __all__ = [
     "CacheMaker",
     "Compression",
+    "Delivery",
     "Done",
     "Execution",
     "Work",
@@ -33,29 +36,34 @@ __all__ = [
 ]
 
 
-def execute(plan: Plan, **options: Any) -> Execution:
-    """Makes and registers every new path of a plan, and what else of the result is missing.
+def execute(
+    plan: Plan, *, source: Source, target: Target, jobs: int | None = None, **delivery: Any
+) -> Execution:
+    """Makes and registers every new path of a plan, and every other missing path of the result.
 
-    Options and errors are those of `carry_out`.
+    Args:
+        source: as for `carry_out`.
+        target: as for `carry_out`.
+        jobs: threads; the number of usable processors if None.
+        delivery: attributes of a `Delivery`; None for a default.
+
+    Raises: as `carry_out`.
     """
-    return Execution.of(plan, carry_out([plan], **options))
+    how = Delivery(**{name: value for name, value in delivery.items() if value is not None})
+    return Execution.of(plan, carry_out([plan], source, target, how, Resources(jobs=jobs)))
 
 
 def carry_out(
     plans: Sequence[Plan],
-    *,
     source: Source,
     target: Target,
-    jobs: int | None = None,
-    links: bool = True,
-    check_inputs: bool = False,
-    repair: bool = False,
-    sign_keys: Collection[SecretKey] = (),
-    compression: Compression | None = None,
+    delivery: Delivery = DEFAULT_DELIVERY,
+    resources: Resources = DEFAULT_RESOURCES,
+    *,
     keep_going: bool = False,
-    on_bytes: Callable[[int], object] | None = None,
+    on_end: OnEnd | None = None,
 ) -> Done:
-    """Makes and registers what some plans want, each path once, and what else is missing of it.
+    """Makes and registers the paths of some plans, each once, and every other missing path.
 
     Until the target is closed the new closures are kept from collectors, and so are the plans'
     roots and NEWs. What a daemon is to write goes to it at the end, all at once.
@@ -65,14 +73,10 @@ def carry_out(
             compared with what the cache says of it.
         target: where the new closure is to be; if it is on this machine, the NAR hash of what is
             not valid there is always compared before it is used.
-        jobs: threads; the number of usable processors if None.
-        links: whether unchanged files may be hard links to the original's.
-        check_inputs: compare each original's bytes with its registered NAR hash first.
-        repair: read the new paths that are valid, and make again those whose bytes are wrong.
-        sign_keys: sign what is made and fetched, beside the signatures there are.
-        compression: of the NARs in a target that is a cache; None is zstd's default.
+        delivery: how it is written.
+        resources: what does it; a cluster only what goes into a cache.
         keep_going: do without the paths that fail, and without those above them.
-        on_bytes: called from any thread with the number of NAR bytes done since the last call.
+        on_end: called when a path of a cache is made, or could not be.
 
     Raises:
         CorruptOriginalError, CorruptCacheError: an original is not what was registered.
@@ -80,50 +84,32 @@ def carry_out(
             registered before stays; nothing else is left. If it is about a single path, only if
             not `keep_going`.
     """
-    if isinstance(target, DaemonStore):
+    if isinstance(target, RelayedTarget):
         target.protect(root for plan in plans for root in plan.new_roots.values())
-        with target.receiving(repair=repair) as cache:
-            return carry_out(
-                plans,
-                source=source,
-                target=cache,
-                jobs=jobs,
-                check_inputs=check_inputs,
-                sign_keys=sign_keys,
-                compression=compression,
-                keep_going=keep_going,
-                on_bytes=on_bytes,
-            )
+        with target.receiving(repair=delivery.repair) as cache:
+            here = replace(resources, cluster=None)  # no other machine sees the temporary cache
+            return carry_out(plans, source, cache, delivery, here, keep_going=keep_going)
     work = Work.of(plans, source, target)
     target.protect(work.protected)
-    with Workers(jobs, on_bytes) as workers:
-        if isinstance(target, WritableCache):
+    if isinstance(target, WritableCache):
+        with resources.task_pool("graft", work.nar_bytes) as tasks:
             maker = CacheMaker(
                 source=source,
                 target=target,
                 search=work.search,
-                compression=compression or Compression(),
-                check_inputs=check_inputs,
-                progress=workers.progress,
+                compression=delivery.compression,
+                check_inputs=delivery.check_inputs,
+                progress=tasks.progress,
             )
+
+            def ended(path: StorePath, end: Made | GraftError) -> None:
+                if on_end is not None:
+                    on_end(path, end)
+                tasks.ended(work.nar_size(path) if path in work.items else 0)
+
             return make_into_cache(
-                work,
-                maker,
-                workers.pool.submit,
-                workers.jobs,
-                repair=repair,
-                sign_keys=sign_keys,
-                keep_going=keep_going,
+                work, maker, tasks, delivery, keep_going=keep_going, on_end=ended
             )
-        assert isinstance(target, LocalTarget)
-        return make_into_store(
-            work,
-            source,
-            target,
-            workers,
-            links=links,
-            check_inputs=check_inputs,
-            repair=repair,
-            sign_keys=sign_keys,
-            keep_going=keep_going,
-        )
+    assert isinstance(target, LocalTarget)
+    with resources.workers("graft", work.nar_bytes) as workers:
+        return make_into_store(work, source, target, workers, delivery, keep_going=keep_going)

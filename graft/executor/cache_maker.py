@@ -8,43 +8,23 @@ from dataclasses import dataclass
 
 from graft.errors import CacheError
 from graft.executor.content_check import check_content
+from graft.executor.delivery import Compression
 from graft.executor.work import Item
-from graft.formats.compression import check_compression
 from graft.formats.narinfo import NarInfo
 from graft.formats.store_path import StorePath
 from graft.formats.window import Window
 from graft.kernel.tree import TreeReport
+from graft.objects.file_fixups import FixedFile
+from graft.objects.object_rewrite import Rewriting
 from graft.objects.reading import object_hash, search_archive
-from graft.objects.rewrite import Rewriting, alias_archive, corrupt_original, write_archive
+from graft.objects.rewrite import alias_archive, corrupt_original, write_archive
 from graft.objects.search import DeepReport, DeepSearch, Unread
-from graft.objects.tree_fixups import FixedFile
 from graft.plan import Alias, ContentName
 from graft.store.api import PathInfo, Source
 from graft.store.caches.nar_files import NarFile, NarWriter
 from graft.store.objects import NarObject, TreeObject
 from graft.store.writable_cache import WritableCache
 from graft.workers import untold
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compression:
-    """How NARs are compressed.
-
-    Attributes:
-        name: one of `graft.formats.compression.LEVELS`.
-        level: of the compression; None is its own default.
-        threads: of zstd's own, for each NAR.
-
-    Raises:
-        UsageError: there is no such compression or level, or threads are not for it.
-    """
-
-    name: str = "zstd"
-    level: int | None = None
-    threads: int = 1
-
-    def __post_init__(self) -> None:
-        check_compression(self.name, self.level, self.threads)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +46,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """What came of a task.
+    """The result of a task.
 
     Attributes:
         file: the NAR in the cache.
@@ -87,7 +67,7 @@ class Made:
 
 @dataclass(frozen=True, kw_only=True)
 class CacheMaker:
-    """What is common to all tasks, and does them; may be pickled for other processes.
+    """The data that all tasks share, and their work; may be pickled for other processes.
 
     Attributes:
         source: where originals are read.
@@ -165,7 +145,7 @@ class CacheMaker:
         return Made(file=file, report=made.tree)
 
     def is_sound(self, path: StorePath) -> bool:
-        """Whether a path of the target can be read as what it is registered as."""
+        """Whether a path of the target can be read and has its registered hash."""
         try:
             object_hash(self.target.store_object(path), self.progress)
         except CacheError:

@@ -1,4 +1,4 @@
-"""Names from contents held against what was written: another store will compute them again."""
+"""Names from contents compared with the written bytes: another store will compute them again."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def check_content(
     full = store_dir.path(rewrite.path)
     search = DeepSearch([rewrite.path], store_dir=store_dir)
     found = search_object(original, search, places=True)
-    for place in search.standing.places(found.report):
+    for place in found.report.found:
         file = printable(place.file)
         if place.encoding != "ascii":
             raise ContentAddressError(
@@ -45,8 +45,8 @@ def check_content(
             )
         if place.where == "name":
             raise ContentAddressError(
-                f"'{full}' has its own name in that of the file '{file}', whose place in the order "
-                "depends on it: graft it without --content-addressed, or cut it off",
+                f"'{full}' has its own name in the name of the file '{file}', whose place in the "
+                "order depends on it: graft it without --content-addressed, or cut it off",
                 path=full,
                 file=file,
             )

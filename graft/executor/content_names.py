@@ -1,4 +1,4 @@
-"""Names from contents: what each placeholder of a plan in content addressing stands for.
+"""Names from contents for the placeholders of a plan in content addressing.
 
 A name is known once the bytes are, and those hold the names of what the path refers to: so paths
 are named from the bottom up, by reading what they would become. Nothing is written. Each path is a
@@ -10,63 +10,58 @@ Source: makeFixedOutputPath and make-content-addressed.cc in src/libstore of Nix
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
-from typing import Any
 
 from graft.formats.hash_modulo import HashModulo, SelfReferences
 from graft.formats.store_path import StorePath, make_fixed_output_path
 from graft.graph import references_first, turned
+from graft.objects.object_rewrite import Rewriting
 from graft.objects.reading import Sink
-from graft.objects.rewrite import Rewriting, alias_archive, read_rewritten
+from graft.objects.rewrite import alias_archive
+from graft.objects.rewritten_nar import read_rewritten
 from graft.objects.search import DeepSearch
 from graft.plan import Alias, ContentName, Plan, Rewrite
 from graft.store.api import Source
 from graft.store.objects import StoreObject
-from graft.workers import AHEAD, Progress, Workers, no_progress, untold
+from graft.workers import AHEAD, Resources, TaskPool, untold
 
 
-def realise(
-    plan: Plan,
-    source: Source,
-    *,
-    jobs: int | None = None,
-    on_bytes: Callable[[int], object] | None = None,
-) -> Plan:
-    """The plan with the names of its new paths, whatever its addressing.
+def realise(plan: Plan, source: Source, *, jobs: int | None = None) -> Plan:
+    """The plan with the names of its new paths, in either addressing.
 
     Args:
         source: where the originals are read.
         jobs: threads; the number of usable processors if None.
-        on_bytes: called from any thread with the number of NAR bytes read since the last call.
 
     Raises:
         TreeError, CacheError, CorruptCacheError: an original cannot be read.
     """
-    if not plan.placeholders:
-        return plan
-    with Workers(jobs, on_bytes) as workers:
-        namer = Namer(
-            source=source,
-            search=DeepSearch(sorted(plan.closure.infos), store_dir=plan.store_dir),
-            progress=workers.progress,
-        )
-        return plan.realised(content_names([plan], namer, workers.pool.submit, workers.jobs))
+    [realised] = realised_plans([plan], source, Resources(jobs=jobs))
+    return realised
 
 
-def realised_plan(
-    plan: Plan, source: Source, *, jobs: int | None = None, progress: Progress = no_progress
-) -> Plan:
-    """The plan with the names of its new paths: in content addressing it reads all of them.
+def realised_plans(plans: Sequence[Plan], source: Source, resources: Resources) -> list[Plan]:
+    """Plans with the names of their new paths: in content addressing it reads all of them.
+
+    What several have in common is read once.
 
     Raises:
         GraftError: an original cannot be read.
     """
-    if not plan.placeholders:
-        return plan
-    with progress("name", plan.bytes_at_most) as on_bytes:
-        return realise(plan, source, jobs=jobs, on_bytes=on_bytes)
+    unnamed = [plan for plan in plans if plan.placeholders]
+    if not unnamed:
+        return list(plans)
+    wanted = {path for plan in unnamed for path in plan.closure.infos}
+    with resources.task_pool("name", sum(plan.bytes_at_most for plan in unnamed)) as tasks:
+        namer = Namer(
+            source=source,
+            search=DeepSearch(sorted(wanted), store_dir=source.store_dir),
+            progress=tasks.progress,
+        )
+        names = content_names(unnamed, namer, tasks)
+    return [plan.realised(names) if plan.placeholders else plan for plan in plans]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +83,7 @@ class NamingTask:
 
 @dataclass(frozen=True, kw_only=True)
 class Namer:
-    """What is common to all tasks, and does them; may be pickled for other processes.
+    """The data that all tasks share, and their work; may be pickled for other processes.
 
     Attributes:
         source: where originals are read.
@@ -168,17 +163,12 @@ class Namer:
 
 
 def content_names(
-    plans: Iterable[Plan],
-    namer: Namer,
-    submit: Callable[..., Future[Any]],
-    slots: int,
+    plans: Iterable[Plan], namer: Namer, tasks: TaskPool
 ) -> dict[StorePath, ContentName]:
-    """The names for every placeholder of plans with one source; what they share is read once.
+    """The names for every placeholder of plans with one source; shared paths are read once.
 
     Args:
-        submit: begins the call of a function with one argument: the `submit` of a
-            `concurrent.futures.Executor`, or of what looks like one.
-        slots: calls that can be at work at once.
+        tasks: what calls the namer.
 
     Raises:
         GraftError: an original cannot be read.
@@ -196,10 +186,10 @@ def content_names(
     ready.reverse()
     running: dict[Future[ContentName], StorePath] = {}
     while ready or running:
-        while ready and len(running) < slots * AHEAD:
+        while ready and len(running) < tasks.slots * AHEAD:
             placeholder = ready.pop()
             task = _task(*items[placeholder], names)
-            running[submit(namer, task)] = placeholder
+            running[tasks.submit(namer, task)] = placeholder
         ended, _ = wait(running, return_when=FIRST_COMPLETED)
         for future in ended:
             placeholder = running.pop(future)

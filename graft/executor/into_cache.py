@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from heapq import heappop, heappush
-from typing import Any, Final
+from typing import Final
 
 from graft.errors import GraftError
 from graft.executor.cache_maker import CacheMaker, Made, Task
+from graft.executor.delivery import Delivery
 from graft.executor.work import Done, Work, nar_size
 from graft.formats.narinfo import NarInfo
 from graft.formats.signature import SecretKey
@@ -25,7 +26,10 @@ from graft.plan import Rewrite
 from graft.store.api import PathInfo
 from graft.store.trust import signed_narinfo
 from graft.store.writable_cache import WritableCache
-from graft.workers import AHEAD
+from graft.workers import AHEAD, TaskPool
+
+OnEnd = Callable[[StorePath, Made | GraftError], object]
+"""Called when a path is made, or could not be."""
 
 _REGISTER_SECONDS: Final = 2.0
 """How long finished paths may wait for their narinfos: each time the disk is waited for."""
@@ -38,23 +42,18 @@ More of them, and less would be registered of a run that dies: what they refer t
 def make_into_cache(
     work: Work,
     maker: CacheMaker,
-    submit: Callable[..., Future[Any]],
-    slots: int,
+    tasks: TaskPool,
+    delivery: Delivery,
     *,
-    repair: bool = False,
-    sign_keys: Collection[SecretKey] = (),
-    keep_going: bool = False,
-    on_end: Callable[[StorePath, Made | GraftError], object] = lambda _path, _end: None,
+    keep_going: bool,
+    on_end: OnEnd,
 ) -> Done:
-    """Makes and registers what is not valid in the target, each path after all it refers to.
+    """Makes and registers the paths not valid in the target, each path after its references.
 
     Args:
         maker: of the tasks, whose target is the work's.
-        submit: begins the call of a function with one argument: the `submit` of a
-            `concurrent.futures.Executor`, or of what looks like one.
-        slots: calls that can be at work at once.
-        repair: make again the new paths that are valid but cannot be read.
-        sign_keys: sign what is made and fetched, beside the signatures there are.
+        tasks: what calls it.
+        delivery: how it is written; `repair` makes again the new paths that cannot be read.
         keep_going: do without the paths that fail, and without those above them.
         on_end: called when a task has ended, well or not.
 
@@ -65,23 +64,23 @@ def make_into_cache(
     target = maker.target
     valid = target.path_infos(work.items).keys()
     broken: set[StorePath] = set()
-    if repair:
+    if delivery.repair:
         judged = {
-            path: submit(maker.is_sound, path)
+            path: tasks.submit(maker.is_sound, path)
             for path in valid
             if not isinstance(work.items[path], PathInfo)
         }
         broken = {path for path, sound in judged.items() if not sound.result()}
-    loop = _Loop(work, target, sign_keys, keep_going=keep_going)
+    loop = _Loop(work, target, delivery.sign_keys, keep_going=keep_going)
     loop.done.lost = {path for path in valid - broken if not target.store_object(path).exists()}
     loop.add(work.waiting(valid - broken))
     running: dict[Future[Made], StorePath] = {}
     try:
         while loop.ready or running:
-            while loop.ready and len(running) < slots * AHEAD:
+            while loop.ready and len(running) < tasks.slots * AHEAD:
                 task = loop.next_task()
                 if task is not None:
-                    running[submit(maker, task)] = task.path
+                    running[tasks.submit(maker, task)] = task.path
             ended, _ = wait(running, _REGISTER_SECONDS, FIRST_COMPLETED)
             for future in ended:
                 path = running.pop(future)
@@ -127,7 +126,7 @@ class _Loop:
             self._unregistered[path] = None
 
     def next_task(self) -> Task | None:
-        """What is to be done next; None if that will not be of any use."""
+        """The next task; None if no task is of any use."""
         _, _, path = heappop(self.ready)
         if self._fails_below(path):
             return None
@@ -137,7 +136,7 @@ class _Loop:
         return Task(path=path, item=item, original=original, content_name=content_name)
 
     def take(self, path: StorePath, end: Made | GraftError) -> None:
-        """Takes what came of a task.
+        """Takes the result of a task.
 
         Raises:
             GraftError: it is an error, and the others are not to go on.
@@ -182,7 +181,7 @@ class _Loop:
         return bool(below)
 
     def register_now_and_then(self) -> None:
-        """Registers what has waited for some time."""
+        """Registers the paths that have waited for some time."""
         if time.monotonic() - self._registered_at >= _REGISTER_SECONDS:
             self.register()
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 from graft.errors import GraftError
 from graft.executor.content_check import check_content
+from graft.executor.delivery import Delivery
 from graft.executor.work import Done, Work
-from graft.formats.signature import SecretKey
 from graft.formats.store_path import StorePath
+from graft.objects.object_rewrite import Rewriting
 from graft.objects.reading import object_hash
 from graft.objects.rewrite import (
-    Rewriting,
+    NewTree,
     RewrittenObject,
     corrupt_original,
     make_alias,
@@ -34,26 +35,23 @@ def make_into_store(
     source: Source,
     target: LocalTarget,
     workers: Workers,
+    delivery: Delivery,
     *,
-    links: bool = True,
-    check_inputs: bool = False,
-    repair: bool = False,
-    sign_keys: Collection[SecretKey] = (),
-    keep_going: bool = False,
+    keep_going: bool,
 ) -> Done:
-    """Makes and registers what is not valid in the target, references before referrers.
+    """Makes and registers the paths not valid in the target, references before referrers.
 
     Args:
         workers: the threads that do it.
-        links, check_inputs, repair, sign_keys: as for `graft.executor.carry_out`.
+        delivery: how it is written.
         keep_going: do without the paths that fail, and without those above them.
 
     Raises:
         GraftError: as `graft.executor.carry_out`; of the paths that cannot be made only if not
             `keep_going`.
     """
-    maker = _StoreMaker(work, source, target, workers, links=links, check_inputs=check_inputs)
-    broken = _broken(work, target, workers) if repair else frozenset[StorePath]()
+    maker = _StoreMaker(work, source, target, workers, delivery)
+    broken = _broken(work, target, workers) if delivery.repair else frozenset[StorePath]()
     valid = target.path_infos(work.items)
     whole = valid.keys() - broken
     done = Done(lost={path for path in whole if not target.store_object(path).exists()})
@@ -80,7 +78,7 @@ def make_into_store(
                 if isinstance(found, GraftError) or below:
                     done.failed[path] = found if isinstance(found, GraftError) else below[0]
                     continue
-                info = signed(maker.info(path, found), sign_keys, target.store_dir)
+                info = signed(maker.info(path, found), delivery.sign_keys, target.store_dir)
                 making.finish(info)
                 done.made[path] = found.tree
                 done.fixed[path] = found.fixed
@@ -109,24 +107,21 @@ class _StoreMaker:
         source: Source,
         target: LocalTarget,
         workers: Workers,
-        *,
-        links: bool,
-        check_inputs: bool,
+        delivery: Delivery,
     ) -> None:
         self._work = work
         self._source = source
         self._owner = target.owner
         self._store_dir = target.store_dir
         self._workers = workers
-        self._links = links
-        self._check_inputs = check_inputs
+        self._delivery = delivery
 
     def make(self, path: StorePath, making: Making) -> RewrittenObject:
         """Makes a path's tree where it waits to be registered."""
         item = self._work.items[path]
         if isinstance(item, Alias):
             return make_alias(making.staging(path), item.target, self._store_dir, owner=self._owner)
-        links = self._links and item.path not in self._work.foreign
+        links = self._delivery.links and item.path not in self._work.foreign
         if isinstance(item, PathInfo):
             made = self._write(path, None, making, links=links)
             if made.nar_hash != item.nar_hash:
@@ -134,7 +129,7 @@ class _StoreMaker:
             return made
         info = self._work.originals[item.path]
         original = self._source.store_object(item.path)
-        if (self._check_inputs or item.path in self._work.foreign) and (
+        if (self._delivery.check_inputs or item.path in self._work.foreign) and (
             isinstance(original, TreeObject)
             and object_hash(original, self._workers.progress) != info.nar_hash
         ):
@@ -154,18 +149,20 @@ class _StoreMaker:
         content_name = self._work.content_names.get(path)
         return write_tree(
             self._source.store_object(item.path),
-            making.staging(path),
+            NewTree(
+                tree=making.staging(path),
+                unpacked=making.unpacked(path),
+                owner=self._owner,
+                links=links,
+            ),
             rewriting,
-            unpacked=making.unpacked(path),
             search=self._work.search,
-            links=links,
-            owner=self._owner,
             on_bytes=self._workers.progress,
             new_modulo=content_name.new_modulo if content_name is not None else None,
         )
 
     def info(self, path: StorePath, made: RewrittenObject) -> PathInfo:
-        """What is to be registered of a path that was made."""
+        """The registration of a path that was made."""
         item = self._work.items[path]
         if isinstance(item, PathInfo):
             return replace(item, ultimate=False)

@@ -20,20 +20,20 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field, replace
 from types import FrameType
-from typing import Any
+from typing import Protocol
 
 from graft.errors import StoreError, StorePermissionError
-from graft.executor import Done, Work, carry_out
+from graft.executor import Delivery, Done, Work, carry_out
+from graft.executor.into_cache import OnEnd
 from graft.formats.signature import SecretKey
 from graft.kernel.native import load
 from graft.plan import Plan
-from graft.store.api import Source, Target
-from graft.store.local import LocalStore
+from graft.store.api import LocalTarget, Source, Target
+from graft.workers import Resources
 
 _SERVE = (
     "import sys; sys.path[:] = sys.argv[3:]; "
@@ -44,22 +44,40 @@ _KEPT_FROM_WRITER = {signal.SIGINT, signal.SIGHUP, signal.SIGTERM}
 _PROGRESS_SECONDS = 0.05
 
 
+class PlanWriter(Protocol):
+    """The function that carries plans out, as `graft.executor.carry_out` does."""
+
+    def __call__(
+        self,
+        plans: Sequence[Plan],
+        source: Source,
+        target: Target,
+        delivery: Delivery,
+        resources: Resources,
+        *,
+        keep_going: bool,
+        on_end: OnEnd | None,
+    ) -> Done:
+        """Carries them out."""
+
+
 @contextmanager
-def writer(target: Target) -> Iterator[Callable[..., Done]]:
-    """What carries out plans into a store.
+def writer(target: Target) -> Iterator[PlanWriter]:
+    """The function that carries out plans into a store.
 
     Yields:
-        `graft.executor.carry_out` with `target` given. It is called once; if it is left by an
-        exception, the process that writes has ended when the block is left.
+        `graft.executor.carry_out`, or the same for this target in another process. It is called
+        once; if it is left by an exception, the process that writes has ended when the block is
+        left.
 
     Raises:
         StorePermissionError: the store is mounted read-only, and cannot be mounted otherwise.
     """
-    if not isinstance(target, LocalStore) or not target.needs_remount:
-        yield partial(carry_out, target=target)
+    if not isinstance(target, LocalTarget) or not target.needs_remount:
+        yield carry_out
         return
     with _writing_process(target.location.real_store_dir) as process:
-        yield partial(process.carry_out, target=target)
+        yield process.carry_out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,9 +89,11 @@ class _Request:
 
     plans: Sequence[Plan]
     source: Source
-    target: LocalStore
+    target: LocalTarget
+    delivery: Delivery
     sign_keys: tuple[str, ...] = field(repr=False)
-    options: dict[str, Any]
+    jobs: int | None
+    keep_going: bool
     log_level: int
 
 
@@ -112,7 +132,7 @@ class _Channel:
             self._connection.shutdown(socket.SHUT_WR)
 
     def wait_for_end(self) -> None:
-        """Returns when the other process is gone, or sends no more; forgets what it has sent."""
+        """Returns when the other process is gone, or sends no more; forgets its messages."""
         with suppress(OSError):
             while self._connection.recv(1 << 16):
                 pass
@@ -160,27 +180,34 @@ class _WritingProcess:
     def carry_out(
         self,
         plans: Sequence[Plan],
-        *,
         source: Source,
-        target: LocalStore,
-        sign_keys: Collection[SecretKey] = (),
-        on_bytes: Callable[[int], object] | None = None,
-        **options: Any,
+        target: Target,
+        delivery: Delivery,
+        resources: Resources,
+        *,
+        keep_going: bool,
+        on_end: OnEnd | None,
     ) -> Done:
         """As `graft.executor.carry_out`."""
+        del on_end  # which is told of caches only
+        assert isinstance(target, LocalTarget)
+        work = Work.of(plans, source, target)
         # The other process gives its temporary roots back when it ends.
-        target.protect(Work.of(plans, source, target).protected)
+        target.protect(work.protected)
         request = _Request(
             plans=plans,
             source=source,
             target=target,
-            sign_keys=tuple(key.expose() for key in sign_keys),
-            options=options,
+            delivery=replace(delivery, sign_keys=()),
+            sign_keys=tuple(key.expose() for key in delivery.sign_keys),
+            jobs=resources.jobs,
+            keep_going=keep_going,
             log_level=logging.getLogger("graft").getEffectiveLevel(),
         )
-        with suppress(ConnectionError):  # then there is an end to be received
-            self._channel.send(request)
-        result = self._result(on_bytes)
+        with resources.progress("graft", work.nar_bytes) as on_bytes:
+            with suppress(ConnectionError):  # then there is an end to be received
+                self._channel.send(request)
+            result = self._result(on_bytes)
         assert isinstance(result, Done)
         return result
 
@@ -205,14 +232,14 @@ class _WritingProcess:
         status = self._process.wait()
         how = f"status {status}" if status >= 0 else f"signal {-status}"
         return StoreError(
-            f"the process that writes into the read-only store died ({how}): what it has "
-            "registered stays valid; run the same command again",
+            f"the process that writes into the read-only store died ({how}): the paths "
+            "it has registered stay valid; run the same command again",
             status=status,
         )
 
 
 def serve(descriptor: int, store: str) -> None:
-    """What the writing process does: makes the store writable, and carries plans out.
+    """The main function of the writing process: makes the store writable, and carries plans out.
 
     Args:
         descriptor: of the socket to the process that has started it. When that sends no more, or
@@ -252,17 +279,21 @@ def _answer(channel: _Channel, store: str) -> Done | None:
     log = logging.getLogger("graft")
     log.setLevel(request.log_level)
     log.addHandler(_LogSender(channel))
-    progress = _ProgressSender(channel)
-    with request.target as target:
+    on_bytes = _ProgressSender(channel)
+    keys = tuple(SecretKey.parse(key, "the key") for key in request.sign_keys)
+    with ExitStack() as opened:
+        for end in (request.source, request.target):  # opened when they were unpickled
+            if isinstance(end, AbstractContextManager):
+                opened.enter_context(end)
         done = carry_out(
             request.plans,
-            source=request.source,
-            target=target,
-            sign_keys=[SecretKey.parse(key, "the key") for key in request.sign_keys],
-            on_bytes=progress,
-            **request.options,
+            request.source,
+            request.target,
+            replace(request.delivery, sign_keys=keys),
+            Resources(jobs=request.jobs, progress=lambda _stage, _total: nullcontext(on_bytes)),
+            keep_going=request.keep_going,
         )
-    progress.flush()
+    on_bytes.flush()
     return done
 
 
@@ -281,7 +312,7 @@ def make_writable(store: str) -> None:
         raise StorePermissionError(
             f"the store '{store}' is mounted read-only, and this user may not mount it otherwise "
             f"in a mount namespace ({(error.strerror or '').lower()}): run as root with "
-            "CAP_SYS_ADMIN, outside of containers",
+            "CAP_SYS_ADMIN, outside of containers, with /proc mounted",
             path=store,
         ) from error
     if not os.access(store, os.W_OK | os.X_OK):
@@ -328,7 +359,7 @@ class _ProgressSender:
                 self.flush()
 
     def flush(self) -> None:
-        """Sends what was not sent yet."""
+        """Sends the messages that wait."""
         self._channel.send(self._size)
         self._size = 0
         self._sent = time.monotonic()

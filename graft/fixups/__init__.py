@@ -5,18 +5,18 @@ One module per file type; `api` says what such a fix-up is. The registry is here
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from functools import cache
-from importlib.metadata import entry_points
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, NamedTuple
 
 from graft.errors import UsageError
-from graft.fixups.api import HEAD, Fixup, FixupOutcome, LeftAloneError, Limits, Place
+from graft.fixups.api import HEAD, Fixup, FixupOutcome, LeftAloneError, Limits
+from graft.fixups.entry_points import users_own
 from graft.fixups.rewrite import FileDescent, FileSearch, Members, Siblings
-from graft.fixups.search import Finder, Look, Recogniser, Stood
-from graft.kernel.reference import ENCODINGS
+from graft.fixups.search import Finder, Look, Recogniser
+from graft.kernel.place import Place, Site
 from graft.kernel.tree.marks import Marks
 
 if TYPE_CHECKING:
@@ -31,16 +31,45 @@ __all__ = [
     "LeftAloneError",
     "Limits",
     "Look",
-    "Place",
     "Recogniser",
     "Registry",
     "Siblings",
-    "Stood",
+    "Switches",
     "registered",
+    "registered_switches",
 ]
 
-ENTRY_POINTS = "graft.fixups"
-"""The group of users' own: each names an object with the attributes and methods of a Fixup."""
+BUILT_IN = (
+    "oci:OciBlob",
+    "opaque:OPAQUE",
+    "erofs:Erofs",
+    "gzip:Gzip",
+    "xz:Xz",
+    "bzip2:Bzip2",
+    "zstd:Zstd",
+    "lz4:Lz4",
+    "zip:Zip",
+    "ar:Ar",
+    "cpio:Initrd",
+    "tar:Tar",
+    "sqlite:Sqlite",
+    "tables:Gvdb",
+    "tables:Cdb",
+    "beam:Beam",
+    "sbcl:SbclCore",
+    "signed:KernelModule",
+    "noted:NOTED",
+    "signed:Pe",
+    "macho:Macho",
+    "elf:ElfFixup",
+    "pyc:Pyc",
+    "record:Record",
+    "cargo:Cargo",
+    "ocaml:Ocaml",
+    "signed:Signature",
+    "checksums:Checksums",
+)
+"""The built-in ones in their order: a module of this package, and in it a class or a tuple."""
 
 NO_BOMBS = Limits()
 """How far files are opened, unless something else is said."""
@@ -54,12 +83,11 @@ class _TableFinder:
     def __init__(self, table: Table) -> None:
         self._table = table
 
-    def find(self, data: bytes) -> Iterable[Stood]:
-        for hit in self._table.find(data)[0]:
-            yield Stood(hit.offset, ENCODINGS[hit.stride], hit.index, hit.stride)
+    def find(self, data: bytes, site: Site) -> Iterable[Place]:
+        return site.places(self._table, data)
 
-    def find_apart(self, data: bytes, *, suspected: bool) -> Iterable[Stood]:
-        del data, suspected
+    def find_apart(self, data: bytes, site: Site, *, suspected: bool) -> Iterable[Place]:
+        del data, site, suspected
         return ()
 
 
@@ -196,6 +224,25 @@ def _marks(fixups: Iterable[Fixup]) -> Marks:
     )
 
 
+class Switches(NamedTuple):
+    """What a plan has to know of a registry: `Registry.switches` and `Registry.switched`."""
+
+    named: tuple[str, ...]
+    switched: tuple[str, ...]
+
+
+def registered_switches(switches: tuple[str, ...]) -> Switches:
+    """The switches of the registry that `registered` makes, with the same errors.
+
+    Args:
+        switches: as for `registered`. Without any no fix-up is loaded, if there are no users' own.
+    """
+    if not switches and not users_own():
+        return Switches((), ())
+    registry = registered(switches)
+    return Switches(registry.switches, registry.switched)
+
+
 @cache
 def registered(switches: tuple[str, ...] = (), limits: Limits = NO_BOMBS) -> Registry:
     """The registry: users' own fix-ups by name, then the built-in ones in a fixed order.
@@ -207,7 +254,7 @@ def registered(switches: tuple[str, ...] = (), limits: Limits = NO_BOMBS) -> Reg
     Raises:
         UsageError: there is no fix-up of a name, or two, or one is none.
     """
-    own = _users_own()
+    own = users_own()
     fixups = (*own, *_built_in())
     known = [fixup.name for fixup in fixups]
     for name in known:
@@ -229,82 +276,9 @@ def registered(switches: tuple[str, ...] = (), limits: Limits = NO_BOMBS) -> Reg
 
 
 def _built_in() -> tuple[Fixup, ...]:
-    """In their order."""
-    from graft.fixups.ar import Ar  # noqa: PLC0415 - nothing of this is needed to start
-    from graft.fixups.beam import Beam  # noqa: PLC0415
-    from graft.fixups.bzip2 import Bzip2  # noqa: PLC0415
-    from graft.fixups.cargo import Cargo  # noqa: PLC0415
-    from graft.fixups.checksums import Checksums  # noqa: PLC0415
-    from graft.fixups.cpio import Initrd  # noqa: PLC0415
-    from graft.fixups.elf import ElfFixup  # noqa: PLC0415
-    from graft.fixups.erofs import Erofs  # noqa: PLC0415
-    from graft.fixups.gzip import Gzip  # noqa: PLC0415
-    from graft.fixups.lz4 import Lz4  # noqa: PLC0415
-    from graft.fixups.macho import Macho  # noqa: PLC0415
-    from graft.fixups.noted import NOTED  # noqa: PLC0415
-    from graft.fixups.ocaml import Ocaml  # noqa: PLC0415
-    from graft.fixups.oci import OciBlob  # noqa: PLC0415
-    from graft.fixups.opaque import OPAQUE  # noqa: PLC0415
-    from graft.fixups.pyc import Pyc  # noqa: PLC0415
-    from graft.fixups.record import Record  # noqa: PLC0415
-    from graft.fixups.sbcl import SbclCore  # noqa: PLC0415
-    from graft.fixups.signed import KernelModule, Pe, Signature  # noqa: PLC0415
-    from graft.fixups.sqlite import Sqlite  # noqa: PLC0415
-    from graft.fixups.tables import Cdb, Gvdb  # noqa: PLC0415
-    from graft.fixups.tar import Tar  # noqa: PLC0415
-    from graft.fixups.xz import Xz  # noqa: PLC0415
-    from graft.fixups.zip import Zip  # noqa: PLC0415
-    from graft.fixups.zstd import Zstd  # noqa: PLC0415
-
-    return (
-        OciBlob(),
-        *OPAQUE,
-        Erofs(),
-        Gzip(),
-        Xz(),
-        Bzip2(),
-        Zstd(),
-        Lz4(),
-        Zip(),
-        Ar(),
-        Initrd(),
-        Tar(),
-        Sqlite(),
-        Gvdb(),
-        Cdb(),
-        Beam(),
-        SbclCore(),
-        KernelModule(),
-        *NOTED,
-        Pe(),
-        Macho(),
-        ElfFixup(),
-        Pyc(),
-        Record(),
-        Cargo(),
-        Ocaml(),
-        Signature(),
-        Checksums(),
-    )
-
-
-def _users_own() -> list[Fixup]:
-    fixups = []
-    for point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name):
-        try:
-            loaded = point.load()
-            fixup = loaded() if isinstance(loaded, type) else loaded
-            named = isinstance(fixup, Fixup) and re.fullmatch("[a-z0-9][a-z0-9-]*", fixup.name)
-        except Exception as error:
-            raise UsageError(
-                f"the fix-up '{point.name}' of {point.value} cannot be loaded: {error}",
-                fixup=point.name,
-            ) from error
-        if not named:
-            raise UsageError(
-                f"'{point.value}' is no fix-up: let it be a graft.fixups.Fixup with a name of "
-                "lower-case letters, digits and dashes",
-                fixup=point.name,
-            )
-        fixups.append(fixup)
-    return fixups
+    fixups: list[Fixup] = []
+    for place in BUILT_IN:
+        module, _, name = place.partition(":")
+        found = getattr(import_module(f"{__name__}.{module}"), name)
+        fixups += found if isinstance(found, tuple) else [found()]
+    return tuple(fixups)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import IO, Final, Literal, Protocol
 
+from graft.kernel.place import Where
 from graft.kernel.tree.marks import HEAD
 
 __all__ = [
@@ -21,15 +22,12 @@ __all__ = [
     "Inside",
     "LeftAloneError",
     "Limits",
-    "Place",
     "UnknownLibraryError",
     "Where",
 ]
 
 SIGNATURES: Final = (b".sign", b".sig", b".asc", b".minisig", b".p7s")
 """What the names of files end with that are signatures of those beside them."""
-
-Where = Literal["contents", "target", "name"]
 
 
 class LeftAloneError(Exception):
@@ -92,6 +90,14 @@ class Inside(Protocol):
 
     def new(self, path: bytes) -> bytes | None:
         """The same, as it is going to be."""
+        ...
+
+    def changed(self, path: bytes) -> bool:
+        """Whether there is such a file, and it is going to be other bytes.
+
+        Whoever asks this first lets a NAR pass by: of a file that does not change, no bytes need
+        be kept.
+        """
         ...
 
     def detached(self, name: bytes) -> list[tuple[bytes, bytes]]:
@@ -205,28 +211,6 @@ class Limits:
     size: int = 1 << 29
     ratio: int = 1100
     free: int = 1 << 24
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """A reference in a file.
-
-    Attributes:
-        container: the steps in, outermost first: `zip:lib/a.gz`, `gzip`. Empty: in the file as it
-            stands.
-        where: in contents, or in the name or the target of a member.
-        offset: of the first character in these, in bytes.
-        index: of the entry in the table.
-        stride: bytes a character: 1, 2 or 4; 0 where it is spelled otherwise, or cut up.
-        encoding: a name of that.
-    """
-
-    container: tuple[str, ...]
-    where: Where
-    offset: int
-    index: int
-    stride: int
-    encoding: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

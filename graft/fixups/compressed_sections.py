@@ -14,7 +14,8 @@ from typing import IO, NamedTuple
 
 from graft.fixups.api import Inside, LeftAloneError
 from graft.fixups.deflated import deflated, deflated_again, inflated
-from graft.formats.zstd_frames import zstd_module
+from graft.formats.elf.headers import ElfHeaders, SectionHeader
+from graft.formats.zstd import zstd_module
 
 _COMPRESSED, _ALLOCATED = 0x800, 0x2  # of sh_flags
 _ZLIB, _ZSTD = 1, 2  # of ch_type
@@ -23,24 +24,12 @@ _TIGHTEST = 9, 9
 
 class _Section(NamedTuple):
     name: bytes
-    size_at: int  # where its size is in the table of sections
+    size_at: int  # where its size is in the table of sections, a word
+    word: str  # as struct has it, with the byte order
+    chdr: str  # what is before its contents, as struct has it
     start: int
     end: int
     room: int  # up to where there is nothing else
-
-
-class _Form(NamedTuple):
-    """What differs with class and byte order."""
-
-    order: str
-    word: str  # an address or a size
-    table: int  # where the header has the table's offset
-    counts: int  # and size of an entry, number of entries, index of the names' section
-    flags: int  # in an entry
-    chdr: str
-
-
-_FORMS = {1: ("I", 32, 46, 8, "III"), 2: ("Q", 40, 58, 8, "I4xQQ")}
 
 
 def compressed_sections(data: bytes, inside: Inside) -> bytes:
@@ -56,22 +45,20 @@ def compressed_sections(data: bytes, inside: Inside) -> bytes:
         LeftAloneError: a section cannot be read.
         UnknownLibraryError: this zlib is another than graft knows.
     """
-    if data[4:5] not in (b"\1", b"\2") or data[5:6] not in (b"\1", b"\2"):
+    headers = ElfHeaders.open(lambda at, size: data[at : at + size])
+    if headers is None:
         return data
-    form = _Form("<" if data[5] == 1 else ">", *_FORMS[data[4]])
     try:
-        sections = list(_sections(data, form))
-        old = [_contents(data, section, form, inside) for section in sections]
-    except (struct.error, IndexError):
+        sections = list(_sections(data, headers))
+        old = [_contents(data, section, inside) for section in sections]
+    except struct.error:
         raise LeftAloneError("its table of sections is damaged") from None
     if not sections:
         return data
     new = inside.members([(s.name, contents) for s, contents in zip(sections, old, strict=True)])
     made = bytearray(data)
     for section, old_contents, contents in zip(sections, old, new, strict=True):
-        if contents is not old_contents and not _put(
-            made, data, section, form, old_contents, contents
-        ):
+        if contents is not old_contents and not _put(made, data, section, old_contents, contents):
             inside.note(f"its section {_shown(section)} stays: it would become longer")
     return data if made == data else bytes(made)
 
@@ -82,61 +69,42 @@ def has_compressed_sections(file: IO[bytes]) -> bool:
     Args:
         file: it is looked at wherever need be.
     """
-    file.seek(0)
-    head = file.read(64)
-    if head[4:5] not in (b"\1", b"\2") or head[5:6] not in (b"\1", b"\2"):
-        return False
-    form = _Form("<" if head[5] == 1 else ">", *_FORMS[head[4]])
-    try:
-        (table,) = struct.unpack_from(form.order + form.word, head, form.table)
-        size, count, _ = struct.unpack_from(form.order + "HHH", head, form.counts)
-        if not table or size < form.flags + struct.calcsize(form.word):
-            return False
-        file.seek(table)
-        entries = file.read(size * count)
-        flags = (
-            struct.unpack_from(form.order + form.word, entries, at + form.flags)[0]
-            for at in range(0, len(entries) - size + 1, size)
-        )
-        return any(found & _COMPRESSED and not found & _ALLOCATED for found in flags)
-    except (struct.error, OSError, OverflowError):
-        return False
+
+    def read(offset: int, size: int) -> bytes:
+        file.seek(offset)
+        return file.read(size)
+
+    headers = ElfHeaders.open(read)
+    return headers is not None and any(map(_is_compressed, headers.section_headers))
 
 
-def _sections(data: bytes, form: _Form) -> Iterator[_Section]:
-    (table,) = struct.unpack_from(form.order + form.word, data, form.table)
-    size, count, names = struct.unpack_from(form.order + "HHH", data, form.counts)
-    if not table or names >= count:
-        return
-    word = struct.calcsize(form.order + form.word)
+def _is_compressed(header: SectionHeader) -> bool:
+    return bool(header.flags & _COMPRESSED) and not header.flags & _ALLOCATED
 
-    def entry(index: int) -> tuple[int, int, int, int]:
-        at = table + index * size
-        (name,) = struct.unpack_from(form.order + "I", data, at)
-        flags, _, offset, length = struct.unpack_from(
-            form.order + 4 * form.word, data, at + form.flags
-        )
-        return name, flags, offset, length
 
-    entries = [entry(index) for index in range(count)]
-    strings = entries[names][2]
-    taken = sorted({table, len(data), *(offset for _, _, offset, _ in entries)})
-    for index, (name, flags, offset, length) in enumerate(entries):
-        if not flags & _COMPRESSED or flags & _ALLOCATED:
+def _sections(data: bytes, headers: ElfHeaders) -> Iterator[_Section]:
+    found = headers.section_headers
+    if len(found) < headers.sections.entries:
+        raise LeftAloneError("its table of sections is damaged")
+    word = headers.order + headers.word
+    chdr = headers.order + ("I4xQQ" if headers.wide else "III")
+    taken = sorted({headers.sections.offset, len(data), *(header.offset for header in found)})
+    for index, header in enumerate(found):
+        if not _is_compressed(header):
             continue
-        if offset + length > len(data):
+        start, end = header.offset, header.offset + header.size
+        if end > len(data):
             raise LeftAloneError("it is cut")
-        end = data.index(b"\0", strings + name) if strings + name < len(data) else 0
-        size_at = table + index * size + form.flags + 3 * word
-        room = taken[bisect_left(taken, offset + length)]
-        if data[offset + length : room].strip(b"\0"):
-            room = offset + length
-        yield _Section(data[strings + name : end], size_at, offset, offset + length, room)
+        room = taken[bisect_left(taken, end)]
+        if data[end:room].strip(b"\0"):
+            room = end
+        name = headers.section_name(header)
+        yield _Section(name, headers.size_place(index), word, chdr, start, end, room)
 
 
-def _contents(data: bytes, section: _Section, form: _Form, inside: Inside) -> bytes:
-    kind, size, _ = struct.unpack_from(form.order + form.chdr, data, section.start)
-    start = section.start + struct.calcsize(form.order + form.chdr)
+def _contents(data: bytes, section: _Section, inside: Inside) -> bytes:
+    kind, size, _ = struct.unpack_from(section.chdr, data, section.start)
+    start = section.start + struct.calcsize(section.chdr)
     if kind == _ZLIB:
         contents, end = inflated(data[start + 2 : section.end], 0, inside)
         at = start + 2 + end
@@ -162,12 +130,10 @@ def _contents(data: bytes, section: _Section, form: _Form, inside: Inside) -> by
     return contents
 
 
-def _put(
-    made: bytearray, data: bytes, section: _Section, form: _Form, old: bytes, new: bytes
-) -> bool:
+def _put(made: bytearray, data: bytes, section: _Section, old: bytes, new: bytes) -> bool:
     """Puts other contents into a section; whether there is room for them."""
-    kind, size, _ = struct.unpack_from(form.order + form.chdr, data, section.start)
-    start = section.start + struct.calcsize(form.order + form.chdr)
+    kind, size, _ = struct.unpack_from(section.chdr, data, section.start)
+    start = section.start + struct.calcsize(section.chdr)
     if kind != _ZLIB or len(new) != size:
         return False
     old_deflated = data[start + 2 : section.end - 4]
@@ -179,7 +145,7 @@ def _put(
         return False
     packed = data[start : start + 2] + again + struct.pack(">I", zlib.adler32(new))
     made[start : max(section.end, end)] = packed + bytes(max(0, section.end - end))
-    struct.pack_into(form.order + form.word, made, section.size_at, end - section.start)
+    struct.pack_into(section.word, made, section.size_at, end - section.start)
     return True
 
 

@@ -45,8 +45,10 @@ def _line(old: bytes, new: bytes, inside: Inside) -> bytes:
     algorithm, _, digest = fields[1].partition(b"=")
     if algorithm not in _ALGORITHMS:
         return new
+    if not inside.changed(path):
+        return new
     old_file, new_file = inside.old(path), inside.new(path)
-    if old_file is None or new_file is None or old_file == new_file:
+    if old_file is None or new_file is None:
         return new
     if _digest(algorithm, old_file) != digest:
         inside.note(f"'{path[3:].decode(errors='backslashreplace')}' had another sum already")

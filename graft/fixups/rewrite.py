@@ -36,6 +36,14 @@ class Siblings(Protocol):
         """The same as it is now."""
         ...
 
+    def changed(self, path: bytes) -> bool:
+        """Whether there is such a file, and it is other bytes now."""
+        ...
+
+    def is_signed(self, path: bytes) -> bool:
+        """Whether a signature lies beside a file."""
+        ...
+
     def detached(self, name: bytes) -> list[tuple[bytes, bytes]]:
         """The files of a name, old and new, wherever they are."""
         ...
@@ -72,6 +80,14 @@ class Members:
         """A member as it is now; as it was, if it is the one that asks."""
         index = self._indices.get(path)
         return None if index is None else self._at(index)
+
+    def changed(self, path: bytes) -> bool:
+        """Whether there is such a member, and it is another now."""
+        return self.old(path) != self.new(path)
+
+    def is_signed(self, path: bytes) -> bool:
+        """Whether a signature is a member as well."""
+        return any(path + suffix in self._indices for suffix in SIGNATURES)
 
     def detached(self, name: bytes) -> list[tuple[bytes, bytes]]:
         """The members of a name."""
@@ -174,8 +190,8 @@ class FileDescent:
             return self._left_alone(data, fixup, reason)
         if new == data:
             return data
-        if self._has_signature():
-            reason = "its signature lies beside it"
+        if self._siblings.is_signed(self._path):
+            reason = "its signature is in a file next to it"
             return self._left_alone(data, fixup, reason, plain_without=False)
         if not fixup.opens and new == inside.plain(data):
             return new  # as any file would be: there was nothing to fix
@@ -193,9 +209,6 @@ class FileDescent:
         changed, hits, _ = search.table.rewrite(new)
         if changed != new and any(_hash_part(new, hit) not in search.made for hit in hits):
             raise LeftAloneError("a reference stands in a part of it that is not known")
-
-    def _has_signature(self) -> bool:
-        return any(self._siblings.old(self._path + suffix) is not None for suffix in SIGNATURES)
 
     def _left_alone(
         self,
@@ -287,6 +300,10 @@ class FileDescent:
     def new(self, path: bytes) -> bytes | None:
         """A file beside the one in hand, as it is now."""
         return self._siblings.new(self._beside(path))
+
+    def changed(self, path: bytes) -> bool:
+        """Whether a file beside the one in hand is other bytes now."""
+        return self._siblings.changed(self._beside(path))
 
     def detached(self, name: bytes) -> list[tuple[bytes, bytes]]:
         """Files of a name, wherever they are."""

@@ -5,39 +5,29 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from io import BytesIO
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, Protocol
 
 from graft.fixups.allowance import Allowance
-from graft.fixups.api import HEAD, Fixup, FixupOutcome, LeftAloneError, Limits, Place, Where
-
-
-class Stood(NamedTuple):
-    """Something that was found in some bytes.
-
-    Attributes:
-        offset: of its first byte.
-        encoding: what it is written in.
-        index: of what it is.
-        stride: bytes a character, if it stands there as it is; else 0.
-    """
-
-    offset: int
-    encoding: str
-    index: int  # type: ignore[assignment]  # not the method of tuples
-    stride: int
+from graft.fixups.api import HEAD, Fixup, FixupOutcome, LeftAloneError, Limits
+from graft.kernel.place import Place, Site, Where
 
 
 class Finder(Protocol):
     """What is looked for inside of containers."""
 
-    def find(self, data: bytes) -> Iterable[Stood]:
-        """All of it in a file, or in a name or a target."""
+    def find(self, data: bytes, site: Site) -> Iterable[Place]:
+        """All of it in a file, or in a name or a target.
+
+        Args:
+            site: where the bytes are.
+        """
         ...
 
-    def find_apart(self, data: bytes, *, suspected: bool) -> Iterable[Stood]:
+    def find_apart(self, data: bytes, site: Site, *, suspected: bool) -> Iterable[Place]:
         """What is found in a file only if it is looked at by itself.
 
         Args:
+            site: where the bytes are.
             suspected: else a search of what it is stored in has found no sign of that.
         """
         ...
@@ -96,6 +86,7 @@ class Look:
         recognise: tells the fix-up of a file.
         finder: what is looked for.
         limits: how far it is opened.
+        path: relative to the top of its tree; empty: it is the top itself.
 
     Attributes:
         places: what was found in containers.
@@ -103,8 +94,11 @@ class Look:
         allowance: what of it is left.
     """
 
-    def __init__(self, recognise: Recogniser, finder: Finder, limits: Limits) -> None:
+    def __init__(
+        self, recognise: Recogniser, finder: Finder, limits: Limits, path: bytes = b""
+    ) -> None:
         self.recognise, self.finder, self.limits = recognise, finder, limits
+        self._path = path
         self.places: list[Place] = []
         self.outcomes: list[FixupOutcome] = []
         self.allowance = Allowance(limits)
@@ -113,7 +107,7 @@ class Look:
         """Searches a file, and looks into it."""
         fixup = self.recognise(data, name)
         if fixup is None or not fixup.opens:
-            self.found((), "contents", self.finder.find(data))
+            self.search(data, ())
         if fixup is not None:
             _Level(self, fixup, (), 1).file(data, name)
 
@@ -126,19 +120,18 @@ class Look:
         """
         _Level(self, fixup, (), 1, searched=True, apart=apart).file(data, name)
 
-    def found(self, steps: tuple[str, ...], where: Where, stood: Iterable[Stood]) -> None:
-        """Notes places."""
-        self.places += [
-            Place(
-                container=steps,
-                where=where,
-                offset=each.offset,
-                index=each.index,
-                stride=each.stride,
-                encoding=each.encoding,
-            )
-            for each in stood
-        ]
+    def search(self, data: bytes, steps: tuple[str, ...], where: Where = "contents") -> None:
+        """Searches bytes of a file in it.
+
+        Args:
+            steps: the container of what is found.
+        """
+        self.places += self.finder.find(data, Site(self._path, where, steps))
+
+    def search_apart(self, data: bytes, steps: tuple[str, ...], *, suspected: bool) -> None:
+        """Searches a file in it for what only shows there: see `Finder.find_apart`."""
+        site = Site(self._path, "contents", steps)
+        self.places += self.finder.find_apart(data, site, suspected=suspected)
 
 
 class _Level:
@@ -179,7 +172,7 @@ class _Level:
     def _search_rest(self, data: bytes) -> None:
         """Looks for what stands in a part of the file that its fix-up has not shown."""
         if self._fixup.opens and not self._searched:
-            self._look.found(self._container, "contents", self._look.finder.find(data))
+            self._look.search(data, self._container)
 
     def _left_alone(self, data: bytes, reason: str) -> None:
         self._outcome("left-alone", reason)
@@ -201,7 +194,7 @@ class _Level:
         """Bytes of the file in hand as it stands."""
         if self._fixup.opens and not self._searched:
             steps = (*self._container, self._fixup.name)
-            self._look.found(steps, where, self._look.finder.find(data))
+            self._look.search(data, steps, where)
         return data
 
     def contents(self, name: bytes, data: bytes) -> bytes:
@@ -222,10 +215,9 @@ class _Level:
         fixup = look.recognise(data, name)
         if fixup is None or not fixup.opens:
             if not (stored and self._searched):
-                look.found(steps, "contents", look.finder.find(data))
+                look.search(data, steps)
             else:
-                alone = look.finder.find_apart(data, suspected=self._apart)
-                look.found(steps, "contents", alone)
+                look.search_apart(data, steps, suspected=self._apart)
         if fixup is not None and (not fixup.packs or fixup.is_packed(BytesIO(data))):
             seen = stored and self._searched
             apart = self._apart or not seen
@@ -245,6 +237,11 @@ class _Level:
         """As `old`."""
         del path
         return None
+
+    def changed(self, path: bytes) -> bool:
+        """As `old`."""
+        del path
+        return False
 
     def detached(self, name: bytes) -> list[tuple[bytes, bytes]]:
         """As `old`."""

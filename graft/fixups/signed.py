@@ -92,9 +92,9 @@ class Signature(Fixup):
     def apply(self, data: bytes, name: bytes, inside: Inside) -> bytes:
         """The file as it is."""
         signed = name.rpartition(b".")[0]
-        if inside.old(signed) != inside.new(signed):
+        if inside.changed(signed):
             shown = signed.decode(errors="backslashreplace")
-            inside.note(f"it is a signature of '{shown}' as it was: whoever checks it refuses")
+            inside.note(f"it is a signature of '{shown}' before the graft: a check of it fails")
         return inside.plain(data)
 
 

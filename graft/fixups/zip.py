@@ -163,18 +163,22 @@ def _descriptor(data: bytes, at: int, member: _Member, sums: tuple[int, int, int
 
 def _put_sums(header: bytearray, name: int, sums: tuple[int, int, int]) -> None:
     """Puts CRC and sizes into a local header; the sizes into its extra field, if it is of zip64."""
-    if header[18:26] != b"\xff" * 8:
-        header[14:26] = struct.pack("<III", *sums)
-        return
+    wide = header[18:26] == b"\xff" * 8
+    packed, size = struct.unpack_from("<II", header, 18)
+    header[14:18] = struct.pack("<I", sums[0])
+    if not wide:
+        header[18:26] = struct.pack("<II", *sums[1:])
     at = _LOCAL_SIZE + name
     while at + 4 <= len(header):
         kind, length = struct.unpack_from("<HH", header, at)
         if kind == _ZIP64 and length >= 16:
-            header[14:18] = struct.pack("<I", sums[0])
-            header[at + 4 : at + 20] = struct.pack("<QQ", sums[2], sums[1])
+            # Python before 3.11.4 writes the sizes at both places.
+            if wide or struct.unpack_from("<QQ", header, at + 4) == (size, packed):
+                header[at + 4 : at + 20] = struct.pack("<QQ", sums[2], sums[1])
             return
         at += 4 + length
-    raise LeftAloneError("the sizes of a member are not in its header")
+    if wide:
+        raise LeftAloneError("the sizes of a member are not in its header")
 
 
 def _members(data: bytes) -> tuple[int, list[_Member]]:
@@ -200,7 +204,7 @@ def _members(data: bytes) -> tuple[int, list[_Member]]:
             raise LeftAloneError("its central directory does not lead to its members")
         start = local + _LOCAL_SIZE + sum(struct.unpack_from("<HH", data, local + 26))
         if start + packed > directory or data[local + 30 : local + 30 + len(name)] != name:
-            raise LeftAloneError("its members are not those of its central directory")
+            raise LeftAloneError("its members do not match its central directory")
         members.append(
             _Member(
                 central=at,
@@ -231,5 +235,5 @@ def _contents(data: bytes, member: _Member, inside: Inside) -> bytes | None:
         if end != member.end - member.start:
             raise LeftAloneError("a member is not as long as it says")
     if zlib.crc32(contents) != member.crc or len(contents) != member.size:
-        raise LeftAloneError("a member's checksum is not that of its contents")
+        raise LeftAloneError("a member's checksum does not match its contents")
     return contents

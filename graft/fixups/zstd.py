@@ -10,7 +10,7 @@ import struct
 
 from graft.fixups.api import Inside, LeftAloneError
 from graft.fixups.compressed import Compressed, Stream, expanded_stream
-from graft.formats.zstd_frames import zstd_module
+from graft.formats.zstd import zstd_module
 
 _MAGIC = b"\x28\xb5\x2f\xfd"
 _WINDOW_LOG = 27  # what zstd itself takes without being told

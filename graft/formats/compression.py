@@ -14,19 +14,8 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from graft.errors import BadFormatError, UsageError
-from graft.formats.zstd_frames import ZstdFrames, ZstdThreads, zstd_module
-
-LEVELS: Final = {
-    "none": range(0),
-    "xz": range(10),
-    "zstd": range(1, 23),
-    "bzip2": range(1, 10),
-    "gzip": range(1, 10),
-}
-"""The compressions that can be read and written, each with its levels."""
-
-SUFFIXES: Final = {"none": "", "xz": ".xz", "zstd": ".zst", "bzip2": ".bz2", "gzip": ".gz"}
-"""What the name of a compressed file ends with."""
+from graft.formats.compression_levels import LEVELS
+from graft.formats.zstd import zstd_compressor, zstd_module
 
 _DEFAULT_LEVELS: Final = {"xz": 6, "zstd": 3, "bzip2": 9, "gzip": 6}
 _CHUNK: Final = 65_536  # bytes of compressed data read at once
@@ -126,13 +115,13 @@ def check_compression(compression: str, level: int | None, threads: int) -> None
     levels = LEVELS.get(compression)
     if levels is None:
         raise UsageError(
-            f"compression '{compression}' is none of {', '.join(LEVELS)}",
+            f"compression '{compression}' is not among {', '.join(LEVELS)}",
             compression=compression,
         )
     if level is not None and level not in levels:
-        wanted = f"from {levels[0]} to {levels[-1]}" if levels else "none at all"
+        wanted = f"one from {levels[0]} to {levels[-1]}" if levels else "no level at all"
         raise UsageError(
-            f"level {level} is none of {compression}'s: give one {wanted}",
+            f"{compression} has no level {level}: give {wanted}",
             compression=compression,
         )
     if threads > 1 and compression != "zstd":
@@ -149,8 +138,8 @@ class CompressingWriter:
         write: takes the compressed bytes.
         compression: one of `LEVELS`.
         level: one of the compression's; None is what its own program uses.
-        threads: of zstd's, beside that which writes; the bytes do not depend on them, but each uses
-            two frames' memory, which at the default level are 32 MiB.
+        threads: of zstd's, beside the one that writes; the bytes do not depend on their number. At
+            the default level 1, 2 and 4 of them take 34, 44 and 60 MiB, at level 19 182 and more.
 
     Raises:
         UsageError: there is no such compression or level, or threads are not for it.
@@ -179,6 +168,15 @@ class CompressingWriter:
         """Writes what is left; nothing may be written afterwards."""
         if self._stream is not None:
             self._write(self._stream.flush())
+        self.close()
+
+    def close(self) -> None:
+        """Gives back memory and threads at once; nothing may be written afterwards.
+
+        A process that is forked while zstd has threads would wait for them for ever when it frees
+        the stream.
+        """
+        self._stream = None
 
 
 def unreadable(compression: str) -> BadFormatError:
@@ -247,4 +245,4 @@ def _compressor(compression: str, level: int | None, threads: int) -> Any:
         return bz2.BZ2Compressor(level)
     if compression == "gzip":
         return zlib.compressobj(level, wbits=_GZIP)
-    return ZstdFrames(level) if threads == 1 else ZstdThreads(level, threads)
+    return zstd_compressor(level, threads)

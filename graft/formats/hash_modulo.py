@@ -7,7 +7,6 @@ used for content addresses `fixed:r:sha256` with self-references.
 
 from __future__ import annotations
 
-import hashlib
 from array import array
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -31,6 +30,8 @@ class HashModulo:
     """
 
     def __init__(self, hash_part: str, rule: SelfReferences) -> None:
+        import hashlib  # noqa: PLC0415 - late: OpenSSL, and a command line needs the rules' names
+
         self._wanted = hash_part.encode()
         self._zeros = bytes(len(self._wanted))
         self._rule = rule

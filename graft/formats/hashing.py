@@ -63,11 +63,6 @@ def compress_hash(digest: bytes, size: int) -> bytes:
     return folded.to_bytes(size, "little")
 
 
-def sri_encode(digest: bytes, algorithm: str = "sha256") -> str:
-    """Spells a digest as Subresource Integrity does: `sha256-<base64>`."""
-    return f"{algorithm}-{base64.b64encode(digest).decode()}"
-
-
 def parse_hash(text: str) -> tuple[str, bytes]:
     """Reads a digest in any of Nix's spellings, `algorithm:<base16|nix32|base64>` or SRI.
 

@@ -24,7 +24,10 @@ _LONGEST_WORD: Final = 16  # of the grammar's own strings
 
 @dataclass(slots=True)
 class Regular:
-    """A regular file begins; `Contents` follow, `size` bytes in all."""
+    """A regular file begins; `Contents` follow, `size` bytes in all.
+
+    The size itself stands in the window, in the 8 bytes before `at`.
+    """
 
     executable: bool
     size: int

@@ -25,9 +25,22 @@ class Window:
         at: up to here the window's user is done: what is before it goes on, changed or not. Only
             the user moves it.
         end: behind the last byte that was read.
+        written: bytes that have gone on.
     """
 
-    __slots__ = ("_ended", "_moved", "_readinto", "_write", "at", "buffer", "end", "view")
+    __slots__ = (
+        "_ended",
+        "_moved",
+        "_passed",
+        "_readinto",
+        "_withheld",
+        "_write",
+        "at",
+        "buffer",
+        "end",
+        "view",
+        "written",
+    )
 
     def __init__(
         self,
@@ -38,7 +51,10 @@ class Window:
         self._readinto = readinto
         self._write = write
         self._moved = 0
+        self._passed = 0  # up to here the bytes in the buffer have gone on
+        self._withheld = 0  # of those that come next, as many do not go on
         self._ended = False
+        self.written = 0
         self.buffer = bytearray(size)
         self.view = memoryview(self.buffer)
         self.at = self.end = 0
@@ -55,11 +71,15 @@ class Window:
             ValueError: the window is full, and its user is done with nothing of it.
         """
         self.pass_on()
+        rest = self.end - self.at
+        self.view[:rest] = self.view[self.at : self.end]
+        self._moved += self.at
+        self.at, self.end, self._passed = 0, rest, 0
         if self._ended:
             return False
         with self.view[self.end :] as free:
             if not free:
-                raise ValueError("the window is too small for what is sought in it")
+                raise ValueError("the window is too small for the pattern sought in it")
             read = self._readinto(free)
         self.end += read
         self._ended = read == 0
@@ -74,10 +94,23 @@ class Window:
 
     def pass_on(self) -> None:
         """Writes what is before `at`."""
-        if not self.at:
-            return
-        self._write(self.view[: self.at])
-        rest = self.end - self.at
-        self.view[:rest] = self.view[self.at : self.end]
-        self._moved += self.at
-        self.at, self.end = 0, rest
+        withheld = min(self._withheld, self.at - self._passed)
+        self._withheld -= withheld
+        self._send(self.view[self._passed + withheld : self.at])
+        self._passed = self.at
+
+    def withhold(self, size: int) -> None:
+        """Lets the `size` bytes from `at` on not go on, once the user is done with them."""
+        self.pass_on()
+        self._withheld += size
+
+    def insert(self, *texts: bytes | bytearray) -> None:
+        """Writes other bytes, behind what is before `at`."""
+        self.pass_on()
+        for text in texts:
+            self._send(memoryview(text))
+
+    def _send(self, data: memoryview) -> None:
+        if data:
+            self._write(data)
+            self.written += len(data)

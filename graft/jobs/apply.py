@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from graft.check.proof import Scope
-from graft.errors import UsageError
-from graft.executor import Compression
-from graft.executor.content_names import realised_plan
-from graft.executor.writing_process import writer
+from graft.check.acceptance import Acceptance, Scope
+from graft.executor import Compression, Delivery
 from graft.formats.hash_modulo import SelfReferences
 from graft.formats.signature import PublicKey, SecretKey
 from graft.formats.store_path import StorePath
 from graft.jobs.outcome import Outcome
-from graft.jobs.stages import StagedJob
-from graft.machine.places import RootPlace
+from graft.jobs.pipeline import run_job
+from graft.jobs.request import JobRequest
+from graft.jobs.stores import Stores, as_target
+from graft.machine.places import Placement, RootPlace
 from graft.plan import Addressing, Plan
+from graft.plan.request import Graft
 from graft.store.api import Source, Target
 from graft.store.union import UnitedStore
-from graft.workers import Progress, no_progress
+from graft.workers import Progress, Resources, no_progress
 
 
-def apply(
+def apply(  # noqa: PLR0913 - the public face: to its callers each is a word of its own
     store: Source,
     roots: Iterable[StorePath],
     replacements: Mapping[StorePath, StorePath] | Iterable[tuple[StorePath, StorePath]],
@@ -38,6 +38,7 @@ def apply(
     links: bool = True,
     scope: Scope | None = "closure",
     allowed: Sequence[str] = (),
+    strict: bool = False,
     check_inputs: bool = False,
     repair: bool = False,
     trusted_public_keys: Collection[PublicKey] | None = None,
@@ -73,6 +74,7 @@ def apply(
         links: whether unchanged files may be hard links to the original's.
         scope: what the proof reads; None: there is none.
         allowed: shell patterns of `BASENAME/FILE` in which residual references are accepted.
+        strict: no root or link is made unless the proof is complete; for scope `closure`.
         check_inputs: compare each original's bytes with its registered NAR hash first.
         repair: make again the new paths that are valid, but broken.
         trusted_public_keys: whoever must have signed what is read from a cache, unless its name
@@ -95,57 +97,40 @@ def apply(
     Raises:
         GraftError: nothing was done, or what was registered so far stays and nothing else.
     """
-    job = StagedJob(
-        store if source is None else UnitedStore(store, source),
-        to if to is not None else as_target(store),
-        roots,
-        replacements,
-        cutoffs=cutoffs,
-        initrd_cutoff=initrd_cutoff,
-        add_roots=add_roots,
-        profile=profile,
-        places=places,
-        note=note,
-        jobs=jobs,
-        progress=progress,
-    )
-    with writer(job.target) as carry_out:
-        plan = job.plan(
+    request = JobRequest(
+        graft=Graft.of(
+            roots,
+            replacements,
+            cutoffs=tuple(cutoffs),
+            initrd_cutoff=initrd_cutoff,
             deep=deep,
-            hidden=hidden,
+            hidden=hidden or {},
             addressing=addressing,
             self_references=self_references,
-            fixups=fixups,
-        )
-        approve(plan)
-        job.check_trust(plan, trusted_public_keys=trusted_public_keys, sign_keys=sign_keys)
-        plan = realised_plan(plan, job.source, jobs=jobs, progress=progress)
-        job.check_space(plan, links=links)
-        job.check_abi(plan, allow_breaks=allow_abi_breaks, report=abi_report)
-        with progress("graft", plan.bytes_at_most) as on_bytes:
-            done = carry_out(
-                [plan],
-                source=job.source,
-                jobs=jobs,
-                links=links,
-                check_inputs=check_inputs,
-                repair=repair,
-                sign_keys=sign_keys,
-                compression=compression,
-                on_bytes=on_bytes,
-            )
-    return job.conclude(plan, done, scope=scope, allowed=allowed)
-
-
-def as_target(store: Source) -> Target:
-    """The store, if it can be written.
-
-    Raises:
-        UsageError: it cannot.
-    """
-    if not isinstance(store, Target):
-        raise UsageError(
-            f"nothing can be written into the store '{store.url}': say with --to where the result "
-            "is to go"
-        )
-    return store
+            fixups=tuple(fixups),
+        ),
+        acceptance=Acceptance(
+            scope=scope,
+            allowed=tuple(allowed),
+            strict=strict,
+            abi_breaks=allow_abi_breaks,
+            abi_report=abi_report,
+        ),
+        placement=Placement(
+            root_links=tuple(add_roots), profile=profile, places=tuple(places), note=note
+        ),
+        approve=approve,
+    )
+    stores = Stores(
+        source=store if source is None else UnitedStore(store, source),
+        target=to if to is not None else as_target(store),
+        delivery=Delivery(
+            links=links,
+            check_inputs=check_inputs,
+            repair=repair,
+            sign_keys=tuple(sign_keys),
+            compression=compression or Compression(),
+        ),
+        trusted_public_keys=trusted_public_keys,
+    )
+    return run_job(request, stores, Resources(jobs=jobs, progress=progress))

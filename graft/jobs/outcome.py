@@ -1,11 +1,12 @@
-"""What a whole job came to."""
+"""The result of a whole job."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from graft.check.proof import Problem, Proof, Residual, proof_document
+from graft.check.proof import Problem, Proof, Residual
+from graft.check.proof_document import proof_document
 from graft.executor import Execution
 from graft.formats.file_name import printable
 from graft.plan import Plan, PlanWarning, full_pairs, warnings_document
@@ -13,7 +14,7 @@ from graft.plan import Plan, PlanWarning, full_pairs, warnings_document
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What the whole job did.
+    """The result of a whole job.
 
     Attributes:
         plan: what was to be done.
@@ -23,6 +24,7 @@ class Outcome:
         warnings: those of the plan and of the job.
         seconds: of wall time.
         graft: the name it has in the record of grafts; None where it is in none.
+        strict: whether the result may only be used if the proof is complete.
     """
 
     plan: Plan
@@ -32,32 +34,36 @@ class Outcome:
     warnings: tuple[PlanWarning, ...]
     seconds: float
     graft: str | None = None
+    strict: bool = False
 
     @property
     def hidden_residual(self) -> tuple[Residual, ...]:
-        """The residual references nobody acknowledged that were not registered: what a deep plan
-        would move.
+        """The residual references without registration that the user did not acknowledge; a deep
+        plan moves them.
         """
         originals = {rewrite.new_path: rewrite.path for rewrite in self.plan.rewrites}
         return tuple(
             found
-            for found in (self.proof.residual if self.proof is not None else ())
-            if not found.acknowledged
-            and not found.is_spelled
+            for found in (self.proof.open_residual if self.proof is not None else ())
+            if not found.is_spelled
             and (original := originals.get(found.path, found.path)) in self.plan.closure
             and found.reference not in self.plan.closure.references(original) | {original}
         )
 
     @property
     def spelled_residual(self) -> tuple[Residual, ...]:
-        """Those nobody acknowledged that are spelled otherwise: no plan would move them."""
-        residual = self.proof.residual if self.proof is not None else ()
-        return tuple(found for found in residual if found.is_spelled and not found.acknowledged)
+        """The residual references in other spellings that the user did not acknowledge; no plan
+        moves them.
+        """
+        residual = self.proof.open_residual if self.proof is not None else ()
+        return tuple(found for found in residual if found.is_spelled)
 
     @property
     def succeeded(self) -> bool:
         """Whether the result may be used: nothing of OLD is left, and nothing is broken."""
-        return not self.problems and (self.proof is None or self.proof.holds)
+        return not self.problems and (
+            self.proof is None or self.proof.satisfies(strict=self.strict)
+        )
 
 
 def outcome_document(outcome: Outcome) -> dict[str, Any]:

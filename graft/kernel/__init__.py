@@ -6,79 +6,30 @@ variant of the native one: portable, avx2 or neon.
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Self
+from graft.kernel.selection import NAME, native
 
-from graft.errors import KernelError
-from graft.kernel import reference
-from graft.kernel.native import load
-from graft.kernel.reference import HASH_LENGTH, Hit, checked
-
+TYPE_CHECKING = False  # typing's own costs an import
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from types import ModuleType
-
-    from graft.kernel.reference import Table
+    from graft.kernel.reference import HASH_LENGTH, Hit, Table
+    from graft.kernel.table import native_table
 
 __all__ = ["HASH_LENGTH", "NAME", "Hit", "Table", "native", "native_table"]
 
-
-def native_table(module: ModuleType, variant: str) -> type[Table]:
-    """The extension's Table, with the reference's constructor, checks and hits.
-
-    Args:
-        module: the extension.
-        variant: one of its variants.
-    """
-
-    class Table(module.Table):  # type: ignore[misc, name-defined]
-        __doc__ = reference.Table.__doc__
-        __qualname__ = "Table"
-        __slots__ = ()
-
-        def __new__(cls, entries: Iterable[tuple[bytes, bytes | None]]) -> Self:
-            table: Self = super().__new__(cls, checked(entries), Hit, variant)
-            return table
-
-    return Table
+# Imported when they are first used: `graft --version` needs the kernel's name alone.
+_HOMES = {
+    "HASH_LENGTH": "graft.kernel.reference",
+    "Hit": "graft.kernel.reference",
+    "Table": "graft.kernel.table",
+    "native_table": "graft.kernel.table",
+}
 
 
-def _demanded() -> tuple[ModuleType | None, str]:
-    """The extension if it is to be used, and its variant; KernelError if that cannot be met."""
-    demand = os.environ.get("GRAFT_KERNEL", "")
-    kernel, _, variant = demand.partition(":")
-    if kernel not in {"", "native", "reference"} or (variant and kernel != "native"):
-        raise KernelError(
-            f"GRAFT_KERNEL is '{demand}', but there are only 'native', 'native:VARIANT' and "
-            "'reference'",
-            demanded=demand,
-        )
-    if kernel == "reference":
-        return None, ""
-    module = load()
-    if module is None:
-        if demand:
-            raise KernelError(
-                "GRAFT_KERNEL demands the native kernel, which was not built: install graft where"
-                " there is a C compiler, or unset GRAFT_KERNEL",
-                demanded=demand,
-            )
-        return None, ""
-    variants = module.variants()
-    if variant and variant not in variants:
-        raise KernelError(
-            f"GRAFT_KERNEL demands the variant '{variant}', but this machine runs only "
-            f"{' and '.join(variants)}: set one of these, or unset GRAFT_KERNEL",
-            demanded=demand,
-        )
-    return module, variant or variants[0]
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    from importlib import import_module  # noqa: PLC0415 - late, as what it imports
 
-
-native, _variant = _demanded()
-"""The extension in use, or None."""
-
-NAME = "reference" if native is None else f"native {_variant}"
-"""The kernel in use, for `graft --version`."""
-
-if not TYPE_CHECKING:
-    Table = reference.Table if native is None else native_table(native, _variant)
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value

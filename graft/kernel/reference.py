@@ -83,6 +83,10 @@ class Table:
         """The number of entries."""
         return len(self._entries)
 
+    def hash_part(self, index: int) -> str:
+        """The old hash part of an entry."""
+        return self._entries[index][0][:HASH_LENGTH].decode()
+
     def find(self, data: Buffer, final: bool = True) -> tuple[list[Hit], int]:
         """Finds the hits that begin before the cut.
 

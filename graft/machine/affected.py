@@ -102,8 +102,9 @@ def find_affected(
     current_cost = dependents.cost(current)
     if replacements and current:
         from graft.plan.making import make_plan  # noqa: PLC0415 - late: most ask without a NEW
+        from graft.plan.request import Graft  # noqa: PLC0415
 
-        plan = make_plan(store, current, replacements)
+        plan = make_plan(store, Graft.of(current, replacements))
         current_cost = Cost(roots=len(current), paths=len(plan.rewrites), bytes=plan.bytes_at_most)
     return Affected(
         hits=hits,

@@ -28,35 +28,46 @@ class RootPlace:
     root: StorePath
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """Where new roots are put, so that no collector deletes them, and why.
+
+    Attributes:
+        root_links: links to be made to the new roots, as many as there are roots, or one that is
+            numbered (`LINK`, `LINK-2`, ...), as nix-store does.
+        profile: gets the new root as its current generation; only for one root.
+        places: profiles and links that lead to a root already, and get what becomes of it.
+        note: why, for the record of grafts.
+    """
+
+    root_links: tuple[str, ...] = ()
+    profile: str | None = None
+    places: tuple[RootPlace, ...] = ()
+    note: str | None = None
+
+
 class RootKeeping:
     """Links and profiles that are to keep the new roots, checked before anything is done.
 
     Args:
         target: where the new roots will be.
         roots: what is grafted.
-        links, profile: as `add_roots` and `profile` of `apply`.
-        places: others, that lead to their roots already.
+        placement: where they are put.
 
     Attributes:
-        passed: those of the last that led to something else in the end, and stay as they are.
+        passed: those of its places that led to something else in the end, and stay as they are.
     """
 
-    def __init__(
-        self,
-        target: Target,
-        roots: Sequence[StorePath],
-        links: Sequence[str],
-        profile: str | None,
-        places: Sequence[RootPlace] = (),
-    ) -> None:
+    def __init__(self, target: Target, roots: Sequence[StorePath], placement: Placement) -> None:
+        profile = placement.profile
         self._places = [
             *(
                 RootPlace(kind="link", link=link, root=root)
-                for link, root in zip(_root_links(links, roots), roots, strict=False)
+                for link, root in zip(_root_links(placement.root_links, roots), roots, strict=False)
             ),
-            *places,
+            *placement.places,
         ]
-        self._turned = frozenset(places)
+        self._turned = frozenset(placement.places)
         self.passed: list[RootPlace] = []
         self._target: RootedTarget | None = None
         if not self._places and profile is None:

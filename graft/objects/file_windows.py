@@ -9,7 +9,7 @@ from typing import Final, Protocol, TypeVar
 
 from graft.errors import TreeError
 from graft.formats.file_name import printable
-from graft.kernel.tree.report import Where
+from graft.kernel.place import Where
 
 WINDOW: Final = 1_048_576
 """Bytes of a file that are in memory at a time."""

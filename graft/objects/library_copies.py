@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from graft.errors import InvalidPathError
+from graft.formats.nar_reader import Contents, Directory, Entry, Regular, read_archive
 from graft.formats.store_path import StorePath
+from graft.formats.window import Window
 from graft.kernel.anchors import Patterns
 from graft.objects.file_windows import WINDOW, regular_files, search_file
 from graft.objects.reading import as_tree
 from graft.store.api import Source
-from graft.store.objects import StoreObject
+from graft.store.objects import StoreObject, TreeObject
 from graft.workers import Workers
 
 LEAST: Final = 16
@@ -90,30 +93,14 @@ class Likeness:
         self._versioned = frozenset(
             index for index, string in enumerate(self.strings) if self._has_version(string)
         )
-        self._patterns = Patterns(self.strings, _STEP)
 
-    def copies(
-        self, tree: str | bytes, on_bytes: Callable[[int], object] = lambda _: None
-    ) -> Iterator[Copy]:
-        """The files of a tree that hold a copy.
+    def judged(self, file: bytes, places: Mapping[int, int]) -> Copy | None:
+        """What a file holds of it; None if that may be chance.
 
         Args:
-            on_bytes: called with the number of bytes read since the last call.
-
-        Raises:
-            TreeError: something cannot be read.
+            file: relative to its tree's top.
+            places: of those of its strings that are in the file, the first offset of each.
         """
-        top = os.fsencode(tree)
-        for file in regular_files(tree):
-            places: dict[int, int] = {}
-            path = os.path.join(top, file) if file else top
-            for base, found in search_file(path, self._find, self._patterns.longest, on_bytes):
-                places.setdefault(found.index, base + found.offset)
-            copy = self._judged(file, places)
-            if copy is not None:
-                yield copy
-
-    def _judged(self, file: bytes, places: dict[int, int]) -> Copy | None:
         versioned = self._versioned.intersection(places)
         enough = len(places) >= max(MANY, SHARE * len(self.strings))
         if not versioned and not enough:
@@ -128,15 +115,106 @@ class Likeness:
             of=len(self.strings),
         )
 
-    def _find(self, data: memoryview) -> Iterator[_Place]:
-        for offset, index in self._patterns.find(data):
-            yield _Place(offset, len(self.strings[index]), index)
-
     def _has_version(self, string: bytes) -> bool:
         if self.version is None:
             return False
         version = re.escape(self.version.encode())
         return re.search(rb"(?<![0-9.])%s(?![0-9])" % version, string) is not None
+
+
+class StringTable:
+    """The strings of several libraries in one table: each file is read once for all of them.
+
+    Args:
+        likenesses: what the libraries are known by.
+    """
+
+    def __init__(self, likenesses: Sequence[Likeness]) -> None:
+        self._likenesses = likenesses
+        owners: dict[bytes, list[tuple[int, int]]] = {}
+        for which, likeness in enumerate(likenesses):
+            for index, string in enumerate(likeness.strings):
+                owners.setdefault(string, []).append((which, index))
+        self._sizes = [len(string) for string in owners]
+        self._owners = list(owners.values())
+        self._patterns = Patterns(owners, _STEP)
+
+    def in_tree(
+        self,
+        tree: str | bytes,
+        sought: Collection[int],
+        on_bytes: Callable[[int], object] = lambda _: None,
+    ) -> Iterator[tuple[int, Copy]]:
+        """The copies in a tree, each with the index of its likeness.
+
+        Args:
+            sought: indices of the likenesses that are looked for.
+            on_bytes: called with the number of bytes read since the last call.
+
+        Raises:
+            TreeError: something cannot be read.
+        """
+        top = os.fsencode(tree)
+        for file in regular_files(tree):
+            path = os.path.join(top, file) if file else top
+            offsets: dict[int, int] = {}
+            for base, found in search_file(path, self._find, self._patterns.longest, on_bytes):
+                offsets.setdefault(found.index, base + found.offset)
+            yield from self._judged(file, offsets, sought)
+
+    def in_archive(
+        self,
+        window: Window,
+        sought: Collection[int],
+    ) -> Iterator[tuple[int, Copy]]:
+        """The same in a NAR that passes.
+
+        Args:
+            window: at the beginning of the NAR, which is all of the stream.
+            sought: as for `in_tree`.
+
+        Raises:
+            BadFormatError: the stream is no NAR.
+        """
+        names: list[bytes] = []
+        offsets: dict[int, int] = {}
+        passed = 0  # of the file in hand
+        keep = max(self._patterns.longest - 1, 0)
+        for event in read_archive(window):
+            if isinstance(event, Entry):
+                names.append(bytes(event.name))
+                continue
+            if isinstance(event, Regular):
+                offsets, passed = {}, 0
+                continue
+            if isinstance(event, Directory):
+                continue
+            if isinstance(event, Contents):
+                for found in self._find(event.data):
+                    offsets.setdefault(found.index, passed + found.offset)
+                if not event.final:  # a string may go on behind the last bytes: they come again
+                    event.taken = max(len(event.data) - keep, 0)
+                    passed += event.taken
+                    continue
+                yield from self._judged(b"/".join(names), offsets, sought)
+            del names[-1:]
+        window.pass_on()
+
+    def _judged(
+        self, file: bytes, offsets: Mapping[int, int], sought: Collection[int]
+    ) -> Iterator[tuple[int, Copy]]:
+        places: defaultdict[int, dict[int, int]] = defaultdict(dict)
+        for string, offset in offsets.items():
+            for which, index in self._owners[string]:
+                places[which][index] = offset
+        for which in sorted(places):
+            copy = self._likenesses[which].judged(file, places[which])
+            if copy is not None and which in sought:
+                yield which, copy
+
+    def _find(self, data: memoryview) -> Iterator[_Place]:
+        for offset, index in self._patterns.find(data):
+            yield _Place(offset, self._sizes[index], index)
 
 
 def _strings_of(tree: str | bytes) -> Iterator[bytes]:
@@ -191,6 +269,7 @@ class CopyFinder:
                 raise InvalidPathError(f"path '{full}' is not valid", path=full)
             with as_tree(source.store_object(old)) as tree:
                 self.known.append((old, Likeness(old, tree.tree)))
+        self._table = StringTable([likeness for _, likeness in self.known])
 
     def in_object(
         self,
@@ -208,13 +287,17 @@ class CopyFinder:
             TreeError, CacheError, CorruptCacheError: something cannot be read.
         """
         left_out = set(references)
-        with as_tree(item) as tree:
-            return [
-                (old, copy)
-                for old, likeness in self.known
-                if old not in left_out
-                for copy in likeness.copies(os.fsencode(tree.tree), on_bytes)
-            ]
+        sought = [index for index, (old, _) in enumerate(self.known) if old not in left_out]
+        if not sought:
+            return []
+        if isinstance(item, TreeObject):
+            found = list(self._table.in_tree(item.tree, sought, on_bytes))
+        else:
+            with item.open() as nar:
+                window = Window(nar.readinto, lambda chunk: on_bytes(len(chunk)))
+                found = list(self._table.in_archive(window, sought))
+        found.sort(key=lambda each: (each[0], each[1].file))
+        return [(self.known[which][0], copy) for which, copy in found]
 
 
 def find_copies(

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
 
 from graft.errors import NarOrderError
+from graft.fixups import HEAD
+from graft.formats.nar import padding
 from graft.formats.nar_reader import (
     Contents,
     Directory,
     Entry,
+    Event,
     Regular,
     Symlink,
     read_archive,
 )
-from graft.formats.window import Window
-from graft.kernel import HASH_LENGTH, Hit, Table
-from graft.kernel.tree import FileCounts, Found, TreeReport
-from graft.kernel.tree.marks import Marks
-from graft.kernel.tree.report import Where
-from graft.objects.search import Findings, PassingFile
+from graft.kernel import HASH_LENGTH
+from graft.kernel.place import Place
+from graft.kernel.tree import FileCounts, TreeReport
+from graft.objects.nar_search import NarSearch
+
+if TYPE_CHECKING:
+    from graft.fixups import Fixup
+    from graft.formats.window import Window
+    from graft.kernel import Table
+    from graft.objects.nar_fixups import NarFixups
+    from graft.objects.search import Findings
+
+_SIZE: Final = 8  # bytes of a length in a NAR
 
 
 @dataclass(slots=True)
@@ -28,6 +38,7 @@ class StreamReport:
 
     Attributes:
         size: bytes written.
+        original_size: bytes read of a NAR.
         references: hits rewritten.
         bare: those of them whose hash part was not followed by the name.
         overlapped: hits left alone because they begin inside a rewritten one.
@@ -37,10 +48,10 @@ class StreamReport:
         directories, symlinks: in a NAR.
         seen: indices of the wanted entries that stand anywhere in the result.
         found: where they stand, if that was asked for.
-        marked: its regular files with one of the marks asked for, in the original's names.
     """
 
     size: int = 0
+    original_size: int = 0
     references: int = 0
     bare: int = 0
     overlapped: int = 0
@@ -50,8 +61,7 @@ class StreamReport:
     directories: int = 0
     symlinks: int = 0
     seen: set[int] = field(default_factory=set)
-    found: list[Found] = field(default_factory=list)
-    marked: list[bytes] = field(default_factory=list)
+    found: list[Place] = field(default_factory=list)
 
     @property
     def files(self) -> FileCounts:
@@ -84,78 +94,7 @@ class StreamReport:
             overlapped=self.overlapped,
             found=tuple(self.found),
             seen=frozenset(self.seen),
-            marked=tuple(sorted(self.marked)),
         )
-
-
-class _Search:
-    """Looks for what is wanted in the bytes of a NAR that will not change any more."""
-
-    def __init__(
-        self,
-        wanted: Table | None,
-        report: StreamReport,
-        findings: Findings | None,
-        *,
-        places: bool,
-    ) -> None:
-        self._findings = findings
-        self._passing: PassingFile | None = None  # the file in hand
-        self._wanted = wanted or None
-        self._report = report
-        self._places = places
-        self._names: list[bytes] = []  # that lead to the entry in hand
-        self._unsearched = b""  # of the contents in hand: what is wanted may still begin there
-        self._position = 0  # in the contents, behind those bytes
-
-    def enter(self, name: bytes) -> None:
-        """An entry begins."""
-        self._names.append(name)
-        self.text(name, "name")
-
-    def leave(self) -> None:
-        """The entry is over."""
-        if self._names:
-            self._names.pop()
-
-    def regular(self, size: int) -> None:
-        """A file begins."""
-        if self._findings is not None:
-            name = self._names[-1] if self._names else b""
-            self._passing = self._findings.passing_file(b"/".join(self._names), name, size)
-
-    def text(self, text: bytes | memoryview, where: Where) -> None:
-        """Looks through a name or a symlink's target."""
-        if self._findings is not None and len(text) >= HASH_LENGTH:
-            self._findings.text(b"/".join(self._names), where, bytes(text))
-        if self._wanted is not None and len(text) >= HASH_LENGTH:
-            self._note(self._wanted.find(text)[0], where, 0)
-
-    def contents(self, data: memoryview, *, final: bool) -> None:
-        """Looks through the next bytes of a file's contents."""
-        if self._passing is not None:
-            self._passing.more(data, final=final)
-        if self._wanted is not None:
-            base = self._position - len(self._unsearched)
-            text = self._unsearched + data if self._unsearched else data
-            hits, cut = self._wanted.find(text, final)
-            self._note(hits, "contents", base)
-            self._unsearched = b"" if final else bytes(text[cut:])
-            self._position = 0 if final else self._position + len(data)
-
-    def _note(self, hits: Iterable[Hit], where: Where, base: int) -> None:
-        for hit in hits:
-            self._report.seen.add(hit.index)
-            if self._places:
-                self._report.found.append(
-                    Found(
-                        file=b"/".join(self._names),
-                        offset=base + hit.offset,
-                        index=hit.index,
-                        stride=hit.stride,
-                        where=where,
-                    )
-                )
 
 
 def rewrite_stream(window: Window, table: Table) -> StreamReport:
@@ -178,9 +117,11 @@ def rewrite_archive(
     wanted: Table | None = None,
     places: bool = False,
     findings: Findings | None = None,
-    marks: Marks | None = None,
+    fixups: NarFixups | None = None,
 ) -> StreamReport:
     """Rewrites a NAR: contents, symlink targets and names, each on its own.
+
+    Only files of a fix-up's type are held, one at a time, until all of their bytes are there.
 
     Args:
         window: at the beginning of the NAR, which is all of the stream.
@@ -188,68 +129,142 @@ def rewrite_archive(
         wanted: what to look for in the result.
         places: list the places found, not only which of `wanted` were.
         findings: takes what is hidden in the result; `wanted` is the table of its search.
-        marks: of the regular files that are to be reported, as they are in the original.
+        fixups: see to what is hidden in its files; None: nothing does.
 
     Raises:
         BadFormatError: the stream is no NAR.
         NarOrderError: two entries of a directory would come in the wrong order, or have one name.
-            What was written until then is worthless.
+        TreeNeededError: a fix-up has to see other files than the one in hand.
+            Of either, what was written until then is worthless.
     """
-    report = StreamReport()
-    search = _Search(wanted, report, findings, places=places)
-    last_names: list[bytes] = []  # of each open directory, the entry passed last
-    old_names: list[bytes] = []  # that lead to the entry in hand, in the original
-    before = 0  # references, when the file began
+    search = NarSearch(wanted, findings, places=places)
+    rewriting = _NarRewriting(window, table, search, fixups)
     for event in read_archive(window):
-        if isinstance(event, Contents):
-            event.taken = report.rewrite(table, event.data, final=event.final)
-            search.contents(event.data[: event.taken], final=event.final)
-            if event.final:
-                if report.references > before:
-                    report.patched += 1
-                else:
-                    report.copied += 1
-                search.leave()
-                del old_names[-1:]
-        elif isinstance(event, Regular):
-            before = report.references
-            report.bytes_read += event.size
-            search.regular(event.size)
-            if marks is not None and _has(marks, old_names, window, event.size):
-                report.marked.append(b"/".join(old_names))
-        elif isinstance(event, Entry):
-            old_names.append(bytes(event.name))
-            report.rewrite(table, event.name, final=True)
-            new_name = bytes(event.name)
-            if new_name <= last_names[-1]:
-                raise _disorder(new_name, last_names[-1])
-            last_names[-1] = new_name
-            search.enter(new_name)
-        elif isinstance(event, Symlink):
-            report.rewrite(table, event.target, final=True)
-            search.text(event.target, "target")
-            report.symlinks += 1
-            search.leave()
-            del old_names[-1:]
-        elif isinstance(event, Directory):
-            last_names.append(b"")
-            report.directories += 1
-        else:
-            last_names.pop()
-            search.leave()
-            del old_names[-1:]
+        rewriting.take(event)
     window.pass_on()
-    report.size = window.position
+    report = rewriting.report
+    report.seen, report.found = search.seen, search.found
+    report.size, report.original_size = window.written, window.position
     return report
 
 
-def _has(marks: Marks, names: list[bytes], window: Window, size: int) -> bool:
-    """Whether the file whose contents begin in the window has one of the marks."""
-    if names and marks.has(names[-1]):
-        return True
-    length = min(size, marks.head)
-    window.holds(length)
-    return marks.begins(bytes(window.view[window.at : window.at + length]))
+class _NarRewriting:
+    """A NAR while it passes."""
+
+    def __init__(
+        self, window: Window, table: Table, search: NarSearch, fixups: NarFixups | None
+    ) -> None:
+        self.report = StreamReport()
+        self._window, self._table = window, table
+        self._search, self._fixups = search, fixups
+        self._last_names: list[bytes] = []  # of each open directory, the entry passed last
+        self._old_names: list[bytes] = []  # that lead to the entry in hand, in the original
+        # Of the file in hand:
+        self._path = b""  # in old names
+        self._before = 0  # references, when it began
+        self._stays = False  # it keeps its bytes
+        self._fixup: Fixup | None = None  # that is to have it
+        self._held = bytearray()  # what has passed of it, if there is one
+
+    def take(self, event: Event) -> None:
+        """Rewrites what the next event of the archive says."""
+        if isinstance(event, Contents):
+            self._contents(event)
+        elif isinstance(event, Regular):
+            self._regular(event)
+        elif isinstance(event, Entry):
+            self._entry(event)
+        elif isinstance(event, Symlink):
+            if self._fixups is not None:
+                self._fixups.symlink(b"/".join(self._old_names))
+            self.report.rewrite(self._table, event.target, final=True)
+            self._search.text(event.target, "target")
+            self.report.symlinks += 1
+            self._leave()
+        elif isinstance(event, Directory):
+            self._last_names.append(b"")
+            self.report.directories += 1
+        else:
+            self._last_names.pop()
+            self._leave()
+
+    def _entry(self, event: Entry) -> None:
+        self._old_names.append(bytes(event.name))
+        self.report.rewrite(self._table, event.name, final=True)
+        new_name = bytes(event.name)
+        if new_name <= self._last_names[-1]:
+            raise _disorder(new_name, self._last_names[-1])
+        self._last_names[-1] = new_name
+        self._search.enter(new_name)
+
+    def _leave(self) -> None:
+        self._search.leave()
+        del self._old_names[-1:]
+
+    def _regular(self, event: Regular) -> None:
+        self._before = self.report.references
+        self.report.bytes_read += event.size
+        self._stays, self._fixup = False, None
+        if self._fixups is not None:
+            self._begin(self._fixups, event.size)
+        if self._fixup is None:
+            self._search.regular(event.size)
+
+    def _begin(self, fixups: NarFixups, size: int) -> None:
+        """Holds back the file that begins, and its size before it, if a fix-up is to have it."""
+        window = self._window
+        self._path = b"/".join(self._old_names)
+        window.at -= _SIZE
+        length = _SIZE + min(size, HEAD)
+        window.holds(length)
+        head = bytes(window.view[window.at + _SIZE : min(window.at + length, window.end)])
+        fixup = fixups.regular(self._path, head)
+        if fixup is not None and fixups.is_too_large(size):
+            self._stays = fixups.too_large(fixup, self._path).replaced
+        elif fixup is not None:
+            self._fixup = fixup
+            self._held = bytearray()
+            window.withhold(_SIZE + size + -size % 8)
+        window.at += _SIZE
+
+    def _contents(self, event: Contents) -> None:
+        if self._fixup is not None and self._fixups is not None:
+            self._held += event.data
+            if event.final:
+                self._fix(self._fixups, self._fixup, bytes(self._held))
+            return
+        # What stays is counted all the same, as the walk over a tree does.
+        text = memoryview(bytearray(event.data)) if self._stays else event.data
+        event.taken = self.report.rewrite(self._table, text, final=event.final)
+        self._search.contents(event.data[: event.taken], final=event.final)
+        if event.final:
+            patched = self.report.references > self._before
+            self._end(patched=patched, changed=patched and not self._stays)
+
+    def _fix(self, fixups: NarFixups, fixup: Fixup, data: bytes) -> None:
+        """Sends on what a fix-up makes of the file that was held."""
+        plain = bytearray(data)
+        self.report.rewrite(self._table, memoryview(plain), final=True)
+        self._held = bytearray()
+        fix = fixups.fix(fixup, self._path, data, plain)
+        contents: bytes | bytearray = plain
+        if fix is not None and fix.contents is not None:
+            contents = fix.contents
+        size = len(contents)
+        self._window.insert(size.to_bytes(_SIZE, "little"), contents, padding(size))
+        self._search.regular(size)
+        self._search.contents(memoryview(contents), final=True)
+        patched = self.report.references > self._before or (fix is not None and fix.unshared)
+        self._end(patched=patched, changed=contents != data)
+
+    def _end(self, *, patched: bool, changed: bool) -> None:
+        if patched:
+            self.report.patched += 1
+        else:
+            self.report.copied += 1
+        if self._fixups is not None:
+            self._fixups.passed(self._path, changed=changed)
+        self._leave()
 
 
 def _disorder(name: bytes, last: bytes) -> NarOrderError:

@@ -5,20 +5,20 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from graft.formats.window import Window
 from graft.kernel import Table
-from graft.kernel.reference import ENCODINGS
+from graft.kernel.place import Place
 from graft.kernel.tree import TreeReport, read_tree, remove_tree
-from graft.kernel.tree.marks import Marks
 from graft.kernel.tree.unpacking import unpack_archive
 from graft.objects.nar_stream import rewrite_archive
-from graft.objects.references import Reference, WantedPaths
+from graft.objects.references import WantedPaths
 from graft.objects.search import DeepReport, DeepSearch, Findings, Unread
+from graft.objects.unknown_types import table_of, unknown_files, unknown_of
 from graft.store.api import Source
 from graft.store.objects import StoreObject, TreeObject
 
@@ -35,7 +35,6 @@ def read_object(
     wanted: Table | None = None,
     sink: Sink,
     places: bool = False,
-    marks: Marks | None = None,
 ) -> TreeReport:
     """Reads an object, searches it, and hands over its NAR.
 
@@ -44,7 +43,6 @@ def read_object(
         wanted: what to look for.
         sink: takes the NAR in order, in pieces that are valid during the call only.
         places: list the places found, not only which of `wanted` were.
-        marks: of the regular files that are to be reported, as they are in the original.
 
     Raises:
         TreeError: a file cannot be read.
@@ -53,14 +51,10 @@ def read_object(
             the sink was given is worthless.
     """
     if isinstance(item, TreeObject):
-        return read_tree(
-            item.tree, table=table, wanted=wanted, sink=sink, report=places, marks=marks
-        )
+        return read_tree(item.tree, table=table, wanted=wanted, sink=sink, report=places)
     with item.open() as nar:
         window = Window(nar.readinto, sink)
-        report = rewrite_archive(
-            window, table or Table([]), wanted=wanted, places=places, marks=marks
-        )
+        report = rewrite_archive(window, table or Table([]), wanted=wanted, places=places)
     return report.as_of_tree()
 
 
@@ -70,19 +64,21 @@ def search_object(
     *,
     sink: Sink = lambda _: None,
     places: bool = False,
+    wanted: Table | None = None,
 ) -> DeepReport:
     """Reads an object, and looks for everything that leads to some paths, hidden or not.
 
     Args:
         sink: takes the NAR, as for `read_object`; it is over before containers are opened.
         places: list the places where hash parts stand, not only which.
+        wanted: in a tree, what is looked for as it stands instead of the search's own table.
 
     Raises: as `read_object`.
     """
     if isinstance(item, TreeObject):
         report = read_tree(
             item.tree,
-            wanted=search.table,
+            wanted=search.table if wanted is None else wanted,
             sink=sink,
             marks=search.marks,
             suspicions=search.suspicions,
@@ -179,9 +175,28 @@ class Searched:
     """
 
     report: TreeReport
-    places: Sequence[Reference]
+    places: Sequence[Place]
     unread: Sequence[Unread]
     digest: bytes | None
+
+
+class WrittenPaths:
+    """New paths whose hash parts a graft has written into others.
+
+    Args:
+        paths: of the result.
+        search: what is looked for besides.
+
+    Attributes:
+        paths: as given.
+        hash_parts: of them.
+        table: finds these, and what the search looks for.
+    """
+
+    def __init__(self, paths: Iterable[StorePath], search: ObjectSearch) -> None:
+        self.paths = frozenset(paths)
+        self.hash_parts = frozenset(path.hash_part for path in self.paths)
+        self.table = table_of([*sorted(search.hash_parts), *sorted(self.hash_parts)])
 
 
 class ObjectSearch:
@@ -190,13 +205,18 @@ class ObjectSearch:
     Args:
         store: where the objects are.
         wanted: what is looked for.
+
+    Attributes:
+        hash_parts: the same.
     """
 
     def __init__(self, store: Source, wanted: DeepSearch) -> None:
         self._store = store
         self._wanted = wanted
         self._wanted_paths = frozenset(wanted.paths)
+        self.hash_parts = frozenset(wanted.hash_parts)
         self._known: dict[StorePath, Searched] = {}
+        self._unknown: dict[StorePath, Sequence[bytes]] = {}
 
     def know(
         self,
@@ -216,7 +236,12 @@ class ObjectSearch:
             self._known[path] = Searched(report, (), unread, None)
 
     def search(
-        self, path: StorePath, *, with_digest: bool, on_bytes: Callable[[int], object]
+        self,
+        path: StorePath,
+        *,
+        with_digest: bool,
+        on_bytes: Callable[[int], object],
+        written: WrittenPaths | None = None,
     ) -> Searched:
         """Reads an object, unless what is asked for is known.
 
@@ -224,6 +249,7 @@ class ObjectSearch:
             with_digest: of a tree; a NAR from a cache is checked as it is read.
             on_bytes: called with the number of NAR bytes read since the last call; may raise to
                 stop.
+            written: if the object was rewritten; then `unknown_files` of a tree reads no more.
 
         Raises: as `read_object`.
         """
@@ -239,33 +265,26 @@ class ObjectSearch:
                 digest.update(chunk)
             on_bytes(len(chunk))
 
-        found = search_object(item, self._wanted, sink=sink, places=True)
+        table = None if written is None else written.table
+        found = search_object(item, self._wanted, sink=sink, places=True, wanted=table)
+        standing = found.report.found
+        if written is not None and isinstance(item, TreeObject):
+            new = [place for place in standing if place.hash_part in written.hash_parts]
+            self._unknown[path] = unknown_of(item, new)
+            standing = tuple(place for place in standing if place.hash_part in self.hash_parts)
         self._known[path] = Searched(
             found.report,
-            tuple(_places(found, self._wanted)),
+            (*standing, *found.hidden),
             found.unread,
             digest.digest() if with_digest else None,
         )
         return self._known[path]
 
+    def unknown_files(self, path: StorePath, written: WrittenPaths) -> Sequence[bytes]:
+        """The changed files of a rewritten object whose types are not known; read once.
 
-def _places(found: DeepReport, search: DeepSearch) -> Iterator[Reference]:
-    for standing in found.report.found:
-        if (path := search.path(standing.index)) is not None:
-            yield Reference(
-                file=standing.file,
-                offset=standing.offset,
-                where=standing.where,
-                encoding=ENCODINGS[standing.stride],
-                path=path,
-            )
-    for hidden in found.hidden:
-        if hidden.path is not None:
-            yield Reference(
-                file=hidden.file,
-                container=hidden.container,
-                offset=hidden.offset,
-                where=hidden.where,
-                encoding=hidden.encoding,
-                path=hidden.path,
-            )
+        Args, raises: as for `graft.objects.unknown_types.unknown_files`.
+        """
+        if path not in self._unknown:
+            self._unknown[path] = unknown_files(self._store.store_object(path), written.paths)
+        return self._unknown[path]

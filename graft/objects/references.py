@@ -4,40 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
+from graft.formats.file_name import printable
 from graft.formats.hashing import NIX32_ALPHABET
 from graft.formats.store_path import HASH_PART_LENGTH, StoreDir, StorePath
 from graft.kernel import Table
+from graft.kernel.place import Place
 from graft.kernel.reference import ENCODINGS
 from graft.kernel.tree import TreeReport
-from graft.kernel.tree.report import Where
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reference:
-    """A place where a hash part stands.
-
-    Attributes:
-        file: relative to the tree's top, empty for the top itself; as the file system has it.
-        offset: of the first character in the contents, target or name, in bytes.
-        where: which of the three.
-        encoding: a value of ENCODINGS; `fragment` or a name of graft.objects.spellings if it is
-            hidden so.
-        container: the files inside files that lead to the place, outermost first.
-        path: the path whose hash part it is.
-    """
-
-    file: bytes
-    offset: int
-    where: Where
-    encoding: str
-    path: StorePath
-    container: tuple[str, ...] = ()
+REGISTERED: Final = "registered"
+"""The encoding of a reference that is only registered."""
 
 
 class WantedPaths:
@@ -59,18 +41,16 @@ class WantedPaths:
         """The paths a walk that looked for them has seen."""
         return frozenset(self.paths[index] for index in report.seen)
 
-    def places(self, report: TreeReport) -> list[Reference]:
-        """The places a walk that reported them has found."""
-        return [
-            Reference(
-                file=found.file,
-                offset=found.offset,
-                where=found.where,
-                encoding=ENCODINGS[found.stride],
-                path=self.paths[found.index],
-            )
-            for found in report.found
-        ]
+
+def place_document(place: Place | None) -> dict[str, object]:
+    """The fields of a place in docs/reference/json.md; None: it is a registered reference."""
+    return {
+        "file": printable(place.file) if place else "",
+        "offset": place.offset if place else None,
+        "in": place.where if place else "references",
+        "encoding": place.encoding if place else REGISTERED,
+        "container": list(place.container) if place else [],
+    }
 
 
 class StoreDirScanner:

@@ -16,23 +16,19 @@ from tempfile import SpooledTemporaryFile
 from typing import IO, TYPE_CHECKING, Final
 
 from graft.errors import TreeError
-from graft.fixups import HEAD, Fixup, FixupOutcome, Look, Place, Registry, Stood, registered
+from graft.fixups import HEAD, Fixup, FixupOutcome, Look, Registry, registered
 from graft.fixups.fragments import FragmentFinder, Seed
 from graft.formats.file_name import printable
 from graft.formats.store_path import StoreDir, StorePath
 from graft.kernel import Table
 from graft.kernel.anchors import WORD
-from graft.kernel.reference import ENCODINGS
+from graft.kernel.place import FRAGMENT, Place, Site, Where
 from graft.kernel.tree import Suspicion, TreeReport
-from graft.kernel.tree.report import Where
 from graft.objects.references import WantedPaths
 from graft.objects.spellings import SpellingFinder
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
-
-FRAGMENT: Final = "fragment"
-"""The encoding of a fragment; the encodings of graft.objects.spellings have names of their own."""
 
 _ELF_HEAD: Final = 20
 _WINDOW: Final = 1 << 20
@@ -43,42 +39,12 @@ _CODE: Final = (b"\x7fELF", b"!<arch>\n")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HiddenReference:
-    """A place in an object where a hash part stands that no search of its bytes for it sees.
-
-    Attributes:
-        file: relative to the tree's top, empty for the top itself.
-        container: the files inside files that lead to the place, outermost first: `gzip`,
-            `tar:usr/bin/a`. Empty: it is in the file itself.
-        where: in contents, in a symlink's target or in a name.
-        offset: of the first byte in these.
-        encoding: `ascii`, `utf-16` or `utf-32` in a container; `fragment`; or a name of
-            graft.objects.spellings.
-        hash_part: 32 characters.
-        path: whose hash part it is, if that is known.
-    """
-
-    file: bytes
-    container: tuple[str, ...]
-    where: Where
-    offset: int
-    encoding: str
-    hash_part: str
-    path: StorePath | None
-
-    @property
-    def is_spelled(self) -> bool:
-        """Whether it is spelled otherwise: then nobody can rewrite it."""
-        return self.encoding != FRAGMENT and self.encoding not in ENCODINGS.values()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Unread:
     """A file that may hold references which cannot be seen.
 
     Attributes:
         file: relative to the tree's top.
-        container: the steps to it, as in a HiddenReference.
+        container: the steps to it, as in a Place.
         fixup: the name of its type.
         reason: why.
     """
@@ -95,12 +61,13 @@ class DeepReport:
 
     Attributes:
         report: of the walk: what stands in the bytes as it is.
-        hidden: all else.
+        hidden: places that no search of the bytes for the hash part sees: in containers, cut up,
+            spelled otherwise.
         unread: what could not be looked into.
     """
 
     report: TreeReport
-    hidden: tuple[HiddenReference, ...]
+    hidden: tuple[Place, ...]
     unread: tuple[Unread, ...]
 
 
@@ -156,21 +123,18 @@ class DeepSearch:
         """The paths that are looked for."""
         return self.standing.paths
 
-    def path(self, index: int) -> StorePath | None:
-        """The path of an entry of `table`, if it is known."""
-        return self._paths.get(self.hash_parts[index])
-
     def seen(self, found: DeepReport) -> frozenset[StorePath]:
         """The paths that were found in an object in whatever form."""
-        hidden = (each.path for each in found.hidden)
-        standing = map(self.path, found.report.seen)
-        return frozenset(path for path in (*standing, *hidden) if path is not None)
+        return self._known(found, found.hidden)
 
     def referred(self, found: DeepReport) -> frozenset[StorePath]:
         """Those of them that a rewrite may replace: all but what is spelled otherwise only."""
-        hidden = (each.path for each in found.hidden if not each.is_spelled)
-        standing = map(self.path, found.report.seen)
-        return frozenset(path for path in (*standing, *hidden) if path is not None)
+        return self._known(found, (each for each in found.hidden if not each.is_spelled))
+
+    def _known(self, found: DeepReport, hidden: Iterable[Place]) -> frozenset[StorePath]:
+        standing = {self.hash_parts[index] for index in found.report.seen}
+        seen = standing.union(each.hash_part for each in hidden)
+        return frozenset(self._paths[hash_part] for hash_part in seen & self._paths.keys())
 
     def in_tree(self, top: str | bytes, report: TreeReport) -> Findings:
         """What is hidden in a tree.
@@ -198,40 +162,39 @@ class DeepSearch:
 
     # ---- what findings are made with ----------------------------------------------------------
 
-    def find(self, data: bytes) -> Iterator[Stood]:
+    def find(self, data: bytes, site: Site) -> Iterator[Place]:
         """All of it in a whole file, or in a name or a target."""
-        for hit in self.table.find(data)[0]:
-            yield Stood(hit.offset, ENCODINGS[hit.stride], hit.index, hit.stride)
-        yield from self.find_spelled(data)
-        yield from self.find_apart(data, suspected=True)
+        yield from site.places(self.table, data)
+        yield from self.find_spelled(data, site)
+        yield from self.find_apart(data, site, suspected=True)
 
-    def find_spelled(self, data: bytes) -> Iterator[Stood]:
+    def find_spelled(self, data: bytes, site: Site) -> Iterator[Place]:
         """What is spelled otherwise in any bytes."""
         for found in self._spellings.find(data):
-            yield Stood(found.offset, found.encoding, found.index, 0)
+            yield site.place(found.offset, found.encoding, self.hash_parts[found.index])
 
-    def find_apart(self, data: bytes, *, suspected: bool) -> Iterator[Stood]:
+    def find_apart(self, data: bytes, site: Site, *, suspected: bool) -> Iterator[Place]:
         """The fragments in a whole file."""
         head = data[:_ELF_HEAD]
         if self._fragments.is_elf(head) if suspected else self.has_short_pieces(head):
             for found in self._fragments.find(data):
-                yield Stood(found.offset, FRAGMENT, found.index, 0)
+                yield site.place(found.offset, FRAGMENT, self.hash_parts[found.index])
 
     def has_short_pieces(self, head: bytes) -> bool:
         """Whether a file may have fragments of which no word tells: of other machines."""
         return self._fragments.is_promising(head, ())
 
-    def look(self) -> Look:
+    def look(self, file: bytes) -> Look:
         """The way into one file's containers."""
-        return Look(self._recognise, self, self._limits)
+        return Look(self._recognise, self, self._limits, file)
 
     def recognise(self, head: bytes, name: bytes) -> Fixup | None:
         """The fix-up of a file that is looked into."""
         return self._recognise(head, name)
 
-    def passing(self, head: bytes) -> _Passing:
+    def passing(self, file: bytes, head: bytes) -> _Passing:
         """Searches a file that begins so while it passes, window by window."""
-        return _Passing(self._spellings, self._fragments, head)
+        return _Passing(self, self._spellings, self._fragments, Site(file, "contents"), head)
 
     def is_too_large(self, size: int) -> str | None:
         """Why a file of a size is not looked into."""
@@ -251,14 +214,22 @@ def _remade(
 class _Passing:
     """One file's bytes, searched for what is spelled otherwise or cut up."""
 
-    def __init__(self, spellings: SpellingFinder, fragments: FragmentFinder, head: bytes) -> None:
-        self._spellings, self._fragments = spellings, fragments
+    def __init__(
+        self,
+        search: DeepSearch,
+        spellings: SpellingFinder,
+        fragments: FragmentFinder,
+        site: Site,
+        head: bytes,
+    ) -> None:
+        self._search, self._spellings, self._fragments = search, spellings, fragments
+        self.site = site
         self._head = head
         self._is_code = head.startswith(_CODE)
         self._passed = 0
         self._carry = b""
         self._seeds: list[Seed] = []
-        self._found: list[Stood] = []
+        self.found: list[Place] = []  # what is spelled otherwise in what has passed
 
     def more(self, data: bytes) -> None:
         """The bytes that come next."""
@@ -267,18 +238,14 @@ class _Passing:
         text = self._carry + data if before else data
         for found in self._spellings.find(text):
             if found.offset + found.size > before:  # else it was found before
-                self._found.append(Stood(base + found.offset, found.encoding, found.index, 0))
+                hash_part = self._search.hash_parts[found.index]
+                self.found.append(self.site.place(base + found.offset, found.encoding, hash_part))
         if self._is_code:
             start = max(before - WORD + 1, 0)
             for seed in self._fragments.seeds(memoryview(text)[start:]):
                 self._seeds.append(seed._replace(offset=base + start + seed.offset))
         self._passed += len(data)
         self._carry = text[-(self._spellings.longest - 1) :]
-
-    @property
-    def found(self) -> list[Stood]:
-        """What is spelled otherwise in what has passed."""
-        return self._found
 
     @property
     def has_pieces(self) -> bool:
@@ -296,7 +263,7 @@ class Findings:
 
     def __init__(self, search: DeepSearch) -> None:
         self._search = search
-        self._hidden: list[HiddenReference] = []
+        self._hidden: list[Place] = []
         self._unread: list[Unread] = []
 
     def with_report(self, report: TreeReport) -> DeepReport:
@@ -306,7 +273,7 @@ class Findings:
 
     def text(self, file: bytes, where: Where, text: bytes) -> None:
         """Looks through a name or a symlink's target."""
-        self._stood(file, where, self._search.find_spelled(text))
+        self._hidden += self._search.find_spelled(text, Site(file, where))
 
     def file(self, top: bytes, file: bytes, *, suspected: bool) -> None:
         """Looks into a file of a tree.
@@ -321,12 +288,12 @@ class Findings:
                 size = os.fstat(stream.fileno()).st_size
                 fixup = self._search.recognise(head, os.path.basename(path))
                 if suspected or self._search.has_short_pieces(head):
-                    passing = self._search.passing(head)
+                    passing = self._search.passing(file, head)
                     window = head
                     while window:
                         passing.more(window)
                         window = stream.read(_WINDOW)
-                    self.passed(file, passing, lambda: _whole(path))
+                    self.passed(passing, lambda: _whole(path))
                 if fixup is not None:
                     self.into(fixup, file, os.path.basename(path), head, size, stream, suspected)
         except OSError as error:
@@ -362,47 +329,17 @@ class Findings:
         if reason is not None:
             self._unread.append(Unread(file=file, container=(), fixup=fixup.name, reason=reason))
             return
-        look = self._search.look()
+        look = self._search.look(file)
         stream.seek(0)
         look.into(fixup, stream.read() if opened else head, name, apart=suspected)
-        self._hidden += [self._inside(file, place) for place in look.places]
+        self._hidden += look.places
         self._unread += [self._not_read(file, outcome) for outcome in look.outcomes]
 
-    def passed(self, file: bytes, passing: _Passing, whole: Callable[[], bytes]) -> None:
+    def passed(self, passing: _Passing, whole: Callable[[], bytes]) -> None:
         """Takes what was found in a file whose bytes have passed."""
-        self._stood(file, "contents", passing.found)
+        self._hidden += passing.found
         if passing.is_promising:
-            self._stood(file, "contents", self._search.find_apart(whole(), suspected=True))
-
-    def _stood(self, file: bytes, where: Where, found: Iterable[Stood]) -> None:
-        self._hidden += [
-            self._reference(file, (), where, each.offset, each.encoding, each.index)
-            for each in found
-        ]
-
-    def _inside(self, file: bytes, place: Place) -> HiddenReference:
-        return self._reference(
-            file, place.container, place.where, place.offset, place.encoding, place.index
-        )
-
-    def _reference(
-        self,
-        file: bytes,
-        container: tuple[str, ...],
-        where: Where,
-        offset: int,
-        encoding: str,
-        index: int,
-    ) -> HiddenReference:
-        return HiddenReference(
-            file=file,
-            container=container,
-            where=where,
-            offset=offset,
-            encoding=encoding,
-            hash_part=self._search.hash_parts[index],
-            path=self._search.path(index),
-        )
+            self._hidden += self._search.find_apart(whole(), passing.site, suspected=True)
 
     @staticmethod
     def _not_read(file: bytes, outcome: FixupOutcome) -> Unread:
@@ -444,17 +381,19 @@ class PassingFile:
             self._end(self._passing)
 
     def _begin(self, head: bytes) -> None:
-        self._passing = self._search.passing(head)
+        self._passing = self._search.passing(self._file, head)
         self._fixup = self._search.recognise(head, self._name)
         opened = self._fixup is not None and self._fixup.opens
         if opened and self._search.is_too_large(self._size) is not None:
             opened = False
         if opened or head.startswith(_CODE):
-            self._kept = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - closed at the file's end
+            # What comes in one piece is in memory already.
+            most = max(_IN_MEMORY, len(head))
+            self._kept = SpooledTemporaryFile(most)  # noqa: SIM115 - closed at the file's end
 
     def _end(self, passing: _Passing) -> None:
         try:
-            self._findings.passed(self._file, passing, self._whole)
+            self._findings.passed(passing, self._whole)
             if self._fixup is not None:
                 self._findings.into(
                     self._fixup,

@@ -14,35 +14,20 @@ import shutil
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from io import BytesIO
 from itertools import groupby
 from typing import BinaryIO
 
-from graft.errors import FixupError, NoSpaceError, TreeError
+from graft.errors import NoSpaceError, TreeError
 from graft.fixups import HEAD, Fixup, FixupOutcome, Registry
+from graft.fixups.api import SIGNATURES
 from graft.fixups.fragments import FragmentFinder
 from graft.formats.file_name import printable
 from graft.kernel import Table
 from graft.kernel.tree import read_tree
+from graft.kernel.tree.state import STORE_TIME
 from graft.objects.checksums import ChangedFile, ChecksumPlace, digests_of, repair_tree
-
-_STORE_TIME = (1_000_000_000, 1_000_000_000)  # ns; every file in a store is from that second
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FixedFile:
-    """What the fix-ups did with one file.
-
-    Attributes:
-        file: its path from the top of the tree, in new names.
-        outcomes: of what is in it, and of itself, which comes last.
-        replaced: whether it is other than plain rewriting left it.
-    """
-
-    file: bytes
-    outcomes: tuple[FixupOutcome, ...]
-    replaced: bool
+from graft.objects.file_fixups import FileFix, FileFixups, FixedFile, check_vital
 
 
 class Fixes:
@@ -73,7 +58,7 @@ class Fixes:
         fragments: FragmentFinder | None = None,
     ) -> None:
         self._source, self._table, self._registry = source, table, registry
-        self._fragments = fragments
+        self._fixups = FileFixups(registry, table, fragments)
         self._marked = dict.fromkeys(marked)
         self._by_name: dict[bytes, list[bytes]] = {}
         for path in self._marked:
@@ -142,6 +127,15 @@ class Fixes:
         old = self.old(path)
         return old if old is None or path in self._new else self._table.rewrite(old)[0]
 
+    def changed(self, path: bytes) -> bool:
+        """Whether a file is going to be another."""
+        old = self.old(path)
+        return old is not None and old != self.new(path)
+
+    def is_signed(self, path: bytes) -> bool:
+        """Whether a signature lies beside a file."""
+        return any(self.old(path + suffix) is not None for suffix in SIGNATURES)
+
     def detached(self, name: bytes) -> list[tuple[bytes, bytes]]:
         """The files of a name."""
         found = []
@@ -156,42 +150,34 @@ class Fixes:
         if path in self._begun:
             return
         self._begun.add(path)
-        recognised = _recognised(self._source, path, self._registry)
+        recognised = self._recognised(path)
         if recognised is None:
             return
         fixup, data = recognised
         if data is None:
-            outcomes = [_too_large(fixup, self._registry)]
-            replaced = not fixup.plain_without
-            if replaced:
-                self._new[path] = None
+            fix: FileFix | None = self._fixups.too_large(fixup)
         else:
-            name = path or _name(self._source, path)
-            new, outcomes = self._registry.rewrite(data, name, self._table, self, self._fragments)
-            if not outcomes and not fixup.opens:
-                return  # it is as plain rewriting makes it
-            replaced = False
-            # What is noted alone is as plain rewriting makes it, unless references were put back.
-            if fixup.opens or new == data or any(each.outcome != "noted" for each in outcomes):
-                plain = self._table.rewrite(data)[0]
-                replaced = new != plain
-                if replaced:
-                    self._new[path] = new
-                if replaced and plain == data:
-                    self.unshared.append((len(data), len(new)))
-        for outcome in outcomes:
-            if outcome.fatal:
-                where = "/".join([printable(_below(self._source, path)), *outcome.container])
-                raise FixupError(
-                    f"'{where}' must not be left as it is, and cannot be rewritten: "
-                    f"{outcome.reason}; cut the path off, or leave the file alone on purpose with "
-                    f"--fixup no-{outcome.fixup}",
-                    file=where,
-                    fixup=outcome.fixup,
-                )
-        if replaced or outcomes:
-            fixed = FixedFile(file=self._renamed(path), outcomes=tuple(outcomes), replaced=replaced)
-            self.files.append(fixed)
+            name = path or posixpath.basename(self._source)
+            fix = self._fixups.fix(fixup, data, name, self)
+        if fix is None:
+            return  # it is as plain rewriting makes it
+        if fix.replaced:
+            self._new[path] = fix.contents
+        if fix.unshared and fix.contents is not None and data is not None:
+            self.unshared.append((len(data), len(fix.contents)))
+        check_vital(fix.outcomes, _below(self._source, path))
+        self.files.append(fix.fixed(path, self._table))
+
+    def _recognised(self, path: bytes) -> tuple[Fixup, bytes | None] | None:
+        """A file's fix-up and its bytes, None if it is too large; None if it is no fix-up's."""
+        with open(_below(self._source, path), "rb", buffering=0) as stream:
+            fixup = self._fixups.recognise(stream.read(HEAD), _name(self._source, path))
+            if fixup is None:
+                return None
+            if self._fixups.is_too_large(os.fstat(stream.fileno()).st_size):
+                return fixup, None
+            stream.seek(0)
+            return fixup, stream.read()
 
     def _sum_again(self, staged: bytes, owner: tuple[int, int]) -> None:
         """Replaces checksums that are kept as text in the copy, of files that are in it."""
@@ -230,7 +216,7 @@ def _replaceable(place: bytes, top: bytes) -> Iterator[None]:
         yield
     finally:
         os.chmod(directory, mode)
-        os.utime(directory, ns=_STORE_TIME)
+        os.utime(directory, ns=STORE_TIME)
 
 
 def _make_file(
@@ -243,7 +229,7 @@ def _make_file(
         if owner != (os.geteuid(), os.getegid()):
             os.fchown(made.fileno(), *owner)
         os.fchmod(made.fileno(), 0o555 if like.st_mode & stat.S_IXUSR else 0o444)
-        os.utime(made.fileno(), ns=_STORE_TIME)
+        os.utime(made.fileno(), ns=STORE_TIME)
 
 
 def _below(top: bytes, path: bytes) -> bytes:
@@ -264,22 +250,11 @@ def _regular(path: bytes) -> bytes | None:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)  # no stream opens a directory
+        return None
     with open(descriptor, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return None
         return stream.read()
-
-
-def _recognised(top: bytes, path: bytes, registry: Registry) -> tuple[Fixup, bytes | None] | None:
-    """A file's fix-up and its bytes, None if it is too large; None if it is no fix-up's."""
-    with open(_below(top, path), "rb", buffering=0) as stream:
-        fixup = registry.recognise(stream.read(HEAD), _name(top, path))
-        if fixup is None:
-            return None
-        if os.fstat(stream.fileno()).st_size > registry.limits.size:
-            return fixup, None
-        stream.seek(0)
-        return fixup, stream.read()
 
 
 def _of_checksum(place: ChecksumPlace) -> FixupOutcome:
@@ -293,15 +268,6 @@ def _of_checksum(place: ChecksumPlace) -> FixupOutcome:
         fixup="checksums",
         outcome="rewritten" if place.outcome == "replaced" else "left-alone",
         reason=reasons.get(place.outcome),
-    )
-
-
-def _too_large(fixup: Fixup, registry: Registry) -> FixupOutcome:
-    return FixupOutcome(
-        container=(),
-        fixup=fixup.name,
-        outcome="left-alone",
-        reason=f"it is larger than {registry.limits.size} bytes",
     )
 
 

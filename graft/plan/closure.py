@@ -11,7 +11,7 @@ from graft.store.api import PathInfo, Store
 
 
 class Closure:
-    """Some paths and everything they refer to, with what the store has registered.
+    """Some paths and all paths they lead to, with their registrations.
 
     Attributes:
         store_dir: the logical store directory.
@@ -72,7 +72,7 @@ class Closure:
         return len(self.infos)
 
     def references(self, path: StorePath) -> frozenset[StorePath]:
-        """What a path refers to, registered or hidden, without itself."""
+        """The references of a path, registered or hidden, without itself."""
         return self.graph[path]
 
     def _without_itself(
@@ -102,8 +102,8 @@ class Closure:
             yield from nx.all_simple_paths(graph, root, path)
             return
         before = {root: root}
-        for found, predecessor in nx.bfs_predecessors(graph, root, sort_neighbors=sorted):
-            before[found] = predecessor
+        for referrer, found in nx.bfs_edges(graph, root, sort_neighbors=sorted):
+            before[found] = referrer
             if found == path:
                 break
         if path in before:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 from graft.errors import ReferenceCycleError
-from graft.fixups import Registry
+from graft.fixups import Switches
 from graft.formats.store_path import StoreDir, StorePath
 from graft.graph import networkx_graph, reachable, references_first, turned
 from graft.plan.closure import Closure
@@ -21,9 +21,9 @@ class Ends:
         last: Mapping[StorePath, StorePath],
         store_dir: StoreDir,
         converted: Collection[StorePath],
-        registry: Registry,
+        switches: Switches,
     ) -> None:
-        self._registry = registry
+        self._switches = switches
         self._last = last
         self._store_dir = store_dir
         self._converted = converted
@@ -39,9 +39,9 @@ class Ends:
         last: Mapping[StorePath, StorePath],
         closure: Closure,
         converted: Collection[StorePath],
-        registry: Registry,
+        switches: Switches,
     ) -> Ends:
-        """Where those of `order` end up.
+        """The final paths of the paths in `order`.
 
         Args:
             order: each path after all that its end depends on.
@@ -49,9 +49,9 @@ class Ends:
             last: the replacements, chains resolved.
             closure: of them all.
             converted: paths that get a new name even if nothing they refer to does.
-            registry: of the fix-ups that have a part in the bytes.
+            switches: of the fix-ups that have a part in the bytes.
         """
-        ends = cls(last, closure.store_dir, converted, registry)
+        ends = cls(last, closure.store_dir, converted, switches)
         for path in order:
             if path in last:
                 ends._replace(path)
@@ -82,7 +82,7 @@ class Ends:
         moved = {found: self.moved[found] for found in references if found in self.moved}
         if not moved and path not in self._converted:
             return
-        name = rewrite_name(path, moved, self._store_dir, self._registry.switches)
+        name = rewrite_name(path, moved, self._store_dir, self._switches.named)
         self.moved[path] = name
         self.rewrites.append(
             Rewrite(
@@ -90,7 +90,7 @@ class Ends:
                 new_path=name,
                 references=moved,
                 nar_size=nar_size,
-                fixups=self._registry.switched,
+                fixups=self._switches.switched,
             )
         )
 

@@ -1,34 +1,30 @@
-"""What a plan will not reach, told before: hidden places that stay as they are."""
+"""The limits of a plan, told before: hidden references that stay unchanged."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 
 from graft.formats.file_name import printable
 from graft.formats.store_path import StorePath
 from graft.objects.library_copies import find_copies
+from graft.objects.object_rewrite import Rewriting
 from graft.objects.reading import as_tree
-from graft.objects.rewrite import Rewriting
 from graft.objects.search import DeepReport, Unread
 from graft.plan import Plan, PlanWarning, Rewrite
 from graft.quantities import counted
 from graft.store.api import Source
+from graft.workers import DEFAULT_RESOURCES, Resources
 
 
 def static_copies(
-    plan: Plan,
-    source: Source,
-    *,
-    jobs: int | None = None,
-    on_bytes: Callable[[int], object] | None = None,
+    plan: Plan, source: Source, resources: Resources = DEFAULT_RESOURCES
 ) -> tuple[PlanWarning, ...]:
     """Reads a closure for copies of the libraries of each OLD: linked statically, or vendored.
 
     Args:
         source: where the originals are.
-        jobs: threads; the number of usable processors if None.
-        on_bytes: called from any thread with the number of bytes read since the last call.
+        resources: threads, and what is told of the bytes read.
 
     Returns:
         A warning for each path and the OLD of which it has copies.
@@ -38,13 +34,9 @@ def static_copies(
     """
     olds = sorted(source.path_infos(plan.replacements))
     searched = plan.closure.requisites(plan.roots).difference(plan.replacements.values(), olds)
-    found = find_copies(
-        source,
-        [path for path in searched if not path.is_derivation],
-        olds,
-        jobs=jobs,
-        on_bytes=on_bytes,
-    )
+    paths = [path for path in searched if not path.is_derivation]
+    with resources.progress("copies", None) as on_bytes:
+        found = find_copies(source, paths, olds, jobs=resources.jobs, on_bytes=on_bytes)
     full = plan.store_dir.path
     warnings = []
     ordered = sorted(found, key=lambda each: (each.path, each.old, each.copy.file))
@@ -66,7 +58,7 @@ def static_copies(
 def forecast(
     plan: Plan, source: Source, reports: Mapping[StorePath, DeepReport]
 ) -> tuple[PlanWarning, ...]:
-    """Tries out what becomes of the hidden references of a plan.
+    """Tries the fix-ups on the hidden references of a plan.
 
     Args:
         source: where the originals are.
@@ -85,6 +77,7 @@ def _forecast(
     plan: Plan, source: Source, reports: Mapping[StorePath, DeepReport]
 ) -> Iterator[PlanWarning]:
     rewrites = {rewrite.path: rewrite for rewrite in plan.rewrites}
+    moving = {path.hash_part for path in plan.moved}
     for path in sorted(reports.keys() & (rewrites.keys() | plan.shared)):
         report, rewrite = reports[path], rewrites.get(path)
         full = plan.store_dir.path(path)
@@ -92,7 +85,7 @@ def _forecast(
             yield not_looked_into(full, path, report.unread[0], len(report.unread))
         if rewrite is None:
             continue
-        moved = {found.file for found in report.hidden if found.path in plan.moved}
+        moved = {place.file for place in report.hidden if place.hash_part in moving}
         left = list(_left_alone(plan, source, rewrite, sorted(moved)))
         if left:
             file, reason = left[0]
@@ -100,7 +93,7 @@ def _forecast(
             yield PlanWarning(
                 kind="not-rewritten",
                 path=path,
-                message=f"'{full}/{file}'{more} will still hold what is replaced: {reason}",
+                message=f"'{full}/{file}'{more} will still hold OLD: {reason}",
             )
 
 
@@ -131,5 +124,5 @@ def not_looked_into(full: str, path: StorePath, first: Unread, count: int) -> Pl
     return PlanWarning(
         kind="not-looked-into",
         path=path,
-        message=f"'{file}'{more} may hold references that nobody can see: {first.reason}",
+        message=f"'{file}'{more} may hold hidden references: {first.reason}",
     )

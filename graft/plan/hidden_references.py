@@ -7,7 +7,7 @@ can replace, such as base64, is no reference here: no plan would help.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from graft.errors import InvalidPathError
@@ -16,7 +16,7 @@ from graft.objects.reading import search_object
 from graft.objects.search import DeepReport, DeepSearch
 from graft.plan.closure import Closure
 from graft.store.api import Source
-from graft.workers import Workers
+from graft.workers import DEFAULT_RESOURCES, Resources
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,7 @@ def deep_closure(
     source: Source,
     paths: Iterable[StorePath],
     also: Iterable[StorePath],
-    *,
-    jobs: int | None = None,
-    on_bytes: Callable[[int], object] | None = None,
+    resources: Resources = DEFAULT_RESOURCES,
 ) -> DeepClosure:
     """The closure of some paths by all their references, found by reading every byte of it.
 
@@ -47,8 +45,7 @@ def deep_closure(
         source: where the paths are valid.
         paths: as for Closure.of.
         also: valid paths that nothing registered may lead to, but hidden references may: every OLD.
-        jobs: threads; the number of usable processors if None.
-        on_bytes: called from any thread with the number of bytes read since the last call.
+        resources: threads, and what is told of the bytes read.
 
     Raises:
         InvalidPathError: a path is not valid.
@@ -59,7 +56,7 @@ def deep_closure(
     search = DeepSearch(sorted(everything.infos), store_dir=source.store_dir)
     hidden: dict[StorePath, frozenset[StorePath]] = {}
     reports: dict[StorePath, DeepReport] = {}
-    with Workers(jobs, on_bytes) as workers:
+    with resources.workers("read", None) as workers:
 
         def read(path: StorePath) -> tuple[StorePath, DeepReport]:
             def sink(chunk: memoryview) -> None:

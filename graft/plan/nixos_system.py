@@ -12,7 +12,6 @@ from collections.abc import Iterable
 
 from graft.formats.store_path import StoreDir, StorePath
 from graft.kernel.tree.symlink import led_to
-from graft.objects.reading import as_tree
 from graft.store.api import PathInfo, Source
 from graft.store.objects import TreeObject
 
@@ -78,8 +77,16 @@ def _links(store: Source, info: PathInfo) -> tuple[StorePath | None, list[StoreP
         not info.path.name.startswith(_NAME) or info.nar_size > _LARGEST_ARCHIVE
     ):
         return None, []
+    if isinstance(item, TreeObject):
+        return _links_of_tree(item.tree, store.store_dir)
+    from graft.objects.reading import as_tree  # noqa: PLC0415 - late: most systems are trees
+
     with as_tree(item) as at:
-        if not all(os.path.lexists(os.path.join(at.tree, part)) for part in _PARTS):
-            return None, []
-        initrd = led_to(os.path.join(at.tree, "initrd"), store.store_dir)
-        return initrd, list(find_specialisations(at.tree, store.store_dir).values())
+        return _links_of_tree(at.tree, store.store_dir)
+
+
+def _links_of_tree(tree: str, store_dir: StoreDir) -> tuple[StorePath | None, list[StorePath]]:
+    if not all(os.path.lexists(os.path.join(tree, part)) for part in _PARTS):
+        return None, []
+    initrd = led_to(os.path.join(tree, "initrd"), store_dir)
+    return initrd, list(find_specialisations(tree, store_dir).values())

@@ -1,4 +1,4 @@
-"""What is asked of a plan, as a plan file says it.
+"""The request of a plan, as a plan file has it.
 
 The form is in docs/reference/formats.md. No name of a new path is ever taken from a file: a plan
 file only says what to plan again, and what must come out.
@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from graft.errors import BadFormatError, StalePlanError
-from graft.formats.hash_modulo import SELF_REFERENCES, SelfReferences
+from graft.formats.hash_modulo import SELF_REFERENCES
 from graft.formats.replacements_file import json_document, replacement_pairs
 from graft.plan.document import plan_document
 from graft.plan.planner import Plan
-from graft.plan.rewrites import ADDRESSINGS, Addressing
+from graft.plan.request import Graft
+from graft.plan.rewrites import ADDRESSINGS
 
 Word = TypeVar("Word", bound=str)
 
@@ -42,23 +43,14 @@ class PlanFile:
     """A plan file, not yet believed.
 
     Attributes:
-        roots: path arguments.
-        replacements: pairs of path arguments.
-        cutoffs: path arguments.
-        fixups: what is switched on or off of them.
-        hidden: the references a deep plan found, by the path they are in; path arguments.
-        addressing: what new paths are to be named after.
-        self_references: in content addressing, the rule for them.
+        name: of the file, for messages.
+        graft: what it asks for, in path arguments. Its cutoffs are all, initrds among them; what a
+            deep plan has found is among its hidden references.
         document: all of it.
     """
 
-    roots: tuple[str, ...]
-    replacements: tuple[tuple[str, str], ...]
-    cutoffs: tuple[str, ...]
-    fixups: tuple[str, ...]
-    hidden: Mapping[str, tuple[str, ...]]
-    addressing: Addressing
-    self_references: SelfReferences
+    name: str
+    graft: Graft[str]
     document: Mapping[str, Any]
 
     @classmethod
@@ -76,19 +68,20 @@ class PlanFile:
         self_references = SELF_REFERENCES[0]
         if addressing == "content":
             self_references = _one_of(SELF_REFERENCES, document, "self_references", name)
-        return cls(
+        graft = Graft(
             roots=_texts(document, "roots", name),
             replacements=replacement_pairs(document, name),
             cutoffs=_texts(document, "cutoffs", name),
-            fixups=_texts({"fixups": [], **document}, "fixups", name),
+            initrd_cutoff=False,
             hidden=_hidden(document, name),
             addressing=addressing,
             self_references=self_references,
-            document=document,
+            fixups=_texts({"fixups": [], **document}, "fixups", name),
         )
+        return cls(name=name, graft=graft, document=document)
 
-    def check_current(self, plan: Plan, name: str) -> None:
-        """Makes sure that planning again gave what the file says.
+    def check_current(self, plan: Plan) -> None:
+        """Makes sure that a new plan equals the file.
 
         Raises:
             StalePlanError: it did not; the first difference is named.
@@ -99,8 +92,8 @@ class PlanFile:
                 continue
             if (difference := _difference(key, self.document.get(key), now.get(key))) is not None:
                 raise StalePlanError(
-                    f"the plan in '{name}' is out of date: {difference}; plan again",
-                    file=name,
+                    f"the plan in '{self.name}' is out of date: {difference}; plan again",
+                    file=self.name,
                     difference=difference,
                 )
 

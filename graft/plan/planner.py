@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Self
 
 from graft.errors import PlanError
-from graft.fixups import registered
+from graft.fixups import registered_switches
 from graft.formats.hash_modulo import SelfReferences
 from graft.formats.store_path import StoreDir, StorePath
 from graft.graph import references_first
@@ -27,7 +27,7 @@ from graft.store.api import PathInfo
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is to be done, by names only.
+    """The work of a graft, by names only.
 
     Attributes:
         closure: what it was made from.
@@ -102,7 +102,7 @@ class Plan:
         """
         store_dir = closure.store_dir
         united = unite_replacements(replacements, store_dir)
-        registry = registered(tuple(fixups))
+        switches = registered_switches(tuple(fixups))
         last = resolve_chains({o: n for o, n in united.items() if o != n}, store_dir)
         roots = tuple(dict.fromkeys(roots))
         cutoffs = frozenset(cutoffs)
@@ -128,7 +128,7 @@ class Plan:
             moving = unsigned.difference(cutoffs, circular).union(last)
             order = order_of_leading(graph, moving, store_dir)
         converted = {path for path in unsigned if not stays(path) and path not in circular}
-        ends = Ends.of(order, graph, last, closure, converted, registry)
+        ends = Ends.of(order, graph, last, closure, converted, switches)
         aliases = {alias.path: alias for alias in ends.aliases.values()}
         new_roots = {root: ends.at(root) for root in roots}
         new_references = references_after(closure, ends, aliases, new_roots.values())
@@ -164,7 +164,7 @@ class Plan:
             addressing=addressing,
             self_references=self_references,
             placeholders=placeholders,
-            fixups=registry.switched,
+            fixups=switches.switched,
         )
 
     def realised(self, names: Mapping[StorePath, ContentName]) -> Self:
@@ -218,7 +218,7 @@ class Plan:
 
     @property
     def bytes_at_most(self) -> int:
-        """NAR bytes of all rewrites: what is written if no file can be shared."""
+        """The NAR bytes of all rewrites: the written size if no file can be shared."""
         return sum(rewrite.nar_size for rewrite in self.rewrites)
 
     @property

@@ -9,11 +9,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from types import TracebackType
+from typing import Final, Protocol, Self, runtime_checkable
 
 from graft.errors import InvalidPathError
 from graft.formats.store_path import StoreDir, StorePath
+from graft.store.location import Location
 from graft.store.objects import StoreObject
+
+LOCAL_PRIORITY: Final = -1
+"""The priority of a store on this machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +65,47 @@ class Store(Protocol):
         """Every valid path."""
 
 
+class Closeable:
+    """Something that is closed when the block it is entered for is left."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Gives back what is open."""
+        raise NotImplementedError
+
+
 class Source(Store, Protocol):
-    """A store whose objects can be read."""
+    """A store whose objects can be read. It is closed when a block that it is entered for is left.
+
+    What all of it promises is held by tests/store/conformance.py, for every kind of store.
+    """
+
+    @property
+    def priority(self) -> int:
+        """Of several stores the one of the lowest is asked first; -1 for one on this machine."""
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether its word on its paths counts without a signature: nothing came from elsewhere."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
 
     def resolve(self, argument: str) -> StorePath:
         """The store path a path argument means, be it valid or not.
@@ -131,6 +175,10 @@ class Target(Source, Protocol):
 class RootedTarget(LocalSource, Target, Protocol):
     """A store on this machine, in which roots and profiles keep what is written."""
 
+    @property
+    def location(self) -> Location:
+        """The store's directories; the record of grafts is in its state directory."""
+
     def check_root_link(self, link: str) -> None:
         """Raises RootLinkError unless `add_root` could make this link; changes nothing."""
 
@@ -145,8 +193,26 @@ class RootedTarget(LocalSource, Target, Protocol):
 
 
 @runtime_checkable
+class RelayedTarget(RootedTarget, Protocol):
+    """A store on this machine that another process writes, which takes paths from a cache."""
+
+    def receiving(self, *, repair: bool = False) -> AbstractContextManager[Target]:
+        """A temporary cache, of which the store gets all new paths if the block ends well.
+
+        Raises:
+            UsageError: `repair` is asked for: nothing is taken in the place of a valid path.
+        """
+
+
+@runtime_checkable
 class LocalTarget(RootedTarget, Protocol):
     """A store on this machine that grafts are written to as trees."""
+
+    @property
+    def needs_remount(self) -> bool:
+        """Whether only a process with a mount namespace of its own can write into it. Such a store
+        can be pickled; it is opened anew when it is unpickled.
+        """
 
     @property
     def owner(self) -> tuple[int, int]:

@@ -8,14 +8,12 @@ against what was promised, and whether to believe the promise is for signatures 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from types import TracebackType
 from typing import Self, TypeVar
 
 from graft.errors import (
     BadFormatError,
-    CacheError,
     CorruptCacheError,
     InvalidPathError,
     StoreMissingError,
@@ -27,10 +25,10 @@ from graft.formats.cache_info import (
 )
 from graft.formats.narinfo import NarInfo, parse_narinfo
 from graft.formats.store_path import HASH_PART_LENGTH, StoreDir, StorePath
-from graft.store.api import PathInfo
+from graft.store.api import Closeable, PathInfo
 from graft.store.caches.address import CacheAddress
 from graft.store.caches.directory import CacheDirectory
-from graft.store.caches.files import CacheFiles, WritableFiles
+from graft.store.caches.files import CacheFiles
 from graft.store.caches.nar_files import NarReader
 from graft.store.location import resolve_argument
 from graft.store.objects import NarObject, StoreObject
@@ -42,7 +40,7 @@ _Result = TypeVar("_Result")
 _NARINFO = ".narinfo"
 
 
-class BinaryCache:
+class BinaryCache(Closeable):
     """A cache that is there.
 
     Args:
@@ -90,17 +88,6 @@ class BinaryCache:
     def __reduce__(self) -> tuple[Callable[[str], Self], tuple[str]]:
         return type(self).open, (self._address.url,)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def close(self) -> None:
         """Closes connections, and removes what was begun and not finished."""
         self._files.close()
@@ -121,6 +108,11 @@ class BinaryCache:
         if self._address.priority is not None:
             return self._address.priority
         return self.info.priority or 0
+
+    @property
+    def is_trusted(self) -> bool:
+        """Never: anybody may have written there."""
+        return False
 
     def path_infos(self, paths: Iterable[StorePath]) -> dict[StorePath, PathInfo]:
         """What the cache says of those of `paths` that are valid; the others are left out.
@@ -172,10 +164,6 @@ class BinaryCache:
         Raises:
             CacheError: the cache is behind a server, where files cannot be listed.
         """
-        if not isinstance(self._files, WritableFiles):
-            raise CacheError(
-                f"the cache '{self.url}' cannot say what it has: name the paths", store=self.url
-            )
         found = set()
         for name in self._files.names():
             if len(name) == HASH_PART_LENGTH + len(_NARINFO) and name.endswith(_NARINFO):
@@ -231,7 +219,7 @@ class BinaryCache:
         info = self._parse_narinfo(narinfo_name(path))
         if info is not None and info.path != path:
             raise CorruptCacheError(
-                f"the cache '{self.url}' says of '{path}' what is true of '{info.path}'",
+                f"the cache '{self.url}' has the narinfo of '{info.path}' in the place of '{path}'",
                 store=self.url,
                 path=path,
             )
@@ -245,9 +233,14 @@ class BinaryCache:
         info = parse_narinfo(_decoded(data, full), self.store_dir, full)
         if narinfo_name(info.path) != name:
             raise CorruptCacheError(
-                f"narinfo '{full}' is that of '{info.path}'", store=self.url, path=info.path
+                f"narinfo '{full}' describes '{info.path}'", store=self.url, path=info.path
             )
         return info
+
+
+def open_cache(url: str, _environment: Mapping[str, str]) -> BinaryCache:
+    """Opens a cache to be read; see `BinaryCache.open`."""
+    return BinaryCache.open(url)
 
 
 def open_cache_files(address: CacheAddress) -> CacheFiles:

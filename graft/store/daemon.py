@@ -15,13 +15,12 @@ import subprocess
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from graft.errors import DaemonError, UntrustedUserError, UsageError
 from graft.formats.signature import SecretKey
 from graft.formats.store_path import StoreDir, StorePath
-from graft.store.api import PathInfo
+from graft.store.api import LOCAL_PRIORITY, Closeable, PathInfo
 from graft.store.incoming_cache import IncomingCache
 from graft.store.local import LocalStore
 from graft.store.location import Location
@@ -41,7 +40,7 @@ _PLAIN: Final = re.compile(r"[\w/.-]+", re.ASCII)
 _ESCAPES: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 
-class DaemonStore:
+class DaemonStore(Closeable):
     """The machine's store, read as it is and written by its daemon.
 
     Args:
@@ -63,24 +62,14 @@ class DaemonStore:
         }
         if self._environment["NIX_REMOTE"] == "auto":
             self._environment["NIX_REMOTE"] = "daemon"
-        self._opened = ExitStack()
-        self._store = LocalStore(location=location)
-        self._temporary = self._opened.enter_context(
-            tempfile.TemporaryDirectory(prefix="graft-roots-")
-        )
+        with ExitStack() as opened:
+            self._temporary = opened.enter_context(
+                tempfile.TemporaryDirectory(prefix="graft-roots-")
+            )
+            self._store = LocalStore(location=location)
+            self._opened = opened.pop_all()
         self._numbers = itertools.count()
         self._valid: StorePath | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Closes the database, and gives back the temporary roots."""
@@ -96,6 +85,16 @@ class DaemonStore:
     def url(self) -> str:
         """How messages name the store."""
         return self._store.url
+
+    @property
+    def priority(self) -> int:
+        """That of a store on this machine."""
+        return LOCAL_PRIORITY
+
+    @property
+    def is_trusted(self) -> bool:
+        """Always: its database is this machine's own."""
+        return True
 
     def path_infos(self, paths: Iterable[StorePath]) -> dict[StorePath, PathInfo]:
         """What is registered of those of `paths` that are valid."""
@@ -157,7 +156,7 @@ class DaemonStore:
             else "nothing is signed"
         )
         raise UntrustedUserError(
-            f"the Nix daemon takes no graft from you: {given}, and you are none of its trusted "
+            f"the Nix daemon takes no graft from you: {given}, and you are not one of its trusted "
             f"users; give --sign-key with a key of trusted-public-keys in '{settings.file}' "
             f"({names}) or --content-addressed, or run as root",
             store=self.url,
@@ -277,30 +276,6 @@ class DaemonStore:
                 program=name,
                 status=done.returncode,
             )
-
-
-def daemon_socket(location: Location, environment: Mapping[str, str]) -> str:
-    """Where the daemon of a store listens."""
-    remote = environment.get("NIX_REMOTE", "")
-    if remote.startswith("unix://") and len(remote) > len("unix://"):
-        return remote.removeprefix("unix://").partition("?")[0]
-    return environment.get("NIX_DAEMON_SOCKET_PATH") or os.path.join(
-        location.state_dir, "daemon-socket", "socket"
-    )
-
-
-def is_for_daemon(store: LocalStore, environment: Mapping[str, str]) -> bool:
-    """Whether Nix itself would let its daemon write into a store.
-
-    So it is if this user may not, and there is a daemon, or NIX_REMOTE says so. A store below a
-    root directory has none.
-    """
-    if store.may_write or store.location.real_store_dir != store.location.store_dir:
-        return False
-    remote = environment.get("NIX_REMOTE", "")
-    if remote in {"", "auto"}:
-        return os.path.exists(daemon_socket(store.location, environment))
-    return remote == "daemon" or remote.startswith("unix://")
 
 
 def _batches(paths: list[StorePath]) -> Iterator[list[StorePath]]:

@@ -6,14 +6,13 @@ import hashlib
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from types import TracebackType
 from typing import Final, Self
 
 from graft.errors import BadFormatError, InvalidPathError
 from graft.formats.derivations.exported import parse_exported
 from graft.formats.store_path import StoreDir, StorePath
 from graft.kernel.tree import read_tree
-from graft.store.api import PathInfo
+from graft.store.api import LOCAL_PRIORITY, Closeable, PathInfo
 from graft.store.location import resolve_argument
 from graft.store.memory import MemoryStore
 from graft.store.objects import TreeObject
@@ -24,7 +23,7 @@ SCHEME: Final = "graph:"
 _DEFAULT_STORE_DIR: Final = "/nix/store"
 
 
-class ExportedGraph:
+class ExportedGraph(Closeable):
     """What `exportReferencesGraph` lists, its objects where Nix has put them for the builder.
 
     Args:
@@ -71,17 +70,6 @@ class ExportedGraph:
             paths.add(info)
         return cls(paths, file)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
     @property
     def store_dir(self) -> StoreDir:
         """The logical store directory."""
@@ -91,6 +79,16 @@ class ExportedGraph:
     def url(self) -> str:
         """How messages name the store."""
         return SCHEME + self._name
+
+    @property
+    def priority(self) -> int:
+        """That of a store on this machine."""
+        return LOCAL_PRIORITY
+
+    @property
+    def is_trusted(self) -> bool:
+        """Always: Nix has checked what it gives to a builder."""
+        return True
 
     def path_infos(self, paths: Iterable[StorePath]) -> dict[StorePath, PathInfo]:
         """What the file says of those of `paths` that it lists."""

@@ -9,12 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from types import TracebackType
-from typing import Self
 
-from graft.errors import StoreError
+from graft.errors import StoreError, UsageError
 from graft.formats.store_path import StoreDir, StorePath
-from graft.store.api import PathInfo
+from graft.store.api import LOCAL_PRIORITY, Closeable, PathInfo
 from graft.store.local_store.access import Access
 from graft.store.local_store.database import Database
 from graft.store.local_store.locks import path_locks, shared_lock
@@ -27,12 +25,12 @@ from graft.store.roots import roots
 from graft.store.roots.profile import Profile
 
 
-class LocalStore:
+class LocalStore(Closeable):
     """A store in a directory of this machine, with Nix's database.
 
     Args:
         root: a directory the store is rooted in; it stays /nix/store logically.
-        store: another store directory, if there is no `root`.
+        store: another store directory; `state` must be given with it, and no `root`.
         state: the state directory that belongs to `store`.
         location: all three at once, as a URL gives them.
 
@@ -40,6 +38,7 @@ class LocalStore:
     unpickles a store opens it anew.
 
     Raises:
+        UsageError: `store` is given without `state`, `state` without `store`, or two places.
         StoreMissingError, SchemaError, StorePermissionError: there is no store that can be read.
     """
 
@@ -51,8 +50,7 @@ class LocalStore:
         state: str | None = None,
         location: Location | None = None,
     ) -> None:
-        if location is None:
-            location = _location(root, store, state)
+        location = _location(root, store, state, location)
         self.location = location
         self._access = Access(location)
         read_schema(location.database_dir, location.store_dir)
@@ -74,17 +72,6 @@ class LocalStore:
                 )
             )
             self._opened = opened.pop_all()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __reduce__(self) -> tuple[Callable[[Location], LocalStore], tuple[Location]]:
         return _opened_again, (self.location,)
@@ -147,6 +134,16 @@ class LocalStore:
             return user, os.getegid()
         database = os.stat(self.location.database_dir)
         return user, database.st_gid
+
+    @property
+    def priority(self) -> int:
+        """That of a store on this machine."""
+        return LOCAL_PRIORITY
+
+    @property
+    def is_trusted(self) -> bool:
+        """Always: its database is this machine's own."""
+        return True
 
     def path_infos(self, paths: Iterable[StorePath]) -> dict[StorePath, PathInfo]:
         """What is registered of those of `paths` that are valid."""
@@ -270,7 +267,23 @@ def _opened_again(location: Location) -> LocalStore:
     return LocalStore(location=location)
 
 
-def _location(root: str | None, store: str | None, state: str | None) -> Location:
+def _location(
+    root: str | None, store: str | None, state: str | None, location: Location | None
+) -> Location:
+    if (store is None) != (state is None):
+        given, missing = ("store", "state") if state is None else ("state", "store")
+        raise UsageError(
+            f"LocalStore({given}={store or state!r}) lacks '{missing}': give both the store "
+            "directory and its state directory, or 'root'"
+        )
+    places = [place for place in (root, store, location) if place is not None]
+    if len(places) > 1:
+        raise UsageError(
+            "LocalStore is given two places: say only one of 'root', 'store' with 'state', and "
+            "'location'"
+        )
+    if location is not None:
+        return location
     if root is not None:
         return Location.at_root(root)
     if store is not None and state is not None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from graft.errors import BadStorePathError, BadStoreUrlError
 from graft.formats.store_path import StoreDir, StorePath
-from graft.store.caches.address import without_secrets
+from graft.store.kinds import LOCAL, spoken_forms, without_secrets
 
 _DEFAULT_STORE_DIR = "/nix/store"
 _DEFAULT_STATE_DIR = "/nix/var/nix"
@@ -98,16 +98,14 @@ class Location:
                 url=shown,
             )
         raise BadStoreUrlError(
-            f"'{url}' is no store: say auto, an absolute directory, local?root=DIR or "
-            "local?store=DIR&state=DIR",
-            url=url,
+            f"'{url}' is no store on this machine: say {spoken_forms([LOCAL])}", url=url
         )
 
     @classmethod
     def _of_query(cls, url: str, query: str) -> Location:
         given = urllib.parse.parse_qs(query, keep_blank_values=True)
         values = {key: texts[-1] for key, texts in given.items()}
-        if unknown := sorted(set(values) - {"root", "store", "state"}):
+        if unknown := sorted(values.keys() - LOCAL.parameters.keys()):
             raise BadStoreUrlError(
                 f"store '{url}' has an unknown parameter '{unknown[0]}'", url=url
             )
@@ -121,6 +119,13 @@ class Location:
                     f"store '{url}': 'root' already says where store and state are", url=url
                 )
             return cls.at_root(values["root"])
+        if len(values) == 1:
+            (missing,) = {"store", "state"} - values.keys()
+            raise BadStoreUrlError(
+                f"store '{url}' lacks the parameter '{missing}': say "
+                "local?store=DIR&state=DIR or local?root=DIR",
+                url=url,
+            )
         return cls.of_directories(
             values.get("store", _DEFAULT_STORE_DIR), values.get("state", _DEFAULT_STATE_DIR)
         )

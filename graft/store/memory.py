@@ -10,7 +10,6 @@ from typing import Final, Self
 
 from graft.errors import BadFormatError
 from graft.formats.derivations.references_graph import GraphNode, parse_graph
-from graft.formats.registration import Registration, parse_registrations
 from graft.formats.store_path import StoreDir, StorePath
 from graft.store.api import PathInfo
 
@@ -28,16 +27,6 @@ class MemoryStore:
     def __init__(self, store_dir: str = "/nix/store", infos: Iterable[PathInfo] = ()) -> None:
         self._store_dir = StoreDir(store_dir)
         self._infos = {info.path: info for info in infos}
-
-    @classmethod
-    def of_registration(cls, text: str, store_dir: str = "/nix/store") -> Self:
-        """The paths of a text that `nix-store --dump-db` has written.
-
-        Raises:
-            BadFormatError: it has another form, or says two things of one path.
-        """
-        directory = StoreDir(store_dir)
-        return cls(directory, _once(map(_registered, parse_registrations(text, directory))))
 
     @classmethod
     def of_references_graph(cls, text: str, store_dir: str = "/nix/store") -> Self:
@@ -72,30 +61,6 @@ class MemoryStore:
     def valid_paths(self) -> set[StorePath]:
         """Every valid path."""
         return set(self._infos)
-
-
-def registrations(infos: Iterable[PathInfo]) -> list[Registration]:
-    """What `nix-store --dump-db` says of paths, in its order."""
-    return [
-        Registration(
-            path=info.path,
-            nar_hash=info.nar_hash,
-            nar_size=info.nar_size,
-            deriver=info.deriver,
-            references=tuple(sorted(info.references)),
-        )
-        for info in sorted(infos, key=lambda info: info.path)
-    ]
-
-
-def _registered(found: Registration) -> PathInfo:
-    return PathInfo(
-        path=found.path,
-        nar_hash=found.nar_hash,
-        nar_size=found.nar_size,
-        references=frozenset(found.references),
-        deriver=found.deriver,
-    )
 
 
 def _node(found: GraphNode) -> PathInfo:

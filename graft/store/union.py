@@ -7,11 +7,11 @@ from typing import Self
 
 from graft.errors import StoreError
 from graft.formats.store_path import StoreDir, StorePath
-from graft.store.api import PathInfo, Source
+from graft.store.api import Closeable, PathInfo, Source
 from graft.store.objects import StoreObject
 
 
-class UnitedStore:
+class UnitedStore(Closeable):
     """What any of some stores has.
 
     Args:
@@ -47,6 +47,16 @@ class UnitedStore:
     def url(self) -> str:
         """How messages name them."""
         return "' and '".join(store.url for store in self._stores)
+
+    @property
+    def priority(self) -> int:
+        """That of the first store."""
+        return self._stores[0].priority
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether all the stores are."""
+        return all(store.is_trusted for store in self._stores)
 
     def path_infos(self, paths: Iterable[StorePath]) -> dict[StorePath, PathInfo]:
         """What is registered of those of `paths` that are valid in any of the stores."""

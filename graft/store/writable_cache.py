@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from typing import Self
@@ -99,7 +99,7 @@ class WritableCache(BinaryCache):
         Any number may be written at once, each by one thread.
 
         Args:
-            compression: one of `graft.formats.compression.LEVELS`.
+            compression: one of `graft.formats.compression_levels.LEVELS`.
             level: of the compression; None is its own default.
             threads: of zstd's.
 
@@ -214,6 +214,16 @@ class WritableCache(BinaryCache):
         return CacheError(
             f"'{path}' cannot be added to the cache '{self.url}': {why}", store=self.url, path=path
         )
+
+
+def open_cache(url: str, _environment: Mapping[str, str]) -> WritableCache:
+    """Opens a cache that is there; see `BinaryCache.open`."""
+    return WritableCache.open(url)
+
+
+def create_cache(url: str, _environment: Mapping[str, str], store_dir: StoreDir) -> WritableCache:
+    """Opens a cache, which is made if there is none; see `WritableCache.create`."""
+    return WritableCache.create(url, store_dir)
 
 
 def _levels(order: list[StorePath], infos: dict[StorePath, NarInfo]) -> list[list[StorePath]]:

@@ -14,6 +14,7 @@ from graft.jobs.apply import apply
 from graft.kernel.tree import read_tree
 from graft.plan import Plan
 from graft.plan.making import make_plan
+from graft.plan.request import Graft
 from graft.store.api import PathInfo, path_info
 from tests.graftable import Graftable
 from tests.store_objects import new_store
@@ -39,7 +40,7 @@ def test_what_apply_made_is_verified(it: Graftable) -> None:
 
 
 def test_before_it_was_applied_nothing_of_a_plan_is_valid(it: Graftable) -> None:
-    plan = make_plan(it.store, [it.env], [(it.old, it.new)])
+    plan = make_plan(it.store, Graft.of([it.env], [(it.old, it.new)]))
     assert _kinds(plan, it) == {"not-valid": ["app-1", "env-1"]}
 
 

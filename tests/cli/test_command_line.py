@@ -16,7 +16,7 @@ from graft.cli import run
 from graft.store.location import Location
 from tests.cli.lines import CommandLine
 from tests.graftable import Graftable
-from tests.store_objects import add_object, new_store
+from tests.store_objects import Contents, add_object, new_store
 
 
 class Line(CommandLine):
@@ -68,7 +68,7 @@ def test_apply_prints_the_new_root_and_nothing_else(line: Line, tmp_path: Path) 
     link = str(tmp_path / "patched")
     out, err = line("apply", line.full(line.it.env), line.replace, "--add-root", link)
     assert out == f"{os.readlink(link)}\n"
-    assert "OLD is gone from every byte" in err
+    assert "gone: OLD is proven to be in no byte" in err
     assert "2 paths written" in err
 
 
@@ -101,6 +101,51 @@ def test_apply_and_plan_give_the_documents_of_the_contract(line: Line) -> None:
     outcome = line.json("apply", line.full(line.it.env), line.replace)
     assert outcome["new_roots"] == plan["new_roots"]
     assert outcome["proof"]["residual"] == []
+
+
+def test_the_first_word_of_the_line_is_the_verdict(line: Line) -> None:
+    _, err = line("apply", line.full(line.it.env), line.replace, "--strict")
+    assert "graft: gone: OLD is proven to be in no byte of the new closure; read: " in err
+    _, err = line("apply", line.full(line.it.env), line.replace, "--prove", "rewritten")
+    assert "graft: not-found: OLD is in nothing that was read, but 1 shared path unread" in err
+    assert "proven" not in err
+    document = line.json("verify", line.full(line.it.env), line.replace)
+    assert document["verdict"] == "gone"
+    assert document["unread"] == document["unknown"] == document["remaining"] == []
+
+
+def test_a_strict_verdict_counts_names_and_ends_with_status_one(line: Line) -> None:
+    files: dict[str, Contents] = {f"{n}.img": b"hsqs" + bytes(200) for n in range(5)}
+    files |= {"env": line.full(line.it.env), "table": b"\0" + line.full(line.it.env).encode()}
+    root = add_object(line.it.store, "root-1", files, [line.it.env])
+    _, err = line("apply", line.full(root), line.replace)
+    assert "but 5 files not looked into, 1 changed file of unknown type ('" in err
+    assert "/2.img': squashfs: it is a compressed file system image, ...)" in err
+    assert "/3.img" not in err
+    for command in ("apply", "verify"):
+        _, err = line(command, line.full(root), line.replace, "--strict", "-v", status=1)
+        assert "/table': changed, of unknown type" in err
+    document = line.json("verify", line.full(root), line.replace)
+    assert (document["verdict"], len(document["unread"])) == ("not-found", 5)
+    assert [each["file"] for each in document["unknown"]] == ["table"]
+
+
+def test_places_that_are_allowed_are_said_to_be_allowed(line: Line) -> None:
+    page = add_object(line.it.store, "page-1", {"text": line.full(line.it.old).encode()})
+    files: dict[str, Contents] = {"env": line.full(line.it.env), "page": line.full(page)}
+    root = add_object(line.it.store, "root-1", files, [line.it.env, page])
+    allowed = "--allow-residual=*-page-1/*"
+    _, err = line("apply", line.full(root), line.replace, allowed, "--strict")
+    assert "graft: OLD is left where you allowed it: 1 acknowledged place; read: " in err
+    _, err = line("apply", line.full(root), line.replace, status=1)
+    assert "graft: found: replaced or rewritten paths are still in 1 place; read: " in err
+
+
+@pytest.mark.parametrize("scope", ["rewritten", "none"])
+def test_a_strict_proof_is_one_of_the_whole_closure(line: Line, scope: str) -> None:
+    how = ("--strict", "--prove", scope)
+    _, err = line("apply", line.full(line.it.env), line.replace, *how, status=2)
+    assert "--strict needs a proof of the whole closure" in err
 
 
 def test_plan_writes_nothing_but_its_file(line: Line, tmp_path: Path) -> None:
@@ -209,7 +254,7 @@ def test_a_deep_plan_is_recorded_in_its_file(line: Line, tmp_path: Path) -> None
     line("plan", line.full(root), line.replace, "--deep", "-o", str(file))
     assert json.loads(file.read_text())["hidden"] == {line.full(page): [old]}
     out, err = line("apply", str(file))
-    assert "OLD is gone from every byte" in err
+    assert "OLD is in nothing that was read, but 1 changed file of unknown type" in err
     assert out == f"{json.loads(file.read_text())['new_roots'][line.full(root)]}\n"
 
 
@@ -372,7 +417,7 @@ def test_verify_answers_by_its_status(line: Line, tmp_path: Path) -> None:
     assert "not registered" in err
     line("apply", str(file))
     _, err = line("verify", str(file))
-    assert "OLD is gone from every byte" in err
+    assert "gone: OLD is proven to be in no byte" in err
     document = line.json("verify", line.full(line.it.env), line.replace)
     assert list(document)[:2] == ["version", "scope"]
     assert document["problems"] == []

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from .apt import environment
 from .cache import cache_dir
 from .index import Package, PackageIndexError, index_files, load_index
 
@@ -52,7 +53,12 @@ def _fetch(packages: list[Package], scratch: Path, directory: Path) -> None:
     command = ["apt-get", "-q=2", "-o", "APT::Sandbox::User=root", "download"]
     wanted = [f"{p.name}={p.version}" for p in packages]
     run = subprocess.run(
-        [*command, *wanted], cwd=scratch, check=False, capture_output=True, text=True
+        [*command, *wanted],
+        cwd=scratch,
+        env=environment(),
+        check=False,
+        capture_output=True,
+        text=True,
     )
     if run.returncode != 0:
         raise DownloadError(

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from .apt import environment
+
 VersionKey = tuple[int, tuple[object, ...], tuple[object, ...]]
 
 
@@ -146,6 +148,7 @@ def index_files() -> list[Path]:
     """The Packages files apt has; PackageIndexError says what to do when there are none."""
     listed = subprocess.run(
         ["apt-get", "indextargets", "--format", "$(FILENAME)", "Created-By: Packages"],
+        env=environment(),
         check=True,
         capture_output=True,
         text=True,
@@ -174,7 +177,9 @@ def load_index(files: Iterable[Path]) -> Index:
 def index_stamp() -> str:
     """A text that changes whenever `apt-get update` changes something; cheap to ask for."""
     shell = ["apt-config", "shell", "lists", "Dir::State::lists/d"]
-    answer = subprocess.run(shell, check=True, capture_output=True, text=True).stdout
+    answer = subprocess.run(
+        shell, env=environment(), check=True, capture_output=True, text=True
+    ).stdout
     directory = Path(answer.partition("'")[2].rpartition("'")[0])
     stamps = [
         (p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in directory.glob("*Packages*")

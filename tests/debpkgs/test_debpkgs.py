@@ -12,13 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from . import equality, missing_tools, small, smoke
+from . import equality, small, smoke
 from .expression import Archive, expression
 from .graph import build_graph, cut_cycles, reachable, topological
 from .index import Index, PackageIndexError, parse_relations, version_key
 from .replacement import Edit, edit_tar, read_ar, write_ar
 from .resolve import Resolution, resolve
 from .sets import Recipe
+from .store import TOOLS
 from .variants import bump, choose
 
 # --- versions and the index
@@ -266,7 +267,7 @@ def test_ar_archives_survive_a_round_trip() -> None:
 
 
 @pytest.mark.nix
-@pytest.mark.skipif(bool(missing_tools()), reason=f"missing: {', '.join(missing_tools())}")
+@pytest.mark.needs(*TOOLS)
 def test_the_small_set_builds_runs_and_is_kept() -> None:
     built = small()
     start = time.monotonic()
@@ -298,7 +299,7 @@ def test_the_small_set_builds_runs_and_is_kept() -> None:
 
 
 @pytest.mark.nix
-@pytest.mark.skipif(bool(missing_tools()), reason=f"missing: {', '.join(missing_tools())}")
+@pytest.mark.needs(*TOOLS)
 def test_a_reset_leaves_only_what_was_built(tmp_path: Path) -> None:
     built = small()
     file = tmp_path / "file"

@@ -28,14 +28,17 @@ from graft.kernel.tree import read_tree
 from graft.objects.search import DeepSearch
 from graft.plan import ContentName, Plan, Rewrite
 from graft.plan.making import make_plan
+from graft.plan.request import Graft
 from graft.store.api import path_info
 from graft.store.local import LocalStore
 from graft.store.location import Location
 from graft.store.writable_cache import WritableCache
+from graft.workers import TaskPool
 from tests.caches import cache_of, read_nar
 from tests.graftable import Graftable
+from tests.nix_answers import self_references
 from tests.real_nix import RealNix
-from tests.store_objects import Contents, add_object, named_path, new_store
+from tests.store_objects import Contents, add_object, named_path, new_store, opened
 
 rules = pytest.mark.parametrize("rule", SELF_REFERENCES)
 
@@ -44,12 +47,12 @@ rules = pytest.mark.parametrize("rule", SELF_REFERENCES)
 def it(tmp_path: Path) -> Graftable:
     location = Location.at_root(str(tmp_path / "local"))
     LocalStore.create(location)
-    return Graftable.build(LocalStore(location=location))
+    return Graftable.build(opened(location))
 
 
 def _plan(it: Graftable, rule: SelfReferences = "positions") -> Plan:
     return make_plan(
-        it.store, [it.env], [(it.old, it.new)], addressing="content", self_references=rule
+        it.store, Graft.of([it.env], [(it.old, it.new)], addressing="content", self_references=rule)
     )
 
 
@@ -147,7 +150,7 @@ def test_nothing_is_made_twice(it: Graftable) -> None:
 
 def test_what_is_content_addressed_stays_as_it_is(it: Graftable) -> None:
     root = _graft(it).plan.new_roots[it.env]
-    plan = make_plan(it.store, [root], [], addressing="content")
+    plan = make_plan(it.store, Graft.of([root], [], addressing="content"))
     assert plan.rewrites == ()
     assert plan.new_roots == {root: root}
 
@@ -180,6 +183,7 @@ def test_an_address_that_got_lost_is_a_problem(it: Graftable) -> None:
         database.execute(
             "update ValidPaths set ca = null where path = ?", [it.store.store_dir.path(path)]
         )
+    database.close()
     with LocalStore(location=it.store.location) as store:
         problems = verify(plan, store).problems
     assert info.content_address is not None
@@ -191,12 +195,15 @@ def test_other_processes_find_the_same_names(it: Graftable, tmp_path: Path) -> N
     plan = _plan(it)
     namer = Namer(source=source, search=DeepSearch(sorted(plan.closure.infos)))
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as processes:
-        names = content_names([plan, plan], namer, processes.submit, 2)
+        names = content_names([plan, plan], namer, TaskPool(submit=processes.submit, slots=2))
     assert plan.realised(names) == realise(plan, it.store)
 
 
 def test_a_path_is_read_once_for_all_plans_and_after_what_it_refers_to(it: Graftable) -> None:
-    plans = [_plan(it), make_plan(it.store, [it.app], [(it.old, it.new)], addressing="content")]
+    plans = [
+        _plan(it),
+        make_plan(it.store, Graft.of([it.app], [(it.old, it.new)], addressing="content")),
+    ]
     asked: list[str] = []
     done: set[StorePath] = set()
     namer = Namer(source=it.store, search=DeepSearch([]))
@@ -210,7 +217,7 @@ def test_a_path_is_read_once_for_all_plans_and_after_what_it_refers_to(it: Graft
         done.add(future.result().path)
         return future
 
-    names = content_names(plans, namer, submit, 1)
+    names = content_names(plans, namer, TaskPool(submit=submit, slots=1))
     assert sorted(asked) == ["app-1", "data-1", "env-1", "lib-1.1"]
     assert names.keys() == plans[0].placeholders | plans[1].placeholders
 
@@ -238,13 +245,16 @@ def test_nix_names_an_odd_closure_alike(it: Graftable, tmp_path: Path) -> None:
     assert path_info(store, bare).references == frozenset()
     links = {"odd": store.store_dir.path(own), "bare": store.store_dir.path(bare)}
     user = add_object(store, "user-1", links, [own, bare, it.env])
-    plan = realise(make_plan(store, [user], [], addressing="content"), store)
+    rule = self_references()
+    graft = Graft.of([user], [], addressing="content", self_references=rule)
+    plan = realise(make_plan(store, graft), store)
     nix = RealNix(store.location, tmp_path)
     full = store.store_dir.path
     given = [full(path) for path in sorted(plan.moved)]
-    made = nix.run("nix", "store", "make-content-addressed", "--json", *given)
-    assert {full(old): full(new) for old, new in plan.moved.items()} == json.loads(made)["rewrites"]
-    outcome = apply(store, [user], [], addressing="content")
+    answer = nix.run("nix", "store", "make-content-addressed", "--json", *given)
+    rewrites = json.loads(answer)["rewrites"]
+    assert {full(old): full(new) for old, new in plan.moved.items()} == rewrites
+    outcome = apply(store, [user], [], addressing="content", self_references=rule)
     assert outcome.succeeded
     assert outcome.execution.resumed == outcome.plan.new_paths
 

@@ -21,14 +21,14 @@ from graft.store.location import Location
 from graft.store.writable_cache import WritableCache
 from tests.caches import cache_of, read_nar, spoil
 from tests.graftable import Graftable
-from tests.store_objects import add_object
+from tests.store_objects import add_object, opened
 
 
 @pytest.fixture
 def it(tmp_path: Path) -> Graftable:
     location = Location.at_root(str(tmp_path / "local"))
     LocalStore.create(location)
-    return Graftable.build(LocalStore(location=location))
+    return Graftable.build(opened(location))
 
 
 @pytest.fixture

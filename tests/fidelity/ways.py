@@ -13,7 +13,7 @@ from graft.formats.store_path import StorePath
 from graft.kernel.tree import copy_tree
 from graft.objects.checksums import ChangedFile, digests_of, search_tree
 from graft.objects.file_windows import regular_files
-from graft.objects.library_copies import Likeness
+from graft.objects.library_copies import Likeness, StringTable
 from graft.objects.reading import search_object
 from graft.objects.search import DeepSearch
 from graft.objects.tree_fixups import Fixes
@@ -72,7 +72,9 @@ def _found(source: Path, target: Path) -> Iterator[str]:
         yield f"the {place.algorithm} of '{place.of}' as it was"
     library = source.with_name(OLD_TREE)
     if library.exists():
-        for copy in Likeness(StorePath(OLD.decode()), str(library)).copies(str(target)):
+        for _, copy in StringTable([Likeness(StorePath(OLD.decode()), str(library))]).in_tree(
+            str(target), [0]
+        ):
             yield f"a copy of the library: '{copy.text}'"
 
 

@@ -18,7 +18,7 @@ from lz4.block import compress as lz4_block
 from lz4.frame import LZ4FrameDecompressor
 from lz4.frame import compress as lz4_compress
 
-from graft.formats.zstd_frames import zstd_module
+from graft.formats.zstd import zstd_module
 from graft.kernel import Table
 
 zstd = zstd_module()

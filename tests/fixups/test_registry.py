@@ -6,20 +6,22 @@ import bz2
 import gzip
 import io
 import lzma
+import sys
 import zipfile
 import zlib
 from collections.abc import Iterator
-from importlib.metadata import EntryPoint
+from importlib.machinery import PathFinder
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import graft.fixups
 from graft.errors import UsageError
 from graft.fixups import HEAD, Fixup, Limits, bzip2, deflated, registered, xz
 from graft.fixups.api import Inside, LeftAloneError
+from graft.fixups.entry_points import may_be_installed
 from graft.kernel import Table
 from tests.fixups.samples import NEW, OLD, TABLE, grafted, tar, text, zipped
 
@@ -65,9 +67,9 @@ def test_only_what_differs_from_the_defaults_is_in_names() -> None:
 
 
 def test_what_is_not_built_in_is_in_names_whether_it_is_on_or_not(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    entry_points_are(monkeypatch, shouting="tests.fixups.test_registry:Shouting")
+    install(monkeypatch, tmp_path, shouting="tests.fixups.test_registry:Shouting")
     where = "tests.fixups.test_registry:Shouting"
     assert registered().switches == (f"shouting 1 {where}",)
     assert registered(("no-shouting",)).switches == (f"no-shouting 1 {where}",)
@@ -129,7 +131,7 @@ def test_a_damaged_file_is_reported_and_what_stands_in_it_is_found() -> None:
     data[-8] ^= 1
     places, [outcome] = registered().references(bytes(data), b"a.gz", TABLE)
     assert [place.container for place in places] == [("gzip",)] or places[-1].container == ()
-    assert outcome.reason == "its checksum is not that of its contents"
+    assert outcome.reason == "its checksum does not match its contents"
     new, _ = registered().rewrite(bytes(data), b"a.gz", TABLE)
     assert new == data
 
@@ -225,13 +227,18 @@ def known_anew() -> Iterator[None]:
     registered.cache_clear()
 
 
-def entry_points_are(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
-    points = [EntryPoint(name, value, "graft.fixups") for name, value in values.items()]
-    monkeypatch.setattr(graft.fixups, "entry_points", lambda **_: points)
+def install(monkeypatch: pytest.MonkeyPatch, directory: Path, **values: str) -> None:
+    """Installs a package with entry points."""
+    metadata = directory / "own-1.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: own\nVersion: 1\n")
+    lines = [f"{name} = {value}" for name, value in values.items()]
+    (metadata / "entry_points.txt").write_text("\n".join(["[graft.fixups]", *lines, ""]))
+    monkeypatch.syspath_prepend(directory)
 
 
-def test_users_add_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    entry_points_are(monkeypatch, shouting="tests.fixups.test_registry:Shouting")
+def test_users_add_their_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    install(monkeypatch, tmp_path, shouting="tests.fixups.test_registry:Shouting")
     registry = registered()
     assert registry.fixups[0].name == "shouting"
     assert b".shout" in registry.marks.suffixes
@@ -254,9 +261,9 @@ def test_users_add_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_a_fixup_that_is_none_is_an_error(
-    monkeypatch: pytest.MonkeyPatch, value: str, message: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: str, message: str
 ) -> None:
-    entry_points_are(monkeypatch, own=value)
+    install(monkeypatch, tmp_path, own=value)
     with pytest.raises(UsageError, match=message):
         registered()
 
@@ -323,3 +330,33 @@ def test_an_image_of_ext4_is_recognised() -> None:
     fixup = registered().recognise(head, b"image")
     assert fixup is not None
     assert fixup.name == "ext4"
+
+
+def test_packages_are_read_only_where_one_may_have_a_fixup(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "path", [str(tmp_path), str(tmp_path / "missing")])
+    monkeypatch.setattr(sys, "meta_path", [PathFinder])
+    (tmp_path / "other.dist-info").mkdir()
+    (tmp_path / "old.egg-info").write_text("Name: old\n")
+    assert not may_be_installed()
+    (tmp_path / "other.dist-info" / "entry_points.txt").write_text("[graft.fixups]\n")
+    assert may_be_installed()
+
+
+@pytest.mark.parametrize("name", ["packages.zip", "own.egg"])
+def test_an_archive_of_packages_may_have_a_fixup(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_bytes(b"")
+    monkeypatch.setattr(sys, "path", [str(tmp_path / name)])
+    assert may_be_installed()
+
+
+def test_a_finder_of_packages_may_have_a_fixup(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Finder:
+        def find_distributions(self) -> None: ...
+
+    monkeypatch.setattr(sys, "path", [])
+    monkeypatch.setattr(sys, "meta_path", [PathFinder, Finder()])
+    assert may_be_installed()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import re
 import struct
 import subprocess
 import zipfile
@@ -237,7 +238,10 @@ def test_a_file_whose_signature_lies_beside_it_is_left_alone(data: bytes) -> Non
     files = {"lib/ipa.so": data, "lib/ipa.so.sign": b"signature"}
     new, [outcome] = together(files)
     assert new == files
-    assert (outcome.outcome, outcome.reason) == ("left-alone", "its signature lies beside it")
+    assert (outcome.outcome, outcome.reason) == (
+        "left-alone",
+        "its signature is in a file next to it",
+    )
     assert together({"lib/ipa.so": data})[0] != {"lib/ipa.so": data}
 
 
@@ -299,8 +303,19 @@ def test_comments_of_a_zip_archive_are_rewritten() -> None:
     assert new == made(grafted(WHERE))
 
 
+def with_sizes_at_both_places(archive: bytes) -> bytes:
+    """A zip64 archive as Python before 3.11.4 writes it: 3.11.4 says -1 where 4 bytes are."""
+    return re.sub(
+        rb"(PK\x03\x04.{14}).{8}(\x01\0\x14\0.\x01\0\x10\0(.{4}).{4}(.{4}).{4})",
+        lambda found: found[1] + found[4] + found[3] + found[2],  # packed, then not
+        archive,
+        flags=re.DOTALL,
+    )
+
+
+@pytest.mark.parametrize("both", [False, True])
 @pytest.mark.parametrize("streamed", [False, True])
-def test_wide_sizes_of_a_zip_archives_members_stay_right(streamed: bool) -> None:
+def test_wide_sizes_of_a_zip_archives_members_stay_right(streamed: bool, both: bool) -> None:
     class Stream(BytesIO):
         def seekable(self) -> bool:
             return not streamed
@@ -313,7 +328,8 @@ def test_wide_sizes_of_a_zip_archives_members_stay_right(streamed: bool) -> None
                 member.compress_type = zipfile.ZIP_DEFLATED
                 with archive.open(member, "w", force_zip64=True) as file:
                     file.write(where)
-        return stream.getvalue()
+        made = stream.getvalue()
+        return with_sizes_at_both_places(made) if both else made
 
     new, [outcome] = rewritten(made(text()), "a.zip")
     assert outcome.outcome == "rewritten"

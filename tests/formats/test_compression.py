@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import io
+import os
 import random
 import subprocess
 import tracemalloc
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from graft.errors import BadFormatError, UsageError
-from graft.formats.compression import LEVELS, CompressingWriter, DecompressingReader
+from graft.formats.compression import CompressingWriter, DecompressingReader
+from graft.formats.compression_levels import LEVELS
 
 COMPRESSED = [name for name in LEVELS if name != "none"]
 TEXT = b"".join(b"%d and some text\n" % number for number in range(2000))
@@ -137,6 +140,7 @@ def test_a_bomb_takes_no_memory(compression: str) -> None:
     assert peak < 16 << 20  # 8 MiB of it are the window of xz
 
 
+@pytest.mark.needs("xz")
 def test_a_window_that_is_too_large_is_an_error() -> None:
     large = subprocess.run(
         ["xz", "--lzma2=dict=512MiB"], input=b"x", capture_output=True, check=True
@@ -154,13 +158,25 @@ def test_the_bytes_depend_on_nothing_but_data_and_level(compression: str) -> Non
     assert _compress(TEXT, compression, level=levels[0]) != _compress(TEXT, compression, level=5)
 
 
-@pytest.mark.parametrize("size", [0, 1, 1 << 24, (1 << 24) + 1, 40_000_000])
-def test_the_number_of_threads_does_not_change_the_bytes(size: int) -> None:
+# At level 1 zstd gives 2 MiB to a thread, at level 3 8 MiB.
+@pytest.mark.parametrize("level", [1, 3])
+@pytest.mark.parametrize("size", [0, 1, 1 << 21, (1 << 23) + 1, 40_000_000])
+def test_the_number_of_threads_does_not_change_the_bytes(size: int, level: int) -> None:
     data = (random.Random(1).randbytes(1 << 20) * 40)[:size]
-    one = _compress(data, "zstd", piece=1 << 20, level=1)
-    for threads, piece in ((2, 1 << 18), (3, 20_000_000)):
-        assert _compress(data, "zstd", piece=piece, level=1, threads=threads) == one
+    one = _compress(data, "zstd", piece=1 << 20, level=level)
+    for threads, piece in ((2, 1 << 18), (3, 20_000_000), (4, 70_001)):
+        assert _compress(data, "zstd", piece=piece, level=level, threads=threads) == one
     assert _expand(one, "zstd", limit=size, size=1 << 20) == data
+
+
+@pytest.mark.parametrize("end", [CompressingWriter.finish, CompressingWriter.close])
+def test_no_thread_outlives_its_stream(end: Callable[[CompressingWriter], None]) -> None:
+    before = len(os.listdir("/proc/self/task"))
+    writer = CompressingWriter(len, "zstd", threads=3)
+    writer.write(bytes(1 << 20))
+    assert len(os.listdir("/proc/self/task")) == before + 3
+    end(writer)
+    assert len(os.listdir("/proc/self/task")) == before
 
 
 def test_what_no_compression_has_is_an_error() -> None:

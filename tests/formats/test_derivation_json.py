@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graft.errors import BadFormatError
-from graft.formats.derivations.derivation import Derivation, DerivationOutput, print_derivation
+from graft.formats.derivations.derivation import Derivation, DerivationOutput
 from graft.formats.derivations.json import parse_derivations_json
 from graft.formats.store_path import StoreDir, StorePath
+from tests.derivation_text import print_derivation
 from tests.derivations import Nix
-from tests.formats.test_derivation_hash import EXPRESSIONS
+from tests.formats.test_output_path import EXPRESSIONS
 
 STORE = StoreDir("/nix/store")
 PATH = StorePath("h9lc1dpi14z7is86ffhl3ld569138595-audit-tmpdir.sh")
@@ -136,7 +137,7 @@ def test_an_impure_output_has_no_path() -> None:
         (["outputs"], [], "is no object"),
         (["outputs", "out", "path"], "elsewhere", "is not the name of a store path"),
         (["outputs", "out", "path"], "/tmp/x", "is not in the store directory"),
-        (["outputs", "ca", "method"], "zip", "'method' is none of flat, nar, text, git"),
+        (["outputs", "ca", "method"], "zip", "'method' is not among flat, nar, text, git"),
         (["outputs", "fixed", "hash"], "sha256-!", "is no sha256 hash|is no hash"),
         (["outputs", "fixed", "hash"], {"algorithm": "sha256"}, "is no text"),
         (["inputs", "srcs"], PATH, "is no list"),

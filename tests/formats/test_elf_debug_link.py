@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 import zlib
 
 import pytest
@@ -40,16 +39,13 @@ def test_the_sum_and_the_name_are_those_of_the_detached_file(made: tuple[bytes, 
     value=st.integers(0, 255),
     cut=st.one_of(st.just(0), st.integers(0, 20_000)),
 )
-def test_headers_that_lie_are_an_error_or_no_section(
+def test_headers_that_lie_are_no_section(
     made: tuple[bytes, bytes], place: int, value: int, cut: int
 ) -> None:
     program = bytearray(made[0])
     program[place] = value
     end = max(0, len(program) - cut)
-    try:
-        link = read(bytes(program[:end]))
-    except struct.error:
-        return
+    link = read(bytes(program[:end]))
     assert link is None or len(link.name) <= 4096
 
 

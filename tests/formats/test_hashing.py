@@ -16,8 +16,8 @@ from graft.formats.hashing import (
     nix32_encode,
     nix32_length,
     parse_hash,
-    sri_encode,
 )
+from tests.sri import sri_encode
 
 
 @given(st.binary(max_size=70))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import shutil
 import struct
 import subprocess
 import sys
@@ -282,7 +281,7 @@ def test_real_libraries_are_signed_again(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
+@pytest.mark.needs("npm")
 @pytest.mark.parametrize(("machine", "algorithms"), [("arm64", {"sha256"}), ("x64", set())])
 def test_real_programs_are_signed_again(tmp_path: Path, machine: str, algorithms: set[str]) -> None:
     command = ["npm", "pack", "--silent", f"@esbuild/darwin-{machine}@0.25.0"]

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from graft.errors import BadFormatError
 from graft.formats.content_address import ContentAddress
-from graft.formats.hashing import NIX32_ALPHABET, nix32_encode, sri_encode
+from graft.formats.hashing import NIX32_ALPHABET, nix32_encode
 from graft.formats.narinfo import NarInfo, parse_narinfo, print_narinfo
 from graft.formats.store_path import StoreDir, StorePath
 from tests.real_nix import RealNix
+from tests.sri import sri_encode
 from tests.store_objects import add_object, new_store
 
 STORE = StoreDir("/nix/store")

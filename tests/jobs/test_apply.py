@@ -24,9 +24,11 @@ from graft.errors import (
 from graft.formats.store_path import StorePath
 from graft.jobs.apply import apply
 from graft.jobs.outcome import outcome_document
+from graft.kernel.place import Place
 from graft.objects.rewrite import RewrittenObject, write_tree
 from graft.store.api import PathInfo, path_info
 from graft.store.local import LocalStore
+from tests.bind_mount import needs_mounts
 from tests.graftable import Graftable
 from tests.ordinary_user import as_ordinary_user
 from tests.real_nix import RealNix
@@ -173,9 +175,15 @@ def test_a_hidden_reference_is_found_and_no_link_is_made(it: Graftable, tmp_path
     assert not link.is_symlink()
     assert outcome.proof is not None
     (found,) = outcome.proof.residual
-    assert (found.path, found.file, found.reference) == (page, b"text", it.old)
+    assert (found.path, found.reference) == (page, it.old)
     offset = 1 + 2 * len(f"{it.store.store_dir}/")
-    assert (found.offset, found.where, found.encoding) == (offset, "contents", "utf-16")
+    assert found.place == Place(
+        file=b"text",
+        where="contents",
+        offset=offset,
+        encoding="utf-16",
+        hash_part=it.old.hash_part,
+    )
     assert outcome.plan.new_roots[root] in it.store.path_infos(outcome.plan.new_references)
     allowed = apply(
         it.store, [root], {it.old: it.new}, add_roots=[str(link)], allowed=["*-page-1/te?t"]
@@ -285,7 +293,7 @@ def test_the_narrower_proof_judges_shared_paths_by_their_references(it: Graftabl
     outcome = apply(it.store, [root], {it.old: it.new}, cutoffs=[other], scope="rewritten")
     assert outcome.proof is not None
     assert outcome.succeeded
-    registered = {found.path for found in outcome.proof.residual if found.where == "references"}
+    registered = {found.path for found in outcome.proof.residual if found.place is None}
     assert registered == {other, it.old}
     assert outcome.proof.paths < len(outcome.plan.new_references)
 
@@ -310,7 +318,8 @@ def test_the_narrower_proof_still_searches_what_was_written_just_now(it: Graftab
     new_app = outcome.plan.moved[it.app]
     _overwrite(f"{it.tree(new_app)}/bin/run", it.old.encode())
     proof = prove(outcome.plan, it.store, scope="rewritten", written=outcome.execution.rewritten)
-    assert [(found.path, found.file) for found in proof.residual] == [(new_app, b"bin/run")]
+    assert [found.path for found in proof.residual] == [new_app]
+    assert [found.place.file for found in proof.residual if found.place] == [b"bin/run"]
 
 
 def test_the_largest_paths_are_written_first(
@@ -429,7 +438,10 @@ def test_the_document_is_that_of_the_contract(it: Graftable) -> None:
         "seconds",
         "graft",
     }
-    assert document["proof"].keys() == {"scope", "paths", "files", "bytes", "residual", "problems"}
+    assert document["proof"].keys() == {
+        *("verdict", "scope", "paths", "files", "bytes", "residual", "problems"),
+        *("unsearched_paths", "unread", "unknown", "remaining"),
+    }
     assert document["rewritten_paths"] == 2
     assert set(document["paths"]) == {
         it.store.store_dir.path(path) for path in (it.old, it.app, it.env)
@@ -479,7 +491,7 @@ def test_a_full_disk_is_refused_before_the_first_byte(it: Graftable) -> None:
     assert _contents(it.store) == before
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+@needs_mounts
 def test_a_disk_that_fills_up_leaves_nothing_half_written(tmp_path: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()

@@ -17,6 +17,7 @@ from tests.debpkgs import smoke
 from tests.debpkgs.built import Built, small
 from tests.debpkgs.store import NixError, PrivateStore
 from tests.debpkgs_graft import MARKS
+from tests.nix_answers import path_infos
 from tests.serving import serving
 
 pytestmark = [*MARKS]
@@ -134,12 +135,12 @@ def test_nix_substitutes_the_result_from_a_server(caches: Caches) -> None:
 
 def test_nix_reads_the_same_of_the_cache_as_of_the_store(caches: Caches) -> None:
     url = f"file://{caches.target}"
-    infos = json.loads(
+    infos = path_infos(
         caches.store.run("nix", "path-info", "--json", "-r", "--store", url, caches.new_root)
     )
     caches.store.run("nix", "copy", "--no-check-sigs", "--from", url, caches.new_root)
     there = {info["path"]: info for info in infos}
-    here = json.loads(caches.store.run("nix", "path-info", "--json", "-r", caches.new_root))
+    here = path_infos(caches.store.run("nix", "path-info", "--json", "-r", caches.new_root))
     assert {info["path"] for info in here} == there.keys()
     for info in here:
         found = there[info["path"]]

@@ -19,6 +19,7 @@ from tests.debpkgs import smoke
 from tests.debpkgs.built import Built, small
 from tests.debpkgs.store import NixError, PrivateStore
 from tests.debpkgs_graft import MARKS, apply_arguments
+from tests.nix_answers import content_addressed, path_infos
 
 pytestmark = [*MARKS]
 
@@ -65,7 +66,7 @@ def grafted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grafted]:
     built = small()
     link = tmp_path_factory.mktemp("content") / "patched"
     with built.checkout() as store:
-        options = ("--content-addressed", "--add-root", str(link))
+        options = (*content_addressed(), "--add-root", str(link))
         first = _graft(built, store, *options)
         while first.poll() is None and not _temporary(store):
             time.sleep(0.01)
@@ -91,7 +92,7 @@ def test_the_programs_run(grafted: Grafted) -> None:
 
 def test_nix_believes_every_path_without_a_signature(grafted: Grafted) -> None:
     grafted.store.run("nix-store", "--verify", "--check-contents")
-    everything = json.loads(grafted.store.run("nix", "path-info", "--json", "-r", grafted.new_root))
+    everything = path_infos(grafted.store.run("nix", "path-info", "--json", "-r", grafted.new_root))
     assert len(everything) == 81
     for info in everything:
         assert info["ca"].startswith("fixed:r:sha256:")
@@ -127,7 +128,7 @@ def test_a_cache_gets_the_same_paths_and_gives_them_to_who_wants_signatures(
 ) -> None:
     cache, other = f"file://{tmp_path / 'cache'}", f"local?root={tmp_path / 'other'}"
     document = _document(
-        _graft(grafted.built, grafted.store, "--content-addressed", f"--to={cache}")
+        _graft(grafted.built, grafted.store, *content_addressed(), f"--to={cache}")
     )
     assert document["paths"] == grafted.document["paths"]
     grafted.store.run("nix", "copy", *_CAREFUL, "--from", cache, "--to", other, grafted.new_root)

@@ -27,7 +27,7 @@ from tests.caches import cache_of, new_cache, read_nar
 from tests.detached_symbols import with_detached_symbols
 from tests.graftable import Graftable
 from tests.real_nix import RealNix
-from tests.store_objects import add_object, named_path
+from tests.store_objects import add_object, named_path, opened
 
 PROGRAM = """
 #include <stdio.h>
@@ -47,7 +47,7 @@ int main(int count, char **words)
 def it(tmp_path: Path) -> Graftable:
     location = Location.at_root(str(tmp_path / "here"))
     LocalStore.create(location)
-    return Graftable.build(LocalStore(location=location))
+    return Graftable.build(opened(location))
 
 
 def page(it: Graftable, lib: StorePath) -> bytes:
@@ -251,4 +251,4 @@ def test_a_checksum_of_a_file_that_changes_changes_with_it(it: Graftable) -> Non
 def _rooted(directory: Path) -> LocalStore:
     location = Location.at_root(str(directory))
     LocalStore.create(location)
-    return LocalStore(location=location)
+    return opened(location)

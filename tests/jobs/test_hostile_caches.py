@@ -30,18 +30,18 @@ from graft.formats.narinfo import NarInfo
 from graft.formats.signature import SecretKey
 from graft.formats.store_path import StorePath
 from graft.jobs.apply import apply
+from graft.store.api import Target
 from graft.store.binary_cache import BinaryCache
 from graft.store.caches.address import CacheAddress
 from graft.store.caches.server import CacheServer
 from graft.store.local import LocalStore
 from graft.store.location import Location
-from graft.store.opening import OpenTarget
 from graft.store.trust import signed_narinfo
 from graft.store.writable_cache import WritableCache
 from tests.archives import File, Folder, archive_of
 from tests.caches import STORE, new_cache, spoil, written
 from tests.serving import Answer, serving
-from tests.store_objects import named_path
+from tests.store_objects import named_path, opened
 
 KEY = SecretKey.generate("cache-1")
 OLD, NEW, APP, ENV = (named_path(name, STORE) for name in ("lib-1.0", "lib-1.1", "app-1", "env-1"))
@@ -105,10 +105,10 @@ def _cache(directory: Path) -> WritableCache:
 def _store(directory: Path) -> LocalStore:
     location = Location.at_root(str(directory))
     LocalStore.create(location)
-    return LocalStore(location=location)
+    return opened(location)
 
 
-TARGETS: dict[str, Callable[[Path], OpenTarget]] = {"a cache": _cache, "a store": _store}
+TARGETS: dict[str, Callable[[Path], Target]] = {"a cache": _cache, "a store": _store}
 
 
 def _check_whole(directory: Path) -> set[StorePath]:
@@ -133,7 +133,7 @@ def _check_whole(directory: Path) -> set[StorePath]:
 
 def _refused(
     hostile: Hostile,
-    target: OpenTarget,
+    target: Target,
     directory: Path,
     source: BinaryCache | None = None,
     **how: object,
@@ -184,7 +184,7 @@ TRICKS: dict[str, tuple[Callable[[Hostile], object], type[GraftError], str]] = {
         BadFormatError,
         "'StorePath' is wrong",
     ),
-    "another path": (lambda it: it.say(APP, ENV), CorruptCacheError, f"is that of '{ENV}'"),
+    "another path": (lambda it: it.say(APP, ENV), CorruptCacheError, f"describes '{ENV}'"),
     "a repeated path": (
         lambda it: it.say("URL:", f"StorePath: {STORE.path(APP)}\nURL:"),
         BadFormatError,

@@ -15,6 +15,7 @@ from tests import debpkgs_graft
 from tests.debpkgs import equality, smoke
 from tests.debpkgs.built import small
 from tests.debpkgs_graft import MARKS, Grafted, apply_arguments
+from tests.nix_answers import path_infos
 
 pytestmark = [*MARKS]
 
@@ -77,7 +78,7 @@ def test_the_real_nix_agrees_with_what_was_registered(grafted: Grafted, tmp_path
     store, new_root = grafted.store, grafted.new_root
     store.run("nix-store", "--verify", "--check-contents")
     store.run("nix", "store", "verify", "-r", new_root)
-    infos = json.loads(store.run("nix", "path-info", "--json", "-r", new_root))
+    infos = path_infos(store.run("nix", "path-info", "--json", "-r", new_root))
     assert {info["path"] for info in infos} == set(grafted.new_closure)
     for info in infos:
         references = store.run("nix-store", "--query", "--references", info["path"]).split()

@@ -16,14 +16,14 @@ from graft.store.local import LocalStore
 from graft.store.location import Location
 from tests.graftable import Graftable
 from tests.real_nix import RealNix
-from tests.store_objects import Contents, add_object, new_store
+from tests.store_objects import Contents, add_object, new_store, opened
 
 
 def _rooted(directory: Path) -> LocalStore:
     """A store that is /nix/store logically, as all of this machine's that exchange paths are."""
     location = Location.at_root(str(directory))
     LocalStore.create(location)
-    return LocalStore(location=location)
+    return opened(location)
 
 
 @pytest.fixture

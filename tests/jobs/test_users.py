@@ -18,7 +18,7 @@ from graft.store.local import LocalStore
 from tests.graftable import Graftable
 from tests.ordinary_user import as_ordinary_user
 from tests.real_nix import RealNix
-from tests.store_objects import new_store
+from tests.store_objects import new_store, opened
 
 pytestmark = pytest.mark.slow
 
@@ -184,7 +184,7 @@ def test_a_foreign_store_can_be_read(
 @pytest.fixture
 def in_use(foreign: Graftable) -> LocalStore:
     """The store opened by its owner, with what was written last still in the write-ahead log."""
-    return LocalStore(location=foreign.store.location)
+    return opened(foreign.store.location)
 
 
 @as_ordinary_user

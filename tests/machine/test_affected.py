@@ -19,6 +19,7 @@ from graft.machine.affected import Affected, find_affected
 from graft.machine.processes import Process, Use
 from graft.machine.roots import MachineRoots, Root, RootKind, find_machine_roots
 from graft.plan.making import make_plan
+from graft.plan.request import Graft
 from graft.store.api import PathInfo
 from graft.store.local import LocalStore
 from graft.store.local_store.database import Database
@@ -239,7 +240,7 @@ def test_the_count_of_dependents_is_what_a_plan_would_rewrite(
     assert planned.planned == bool(planned.hits)
     assert planned.current_cost == counted.current_cost
     if counted.hits:
-        plan = make_plan(store, {hit.root.paths[0] for hit in counted.hits}, pairs)
+        plan = make_plan(store, Graft.of({hit.root.paths[0] for hit in counted.hits}, pairs))
         assert counted.current_cost.paths == len(plan.rewrites)
 
 

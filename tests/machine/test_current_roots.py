@@ -19,7 +19,7 @@ from graft.store.location import Location
 from tests.cli.lines import CommandLine
 from tests.graftable import Graftable
 from tests.real_nix import RealNix
-from tests.store_objects import add_object, new_store
+from tests.store_objects import add_object, new_store, opened
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def it(tmp_path: Path) -> Graftable:
     """A machine below a directory, so that nothing of the real one is in the answers."""
     location = Location.at_root(str(tmp_path / "machine"))
     LocalStore.create(location)
-    return Graftable.build(LocalStore(location=location))
+    return Graftable.build(opened(location))
 
 
 def _found(it: Graftable) -> Everywhere:

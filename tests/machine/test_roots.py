@@ -22,7 +22,7 @@ from tests.ordinary_user import as_ordinary_user
 from tests.real_nix import RealNix
 from tests.running import add_program, running
 from tests.store.printed_roots import printed_roots
-from tests.store_objects import add_object, new_store
+from tests.store_objects import add_object, new_store, opened
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Machine:
     def at(cls, directory: Path) -> Machine:
         location = Location.at_root(str(directory / "machine"))
         LocalStore.create(location)
-        return cls(directory / "machine", LocalStore(location=location))
+        return cls(directory / "machine", opened(location))
 
     def link(self, place: str, path: StorePath) -> None:
         link = self.top / place

@@ -15,7 +15,7 @@ from graft.machine.ungraft import Ungrafted, ungraft
 from graft.store.roots.profile import Profile
 from tests.graftable import Graftable
 from tests.real_nix import RealNix
-from tests.store_objects import add_object, new_store
+from tests.store_objects import add_object, new_store, opened
 
 
 @pytest.fixture
@@ -69,9 +69,7 @@ def test_nix_collects_what_a_graft_has_made_once_it_is_taken_back(
 def _opened_again(it: Graftable) -> Graftable:
     from dataclasses import replace  # noqa: PLC0415
 
-    from graft.store.local import LocalStore  # noqa: PLC0415
-
-    return replace(it, store=LocalStore(location=it.store.location))
+    return replace(it, store=opened(it.store.location))
 
 
 def test_a_profile_that_never_had_the_original_gets_a_generation_with_it(

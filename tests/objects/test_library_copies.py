@@ -9,6 +9,7 @@ import pytest
 from graft.errors import InvalidPathError
 from graft.formats.store_path import StorePath
 from graft.objects.library_copies import find_copies
+from tests.caches import cache_of
 from tests.store_objects import add_object, new_store
 
 LIBRARY = b"\0version 1.0 of the library\0" + b"\0".join(b"message number %d" % i for i in range(9))
@@ -24,6 +25,24 @@ def test_only_paths_that_do_not_refer_to_old_are_told(tmp_path: Path) -> None:
     assert (found.path, found.old, found.copy.file) == (static, old, b"program")
     assert found.copy.versioned
     assert sum(read) == len(LIBRARY)
+
+
+def test_a_path_is_read_once_whatever_is_sought(tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    other = LIBRARY.replace(b"1.0", b"2.0").replace(b"message", b"another text of")
+    olds = [
+        add_object(store, "lib-1.0", {"lib.so": LIBRARY + b"\0"}),
+        add_object(store, "other-2.0", {"lib.so": other + b"\0"}),
+    ]
+    both = add_object(store, "both-1", {"a": {"program": bytes(2_000_000) + LIBRARY + other}})
+    read: list[int] = []
+    found = find_copies(store, [both], olds, jobs=1, on_bytes=read.append)
+    assert sorted((each.old, each.copy.file) for each in found) == sorted(
+        (old, b"a/program") for old in olds
+    )
+    assert sum(read) == 2_000_000 + len(LIBRARY + other)
+    cache = cache_of(store, tmp_path / "cache")
+    assert find_copies(cache, [both], olds, jobs=1) == found
 
 
 def test_an_old_that_is_not_valid_is_an_error_that_names_it(tmp_path: Path) -> None:

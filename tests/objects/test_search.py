@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 
 from graft.formats.store_path import StorePath
 from graft.formats.window import Window
+from graft.kernel.place import Place, Site
 from graft.kernel.tree import WINDOW
 from graft.objects.reading import search_archive, search_object
-from graft.objects.search import DeepSearch, HiddenReference
+from graft.objects.search import DeepSearch
 from graft.store.objects import TreeObject
 from tests.archives import File, Node, archive_of, nodes, write
 from tests.debpkgs.built import small
@@ -31,7 +32,7 @@ PATH = StorePath(f"{OLD}-openssl-3.0.20")
 OTHER = StorePath(f"{NEW}-openssl-3.0.22")
 
 
-def hidden(tree: Path | str, search: DeepSearch) -> tuple[HiddenReference, ...]:
+def hidden(tree: Path | str, search: DeepSearch) -> tuple[Place, ...]:
     return search_object(TreeObject(str(tree)), search).hidden
 
 
@@ -45,13 +46,15 @@ def test_contents_targets_and_names_are_searched(tmp_path: Path) -> None:
         (b"link", "target", 1, "hex"),
         (b"text", "contents", WINDOW - 9 + 4, "base64"),
     ]
-    assert {each.path for each in found} == {PATH}
+    assert {each.hash_part for each in found} == {OLD}
 
 
-def test_a_hash_part_of_an_unknown_path_has_no_path(tmp_path: Path) -> None:
+def test_a_hash_part_of_an_unknown_path_is_found_and_seen_as_no_path(tmp_path: Path) -> None:
     (tmp_path / "text").write_text(OLD[::-1])
-    (found,) = hidden(tmp_path, DeepSearch([], [OLD]))
-    assert (found.hash_part, found.path) == (OLD, None)
+    search = DeepSearch([], [OLD])
+    report = search_object(TreeObject(str(tmp_path)), search)
+    assert [each.hash_part for each in report.hidden] == [OLD]
+    assert search.seen(report) == frozenset()
 
 
 def test_whole_hash_parts_are_no_hidden_places(tmp_path: Path) -> None:
@@ -109,7 +112,8 @@ def test_a_search_may_be_pickled() -> None:
     search = pickle.loads(pickle.dumps(DeepSearch([PATH], [NEW])))
     assert search.paths == (PATH,)
     assert search.hash_parts == (OLD, NEW)
-    assert [found.encoding for found in search.find(OLD[::-1].encode())] == ["reversed"]
+    found = search.find(OLD[::-1].encode(), Site(b"", "contents"))
+    assert [place.encoding for place in found] == ["reversed"]
 
 
 @pytest.mark.slow

@@ -12,10 +12,12 @@ import pytest
 
 from graft.errors import TreeError
 from graft.fixups import Limits, Registry, registered
+from graft.kernel.place import Place
 from graft.kernel.tree import copy_tree, read_tree, remove_tree
+from graft.objects.file_fixups import FixedFile
 from graft.objects.reading import search_object
-from graft.objects.search import DeepSearch, HiddenReference
-from graft.objects.tree_fixups import FixedFile, Fixes
+from graft.objects.search import DeepSearch
+from graft.objects.tree_fixups import Fixes
 from graft.store.objects import TreeObject
 from tests.fixups.samples import NEW, OLD, TABLE, grafted, tar, text, zipped
 
@@ -60,7 +62,7 @@ def fixed(tree: Path, registry: Registry | None = None) -> tuple[Path, list[Fixe
     return staged, fixes.files
 
 
-def hidden(tree: Path) -> tuple[HiddenReference, ...]:
+def hidden(tree: Path) -> tuple[Place, ...]:
     return search_object(TreeObject(str(tree)), DeepSearch([], [OLD[:32].decode()])).hidden
 
 

@@ -124,12 +124,12 @@ def test_the_document_holds_null_for_what_is_not_known(golden: Golden) -> None:
 def test_a_plan_file_carries_the_addressing() -> None:
     plan = plan_of(GRAPH, PAIRS, addressing="content")
     file = PlanFile.parse(json.dumps(plan_document(plan)), "f")
-    assert (file.addressing, file.self_references) == ("content", "positions")
-    file.check_current(plan, "f")
+    assert (file.graft.addressing, file.graft.self_references) == ("content", "positions")
+    file.check_current(plan)
     with pytest.raises(StalePlanError, match="addressing"):
-        file.check_current(plan_of(GRAPH, PAIRS), "f")
+        file.check_current(plan_of(GRAPH, PAIRS))
     with pytest.raises(StalePlanError, match="rewrites"):
-        file.check_current(plan_of(GRAPH, PAIRS, signed="data", addressing="content"), "f")
+        file.check_current(plan_of(GRAPH, PAIRS, signed="data", addressing="content"))
 
 
 @pytest.mark.parametrize(

@@ -17,12 +17,13 @@ from graft.formats.store_path import StorePath
 from graft.jobs.apply import apply
 from graft.jobs.outcome import Outcome, outcome_document
 from graft.plan.making import make_plan
+from graft.plan.request import Graft
 from graft.store.local import LocalStore
 from graft.store.location import Location
 from tests.caches import cache_of, new_cache
 from tests.graftable import Graftable
 from tests.real_nix import RealNix
-from tests.store_objects import add_object
+from tests.store_objects import add_object, opened
 
 PROGRAM = """
 #include <string.h>
@@ -34,7 +35,7 @@ int main(int count, char **words) { (void)count; strcpy(words[0], "PATH"); retur
 def it(tmp_path: Path) -> Graftable:
     location = Location.at_root(str(tmp_path / "here"))
     LocalStore.create(location)
-    return Graftable.build(LocalStore(location=location))
+    return Graftable.build(opened(location))
 
 
 def hiding(it: Graftable, contents: Mapping[str, bytes]) -> StorePath:
@@ -47,8 +48,9 @@ def hiding(it: Graftable, contents: Mapping[str, bytes]) -> StorePath:
 def left(outcome: Outcome) -> list[tuple[str, bytes, tuple[str, ...], str]]:
     assert outcome.proof is not None
     return [
-        (found.path.name, found.file, found.container, found.encoding)
+        (found.path.name, found.place.file, found.place.container, found.place.encoding)
         for found in outcome.proof.residual
+        if found.place is not None
     ]
 
 
@@ -125,11 +127,9 @@ def test_a_deep_plan_tells_what_it_will_not_reach(it: Graftable) -> None:
         jar.writestr("META-INF/A.SF", b"")
         jar.writestr("a", old_page(it) * 9)
     root = hiding(it, {"a.jar": signed.getvalue(), "b.br": b"?", "c.gz": b"\x1f\x8b\x08"})
-    plan = make_plan(it.store, [root], [(it.old, it.new)], deep=True)
+    plan = make_plan(it.store, Graft.of([root], [(it.old, it.new)], deep=True))
     told = {warning.kind: warning.message for warning in plan.warnings}
-    assert told["not-rewritten"].endswith(
-        "a.jar' will still hold what is replaced: it is a signed jar"
-    )
+    assert told["not-rewritten"].endswith("a.jar' will still hold OLD: it is a signed jar")
     assert "(and 1 more file)" in told["not-looked-into"]
     outcome = apply(it.store, [root], {it.old: it.new}, deep=True)
     assert not outcome.succeeded

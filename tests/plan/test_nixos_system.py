@@ -15,6 +15,7 @@ from graft.jobs.apply import apply
 from graft.plan import Plan
 from graft.plan.making import make_plan
 from graft.plan.nixos_system import initrds_of_systems
+from graft.plan.request import Graft
 from graft.store.local import LocalStore
 from tests.archives import File, Folder, Link, Node
 from tests.caches import add_nar, new_cache
@@ -37,7 +38,7 @@ def it(tmp_path: Path) -> Libraries:
 
 
 def _planned(it: Libraries, root: StorePath, **options: bool) -> Plan:
-    return make_plan(it.store, [root], [(it.old, it.new)], **options)  # type: ignore[arg-type]
+    return make_plan(it.store, Graft.of([root], [(it.old, it.new)], **options))
 
 
 def _warned(plan: Plan) -> dict[StorePath | None, str]:
@@ -92,7 +93,7 @@ def test_it_can_be_told_not_to(it: Libraries) -> None:
 def test_an_initrd_that_is_replaced_is_replaced(it: Libraries) -> None:
     system = add_system(it.store, it.old)
     other = add_object(it.store, "initrd-of-nixos-system-host-25.05", {"initrd": b"new"})
-    plan = make_plan(it.store, [system.path], [(it.old, it.new), (system.initrd, other)])
+    plan = make_plan(it.store, Graft.of([system.path], [(it.old, it.new), (system.initrd, other)]))
     assert plan.cutoffs == set()
     assert plan.moved[system.initrd] == other
     assert [warning.kind for warning in plan.warnings] == []

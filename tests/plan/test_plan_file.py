@@ -57,10 +57,10 @@ def test_a_plan_file_says_what_to_plan_again() -> None:
     plan = plan_of(GRAPH, {"lib-1.0": "lib-1.1"}, cutoffs="data")
     file = PlanFile.parse(json.dumps(plan_document(plan)), "f")
     full = plan.store_dir.path
-    assert file.roots == tuple(map(full, plan.roots))
-    assert dict(file.replacements) == {full(o): full(n) for o, n in plan.replacements.items()}
-    assert file.cutoffs == tuple(map(full, plan.cutoffs))
-    file.check_current(plan, "f")
+    assert file.graft.roots == tuple(map(full, plan.roots))
+    assert dict(file.graft.replacements) == {full(o): full(n) for o, n in plan.replacements.items()}
+    assert file.graft.cutoffs == tuple(map(full, plan.cutoffs))
+    file.check_current(plan)
 
 
 def test_a_plan_that_has_changed_is_stale_and_the_difference_is_named() -> None:
@@ -68,7 +68,7 @@ def test_a_plan_that_has_changed_is_stale_and_the_difference_is_named() -> None:
     file = PlanFile.parse(json.dumps(plan_document(plan)), "f")
     now = plan_of({**GRAPH, "data": "lib-1.0"}, {"lib-1.0": "lib-1.1"})
     with pytest.raises(StalePlanError, match="rewrites") as raised:
-        file.check_current(now, "f")
+        file.check_current(now)
     assert str(raised.value.fields["difference"]) in raised.value.message
 
 
@@ -78,4 +78,4 @@ def test_a_name_in_a_plan_file_is_not_believed() -> None:
     document["rewrites"][0]["new_path"] = document["rewrites"][0]["path"]
     file = PlanFile.parse(json.dumps(document), "f")
     with pytest.raises(StalePlanError, match="new_path"):
-        file.check_current(plan, "f")
+        file.check_current(plan)

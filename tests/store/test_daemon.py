@@ -27,6 +27,7 @@ from graft.store.trust import write_secret_key
 from tests.caches import cache_of
 from tests.collecting import run_collector
 from tests.graftable import Graftable
+from tests.nix_answers import content_addressed, path_infos
 from tests.ordinary_user import as_ordinary_user
 from tests.real_nix import RealNix
 from tests.store_objects import add_object, new_store
@@ -199,7 +200,7 @@ def test_what_a_trusted_key_has_signed_goes_through_the_daemon(
 
 @as_ordinary_user
 def test_names_from_contents_need_no_trust(tmp_path: Path, multi: Multi) -> None:
-    out, _ = multi.apply("--content-addressed", "--add-root", str(tmp_path / "link"))
+    out, _ = multi.apply(*content_addressed(), "--add-root", str(tmp_path / "link"))
     done = subprocess.run([f"{out.strip()}/bin/run"], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[0] == "new"
     info = subprocess.run(
@@ -208,7 +209,7 @@ def test_names_from_contents_need_no_trust(tmp_path: Path, multi: Multi) -> None
         capture_output=True,
         check=True,
     )
-    assert json.loads(info.stdout)[0]["ca"].startswith("fixed:r:sha256:")
+    assert path_infos(info.stdout.decode())[0]["ca"].startswith("fixed:r:sha256:")
 
 
 @pytest.fixture
@@ -395,8 +396,11 @@ def test_a_batch_goes_through_the_daemon_if_it_is_trusted(tmp_path: Path, multi:
     assert json.loads(out.splitlines()[-1])["jobs"][0]["error"]["kind"] == "untrusted-user"
     assert multi.valid_paths() == before
     jobs.write_text(f'sign-keys = ["{multi.key_file(TRUSTED)}"]\n{text}')
-    multi.run("batch", str(jobs), "--json")
+    _, err = multi.run("batch", str(jobs), "--json")
     assert len(multi.valid_paths() - before) == 2
+    assert err.count("from there through the Nix daemon") == 1
+    _, err = multi.run("batch", str(jobs), "--fail-fast")  # each job opens the store anew
+    assert err.count("from there through the Nix daemon") == 1
 
 
 @trusting
@@ -441,6 +445,6 @@ def test_of_all_roots_a_user_turns_only_his_own(tmp_path: Path, multi: Multi, sy
         f"--replace={multi.full(it.old)}={multi.full(it.new)}",
         f"--sign-key={key}",
     )
-    assert f"'{system}' stays as it is: it belongs to another user" in err
+    assert f"'{system}' stays unchanged: it belongs to another user" in err
     assert os.path.realpath(profile) == out.strip()
     assert os.path.realpath(system) == multi.full(it.env)

@@ -10,11 +10,11 @@ import pytest
 
 from graft.errors import BadFormatError, InvalidPathError
 from graft.formats.derivations.exported import parse_exported
-from graft.formats.hashing import sri_encode
 from graft.formats.store_path import StoreDir, StorePath
 from graft.store.exported import ExportedGraph
 from graft.store.opening import open_store
 from tests.derivations import Nix
+from tests.sri import sri_encode
 
 STORE = StoreDir("/nix/store")
 ONE = StorePath("2543j7c6jn75blc3drf4g5vhb1rhdq29-one-1.0")

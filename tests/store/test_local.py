@@ -9,10 +9,11 @@ import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from graft.errors import SchemaError, StoreError, StoreMissingError
+from graft.errors import SchemaError, StoreError, StoreMissingError, UsageError
 from graft.formats.store_path import StorePath
 from graft.kernel.tree import copy_tree
 from graft.store.api import PathInfo, path_info
@@ -20,7 +21,7 @@ from graft.store.local import LocalStore
 from graft.store.local_store.database import Database
 from graft.store.location import Location
 from tests.real_nix import RealNix
-from tests.store_objects import add_object, named_path, new_store
+from tests.store_objects import add_object, named_path, new_store, opened
 
 
 @pytest.fixture
@@ -52,13 +53,35 @@ def test_a_great_many_paths_are_asked_for_at_once(store: LocalStore) -> None:
     assert store.path_infos([*unknown, path]).keys() == {path}
 
 
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ({"store": "/x"}, "lacks 'state'"),
+        ({"state": "/x"}, "lacks 'store'"),
+        ({"root": "/x", "state": "/x"}, "lacks 'store'"),
+        ({"root": "/x", "store": "/x", "state": "/x"}, "two places"),
+        ({"root": "/x", "location": Location.at_root("/x")}, "two places"),
+    ],
+)
+def test_a_place_that_is_half_or_twice_given_is_an_error(
+    arguments: dict[str, Any], match: str, store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The machine's own store is there: it must not be opened in the place of another.
+    monkeypatch.setenv("NIX_STORE_DIR", store.location.store_dir)
+    monkeypatch.setenv("NIX_STATE_DIR", store.location.state_dir)
+    with LocalStore() as machine:
+        assert machine.location == store.location
+    with pytest.raises(UsageError, match=match):
+        LocalStore(**arguments)
+
+
 @pytest.mark.nix
 @pytest.mark.parametrize("rooted", [True, False])
 def test_nix_opens_a_new_store_and_what_is_written_into_it(tmp_path: Path, rooted: bool) -> None:
     if rooted:
         location = Location.at_root(str(tmp_path / "root"))
         LocalStore.create(location)
-        store = LocalStore(location=location)
+        store = opened(location)
     else:
         store = new_store(tmp_path)
     nix = RealNix(store.location, tmp_path)

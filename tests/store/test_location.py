@@ -73,6 +73,18 @@ def test_another_url_is_an_error(url: str) -> None:
         Location.parse(url, {})
 
 
+@pytest.mark.parametrize(
+    ("url", "missing"),
+    [
+        ("local?store=/x", "state"),
+        ("local?state=/x", "store"),
+    ],
+)
+def test_half_a_location_is_an_error(url: str, missing: str) -> None:
+    with pytest.raises(BadStoreUrlError, match=f"lacks the parameter '{missing}'"):
+        Location.parse(url, {"NIX_STORE_DIR": "/ignored", "NIX_STATE_DIR": "/ignored"})
+
+
 @pytest.fixture
 def location(tmp_path: Path) -> Location:
     location = Location.at_root(str(tmp_path / "root"))

@@ -25,9 +25,10 @@ from graft.jobs.apply import apply
 from graft.jobs.outcome import Outcome
 from graft.kernel.native import load
 from graft.plan.making import make_plan
+from graft.plan.request import Graft
 from graft.store.local import LocalStore
 from graft.store.trust import check_signatures
-from tests.bind_mount import mounted_again
+from tests.bind_mount import mounted_again, needs_mounts
 from tests.graftable import Graftable
 from tests.ordinary_user import as_ordinary_user
 from tests.real_nix import RealNix
@@ -35,7 +36,7 @@ from tests.store_objects import add_object, new_store
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount"),
+    needs_mounts,
     pytest.mark.skipif(load() is None, reason="only the C extension can mount"),
 ]
 
@@ -225,7 +226,7 @@ def new_app(unmounted: ReadOnly) -> StorePath:
     """What the app will be called."""
     it = unmounted.it
     with unmounted.open() as store:
-        return make_plan(store, [it.env], [(it.old, it.new)]).moved[it.app]
+        return make_plan(store, Graft.of([it.env], [(it.old, it.new)])).moved[it.app]
 
 
 def test_the_other_flags_of_the_mount_stay_where_it_is_writable(
@@ -331,7 +332,7 @@ def test_an_error_of_the_writer_is_the_error_of_the_job_and_leaves_nothing(
     with mounted_again(str(unmounted.store_dir), "ro"):
         with pytest.raises(UnsupportedFileError, match="share/pipe") as raised:
             unmounted.apply()
-        assert raised.value.as_json()["kind"] == "unsupported-file"
+        assert raised.value.kind == "unsupported-file"
         assert "in the writing process" in raised.value.__notes__[0]
         assert unmounted.contents() == before
 

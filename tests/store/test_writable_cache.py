@@ -38,7 +38,7 @@ from tests.caches import STORE, add_nar, new_cache, read_nar, spoil, written
 from tests.ordinary_user import as_ordinary_user
 from tests.real_nix import RealNix
 from tests.serving import serving
-from tests.store_objects import named_path
+from tests.store_objects import named_path, opened
 
 FILE = File(b"some contents\n" * 100)
 COMPRESSIONS = ["none", "xz", "zstd", "bzip2", "gzip"]
@@ -270,7 +270,7 @@ def test_a_cache_of_somebody_else_is_an_error(*, tmp_path: Path) -> None:
 def _rooted(directory: Path) -> LocalStore:
     location = Location.at_root(str(directory))
     LocalStore.create(location)
-    return LocalStore(location=location)
+    return opened(location)
 
 
 @pytest.mark.nix
@@ -280,7 +280,7 @@ def test_nix_takes_what_is_written_from_directory_and_server(
 ) -> None:
     key = SecretKey.generate("graft-1")
     with new_cache(tmp_path / "cache") as cache:
-        # So long that zstd has several frames.
+        # So long that zstd's threads share it.
         below = written(cache, "below-1", File(b"x" * (40 << 20)), compression=compression)
         text = STORE.path(below.path).encode()
         path = named_path("one-1", STORE)

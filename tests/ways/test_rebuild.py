@@ -12,6 +12,7 @@ import pytest
 from graft.formats.store_path import StorePath
 from graft.plan.closure import Closure
 from graft.plan.making import make_plan
+from graft.plan.request import Graft
 from graft.ways.rebuild import Rebuild, rebuild_of
 from tests.derivations import Nix
 
@@ -33,7 +34,7 @@ def nix(tmp_path: Path) -> Nix:
 
 def rebuild(nix: Nix, root: StorePath, old: StorePath, new: StorePath) -> Rebuild | str:
     with nix.open() as store:
-        plan = make_plan(store, [root], [(old, new)])
+        plan = make_plan(store, Graft.of([root], [(old, new)]))
         return rebuild_of(store, plan.closure, [root], [old], nix.env["NIX_LOG_DIR"])
 
 
@@ -120,6 +121,6 @@ def test_the_plan_tells_the_cost_level_by_level_and_what_it_leaves_alone(nix: Ni
     nix.run("nix-store", "--delete", nix.run("nix-store", "-q", "--deriver", full(root)).strip())
     done = nix.graft(*words)
     assert done.returncode == 0
-    assert "nobody knows what a rebuild would cost: no derivation of" in done.stderr
+    assert "the cost of a rebuild is unknown: no derivation of" in done.stderr
     document = json.loads(nix.graft(*words, "--json").stdout)["rebuild"]
     assert document["available"] is False

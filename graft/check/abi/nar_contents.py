@@ -1,4 +1,4 @@
-"""What the loader could see in a store object that is a NAR."""
+"""The loader's view of a store object that is a NAR."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from graft.check.abi.object_contents import (
     script,
 )
 from graft.formats.elf.dynamic import Elf, Exports, Imports, read_exports, read_imports
-from graft.formats.elf.image import MAGIC, Read
+from graft.formats.elf.headers import MAGIC, Read
 from graft.formats.nar_reader import Contents, Directory, Entry, Regular, Symlink, read_archive
 from graft.formats.window import Window
 from graft.store.objects import NarObject

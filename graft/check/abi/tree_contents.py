@@ -1,4 +1,4 @@
-"""What the loader could see in a store object that is a tree."""
+"""The loader's view of a store object that is a tree."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from graft.check.abi.object_contents import (
 )
 from graft.errors import TreeError
 from graft.formats.elf.dynamic import Elf, Exports, Imports, read_exports, read_imports
-from graft.formats.elf.image import MAGIC, Read
+from graft.formats.elf.headers import MAGIC, Read
 from graft.formats.file_name import printable
 from graft.store.objects import TreeObject
 
 
 class TreeContents:
-    """An object that is a tree; what was looked at once is remembered."""
+    """An object that is a tree; files that were looked at are remembered."""
 
     def __init__(self, item: TreeObject) -> None:
         self._top = os.fsencode(item.tree)

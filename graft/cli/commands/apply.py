@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
-from graft.cli.arguments import PlanArguments, plan_options, resolve_request
+from graft.cli.arguments import PlanArguments, plan_options, resolve_request, strict_option
 from graft.cli.commands.plan import abi_report_option, free_bytes, show_plan
 from graft.cli.output import Bars, print_document, print_note, print_warnings
-from graft.cli.settings import Settings, common_options
-from graft.cli.tables import print_summary
+from graft.cli.settings import Settings, common_options, gather
 from graft.errors import UsageError
-from graft.executor import Compression
-from graft.formats.compression import LEVELS
-from graft.jobs.apply import apply
-from graft.jobs.outcome import outcome_document
-from graft.store.api import Source, Target
-from graft.store.daemon import DaemonStore
-from graft.store.opening import daemon_of, open_sources, open_target, trusted_keys
-from graft.store.trust import read_secret_key
-from graft.store.union import UnitedStore
+from graft.formats.compression_levels import LEVELS
 
 if TYPE_CHECKING:
+    from graft.check.acceptance import Acceptance
+    from graft.jobs.request import Transfer
     from graft.machine.activation import Action
     from graft.machine.current_roots import Everywhere
+    from graft.machine.places import Placement
 
 
 @click.command(
@@ -35,15 +30,20 @@ if TYPE_CHECKING:
     "--add-root ./patched",
 )
 @plan_options
+@gather("graft.executor.delivery:Compression", "compression")
+@gather("graft.executor.delivery:Delivery", "delivery")
+@gather("graft.jobs.request:Transfer", "transfer")
+@gather("graft.check.acceptance:Acceptance", "acceptance")
+@gather("graft.machine.places:Placement", "placement")
 @click.option(
     "--all-roots",
     is_flag=True,
     help="Instead of ROOTs: all that is in force and leads to OLD, in one plan. Every profile gets "
-    "a new generation, every other root's link is turned; those of other users stay.",
+    "a new generation, every other root's link is turned; other users' roots stay.",
 )
 @click.option(
     "--add-root",
-    "add_roots",
+    "root_links",
     metavar="LINK",
     multiple=True,
     help="Make this link to the new root and register it with the garbage collector; one for each "
@@ -54,14 +54,14 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--to",
-    "target_url",
+    "target",
     metavar="URL",
     help="Where the result goes: a store on this machine, or a cache that can be written. If not "
     "given, it goes where everything else is.",
 )
 @click.option(
     "--from",
-    "source_urls",
+    "sources",
     metavar="URL",
     multiple=True,
     help="Another store or cache, where NEW or originals come from that are not valid in the "
@@ -86,7 +86,8 @@ if TYPE_CHECKING:
     type=click.Choice(["closure", "rewritten", "none"]),
     default="closure",
     show_default=True,
-    help="What is read again to prove that OLD is gone.",
+    callback=lambda _context, _parameter, scope: None if scope == "none" else scope,
+    help="The paths that are read again to prove that OLD is gone.",
 )
 @click.option(
     "--allow-residual",
@@ -95,6 +96,7 @@ if TYPE_CHECKING:
     multiple=True,
     help="Accept references to OLD in files that match BASENAME/FILE.",
 )
+@strict_option
 @click.option(
     "--check-inputs",
     is_flag=True,
@@ -108,26 +110,27 @@ if TYPE_CHECKING:
     "trusted_public_keys",
     metavar="KEY",
     multiple=True,
-    help="Take from caches what is signed with this key, NAME:BASE64; several may be given, or "
-    "several in one, with spaces between them. If not given, those count that Nix's own "
-    "configuration names.",
+    help="Take paths from caches that are signed with this key, NAME:BASE64; several may be given, "
+    "or several in one, with spaces between them. If not given, the keys of Nix's own "
+    "configuration count.",
 )
 @click.option(
     "--no-check-sigs",
     "check_sigs",
     flag_value=False,
     default=True,
-    help="Take from caches what nobody trusted has signed.",
+    help="Take paths from caches without a trusted signature.",
 )
 @click.option(
     "--sign-key",
     "key_files",
     metavar="FILE",
     multiple=True,
-    help="Sign what is made with the secret key in FILE.",
+    help="Sign new paths with the secret key in FILE.",
 )
 @click.option(
     "--compression",
+    "name",
     type=click.Choice(list(LEVELS)),
     default="zstd",
     show_default=True,
@@ -135,22 +138,25 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--compression-level",
+    "level",
     type=int,
     metavar="N",
     help="The level of that; its own default if not given.",
 )
 @click.option(
     "--compression-threads",
+    "threads",
     type=click.IntRange(min=1),
     metavar="N",
     default=1,
     show_default=True,
-    help="Threads that compress one NAR with zstd, beside those of --jobs.",
+    help="Threads that compress one NAR with zstd, in addition to the threads of --jobs.",
 )
 @click.option(
     "--allow-abi-breaks",
+    "abi_breaks",
     is_flag=True,
-    help="Go on where a program will not work with what it will load; warn only.",
+    help="Go on where a program will not work with the libraries it will load; warn only.",
 )
 @abi_report_option
 @click.option(
@@ -167,27 +173,11 @@ if TYPE_CHECKING:
 def command(
     settings: Settings,
     asked: PlanArguments,
-    all_roots: bool,
-    add_roots: tuple[str, ...],
-    profile: str | None,
-    target_url: str | None,
-    source_urls: tuple[str, ...],
+    transfer: Transfer,
+    acceptance: Acceptance,
+    placement: Placement,
     jobs: int | None,
-    links: bool,
-    scope: str,
-    allowed: tuple[str, ...],
-    check_inputs: bool,
-    repair: bool,
-    trusted_public_keys: tuple[str, ...],
-    check_sigs: bool,
-    key_files: tuple[str, ...],
-    compression: str,
-    compression_level: int | None,
-    compression_threads: int,
-    allow_abi_breaks: bool,
-    abi_report: str | None,
     action: Action | None,
-    note: str | None,
     dry_run: bool,
 ) -> int:
     """Replace dependencies deep in the closures of ROOTs, register and prove the result.
@@ -196,90 +186,73 @@ def command(
     it is planned again, and refused if anything has changed.
 
     With --activate the profile comes first, then switch-to-configuration, in a unit of systemd
-    where that runs, shown before it is done; then what still runs OLD is listed.
+    where that runs, shown before it is done; then a list of everything that still runs OLD.
 
-    Prints the new roots. Status 1: something still leads to OLD, or a path is broken; then no link
-    is made.
+    Prints the new roots. The proof's verdict is `gone`, `not-found` (some files could not be looked
+    into, or are of unknown types and were changed) or `found`. Status 1: OLD is found where it was
+    not allowed, or a path is broken; with --strict also not-found. Then no link is made.
     """
+    from graft.cli.tables import print_summary
+    from graft.jobs.outcome import outcome_document
+    from graft.jobs.pipeline import run_job
+    from graft.jobs.request import JobRequest
+    from graft.jobs.stores import StoreOpening, daemon_note
+    from graft.workers import Resources
+
     settings.start_log()
-    sign_keys = [read_secret_key(file) for file in key_files]
-    how = Compression(name=compression, level=compression_level, threads=compression_threads)
-    with ExitStack() as stack:
-        store: Source = stack.enter_context(settings.open_store())
-        sources = open_sources(source_urls, os.environ, stack)
-        known: Source = UnitedStore(store, *sources) if sources else store
-        public_keys = (
-            trusted_keys(trusted_public_keys, [store, *sources], os.environ) if check_sigs else None
+    if acceptance.strict and acceptance.scope != "closure":
+        scope = acceptance.scope or "none"
+        raise UsageError(
+            f"--strict needs a proof of the whole closure: leave --prove {scope} out",
         )
-        target: Target | None = None
-        if target_url is not None and not dry_run:
-            target = stack.enter_context(open_target(target_url, os.environ, store.store_dir))
-        elif not dry_run and (daemon := daemon_of(settings.store_url, store, os.environ)):
-            target = stack.enter_context(daemon)
+    with ExitStack() as stack:
+        opening = StoreOpening(transfer, settings.store_url, os.environ, stack)
+        store = opening.store
+        if not dry_run:
+            opening.open_target()
         everywhere: Everywhere | None = None
-        if all_roots:
-            if add_roots or profile or target_url is not None:
+        if asked.all_roots:
+            if placement.root_links or placement.profile or transfer.target is not None:
                 raise UsageError(
                     "--all-roots says where the new roots go: leave --add-root, --profile and --to "
                     "out"
                 )
-            from graft.cli.all_roots import ask_for_all_roots  # noqa: PLC0415 - late: most do not
+            from graft.cli.all_roots import ask_for_all_roots
 
-            asked, everywhere = ask_for_all_roots(store, target, asked, settings)
-        request = resolve_request(known, asked)
-        if isinstance(target, DaemonStore):
-            print_note(
-                f"you may not write the store '{target.store_dir}': what is made goes into a "
-                "temporary cache, and from there through the Nix daemon, with 'nix copy'",
-                settings,
-            )
+            asked, everywhere = ask_for_all_roots(store, opening.daemon, asked, settings)
+            placement = replace(placement, places=tuple(everywhere.places))
+        request = resolve_request(opening.source, asked)
+        if opening.daemon is not None:
+            print_note(daemon_note(opening.daemon), settings)
         if action is not None:
-            if target_url is not None:
+            if transfer.target is not None:
                 raise UsageError("--activate and --to contradict each other: leave one of them out")
-            from graft.cli.activation import system_to_activate  # noqa: PLC0415 - late: as that
+            from graft.cli.activation import system_to_activate
 
-            system, profile = system_to_activate(store, request, action, profile, everywhere)
-            check_inputs = True  # what is corrupt must not start a machine with a new hash
+            roots, profile = request.graft.roots, placement.profile
+            system, profile = system_to_activate(store, roots, action, profile, everywhere)
+            placement = replace(placement, profile=profile)
         if dry_run:
-            return show_plan(known, free_bytes(store), request, settings, abi_report=abi_report)
-        outcome = apply(
-            store,
-            request.roots,
-            request.replacements,
-            cutoffs=request.cutoffs,
-            initrd_cutoff=request.initrd_cutoff,
-            add_roots=add_roots,
-            profile=profile,
-            places=everywhere.places if everywhere is not None else (),
-            note=note,
-            to=target,
-            source=UnitedStore(*sources) if sources else None,
-            jobs=jobs,
-            links=links,
-            scope=None if scope == "none" else "rewritten" if scope == "rewritten" else "closure",
-            allowed=allowed,
-            check_inputs=check_inputs,
-            repair=repair,
-            trusted_public_keys=public_keys,
-            sign_keys=sign_keys,
-            compression=how,
-            deep=request.deep,
-            hidden=request.hidden,
-            addressing=request.addressing,
-            self_references=request.self_references,
-            fixups=request.fixups,
-            allow_abi_breaks=allow_abi_breaks,
-            abi_report=abi_report,
+            free = free_bytes(store)
+            report = acceptance.abi_report
+            return show_plan(opening.source, free, request, settings, abi_report=report)
+        stores = opening.stores()
+        if action is not None:  # what is corrupt must not start a machine with a new hash
+            stores = replace(stores, delivery=replace(stores.delivery, check_inputs=True))
+        job = JobRequest(
+            graft=request.graft,
+            acceptance=acceptance,
+            placement=placement,
             approve=request.approve,
-            progress=Bars(settings),
         )
+        outcome = run_job(job, stores, Resources(jobs=jobs, progress=Bars(settings)))
         print_warnings(outcome.warnings, settings)
         print_summary(outcome, settings)
         document = outcome_document(outcome)
         if everywhere is not None:
             document["left"] = everywhere.left
         if action is not None and outcome.succeeded:
-            from graft.cli.activation import activate_outcome  # noqa: PLC0415
+            from graft.cli.activation import activate_outcome
 
             document["activation"] = activate_outcome(store, outcome, system, action, settings)
     if settings.json:

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,13 +14,11 @@ from graft.cli.output import Bars, print_note, print_table, write_whole
 from graft.cli.settings import Settings, common_options
 from graft.errors import UsageError
 from graft.formats.file_name import printable_text
-from graft.jobs.batch.cluster import open_cluster
-from graft.jobs.batch.jobs_file import JobsFile
-from graft.jobs.batch.junit import junit_text
-from graft.jobs.batch.results import BatchResult, JobResult
-from graft.jobs.batch.runner import Event, run_batch
-from graft.jobs.batch.summary import summary_text
 from graft.quantities import counted
+
+if TYPE_CHECKING:
+    from graft.jobs.batch.results import BatchResult, JobResult
+    from graft.jobs.batch.runner import Event
 
 _PAGE_VARIABLE = "GITHUB_STEP_SUMMARY"
 
@@ -32,7 +31,7 @@ _PAGE_VARIABLE = "GITHUB_STEP_SUMMARY"
 @click.option(
     "--scheduler",
     metavar="ADDRESS",
-    help="Let the workers of this dask.distributed scheduler write what goes into caches.",
+    help="Let the workers of this dask.distributed scheduler write the paths for caches.",
 )
 @click.option(
     "--workers",
@@ -73,28 +72,39 @@ def command(
 ) -> int:
     """Do the jobs of JOBS.toml: each replaces dependencies in the closures of its roots, as apply.
 
-    What several jobs need is made once. What is in the target store is not made again, so the same
-    command goes on where one was interrupted. A job that fails does not stop the others.
+    A path that several jobs need is made once. A path in the target store is not made again, so the
+    same command goes on where one was interrupted. A job that fails does not stop the others.
 
     With --json stdout has a JSON object a line: events while it runs, and at the end the document.
     Status 1: a job has failed.
     """
+    from graft.jobs.batch.cluster import open_cluster
+    from graft.jobs.batch.jobs_file import JobsFile
+    from graft.jobs.batch.junit import junit_text
+    from graft.jobs.batch.runner import run_batch
+    from graft.jobs.batch.summary import summary_text
+    from graft.workers import Resources
+
     settings.start_log()
     if scheduler is not None and workers is not None:
         raise UsageError("--scheduler has workers already: leave out --workers")
     jobs_file = JobsFile.read(file, os.environ)
     with ExitStack() as stack:
+        resources = Resources(
+            jobs=jobs,
+            progress=Bars(settings),
+            cluster=stack.enter_context(open_cluster(scheduler, workers))
+            if scheduler is not None or workers is not None
+            else None,
+        )
         result = run_batch(
             jobs_file,
             store_url=settings.store_url,
             environment=os.environ,
-            cluster=stack.enter_context(open_cluster(scheduler, workers))
-            if scheduler is not None or workers is not None
-            else None,
-            threads=jobs,
+            resources=resources,
             fail_fast=fail_fast,
             on_event=_print_event if settings.json else lambda _event: None,
-            progress=Bars(settings),
+            on_note=lambda note: print_note(note, settings),
         )
     if junit_file is not None:
         write_whole(junit_file, junit_text(result))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,14 +20,10 @@ from graft.cli.output import (
 )
 from graft.cli.settings import Settings, common_options
 from graft.errors import UsageError
-from graft.executor.content_names import realised_plan
 from graft.quantities import binary_size
-from graft.ways.compare.comparison import compare
-from graft.ways.compare.document import comparison_document
-from graft.ways.compare.prose import PROSE
-from graft.ways.compare.way import Comparison, Probe, Way
-from graft.ways.pivot.targets import parse_targets
-from graft.ways.rebuild import log_dir_of
+
+if TYPE_CHECKING:
+    from graft.ways.compare.way import Comparison, Probe, Way
 
 # Dependents that do not see NEW, of each way, before the rest is only counted.
 _MOST_MISSED = 3
@@ -43,15 +40,15 @@ _MOST_MISSED = 3
     "pivots",
     metavar="TYPE=TARGET",
     multiple=True,
-    help="What programs are to find instead, under the way of pivots.",
+    help="The target that programs are to find instead, under the way of pivots.",
 )
 @click.option(
     "--probe",
     "probes",
     metavar="CMD",
     multiple=True,
-    help="Run this under every way, and see what it opens. Its first word may be relative to ROOT; "
-    "the full path of ROOT in it stands for that of each way's own root.",
+    help="Run this under every way, and see which files it opens. Its first word may be relative "
+    "to ROOT; the full path of ROOT in it stands for each way's own root.",
 )
 @click.option("--rebuilt", metavar="ROOT", help="The root as a rebuild has made it.")
 @click.option("--html", "page", metavar="FILE", help="Write a page with all of it.")
@@ -78,16 +75,24 @@ def command(
 
     The graft is made in the store, and not rooted; the others leave nothing behind.
     """
+    from graft.executor.content_names import realised_plans
+    from graft.ways.compare.comparison import compare
+    from graft.ways.compare.document import comparison_document
+    from graft.ways.pivot.targets import parse_targets
+    from graft.ways.rebuild import log_dir_of
+    from graft.workers import Resources
+
     settings.start_log()
     targets = parse_targets(pivots)
     if page is not None and not os.path.isdir(os.path.dirname(os.path.abspath(page))):
         raise UsageError(f"--html '{page}' is in no directory: make it first", path=page)
     with settings.open_local_store() as store:
         request = resolve_request(store, asked)
-        store.protect([*request.roots, *(path for pair in request.replacements for path in pair)])
-        bars = Bars(settings)
-        plan = approved_plan(store, request, bars, jobs)
-        plan = realised_plan(plan, store, jobs=jobs, progress=bars)
+        pairs = request.graft.replacements
+        store.protect([*request.graft.roots, *(path for pair in pairs for path in pair)])
+        resources = Resources(jobs=jobs, progress=Bars(settings))
+        plan = approved_plan(store, request, resources)
+        [plan] = realised_plans([plan], store, resources)
         comparison = compare(
             store,
             plan,
@@ -95,13 +100,12 @@ def command(
             probes=probes,
             rebuilt=resolve_path(store, rebuilt) if rebuilt else None,
             log_dir=log_dir_of(store.location.state_dir, os.environ),
-            jobs=jobs,
-            progress=bars,
+            resources=resources,
         )
     print_warnings(comparison.warnings, settings)
     document = comparison_document(comparison)
     if page is not None:
-        from graft.ways.compare.page import render  # noqa: PLC0415 - late: jinja2
+        from graft.ways.compare.page import render
 
         write_whole(page, render(document))
     if settings.json:
@@ -124,6 +128,8 @@ def _show(comparison: Comparison, settings: Settings) -> None:
 
 
 def _row(way: Way) -> tuple[str, ...]:
+    from graft.ways.compare.prose import PROSE
+
     def number(value: int | None) -> str:
         return "-" if value is None else f"{value:,}"
 

@@ -6,13 +6,21 @@ import os
 import shlex
 import shutil
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
-from graft.cli.demo import Chapter, DemoStep, find_compiler, prepared, tell
 from graft.cli.output import print_document
 from graft.cli.settings import Settings, common_options
 from graft.errors import UsageError
+
+_NO_NATIVE_KERNEL = (
+    "The native kernel is not built, so the slower one in Python does the work. To get it,\n"
+    "install a C compiler and Python's headers (Debian: gcc, libc6-dev, python3-dev), then graft."
+)
+
+if TYPE_CHECKING:
+    from graft.cli.demo import Chapter, DemoStep
 
 
 @click.command("demo", epilog="Example: graft demo ./try-graft")
@@ -28,6 +36,9 @@ def command(settings: Settings, directory: str | None, store_only: bool) -> int:
     Without DIR it happens in a temporary directory, which is removed in the end. In DIR, which must
     be new or empty, everything stays, to be tried further.
     """
+    from graft.cli.demo import Chapter, DemoStep, find_compiler, prepared, tell
+    from graft.kernel.native import load
+
     settings.start_log()
     if settings.store_url != "auto":
         raise UsageError("graft demo makes a store of its own: leave --store out")
@@ -36,6 +47,8 @@ def command(settings: Settings, directory: str | None, store_only: bool) -> int:
     steps: list[DemoStep] = []
     compiler = find_compiler()
     with prepared(directory) as place:
+        if load() is None and not settings.json:
+            click.echo(f"{_NO_NATIVE_KERNEL}\n")
         chapters = 0
         for part in tell(place, compiler, store_only=store_only):
             if isinstance(part, DemoStep):

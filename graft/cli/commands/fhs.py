@@ -9,11 +9,8 @@ import click
 
 from graft.cli.arguments import resolve_replacements
 from graft.cli.output import print_note, print_warnings
-from graft.cli.packages import resolve_package
 from graft.cli.running import RunningCommand
 from graft.cli.settings import Settings, common_options
-from graft.plan.making import make_plan
-from graft.ways.namespace import FhsRoot, Mount, run_program
 
 
 @click.command(
@@ -50,6 +47,11 @@ def command(
     different files for one place, the lower PRIORITY is taken, 5 if nothing is said; equal ones
     collide.
     """
+    from graft.cli.packages import resolve_package
+    from graft.plan.making import make_plan
+    from graft.plan.request import Graft
+    from graft.ways.namespace import FhsRoot, Mount, run_program
+
     settings.start_log()
     with (
         settings.open_local_store() as store,
@@ -60,15 +62,15 @@ def command(
         paths = [package.path for package in packages]
         store.protect([*paths, *(each for pair in pairs for each in pair)])
         # NEW lies over OLD for the initrd as well
-        plan = make_plan(store, paths, pairs, initrd_cutoff=False)
+        plan = make_plan(store, Graft.of(paths, pairs, initrd_cutoff=False))
         mount = Mount.of(plan, store.location)
         print_warnings(mount.warnings, settings)
         root = FhsRoot.make(mount, plan.closure, packages, tree)
         if len(root.c_libraries) > 1:
             taken, *others = map(store.store_dir.path, root.c_libraries)
             print_note(
-                f"warning: no ROOT has a loader, and there is more than one in their closure: that "
-                f"of '{taken}' is taken, not that of '{', '.join(others)}'; name one as a ROOT",
+                f"warning: no ROOT has a loader, and there is more than one in their closure: the "
+                f"loader of '{taken}' is taken, not of '{', '.join(others)}'; name one as a ROOT",
                 settings,
             )
         if root.missing_loader is not None:

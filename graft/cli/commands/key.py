@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from graft.cli.output import print_document
 from graft.cli.settings import Settings, common_options
-from graft.formats.signature import PublicKey, SecretKey
-from graft.store.trust import read_secret_key, write_secret_key
+
+if TYPE_CHECKING:
+    from graft.formats.signature import PublicKey
 
 
 @click.group(
@@ -15,7 +18,7 @@ from graft.store.trust import read_secret_key, write_secret_key
 )
 @common_options
 def command() -> None:
-    """Make a key to sign with, or show what belongs to it."""
+    """Make a key to sign with, or show its public key."""
 
 
 @command.command(
@@ -31,9 +34,12 @@ def command() -> None:
 def generate(settings: Settings, name: str, file: str) -> int:
     """Make a key named NAME, and write its secret half into a new FILE of mode 0600.
 
-    Prints the public key, for trusted-public-keys of whoever is to take what is signed. Nix's own
-    programs take both.
+    Prints the public key, for the trusted-public-keys of machines that are to take signed paths.
+    Nix's own programs take both.
     """
+    from graft.formats.signature import SecretKey
+    from graft.store.trust import write_secret_key
+
     key = SecretKey.generate(name)
     write_secret_key(file, key)
     _show(key.public_key, settings, file=file)
@@ -46,6 +52,8 @@ def generate(settings: Settings, name: str, file: str) -> int:
 @click.pass_obj
 def public(settings: Settings, file: str) -> int:
     """Print the public key that belongs to the secret key in FILE."""
+    from graft.store.trust import read_secret_key
+
     _show(read_secret_key(file).public_key, settings, file=file)
     return 0
 

@@ -10,8 +10,6 @@ from graft.cli.arguments import resolve_path, resolve_replacements
 from graft.cli.output import print_warnings
 from graft.cli.running import RunningCommand
 from graft.cli.settings import Settings, common_options
-from graft.plan.making import make_plan
-from graft.ways.namespace import Mount, run_program
 
 
 @click.command(
@@ -39,13 +37,17 @@ def command(
     The first word of CMD may be a path relative to ROOT (bin/curl); a word without a slash is
     looked up in PATH.
     """
+    from graft.plan.making import make_plan
+    from graft.plan.request import Graft
+    from graft.ways.namespace import Mount, run_program
+
     settings.start_log()
     with settings.open_local_store() as store:
         path = resolve_path(store, root)
         pairs = resolve_replacements(store, replacements)
         store.protect([path, *(each for pair in pairs for each in pair)])
         # NEW lies over OLD for the initrd as well
-        plan = make_plan(store, [path], pairs, initrd_cutoff=False)
+        plan = make_plan(store, Graft.of([path], pairs, initrd_cutoff=False))
         mount = Mount.of(plan, store.location)
         print_warnings(mount.warnings, settings)
         view, first = mount.view, program[0]

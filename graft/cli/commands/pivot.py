@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,20 +13,16 @@ from graft.cli.output import Bars, print_document, print_note, print_table
 from graft.cli.running import RunningCommand, become
 from graft.cli.settings import Settings, common_options
 from graft.errors import UsageError
-from graft.executor.writing_process import make_writable
 from graft.formats.file_name import printable
-from graft.formats.store_path import StorePath
-from graft.plan.closure import Closure
 from graft.quantities import counted
-from graft.store.local import LocalStore
-from graft.ways.pivot.candidates import Candidate, find_candidates
-from graft.ways.pivot.directory import write_directory
-from graft.ways.pivot.environment import pivot_environment
-from graft.ways.pivot.lookup import Lookup, Step, search
-from graft.ways.pivot.objects import add_automatic_root, register_object
-from graft.ways.pivot.pivots import Pivots
-from graft.ways.pivot.points import PivotPoint, find_points, pivot_types
-from graft.ways.pivot.targets import is_type, parse_targets
+
+if TYPE_CHECKING:
+    from graft.formats.store_path import StorePath
+    from graft.store.local import LocalStore
+    from graft.ways.pivot.candidates import Candidate
+    from graft.ways.pivot.lookup import Lookup, Step
+    from graft.ways.pivot.pivots import Pivots
+    from graft.ways.pivot.points import PivotPoint
 
 
 @click.group("pivot", no_args_is_help=False, epilog="Example: graft pivot list ./result")
@@ -39,12 +36,16 @@ def command() -> None:
 @common_options
 @click.pass_obj
 def list_points(settings: Settings, root: str) -> int:
-    """Show what of ROOT's closure is marked as looking something up, and what could be.
+    """Show the paths of ROOT's closure that are marked as looking something up, and candidates.
 
-    Unmarked paths are known by what they hold, or by /run/wrappers or /run/opengl-driver in their
-    bytes, all of which are read. Shown is which variables reach programs that use them as they are.
+    Candidates are known by their contents, or by /run/wrappers or /run/opengl-driver in their
+    bytes, all of which are read. Shown are the variables that reach programs which use them.
     Status 1: there is neither.
     """
+    from graft.plan.closure import Closure
+    from graft.ways.pivot.candidates import find_candidates
+    from graft.ways.pivot.points import find_points
+
     settings.start_log()
     with settings.open_local_store() as store:
         start = resolve_path(store, root)
@@ -123,7 +124,7 @@ def _text(name: str) -> str:
     metavar="TYPE=TARGET",
     multiple=True,
     required=True,
-    help="What a type is to lead to, a file or a directory; one for each type in the closure.",
+    help="The target of a type, a file or a directory; one for each type in the closure.",
 )
 @click.option(
     "-o",
@@ -144,10 +145,15 @@ def create(
 ) -> int:
     """Make the links by which programs of ROOT's closure find other data, and print where.
 
-    In it is a link HASH-NAME/TYPE for each path that is marked with a type; if no path is marked
-    with a given type, for those that `graft pivot list` shows as candidates. pivots.json says what
-    it was made from. A marked type without a TARGET is an error.
+    It has a link HASH-NAME/TYPE for each path that is marked with a type; if no path is marked
+    with a given type, for the candidates that `graft pivot list` shows. pivots.json records its
+    origin. A marked type without a TARGET is an error.
     """
+    from graft.plan.closure import Closure
+    from graft.ways.pivot.directory import write_directory
+    from graft.ways.pivot.pivots import Pivots
+    from graft.ways.pivot.targets import parse_targets
+
     settings.start_log()
     if output is not None and add_root is not None:
         raise UsageError("--add-root keeps a store object: leave it out, or leave out -o")
@@ -192,6 +198,9 @@ def create(
 
 def _register(store: LocalStore, made: Pivots, add_root: str | None) -> tuple[str, str]:
     """The full path of the store object, and the root that keeps it."""
+    from graft.executor.writing_process import make_writable
+    from graft.ways.pivot.objects import add_automatic_root, register_object
+
     if store.needs_remount:
         # Nothing that this process makes later is a mount, which nobody else would see.
         make_writable(store.location.real_store_dir)
@@ -217,17 +226,23 @@ def _register(store: LocalStore, made: Pivots, add_root: str | None) -> tuple[st
     help="Search NIXPKGS_PIVOT_DIRS, nix/pivots in XDG's directories of configuration, or the "
     "directories that nix/pivots.conf lists there.",
 )
-@click.option("--all", "every", is_flag=True, help="All that is there, not only what is found.")
+@click.option(
+    "--all", "every", is_flag=True, help="All targets that are there, not only the first."
+)
 @click.option("--explain", is_flag=True, help="Show every step of the search on stderr.")
 @common_options
 @click.pass_obj
 def resolve(
     settings: Settings, path: str, type_: str, lookup: Lookup, every: bool, explain: bool
 ) -> int:
-    """Show what a program in PATH would find that looks for TYPE, in the environment of now.
+    """Show the target that a program in PATH would find for TYPE, in the present environment.
 
-    Status 1: nothing; then it does what it was built to do.
+    Status 1: nothing; the program then uses its built-in path.
     """
+    from graft.ways.pivot.lookup import search
+    from graft.ways.pivot.points import pivot_types
+    from graft.ways.pivot.targets import is_type
+
     settings.start_log()
     if not is_type(type_):
         raise UsageError(f"'{type_}' is no type of pivots: it is the name of a marker file")
@@ -293,7 +308,7 @@ def _explained(step: Step) -> str:
     "directory",
     metavar="DIR",
     required=True,
-    help="What `graft pivot create` has made for ROOT.",
+    help="The directory that `graft pivot create` has made for ROOT.",
 )
 @common_options
 @click.pass_obj
@@ -306,6 +321,9 @@ def execute(settings: Settings, root: str, directory: str, program: tuple[str, .
 
     Ends with CMD's own status.
     """
+    from graft.plan.closure import Closure
+    from graft.ways.pivot.environment import pivot_environment
+
     settings.start_log()
     with settings.open_local_store() as store:
         start = resolve_path(store, root)
@@ -329,6 +347,8 @@ def execute(settings: Settings, root: str, directory: str, program: tuple[str, .
 
 def _unlinked(store: LocalStore, paths: Iterable[StorePath], directory: str) -> list[str]:
     """The marked types of the closure that a directory has no link for."""
+    from graft.ways.pivot.points import find_points
+
     return [
         f"{point.path}/{kind}"
         for point in find_points(store, paths)

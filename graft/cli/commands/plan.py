@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
+from typing import TYPE_CHECKING
 
 import click
 
-from graft.check.abi import check_reporting, forecast_abi, write_report
-from graft.cli.arguments import PlanArguments, Request, plan_options, resolve_request
+from graft.cli.arguments import PlanArguments, PlanRequest, plan_options, resolve_request
 from graft.cli.output import (
     Bars,
     print_document,
@@ -18,18 +17,18 @@ from graft.cli.output import (
 )
 from graft.cli.settings import Settings, common_options
 from graft.errors import UsageError
-from graft.formats.store_path import StorePath
-from graft.plan import Plan, plan_document, warnings_document
-from graft.plan.making import make_plan
 from graft.quantities import binary_size, counted
-from graft.store.api import Source, Target
-from graft.store.local import LocalStore
-from graft.workers import Progress
+
+if TYPE_CHECKING:
+    from graft.formats.store_path import StorePath
+    from graft.plan import Plan
+    from graft.store.api import Source
+    from graft.workers import Resources
 
 abi_report_option = click.option(
     "--abi-report",
     metavar="FILE",
-    help="Write to FILE, or into a directory, what abidiff says of the libraries that change.",
+    help="Write abidiff's report on the libraries that change to FILE, or into a directory.",
 )
 
 
@@ -44,18 +43,18 @@ abi_report_option = click.option(
     "suggested",
     metavar="NAME",
     help="Plan nothing: print the --replace options for all that the closures have of this package "
-    "name, with --patched. Status 1: there are none, or some need a choice.",
+    "name, with --patched. Status 1: nothing is found, or some need a choice.",
 )
 @click.option(
     "--patched",
     metavar="SET",
-    help="With --suggest: where what is new comes from, a root or a set as 'graft diff' takes.",
+    help="With --suggest: the origin of NEW, a root or a set as 'graft diff' takes.",
 )
 @click.option(
     "--rebuild-cost",
     is_flag=True,
-    help="Show as well what would have to be built again in the place of a graft, how long that "
-    "took before, and what was only built with OLD.",
+    help="Show also the builds of a rebuild in the place of a graft, their earlier times, and "
+    "paths that were only built with OLD.",
 )
 @click.option("-o", "--output", metavar="FILE", help="Write the plan's JSON document to FILE.")
 @abi_report_option
@@ -70,7 +69,7 @@ def command(
     patched: str | None,
     rebuild_cost: bool,
 ) -> int:
-    """Show what `graft apply` would do with the closures of ROOTs. Changes nothing.
+    """Show the paths that `graft apply` would make of the closures of ROOTs. Changes nothing.
 
     Programs that will not work with the libraries they would load are among the warnings: `graft
     apply` refuses them. Where that takes downloading NARs from a cache, they are looked for with
@@ -80,7 +79,7 @@ def command(
     if suggested is not None or patched is not None:
         if suggested is None or patched is None:
             raise UsageError("--suggest NAME and --patched SET say nothing without each other")
-        from graft.cli.suggestion import suggest  # noqa: PLC0415 - late: rarely needed
+        from graft.cli.suggestion import suggest
 
         return suggest(settings, asked.roots, suggested, patched)
     with settings.open_store() as store:
@@ -98,34 +97,20 @@ def command(
 
 def free_bytes(store: Source) -> int | None:
     """The room left in a store that can be written, if anybody knows."""
+    from graft.store.api import Target
+
     return store.free_bytes() if isinstance(store, Target) else None
 
 
-def approved_plan(
-    store: Source, request: Request, progress: Progress, jobs: int | None = None
-) -> Plan:
+def approved_plan(store: Source, request: PlanRequest, resources: Resources) -> Plan:
     """Plans what is asked for, and holds it against the plan file if there is one.
-
-    Args:
-        jobs: threads; the number of usable processors if None.
 
     Raises:
         StalePlanError: the plan file says something else.
     """
-    plan = make_plan(
-        store,
-        request.roots,
-        request.replacements,
-        cutoffs=request.cutoffs,
-        initrd_cutoff=request.initrd_cutoff,
-        deep=request.deep,
-        hidden=request.hidden,
-        addressing=request.addressing,
-        self_references=request.self_references,
-        fixups=request.fixups,
-        jobs=jobs,
-        progress=progress,
-    )
+    from graft.plan.making import make_plan
+
+    plan = make_plan(store, request.graft, resources)
     request.approve(plan)
     return plan
 
@@ -133,7 +118,7 @@ def approved_plan(
 def show_plan(
     store: Source,
     free_bytes: int | None,
-    request: Request,
+    request: PlanRequest,
     settings: Settings,
     output: str | None = None,
     abi_report: str | None = None,
@@ -152,21 +137,28 @@ def show_plan(
     Raises:
         UsageError: that is asked of a store without derivations.
     """
+    from graft.check.abi import forecast_abi
+    from graft.plan import plan_document, warnings_document
+    from graft.store.local import LocalStore
+    from graft.workers import Resources
+
     if rebuild_cost and not isinstance(store, LocalStore):
         raise UsageError(
             f"--rebuild-cost needs a store on this machine, which '{store.url}' is not"
         )
     if abi_report is not None:
+        from graft.check.abi.report import check_reporting, write_report
+
         check_reporting()
-    plan = approved_plan(store, request, Bars(settings))
-    abi = forecast_abi(plan, store, download=request.deep or abi_report is not None)
+    plan = approved_plan(store, request, Resources(progress=Bars(settings)))
+    abi = forecast_abi(plan, store, download=request.graft.deep or abi_report is not None)
     if abi_report is not None:
         write_report(abi, store, abi_report)
     warnings = (*plan.warnings, *abi.warnings)
     print_warnings(warnings, settings)
     cost = None
     if rebuild_cost:
-        from graft.cli.rebuild_cost import RebuildCost  # noqa: PLC0415 - late: rarely needed
+        from graft.cli.rebuild_cost import RebuildCost
 
         assert isinstance(store, LocalStore)
         cost = RebuildCost(plan, store)
@@ -179,6 +171,8 @@ def show_plan(
         if cost is not None:
             document["rebuild"] = cost.document()
     if output is not None:
+        import json
+
         write_whole(output, json.dumps(document, indent=2) + "\n")
     if settings.json:
         print_document(document)

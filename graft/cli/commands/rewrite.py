@@ -16,15 +16,10 @@ import click
 from graft.cli.output import Bars
 from graft.cli.settings import Settings, common_options
 from graft.errors import BadFormatError, UsageError
-from graft.formats import nar
-from graft.formats.replacements_file import parse_replacements
-from graft.formats.store_path import HASH_PART_LENGTH, StorePath
-from graft.formats.window import Window
-from graft.kernel import Table
-from graft.kernel.tree import FileCounts, TreeReport, copy_tree
-from graft.workers import usable_processors
 
 if TYPE_CHECKING:
+    from graft.kernel import Table
+    from graft.kernel.tree import FileCounts, TreeReport
     from graft.objects.nar_stream import StreamReport
 
 _STDIN, _STDOUT = 0, 1
@@ -47,7 +42,7 @@ _PIPE_SIZE: Final = 1_048_576
 @click.option(
     "--map", "map_file", metavar="FILE", help="More of them: JSON, or a pair 'OLD NEW' a line."
 )
-@click.option("--stats", is_flag=True, help="Print what was done as JSON on stderr.")
+@click.option("--stats", is_flag=True, help="Print counts of the changes as JSON on stderr.")
 @click.option("--raw", is_flag=True, help="Treat a stream as plain bytes, even if it is a NAR.")
 @click.argument("source", metavar="SRC", required=False)
 @click.argument("target", metavar="DST", required=False)
@@ -67,6 +62,11 @@ def command(
     A stream that begins as a NAR is treated as one: names, targets and contents are rewritten each
     on its own. No store is needed.
     """
+    from graft.formats.replacements_file import parse_replacements
+    from graft.kernel import Table
+    from graft.kernel.tree import copy_tree
+    from graft.workers import usable_processors
+
     settings.start_log()
     if settings.json:
         raise UsageError("rewrite has data on its stdout, no json: use --stats")
@@ -93,10 +93,13 @@ def command(
 
 def _filter(settings: Settings, table: Table, *, raw: bool) -> StreamReport:
     """Rewrites from stdin to stdout, past their buffers: the window is one itself."""
+    from graft.formats import nar
+    from graft.formats.window import Window
+
     for descriptor in (_STDIN, _STDOUT):
         _enlarge(descriptor)
     # Late: trees have no use for it.
-    from graft.objects.nar_stream import rewrite_archive, rewrite_stream  # noqa: PLC0415
+    from graft.objects.nar_stream import rewrite_archive, rewrite_stream
 
     with Bars(settings)("rewrite", _size(_STDIN)) as update:
 
@@ -152,6 +155,8 @@ def _is_wanted(texts: Iterable[str]) -> bool:
 
 def _wanted(text: str) -> bytes:
     """A hash part or a base name, also of a full path, as the kernel's table takes it."""
+    from graft.formats.store_path import HASH_PART_LENGTH, StorePath
+
     base_name = text.rsplit("/", 1)[-1]
     if len(base_name) == HASH_PART_LENGTH:
         StorePath(f"{base_name}-x")

@@ -6,20 +6,23 @@ import functools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import click
 
 from graft.cli.output import Bars, print_document, print_note, print_table
 from graft.cli.settings import Settings, common_options
-from graft.cli.tables import NamedCopy, copy_document, print_copies
 from graft.errors import BadFormatError, BadStorePathError, TreeError, UsageError
 from graft.formats.file_name import printable
-from graft.formats.store_path import HASH_PART_LENGTH, StoreDir, StorePath
-from graft.objects.scan import ScannedReference, scan_object
-from graft.objects.search import Unread
 from graft.quantities import counted
-from graft.store.api import Source
-from graft.store.objects import StoreObject, TreeObject
+
+if TYPE_CHECKING:
+    from graft.cli.tables import NamedCopy
+    from graft.formats.store_path import StoreDir, StorePath
+    from graft.kernel.place import Place
+    from graft.objects.search import Unread
+    from graft.store.api import Source
+    from graft.store.objects import StoreObject
 
 
 @click.command("scan", epilog="Example: graft scan ./result --for /nix/store/...-openssl-3.0.20")
@@ -56,9 +59,11 @@ def command(
 ) -> int:
     """Show every reference in PATHs: files, directories, store paths or links to them.
 
-    Without --for these are the hash parts of all valid paths, and those that stand after the store
-    directory and a slash. ASCII, UTF-16 and UTF-32 are read. Status 1: there is none.
+    Without --for these are the hash parts of all valid paths, and all hash parts after the store
+    directory and a slash. ASCII, UTF-16 and UTF-32 are read. Status 1: no reference is found.
     """
+    from graft.cli.tables import copy_document, place_name, print_copies
+
     if originals and not deep:
         raise UsageError("--like needs --deep: no reference leads to a copy; give both")
     settings.start_log()
@@ -75,7 +80,7 @@ def command(
         found, unread = _scan(settings, store, opened, paths, wanted, deep)
         copies = list(_copies(settings, opened, paths, originals))
     if settings.json:
-        documents = [_document(name, reference, full) for name, reference, full in found]
+        documents = [_document(name, place, full) for name, place, full in found]
         copied = {"copies": [copy_document(*each) for each in copies]} if originals else {}
         closed = {"unread": [_closed(name, each) for name, each in unread]} if deep else {}
         print_document({"version": 1, "references": documents, **closed, **copied})
@@ -84,20 +89,20 @@ def command(
             ["file", "offset", "in", "encoding", "reference"],
             [
                 [
-                    _place_name(name, reference.file, reference.container),
-                    str(reference.offset),
-                    reference.where,
-                    reference.encoding,
-                    full or reference.hash_part,
+                    place_name(name, place.file, place.container),
+                    str(place.offset),
+                    place.where,
+                    place.encoding,
+                    full or place.hash_part,
                 ]
-                for name, reference, full in found
+                for name, place, full in found
             ],
             right=["offset"],
         )
     if unread and not settings.json:
         for name, each in unread:
             print_note(
-                f"not looked into: {_place_name(name, each.file, each.container)}: "
+                f"not looked into: {place_name(name, each.file, each.container)}: "
                 f"{each.fixup}: {each.reason}",
                 settings,
             )
@@ -117,10 +122,13 @@ def _scan(
     arguments: Iterable[str],
     wanted: Iterable[str],
     deep: bool,
-) -> tuple[list[tuple[str, ScannedReference, str | None]], list[tuple[str, Unread]]]:
-    """What an argument is called, a reference in it, and the full path that it leads to; and what
+) -> tuple[list[tuple[str, Place, str | None]], list[tuple[str, Unread]]]:
+    """What an argument is called, a place in it, and the full path that it leads to; and what
     could not be looked into.
     """
+    from graft.formats.store_path import StorePath
+    from graft.objects.scan import scan_object
+
     known: set[StorePath] = set()
     hash_parts: set[str] = set()
     store_dir: StoreDir | None = None
@@ -134,8 +142,9 @@ def _scan(
             hash_parts.add(path)
     if not wanted and store is not None:
         known, store_dir = store.valid_paths(), store.store_dir
-    found: list[tuple[str, ScannedReference, str | None]] = []
+    found: list[tuple[str, Place, str | None]] = []
     unread: list[tuple[str, Unread]] = []
+    paths = {path.hash_part: path for path in known}
     with Bars(settings)("scan", None) as on_bytes:
         for argument in arguments:
             name, item = _place(argument, opened)
@@ -148,10 +157,10 @@ def _scan(
                 on_bytes=on_bytes,
             )
             unread += [(name, each) for each in scan.unread]
-            for reference in scan.references:
-                path = reference.path
+            for place in scan.places:
+                path = paths.get(place.hash_part)
                 full = store.store_dir.path(path) if path and store else path
-                found.append((name, reference, full))
+                found.append((name, place, full))
     return found, unread
 
 
@@ -164,7 +173,7 @@ def _copies(
     """Copies of the libraries of some paths, in files that do not refer to them."""
     if not originals:
         return
-    from graft.objects.library_copies import CopyFinder  # noqa: PLC0415
+    from graft.objects.library_copies import CopyFinder
 
     store = opened()
     finder = CopyFinder(store, list(dict.fromkeys(map(store.resolve, originals))))
@@ -184,6 +193,8 @@ def _copies(
 
 def _plain(text: str) -> StorePath | str | None:
     """A hash part, or the path of a base name or full path; None if only a store could tell."""
+    from graft.formats.store_path import HASH_PART_LENGTH, StorePath
+
     try:
         if len(text) == HASH_PART_LENGTH:
             return StorePath(f"{text}-x").hash_part
@@ -194,6 +205,8 @@ def _plain(text: str) -> StorePath | str | None:
 
 def _place(argument: str, opened: Callable[[], Source]) -> tuple[str, StoreObject]:
     """How an argument is called, and where it is: a link into the store is the path it leads to."""
+    from graft.store.objects import TreeObject
+
     if os.path.lexists(argument) and not os.path.islink(argument):
         return argument, TreeObject(argument)
     store = opened()
@@ -206,11 +219,6 @@ def _place(argument: str, opened: Callable[[], Source]) -> tuple[str, StoreObjec
     return store.store_dir.path(path), store.store_object(path)
 
 
-def _place_name(name: str, file: bytes, container: Iterable[str]) -> str:
-    """A file, and the way to what is in it."""
-    return " > ".join([f"{name}/{printable(file)}".rstrip("/"), *container])
-
-
 def _closed(name: str, unread: Unread) -> dict[str, object]:
     return {
         "path": name,
@@ -221,14 +229,8 @@ def _closed(name: str, unread: Unread) -> dict[str, object]:
     }
 
 
-def _document(name: str, reference: ScannedReference, full: str | None) -> dict[str, object]:
-    return {
-        "path": name,
-        "file": printable(reference.file),
-        "offset": reference.offset,
-        "in": reference.where,
-        "encoding": reference.encoding,
-        "container": list(reference.container),
-        "hash": reference.hash_part,
-        "reference": full,
-    }
+def _document(name: str, place: Place, full: str | None) -> dict[str, object]:
+    from graft.objects.references import place_document
+
+    document = {"path": name, **place_document(place)}
+    return document | {"hash": place.hash_part, "reference": full}

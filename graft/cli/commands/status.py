@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,12 +13,13 @@ from graft.cli.arguments import resolve_path
 from graft.cli.output import print_document, print_note
 from graft.cli.settings import Settings, common_options
 from graft.errors import UsageError
-from graft.formats.store_path import StoreDir, StorePath
-from graft.machine.record import GraftRecord, Provenance, user_name
-from graft.machine.status import PlaceNow, Standing, leads_to, standing_of
-from graft.machine.vex import nixos_option, vex_document
 from graft.quantities import binary_size, counted, human_seconds
-from graft.store.local import LocalStore
+
+if TYPE_CHECKING:
+    from graft.formats.store_path import StoreDir, StorePath
+    from graft.machine.record import GraftRecord
+    from graft.machine.status import PlaceNow, Standing
+    from graft.store.local import LocalStore
 
 _STATES = {
     "in-force": "in force",
@@ -50,10 +51,10 @@ _MOST_ROOTS = 5  # of those that keep something; --json has all
     "vulnerabilities",
     metavar="ID",
     multiple=True,
-    help="With --vex: what the graft is for, where its note has no CVE or GHSA identifier.",
+    help="With --vex: the vulnerability, where the graft's note has no CVE or GHSA identifier.",
 )
 @click.option(
-    "--author", metavar="TEXT", help="With --vex: who says so; USER@HOST if it is not given."
+    "--author", metavar="TEXT", help="With --vex: the author; USER@HOST if it is not given."
 )
 @click.option("--all", "every", is_flag=True, help="Also grafts that were taken back or collected.")
 @common_options
@@ -68,12 +69,17 @@ def command(
     author: str | None,
     every: bool,
 ) -> int:
-    """Show the grafts of the store: what they replace, where they are in force, what keeps them.
+    """Show the grafts of the store: their replacements, the places in force, and their roots.
 
-    A NAME is a graft's own, or that of a package it replaces. Status 1: a profile or a link that
-    had a graft leads to OLD again, as after a rebuild without the fix or a rollback; with --rebuilt
-    also if ROOT still has it; with NAMEs, --nixos-option or --vex also if there is no such graft.
+    A NAME is a graft's own, or the name of a package it replaces. Status 1: a profile or a link
+    that had a graft leads to OLD again, as after a rebuild without the fix or a rollback; with
+    --rebuilt also if ROOT still has it; with NAMEs, --nixos-option or --vex also if there is no
+    such graft.
     """
+    from graft.machine.record import Provenance, user_name
+    from graft.machine.status import leads_to, standing_of
+    from graft.machine.vex import nixos_option, vex_document
+
     settings.start_log()
     if (vulnerabilities or author) and not vex:
         raise UsageError("--vulnerability and --author say nothing without --vex")

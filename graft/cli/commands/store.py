@@ -8,9 +8,7 @@ import click
 
 from graft.cli.output import print_document
 from graft.cli.settings import Settings, common_options
-from graft.store.local import LocalStore
 from graft.store.local_store.schema import NIX, SCHEMAS
-from graft.store.location import Location
 
 
 @click.group("store", no_args_is_help=False, epilog="Example: graft store init /srv/my-store")
@@ -38,6 +36,9 @@ def init(settings: Settings, url: str, schema: str) -> int:
     URL is an absolute directory (the store is then DIR/nix/store), local?root=DIR or
     local?store=DIR&state=DIR. A store in the layout of Guix needs the last.
     """
+    from graft.store.local import LocalStore
+    from graft.store.location import Location
+
     settings.start_log()
     location = Location.parse(url, os.environ)
     LocalStore.create(location, SCHEMAS[schema])

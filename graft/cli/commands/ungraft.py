@@ -11,12 +11,10 @@ from graft.cli.commands.profile import activate_option
 from graft.cli.output import print_document, print_note
 from graft.cli.settings import Settings, common_options
 from graft.errors import UngraftError
-from graft.machine.record import GraftRecord, Provenance, named_grafts
-from graft.machine.ungraft import ungraft
-from graft.store.opening import daemon_of
 
 if TYPE_CHECKING:
     from graft.machine.activation import Action
+    from graft.machine.record import GraftRecord, Provenance
 
 
 @click.command("ungraft", epilog="Example: graft ungraft openssl && nix-store --gc")
@@ -30,14 +28,18 @@ if TYPE_CHECKING:
 @common_options
 @click.pass_obj
 def command(settings: Settings, name: str, keep_generations: bool, action: Action | None) -> int:
-    """Take the graft NAME back: its own name, or that of the package it replaces.
+    """Take the graft NAME back: its own name, or the name of the package it replaces.
 
     Each profile it was put into goes back to the newest generation with the original, or gets a new
-    one, and its generations with the graft are deleted; links of roots are turned back. The paths
-    stay until the garbage collector comes. With --activate the profiles' originals are activated.
+    one. Its generations with the graft are deleted; links of roots are turned back. The paths stay
+    until the garbage collector comes. With --activate the profiles' originals are activated.
 
     Prints the links that lead to originals again. Status 1: something else still keeps the graft.
     """
+    from graft.machine.record import Provenance
+    from graft.machine.ungraft import ungraft
+    from graft.store.opening import daemon_of
+
     settings.start_log()
     with settings.open_local_store() as store:
         provenance = Provenance(store.location, os.environ)
@@ -52,13 +54,13 @@ def command(settings: Settings, name: str, keep_generations: bool, action: Actio
         for now in done.left:
             print_note(
                 f"{now.place.kind} '{now.place.link}' did not lead to the graft's root, and stays "
-                "as it is",
+                "unchanged",
                 settings,
             )
         for link, path in sorted(done.kept_by.items()):
             print_note(f"'{link}' still keeps the graft, by '{full(path)}'", settings)
         if action is not None:
-            from graft.cli.activation import activate_generation  # noqa: PLC0415 - late: slow
+            from graft.cli.activation import activate_generation
 
             profiles = {place.link for place in graft.places if place.kind == "profile"}
             for link in sorted(profiles & done.restored.keys()):
@@ -85,6 +87,8 @@ def _the_one(provenance: Provenance, name: str) -> GraftRecord:
     Raises:
         UngraftError: there is none, or there are several.
     """
+    from graft.machine.record import named_grafts
+
     found = named_grafts(provenance.grafts(), name)
     if not found:
         raise UngraftError(

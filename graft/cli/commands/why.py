@@ -7,7 +7,6 @@ import click
 from graft.cli.arguments import resolve_path
 from graft.cli.output import print_document, print_note
 from graft.cli.settings import Settings, common_options
-from graft.plan.closure import Closure
 
 
 @click.command("why", epilog="Example: graft why /run/current-system /nix/store/...-openssl-3.0.20")
@@ -17,7 +16,9 @@ from graft.plan.closure import Closure
 @common_options
 @click.pass_obj
 def command(settings: Settings, root: str, path: str, every: bool) -> int:
-    """Show the chain of references from ROOT to PATH. Status 1: there is none."""
+    """Show the chain of references from ROOT to PATH. Status 1: ROOT does not lead to PATH."""
+    from graft.plan.closure import Closure
+
     settings.start_log()
     with settings.open_store() as store:
         start, end = (resolve_path(store, argument) for argument in (root, path))

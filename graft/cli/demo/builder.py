@@ -11,7 +11,7 @@ from graft.cli.demo.programs import Compiled, DemoLink, DemoText, Recipe, compil
 from graft.formats.store_path import StoreDir, StorePath, make_store_path
 from graft.objects.reading import references_in
 from graft.objects.references import WantedPaths
-from graft.objects.rewrite import write_tree
+from graft.objects.rewrite import NewTree, write_tree
 from graft.store.api import PathInfo
 from graft.store.local import LocalStore
 from graft.store.objects import TreeObject
@@ -71,12 +71,14 @@ def build_objects(
             _build(recipe, tree, {**full, "out": full[recipe.name]}, compiler)
             made = write_tree(
                 TreeObject(str(tree)),
-                making.staging(path),
+                NewTree(
+                    tree=making.staging(path),
+                    unpacked=making.unpacked(path),
+                    owner=store.owner,
+                    links=False,
+                ),
                 None,
-                unpacked=making.unpacked(path),
                 search=None,
-                links=False,
-                owner=store.owner,
                 on_bytes=lambda _size: None,
             )
             item = TreeObject(making.staging(path))

@@ -127,9 +127,7 @@ class FragmentFinder:
 
     def find(self, data: Image) -> list[Fragment]:
         """Every fragment of a file, in ascending order of offset; none if it is no ELF file."""
-        elf, runs = self._read(data)
-        if elf is None:
-            return []
+        _, runs = self._read(data)
         found = [
             Fragment(offset=run.offset, index=index, whole=False, reason="")
             for index, of_entry in runs.items()
@@ -146,7 +144,7 @@ class FragmentFinder:
         elf, runs = self._read(data)
         wanted = {index: found for index, found in runs.items() if self._entries[index][1]}
         if elf is None or not wanted:
-            return Rewritten(patches=(), done=(), left=())
+            return Rewritten(patches=(), done=(), left=tuple(self._unread(wanted)))
         texts = {index: PathText(*self._entries[index]) for index in sorted(wanted)}
         judgement = Judgement(linked(data, elf), elf, texts, wanted)
         done: list[Fragment] = []
@@ -155,10 +153,7 @@ class FragmentFinder:
             faults = judgement.faults(index)
             loose = [run for run in of_entry if run.size < HASH_LENGTH]
             if faults:
-                offset, reason = faults[0]
-                path = (self._store_dir + b"/" + self._entries[index][0]).decode("utf-8", "replace")
-                why = f"{_told(reason, faults)} (of {path})"
-                left.append(Fragment(offset=offset, index=index, whole=False, reason=why))
+                left.append(self._left(index, faults))
             else:
                 done += [
                     Fragment(offset=run.offset, index=index, whole=True, reason="")
@@ -167,8 +162,22 @@ class FragmentFinder:
         patches = _joined(judgement.patches())
         return Rewritten(patches=tuple(patches), done=tuple(done), left=tuple(left))
 
+    def _unread(self, runs: dict[int, list[Run]]) -> Iterator[Fragment]:
+        """The pieces in a file whose headers cannot be read."""
+        for index, found in sorted(runs.items()):
+            offsets = [run.offset for run in found if run.size < HASH_LENGTH]
+            if offsets:
+                yield self._left(
+                    index, [(at, "the file's headers cannot be read") for at in offsets]
+                )
+
+    def _left(self, index: int, faults: list[tuple[int, str]]) -> Fragment:
+        path = (self._store_dir + b"/" + self._entries[index][0]).decode("utf-8", "replace")
+        why = f"{_told(faults[0][1], faults)} (of {path})"
+        return Fragment(offset=faults[0][0], index=index, whole=False, reason=why)
+
     def _read(self, data: Image) -> tuple[ElfSections | None, dict[int, list[Run]]]:
-        """What is known of a file, and the pieces in it; None if there is nothing to find."""
+        """What is known of a file, and the pieces in it; None if its headers tell nothing."""
         if data[:4] != MAGIC:
             return None, {}
         runs = _runs(self.seeds(data))
@@ -176,12 +185,13 @@ class FragmentFinder:
             return None, {}
         try:
             elf = ElfSections(data)
+            _ = elf.sections  # the last that may turn out not to be there
             if elf.machine == I386:
                 self._add_halves(data, elf, runs)
             if elf.machine == AARCH64:
                 self._add_moves(data, elf, runs)
         except (ValueError, struct.error):  # headers that lie
-            return None, {}
+            return None, runs
         return elf, runs
 
     def _add_halves(self, data: Image, elf: ElfSections, runs: dict[int, list[Run]]) -> None:

@@ -7,14 +7,14 @@ the same. It is one term of strings, lists and tuples in the notation of ATerms:
            PLATFORM,BUILDER,[ARGUMENT...],[(NAME,VALUE)...])
 
 without any space between them. Strings may hold any bytes; `"` and `\` are written behind a `\`,
-and newline, carriage return and tab as `\n`, `\r`, `\t`. What is not spelled so is refused: then
-whatever is read is written again byte for byte, in its order.
+and newline, carriage return and tab as `\n`, `\r`, `\t`. What is not spelled so is refused: no two
+texts are read as the same.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -26,9 +26,7 @@ _Item = TypeVar("_Item")
 # A loop without choices: strings may be megabytes.
 _STRING: Final = re.compile(r'"([^"\\\n\r\t]*(?:\\["\\nrt][^"\\\n\r\t]*)*)"')
 _ESCAPED: Final = re.compile(r'\\(["\\nrt])')
-_TO_ESCAPE: Final = re.compile(r'["\\\n\r\t]')
 _MEANINGS: Final = {'"': '"', "\\": "\\", "n": "\n", "r": "\r", "t": "\t"}
-_SPELLINGS: Final = {meaning: f"\\{letter}" for letter, meaning in _MEANINGS.items()}
 _OUTPUT_NAME: Final = re.compile(r"[0-9A-Za-z+\-._?=]+")
 _ALGORITHM: Final = re.compile(r"(?:(?:r|text|git):)?(?:md5|sha1|sha256|sha512|blake3)")
 _IMPURE: Final = "impure"
@@ -117,53 +115,6 @@ def parse_derivation(data: bytes, store_dir: StoreDir, name: str) -> Derivation:
         arguments=arguments,
         environment=environment,
     )
-
-
-def print_derivation(derivation: Derivation, store_dir: StoreDir) -> bytes:
-    """Writes a `.drv` file, byte for byte as Nix would if its parts are sorted."""
-    inputs = [(store_dir.path(path), names) for path, names in derivation.input_derivations]
-    return derivation_text(derivation, inputs, store_dir)
-
-
-def derivation_text(
-    derivation: Derivation, inputs: Iterable[tuple[str, Iterable[str]]], store_dir: StoreDir
-) -> bytes:
-    """A derivation as a `.drv` file has it, its input derivations called as one likes.
-
-    Args:
-        inputs: what stands for each input derivation, and the names of its outputs needed.
-    """
-    outputs = [
-        _strings(
-            output.name,
-            "" if output.path is None else store_dir.path(output.path),
-            output.algorithm,
-            output.hash,
-        )
-        for output in derivation.outputs
-    ]
-    parts = [
-        _tuples(outputs),
-        _tuples(f"{_string(called)},[{_strings(*names)}]" for called, names in inputs),
-        f"[{_strings(*map(store_dir.path, derivation.input_sources))}]",
-        _string(derivation.platform),
-        _string(derivation.builder),
-        f"[{_strings(*derivation.arguments)}]",
-        _tuples(_strings(name, value) for name, value in derivation.environment),
-    ]
-    return f"Derive({','.join(parts)})".encode("utf-8", "surrogateescape")
-
-
-def _tuples(terms: Iterable[str]) -> str:
-    return f"[{','.join([f'({term})' for term in terms])}]"
-
-
-def _strings(*texts: str) -> str:
-    return ",".join([_string(text) for text in texts])
-
-
-def _string(text: str) -> str:
-    return f'"{_TO_ESCAPE.sub(lambda found: _SPELLINGS[found[0]], text)}"'
 
 
 class _Term:

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from graft.errors import BadFormatError
 from graft.formats.derivations.derivation import Derivation, DerivationOutput
-from graft.formats.derivations.hash import fixed_output_path, output_path_name
+from graft.formats.derivations.output_path import fixed_output_path, output_path_name
 from graft.formats.hashing import parse_hash
 from graft.formats.store_path import StoreDir, StorePath
 
@@ -151,7 +151,7 @@ class _Reader:
         if "method" in parts:
             method = _METHODS.get(self._text(parts["method"], what))
             if method is None:
-                raise self._error(f"{what}: 'method' is none of {', '.join(_METHODS)}")
+                raise self._error(f"{what}: 'method' is not among {', '.join(_METHODS)}")
             algorithm = method + algorithm
         where = parts.get("path")
         output = DerivationOutput(

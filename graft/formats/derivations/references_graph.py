@@ -2,14 +2,12 @@
 
 Source: Store::makeValidityRegistration and decodeValidPathInfo in src/libstore/store-api.cc of Nix.
 Each path is some lines: its full text, its deriver's or nothing, the number of its references in
-decimal digits, and each of them. Every line ends with a newline, the last one too. With hashes it
-is the format of graft/formats/registration.py.
+decimal digits, and each of them. Every line ends with a newline, the last one too.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -47,29 +45,6 @@ def parse_graph(text: str, store_dir: StoreDir) -> list[GraphNode]:
         deriver, references = lines.deriver_and_references()
         nodes.append(GraphNode(path=path, deriver=deriver, references=references))
     return nodes
-
-
-def print_graph(nodes: Iterable[GraphNode], store_dir: StoreDir) -> str:
-    """Writes a references graph, with the derivers that are known."""
-    return "".join(
-        f"{line}\n"
-        for node in nodes
-        for line in (
-            store_dir.path(node.path),
-            *deriver_and_reference_lines(node.deriver, node.references, store_dir),
-        )
-    )
-
-
-def deriver_and_reference_lines(
-    deriver: StorePath | None, references: tuple[StorePath, ...], store_dir: StoreDir
-) -> list[str]:
-    """The lines with which the registration of a path ends."""
-    return [
-        store_dir.path(deriver) if deriver is not None else "",
-        str(len(references)),
-        *map(store_dir.path, references),
-    ]
 
 
 class RegistrationLines:

@@ -5,10 +5,9 @@ Source: "Debugging Information in Separate Files" in GDB's manual; gABI for the 
 
 from __future__ import annotations
 
-import struct
 from typing import Literal, NamedTuple
 
-from graft.formats.elf.image import MAGIC, Read
+from graft.formats.elf.headers import ElfHeaders, Read
 
 SECTION = b".gnu_debuglink"
 """Its name."""
@@ -32,43 +31,21 @@ class DebugLink(NamedTuple):
 
 
 def debug_link(read: Read) -> DebugLink | None:
-    """Reads the section of an ELF file, if it has one.
+    """Reads the section of an ELF file, if it has one; None where its headers are damaged.
 
     Args:
         read: so many bytes of the file from an offset on; fewer at its end.
-
-    Raises:
-        struct.error: its headers lie outside of it.
     """
-    head = read(0, 64)
-    if not head.startswith(MAGIC):
+    headers = ElfHeaders.open(read)
+    if headers is None:
         return None
-    order = "<" if head[5] == 1 else ">"
-    if head[4] == 2:  # ELFCLASS64
-        (table,) = struct.unpack_from(order + "Q", head, 40)
-        size, count, names = struct.unpack_from(order + "HHH", head, 58)
-        fields, offset_at, length_at = "Q", 24, 32
-    else:
-        (table,) = struct.unpack_from(order + "I", head, 32)
-        size, count, names = struct.unpack_from(order + "HHH", head, 46)
-        fields, offset_at, length_at = "I", 16, 20
-    if not table or names >= count:
-        return None
-    headers = read(table, size * count)
-
-    def section(index: int) -> tuple[int, int, int]:
-        at = size * index
-        (name,) = struct.unpack_from(order + "I", headers, at)
-        (offset,) = struct.unpack_from(order + fields, headers, at + offset_at)
-        (length,) = struct.unpack_from(order + fields, headers, at + length_at)
-        return name, offset, length
-
-    _, strings, length = section(names)
-    place = read(strings, length).find(SECTION + b"\0")
-    for name, offset, length in map(section, range(count)):
-        if name == place >= 0 and _SHORTEST <= length <= _LONGEST:
-            contents = read(offset, length)
-            (crc,) = struct.unpack_from(order + "I", contents, length - 4)
-            text = contents[:-4].split(b"\0")[0]
-            return DebugLink(text, offset + length - 4, crc, "little" if order == "<" else "big")
+    order: Literal["little", "big"] = "little" if headers.order == "<" else "big"
+    for section in headers.section_headers:
+        if not _SHORTEST <= section.size <= _LONGEST or headers.section_name(section) != SECTION:
+            continue
+        contents = headers.read(section.offset, section.size)
+        if len(contents) < section.size:
+            return None
+        name, crc = contents[:-4].split(b"\0")[0], int.from_bytes(contents[-4:], order)
+        return DebugLink(name, section.offset + section.size - 4, crc, order)
     return None

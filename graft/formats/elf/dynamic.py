@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Self
 
-from graft.formats.elf.image import ElfImage, Read, broken, open_image
+from graft.formats.elf.headers import Read, broken
+from graft.formats.elf.image import ElfImage, open_image
 
 _DT_HASH, _DT_SYMTAB, _DT_RELA, _DT_RELASZ = 4, 6, 7, 8
 _DT_SONAME, _DT_RPATH, _DT_REL, _DT_RELSZ, _DT_RUNPATH = 14, 15, 17, 18, 29

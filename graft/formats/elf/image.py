@@ -8,15 +8,9 @@ names take no more memory than the file has earned.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
 from typing import Final
 
-from graft.errors import BadFormatError
-
-Read = Callable[[int, int], bytes]
-"""Gives, from an offset of a file, so many bytes, or what there is."""
-
-MAGIC: Final = b"\x7fELF"
+from graft.formats.elf.headers import ElfHeaders, ProgramHeader, Read, broken
 
 _PT_LOAD, _PT_DYNAMIC, _PT_INTERP = 1, 2, 3
 _SHT_NOBITS: Final = 8
@@ -33,57 +27,25 @@ def open_image(read: Read, size: int) -> ElfImage | None:
     Raises:
         BadFormatError: it is one, but broken.
     """
-    head = read(0, 64)
-    if head[:4] != MAGIC or len(head) < 52 or head[4] not in {1, 2} or head[5] not in {1, 2}:
+    headers = ElfHeaders.open(read)
+    if headers is None or not headers.programs.entries or not headers.programs.is_known:
         return None
-    wide, order = head[4] == 2, "<" if head[5] == 1 else ">"
-    if wide and len(head) < 64:
-        return None
-    machine, phoff, shoff = struct.unpack_from(
-        f"{order}2xH4x{'8xQQ' if wide else '4xII'}", head, 16
-    )
-    entry, count = struct.unpack_from(f"{order}HH", head, 54 if wide else 42)
-    form = struct.Struct(order + ("II6Q" if wide else "8I"))
-    if not count or entry != form.size:
-        return None
-    table = read(phoff, form.size * count)
-    if len(table) < form.size * count:
+    if len(headers.program_headers) < headers.programs.entries:
         raise broken("its program headers are not in the file")
-    loads, dynamic, interpreter = [], None, None
-    for fields in form.iter_unpack(table):
-        if wide:
-            kind, _flags, offset, address, _, file_size, _, _ = fields
-        else:
-            kind, offset, address, _, file_size, _, _flags, _ = fields
-        if kind == _PT_LOAD:
-            loads.append((address, offset, file_size))
-        elif kind == _PT_DYNAMIC:
-            dynamic = (address, offset, file_size)
-        elif kind == _PT_INTERP:
-            interpreter = (offset, file_size)
-    if dynamic is None or not dynamic[2]:
+    by_type = {header.type: header for header in headers.program_headers}
+    dynamic = by_type.get(_PT_DYNAMIC)
+    if dynamic is None or not dynamic.size or _is_left_out(headers, dynamic.address):
         return None
-    sections = struct.unpack_from(f"{order}HH", head, 58 if wide else 46)
-    if _is_left_out(read, (wide, order), shoff, sections, dynamic[0]):
-        return None
-    image = ElfImage(read, size, (head[4], head[5], machine), loads)
-    image.read_dynamic(dynamic[1], dynamic[2], interpreter)
+    image = ElfImage(headers, size)
+    image.read_dynamic(dynamic, by_type.get(_PT_INTERP))
     return image
 
 
-def _is_left_out(
-    read: Read, form: tuple[bool, str], offset: int, sections: tuple[int, int], address: int
-) -> bool:
+def _is_left_out(headers: ElfHeaders, address: int) -> bool:
     """Whether a file has only the place of its dynamic part: one of debugging information alone."""
-    wide, order = form
-    entry, count = sections
-    section = struct.Struct(order + ("4xI8xQ40x" if wide else "4xI4xI24x"))
-    if not offset or entry != section.size:
-        return False
-    table = read(offset, section.size * count)
-    whole = len(table) - len(table) % section.size
     return any(
-        kind == _SHT_NOBITS and at == address for kind, at in section.iter_unpack(table[:whole])
+        section.type == _SHT_NOBITS and section.address == address
+        for section in headers.section_headers
     )
 
 
@@ -103,11 +65,6 @@ def _joined(loads: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
     return joined
 
 
-def broken(what: str) -> BadFormatError:
-    """The error about a file."""
-    return BadFormatError(f"broken ELF file: {what}")
-
-
 class ElfImage:
     """The tables of a file by the addresses they are loaded at.
 
@@ -121,19 +78,19 @@ class ElfImage:
         needed: the libraries, where their names are.
     """
 
-    def __init__(
-        self,
-        read: Read,
-        size: int,
-        machine: tuple[int, int, int],
-        loads: list[tuple[int, int, int]],
-    ) -> None:
-        self.read = read
+    def __init__(self, headers: ElfHeaders, size: int) -> None:
+        self.read = headers.read
         self._size = size
-        self.machine = machine
-        self._loads = _joined(loads)
-        self.wide = machine[0] == 2
-        self.order = "<" if machine[1] == 1 else ">"
+        self.machine = (*headers.ident, headers.machine)
+        self._loads = _joined(
+            [
+                (header.address, header.offset, header.size)
+                for header in headers.program_headers
+                if header.type == _PT_LOAD
+            ]
+        )
+        self.wide = headers.wide
+        self.order = headers.order
         self.interpreter: bytes | None = None
         self.values: dict[int, int] = {}
         self.needed: list[int] = []
@@ -141,15 +98,15 @@ class ElfImage:
         self._names: dict[int, bytes] = {}
         self._names_left = 0
 
-    def read_dynamic(self, offset: int, size: int, interpreter: tuple[int, int] | None) -> None:
+    def read_dynamic(self, dynamic: ProgramHeader, interpreter: ProgramHeader | None) -> None:
         """Reads what leads to all the rest."""
         if interpreter is not None:
-            text = self.read(interpreter[0], min(interpreter[1], _LONGEST_PATH))
+            text = self.read(interpreter.offset, min(interpreter.size, _LONGEST_PATH))
             self.interpreter = text.partition(b"\0")[0]
         form = struct.Struct(self.order + ("QQ" if self.wide else "II"))
-        if offset + size > self._size:
+        if dynamic.offset + dynamic.size > self._size:
             raise broken("its dynamic section is not in the file")
-        table = self.read(offset, size - size % form.size)
+        table = self.read(dynamic.offset, dynamic.size - dynamic.size % form.size)
         if len(table) % form.size:
             raise broken("its dynamic section is cut off")
         for tag, value in form.iter_unpack(table):

@@ -13,10 +13,22 @@ from functools import cached_property
 from mmap import mmap
 from typing import Final, NamedTuple
 
+from graft.formats.elf.headers import MAGIC, ElfHeaders
+
+__all__ = [
+    "AARCH64",
+    "I386",
+    "MAGIC",
+    "X86_64",
+    "ElfSections",
+    "Image",
+    "Section",
+    "Segment",
+]
+
 Image = bytes | mmap
 """The bytes of a file."""
 
-MAGIC: Final = b"\x7fELF"
 I386: Final = 3
 X86_64: Final = 62
 AARCH64: Final = 183
@@ -29,7 +41,7 @@ _SYMTAB = 2
 _FUNCTION = 2
 _PCREL_SDATA4, _UDATA4, _DATAREL_SDATA4 = 0x1B, 0x03, 0x3B
 _AROUND = 512
-"""Bytes on either side that count as one function where nothing says where functions end."""
+"""Bytes of the last function of a table that does not say where functions end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +91,18 @@ class ElfSections:
     """
 
     def __init__(self, data: Image) -> None:
-        try:
-            self._read_header(data)
-            self._data = data
-            loaded = self._sections_loaded() if self.relocatable else self._segments_loaded()
-            self.segments = [
-                Segment(offset, address, min(size, max(0, len(data) - offset)), executable)
-                for offset, address, size, executable in loaded
-            ]
-        except struct.error as error:
-            raise ValueError(f"no ELF file: {error}") from error
+        headers = ElfHeaders.open(lambda at, size: data[at : at + size])
+        if headers is None:
+            raise ValueError("no ELF file")
+        self._data = data
+        self._headers = headers
+        self.wide, self.order, self.machine = headers.wide, headers.order, headers.machine
+        self.relocatable = headers.type == _RELOCATABLE
+        loaded = self._sections_loaded() if self.relocatable else self._segments_loaded()
+        self.segments = [
+            Segment(offset, address, min(size, max(0, len(data) - offset)), executable)
+            for offset, address, size, executable in loaded
+        ]
 
     def address(self, offset: int) -> int | None:
         """Where a byte of the file is loaded."""
@@ -109,28 +123,11 @@ class ElfSections:
                 return segment
         return None
 
-    def function(self, offset: int) -> tuple[int, int]:
+    def whole_function(self, offset: int) -> tuple[int, int] | None:
         """The function around a byte of code: its first byte's offset in the file, and its end.
 
-        By the symbol table or the table of frames; else the code nearby.
-        """
-        segment = self.segment(offset)
-        if segment is None:
-            return offset, offset
-        address = offset - segment.offset + segment.address
-        starts, ends = self._functions
-        at = bisect_right(starts, address) - 1
-        move = segment.offset - segment.address
-        if at >= 0 and address < ends[at]:
-            start, end = starts[at] + move, ends[at] + move
-        else:
-            start, end = offset - _AROUND, offset + _AROUND
-        return max(start, segment.offset), min(end, segment.offset + segment.size)
-
-    def whole_function(self, offset: int) -> tuple[int, int] | None:
-        """The function around a byte of code, as `function`, up to where the next one begins.
-
-        None if nothing says where it begins and ends.
+        By the symbol table or the table of frames, up to where the next one begins; None if
+        neither says.
         """
         segment = self.segment(offset)
         if segment is None:
@@ -145,32 +142,12 @@ class ElfSections:
         start = max(starts[at] + move, segment.offset)
         return start, min(end + move, segment.offset + segment.size)
 
-    def _read_header(self, data: Image) -> None:
-        if data[:4] != MAGIC or len(data) < 52 or data[4] not in {1, 2} or data[5] not in {1, 2}:
-            raise ValueError("no ELF file")
-        self.wide = data[4] == 2
-        self.order = "<" if data[5] == 1 else ">"
-        kind, self.machine = self._unpack("HH", data, 16)
-        self.relocatable = kind == _RELOCATABLE
-        if self.wide:
-            self._phoff, self._shoff = self._unpack("QQ", data, 32)
-            self._phentsize, self._phnum, self._shentsize, self._shnum = self._unpack(
-                "HHHH", data, 54
-            )
-        else:
-            self._phoff, self._shoff = self._unpack("II", data, 28)
-            self._phentsize, self._phnum, self._shentsize, self._shnum = self._unpack(
-                "HHHH", data, 42
-            )
-
-    def _unpack(self, form: str, data: Image, at: int) -> tuple[int, ...]:
-        size = struct.calcsize(self.order + form)
-        return struct.unpack(self.order + form, data[at : at + size])
-
     def _segments_loaded(self) -> Iterator[tuple[int, int, int, bool]]:
-        for kind, flags, offset, address, size in self._program_headers(self._data):
+        if len(self._headers.program_headers) < self._headers.programs.entries:
+            raise ValueError("an ELF file without its program headers")
+        for kind, flags, offset, address, size in self._headers.program_headers:
             if kind == _LOAD:
-                yield offset, address, size, bool(flags)
+                yield offset, address, size, bool(flags & _EXECUTABLE)
 
     def _sections_loaded(self) -> Iterator[tuple[int, int, int, bool]]:
         for section in self.sections:
@@ -180,28 +157,20 @@ class ElfSections:
 
     @cached_property
     def sections(self) -> list[Section]:
-        """All of them, by their indexes."""
-        form = "4xIQ8xQQII" if self.wide else "4xII4xIIII"
-        places = range(self._shoff, self._shoff + self._shnum * self._shentsize, self._shentsize)
-        return [Section(*self._unpack(form, self._data, at)) for at in places]
-
-    def _program_headers(self, data: Image) -> list[tuple[int, int, int, int, int]]:
-        """Type, flags, offset, address and size in the file of each."""
-        headers = []
-        for at in range(self._phoff, self._phoff + self._phnum * self._phentsize, self._phentsize):
-            if self.wide:
-                kind, flags, offset, address, _, size = self._unpack("IIQQQQ", data, at)
-            else:
-                kind, offset, address, _, size, _, flags = self._unpack("IIIIIII", data, at)
-            headers.append((kind, flags & _EXECUTABLE, offset, address, size))
-        return headers
+        """All of them, by their indexes; ValueError if they are not in the file."""
+        if len(self._headers.section_headers) < self._headers.sections.entries:
+            raise ValueError("an ELF file without its section headers")
+        return [
+            Section(header.type, header.flags, header.offset, header.size, header.link, header.info)
+            for header in self._headers.section_headers
+        ]
 
     @cached_property
     def _functions(self) -> tuple[list[int], list[int]]:
         """The addresses at which functions begin, ascending, and at which each ends."""
         try:
             spans = self._symbols(self._data) or self._frames(self._data)
-        except struct.error:  # tables beyond the file's end
+        except (ValueError, struct.error):  # tables beyond the file's end
             spans = []
         return [start for start, _ in spans], [end for _, end in spans]
 
@@ -232,12 +201,12 @@ class ElfSections:
 
     def _frames(self, data: Image) -> list[tuple[int, int]]:
         """The functions of .eh_frame_hdr's table; each ends where the next begins."""
-        for kind, _, offset, address, size in self._program_headers(data):
+        for kind, _, offset, address, size in self._headers.program_headers:
             if kind != _EH_FRAME_HDR or size < 12:
                 continue
             if data[offset : offset + 4] != bytes([1, _PCREL_SDATA4, _UDATA4, _DATAREL_SDATA4]):
                 return []
-            (count,) = self._unpack("I", data, offset + 8)
+            (count,) = struct.unpack(f"{self.order}I", data[offset + 8 : offset + 12])
             table = data[offset + 12 : offset + size][: 8 * count]
             rows = struct.iter_unpack(self.order + "ii", table[: len(table) // 8 * 8])
             starts = sorted(address + start for start, _ in rows)

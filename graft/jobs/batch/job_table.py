@@ -7,14 +7,18 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from graft.check.acceptance import Acceptance
 from graft.errors import BadFormatError
-from graft.formats.compression import LEVELS
-from graft.formats.hash_modulo import SELF_REFERENCES, SelfReferences
+from graft.executor import Compression, Delivery
+from graft.formats.compression_levels import LEVELS
+from graft.formats.hash_modulo import SELF_REFERENCES
 from graft.formats.replacements_file import parse_replacements
 from graft.formats.signature import PublicKey
-from graft.jobs.batch.job import Job, Transfer
 from graft.jobs.batch.variables import Variables
-from graft.plan import ADDRESSINGS, Addressing
+from graft.jobs.request import Job, JobRequest, Transfer
+from graft.machine.places import Placement
+from graft.plan import ADDRESSINGS
+from graft.plan.request import Graft
 
 KEYS: Final = frozenset(
     {
@@ -41,6 +45,7 @@ KEYS: Final = frozenset(
         "hard-links",
         "prove",
         "allow-residual",
+        "strict",
         "allow-abi-breaks",
         "add-root",
         "profile",
@@ -91,51 +96,64 @@ class JobTable:
         roots = (*self._paths("roots"), *self._listed_roots())
         if not roots:
             raise self._error("roots", "there are no roots: give 'roots' or 'roots-file'")
-        replacements = (*self._pairs(), *self._listed_pairs())
-        transfer = self._transfer()
-        if not replacements and transfer.addressing == "input":
-            raise self._error(
-                "replacements",
-                "there is nothing to replace: give 'replacements' or 'replacements-file'",
-            )
-        scope = self._choice("prove", ("closure", "rewritten", "none"))
-        return Job(
-            name=self._title,
+        graft = Graft(
             roots=roots,
-            replacements=replacements,
+            replacements=(*self._pairs(), *self._listed_pairs()),
             cutoffs=self._paths("cutoffs"),
             initrd_cutoff=self._flag("initrd-cutoff", default=True),
-            fixups=self._texts("fixups"),
             deep=self._flag("deep", default=False),
-            transfer=transfer,
-            scope={"none": None, "rewritten": "rewritten"}.get(scope, "closure"),
-            allowed=self._texts("allow-residual"),
-            add_roots=self._links(),
-            profile=self._file_name("profile"),
-            note=self._text("note", lines=True),
-            allow_abi_breaks=self._flag("allow-abi-breaks", default=False),
+            addressing=self._choice("addressing", ADDRESSINGS) or ADDRESSINGS[0],
+            self_references=self._choice("self-references", SELF_REFERENCES) or SELF_REFERENCES[0],
+            fixups=self._texts("fixups"),
+        )
+        if graft.addressing == "input":
+            if self._text("self-references") is not None:
+                raise self._error(
+                    "self-references", "'self-references' needs addressing = \"content\""
+                )
+            if not graft.replacements:
+                raise self._error(
+                    "replacements",
+                    "there is nothing to replace: give 'replacements' or 'replacements-file'",
+                )
+        scope: Any = self._choice("prove", ("closure", "rewritten", "none")) or "closure"
+        strict = self._flag("strict", default=False)
+        if strict and scope != "closure":
+            raise self._error("strict", "'strict' needs prove = \"closure\"")
+        return Job(
+            name=self._title,
+            request=JobRequest(
+                graft=graft,
+                acceptance=Acceptance(
+                    scope=None if scope == "none" else scope,
+                    allowed=self._texts("allow-residual"),
+                    strict=strict,
+                    abi_breaks=self._flag("allow-abi-breaks", default=False),
+                ),
+                placement=Placement(
+                    root_links=self._links(),
+                    profile=self._file_name("profile"),
+                    note=self._text("note", lines=True),
+                ),
+            ),
+            transfer=self._transfer(),
         )
 
     def _transfer(self) -> Transfer:
-        addressing: Addressing = self._choice("addressing", ADDRESSINGS) or ADDRESSINGS[0]
-        rule: SelfReferences | None = self._choice("self-references", SELF_REFERENCES)
-        if rule is not None and addressing != "content":
-            raise self._error("self-references", "'self-references' needs addressing = \"content\"")
-        compression = self._choice("compression", tuple(LEVELS))
+        compression = self._choice("compression", tuple(LEVELS)) or "zstd"
         return Transfer(
             store=self._text("store", hide=True),
             sources=self._one_or_more("from", hide=True),
             target=self._text("to", hide=True),
-            addressing=addressing,
-            self_references=rule or SELF_REFERENCES[0],
-            compression=compression,
-            level=self._level(compression or "zstd"),
-            sign_keys=tuple(map(self._near, self._texts("sign-keys", hide=True))),
+            key_files=tuple(map(self._near, self._texts("sign-keys", hide=True))),
             trusted_public_keys=self._keys(),
             check_sigs=self._flag("check-sigs", default=True),
-            check_inputs=self._flag("check-inputs", default=False),
-            repair=self._flag("repair", default=False),
-            links=self._flag("hard-links", default=True),
+            delivery=Delivery(
+                links=self._flag("hard-links", default=True),
+                check_inputs=self._flag("check-inputs", default=False),
+                repair=self._flag("repair", default=False),
+                compression=Compression(name=compression, level=self._level(compression)),
+            ),
         )
 
     def _level(self, compression: str) -> int | None:
@@ -250,7 +268,7 @@ class JobTable:
     def _choice(self, key: str, choices: tuple[str, ...]) -> Any:
         value = self._text(key)
         if value is not None and value not in choices:
-            raise self._error(key, f"'{key}' is none of {', '.join(choices)}")
+            raise self._error(key, f"'{key}' is not among {', '.join(choices)}")
         return value
 
     def _error(self, key: str, what: str) -> BadFormatError:
@@ -264,6 +282,6 @@ def _argument(text: str, directory: str) -> str:
 
 
 def format_error(file: str, place: str | None, what: str) -> BadFormatError:
-    """What is wrong in a jobs file, and at which place of it; None: at its top."""
+    """The error about a place of a jobs file; None is its top."""
     where = f"'{file}'" if place is None else f"'{file}', {place}"
     return BadFormatError(f"{where}: {what}", file=file)

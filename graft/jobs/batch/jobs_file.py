@@ -12,9 +12,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from graft.jobs.batch.job import Job
 from graft.jobs.batch.job_table import CONTROL, KEYS, JobTable, format_error
 from graft.jobs.batch.variables import Variables
+from graft.jobs.request import Job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What came of a batch as Markdown, for the pages of CI systems."""
+"""The result of a batch as Markdown, for the pages of CI systems."""
 
 from __future__ import annotations
 
@@ -34,13 +34,17 @@ def _lines(result: BatchResult) -> Iterator[str]:
         yield ""
         for job in failed:
             yield f"- **{_text(job.job.name)}** ({job.kind}): {_text(result.message(job))}"
-    notes = [job for job in result.jobs if job.job.note is not None]
+    notes = [
+        (job.job.name, note)
+        for job in result.jobs
+        if (note := job.job.request.placement.note) is not None
+    ]
     if notes:
         yield ""
         yield "### Notes"
         yield ""
-        for job in notes:
-            yield f"- **{_text(job.job.name)}**: {_text(job.job.note or '')}"
+        for name, note in notes:
+            yield f"- **{_text(name)}**: {_text(note)}"
     yield ""
     yield (
         f"{counted(result.rewritten, 'path')} written, {result.resumed:,} there already, "

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING
+import sys
 
-from graft.errors import KernelError
-
+TYPE_CHECKING = False  # typing's own costs an import
 if TYPE_CHECKING:
     from types import ModuleType
 
@@ -20,12 +18,15 @@ def load() -> ModuleType | None:
         KernelError: it is there but cannot be loaded: damaged, or made for another system.
     """
     try:
-        return import_module(_NAME)
+        __import__(_NAME)  # importlib would cost an import of its own
     except ImportError as error:
         if isinstance(error, ModuleNotFoundError) and error.name == _NAME:
             return None
+        from graft.errors import KernelError  # noqa: PLC0415 - late: nothing else needs it
+
         raise KernelError(
             f"the native kernel is there but cannot be loaded ({error}):"
             " reinstall graft, or set GRAFT_KERNEL=reference",
             reason=str(error),
         ) from error
+    return sys.modules[_NAME]

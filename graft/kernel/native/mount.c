@@ -1,9 +1,11 @@
 #include "mount.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #ifndef ST_NOSYMFOLLOW
 #define ST_NOSYMFOLLOW 0x2000 /* Linux 5.10 */
@@ -12,11 +14,44 @@
 #define MS_NOSYMFOLLOW 256
 #endif
 
+static int make_private(void)
+{
+    return mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL);
+}
+
+/* In a chroot, / may be no mount point. The mount that holds it then has no name there, and a bind
+ * mount below would come back to its peers. setns to the namespace that this thread is in already
+ * leads to the namespace's own root, below which all mounts lie. 0 or errno. */
+static int make_private_beyond_chroot(void)
+{
+    int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int own = open("/proc/thread-self/ns/mnt", O_RDONLY | O_CLOEXEC);
+    int code = 0;
+    if (root < 0 || here < 0 || own < 0 || setns(own, CLONE_NEWNS)) {
+        code = errno;
+    } else {
+        if (make_private())
+            code = errno;
+        if (fchdir(root) || chroot(".") || fchdir(here))
+            code = errno;
+    }
+    if (root >= 0)
+        (void)close(root);
+    if (here >= 0)
+        (void)close(here);
+    if (own >= 0)
+        (void)close(own);
+    return code;
+}
+
 int graft_unshare_mounts(void)
 {
     if (unshare(CLONE_NEWNS))
         return errno;
-    return mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ? errno : 0;
+    if (!make_private())
+        return 0;
+    return errno == EINVAL ? make_private_beyond_chroot() : errno;
 }
 
 static unsigned long mount_flags(unsigned long status)

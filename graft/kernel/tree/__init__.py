@@ -13,19 +13,21 @@ from typing import TYPE_CHECKING, Any, Final
 from graft import kernel
 from graft.errors import GraftError
 from graft.kernel.anchors import WORD
+from graft.kernel.place import Place, Site, Where
+from graft.kernel.reference import ENCODINGS
 from graft.kernel.tree import mapping as reading
 from graft.kernel.tree.descent import MovedDirectoryError
 from graft.kernel.tree.failure import Failure, translated
 from graft.kernel.tree.mapping import WINDOW
 from graft.kernel.tree.marks import HEAD, Marks
 from graft.kernel.tree.removal import delete_tree
-from graft.kernel.tree.report import FileCounts, Found, Suspect, TreeReport, Where
+from graft.kernel.tree.report import FileCounts, TreeReport
 from graft.kernel.tree.state import WalkError
 from graft.kernel.tree.suspicion import MOST, Suspicion
 from graft.kernel.tree.walk import walk_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from graft.kernel import Table
 
@@ -35,9 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "WINDOW",
     "FileCounts",
-    "Found",
     "Marks",
-    "Suspect",
     "Suspicion",
     "TreeReport",
     "copy_tree",
@@ -46,7 +46,7 @@ __all__ = [
     "sync_file_system",
 ]
 
-PLACES: Final[tuple[Where, ...]] = ("contents", "target", "name")
+_WHERE: Final[tuple[Where, ...]] = ("contents", "target", "name")
 
 
 def copy_tree(
@@ -247,21 +247,33 @@ def _walk(
         failure = Failure(*error.args)
         raised: BaseException | None = error.__cause__
     else:
-        return _report(numbers, seen, found, marked, suspects)
+        places = () if wanted is None else _places(found, wanted)
+        return _report(numbers, seen, tuple(places), marked, suspects)
     if raised is None:
         raised = translated(failure, source, target or source)
     if failure.begun and target is not None:
         try:
             remove_tree(target)
         except GraftError as error:
-            raised.add_note(f"what was made is still there: {error}")
+            raised.add_note(f"the left-over is still there: {error}")
     raise raised
+
+
+def _places(found: Iterable[tuple[bytes, int, int, int, int]], wanted: Table) -> Iterator[Place]:
+    for file, offset, index, stride, where in found:
+        yield Place(
+            file=file,
+            where=_WHERE[where],
+            offset=offset,
+            encoding=ENCODINGS[stride],
+            hash_part=wanted.hash_part(index),
+        )
 
 
 def _report(
     numbers: tuple[int, ...],
     seen: bytes,
-    found: list[tuple[bytes, int, int, int, int]],
+    found: tuple[Place, ...],
     marked: list[bytes],
     suspects: list[tuple[bytes, int]],
 ) -> TreeReport:
@@ -280,13 +292,10 @@ def _report(
         references=references,
         bare=bare,
         overlapped=overlapped,
-        found=tuple(
-            Found(file=file, offset=offset, index=index, stride=stride, where=PLACES[where])
-            for file, offset, index, stride, where in found
-        ),
+        found=found,
         seen=frozenset(index for index, flag in enumerate(seen) if flag),
         marked=tuple(sorted(marked)),
-        suspects=tuple(sorted(Suspect(file, PLACES[where]) for file, where in suspects)),
+        suspects=tuple(sorted(Site(file, _WHERE[where]) for file, where in suspects)),
     )
 
 

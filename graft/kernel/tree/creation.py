@@ -7,7 +7,7 @@ from typing import Final
 
 from graft.kernel.tree.copying import strip_default_acl
 from graft.kernel.tree.descent import DIRECTORY_FLAGS
-from graft.kernel.tree.state import MTIME_1, DirectoryEntry, WalkState
+from graft.kernel.tree.state import STORE_TIME, DirectoryEntry, WalkState
 
 CREATE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -21,7 +21,7 @@ def make_symlink(state: WalkState, place: DirectoryEntry, target: bytes) -> None
         state.on_target("fchownat")
         os.chown(place.name, *state.owner, dir_fd=place.directory, follow_symlinks=False)
     state.on_target("utimensat")
-    os.utime(place.name, ns=MTIME_1, dir_fd=place.directory, follow_symlinks=False)
+    os.utime(place.name, ns=STORE_TIME, dir_fd=place.directory, follow_symlinks=False)
 
 
 def make_directory(state: WalkState, place: DirectoryEntry) -> int:

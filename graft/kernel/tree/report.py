@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
 
-Where = Literal["contents", "target", "name"]
+from graft.kernel.place import Place, Site
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,39 +25,6 @@ class FileCounts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """One place of the result where a wanted reference stands.
-
-    Attributes:
-        file: path of the entry relative to the tree's top, in the result's names; empty for the
-            top itself.
-        offset: of the first character, in bytes from the start of the contents, of the symlink's
-            target, or of the entry's own name.
-        index: of the entry in the table of what was wanted.
-        stride: bytes a character: 1 (ASCII), 2 (UTF-16) or 4 (UTF-32).
-        where: in which of the three the reference stands.
-    """
-
-    file: bytes
-    offset: int
-    index: int
-    stride: int
-    where: Where
-
-
-class Suspect(NamedTuple):
-    """A place of the result in which a word of a suspicion stands.
-
-    Attributes:
-        file: as that of a Found.
-        where: in the file's contents, its target or its name.
-    """
-
-    file: bytes
-    where: Where
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class TreeReport:
     """What a walk over one tree saw and did.
 
@@ -75,7 +41,8 @@ class TreeReport:
         references: hits rewritten, in contents, symlink targets and names.
         bare: those of `references` whose hash part was not followed by the name.
         overlapped: hits left alone because they begin inside a rewritten one.
-        found: where the wanted references stand, if that was asked for, in the order of the walk.
+        found: where the wanted references stand, if that was asked for, in the order of the walk;
+            files by the result's names.
         seen: indices of the wanted entries that stand anywhere in the result.
         marked: the regular files that have one of the marks asked for: paths relative to the top,
             in the original's names, sorted; empty for the top itself.
@@ -93,7 +60,7 @@ class TreeReport:
     references: int
     bare: int
     overlapped: int
-    found: tuple[Found, ...]
+    found: tuple[Place, ...]
     seen: frozenset[int]
     marked: tuple[bytes, ...] = ()
-    suspects: tuple[Suspect, ...] = ()
+    suspects: tuple[Site, ...] = ()

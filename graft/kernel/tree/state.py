@@ -16,7 +16,8 @@ IN_CONTENTS: Final = 0
 IN_TARGET: Final = 1
 IN_NAME: Final = 2
 
-MTIME_1: Final = (1_000_000_000, 1_000_000_000)
+STORE_TIME: Final = (1_000_000_000, 1_000_000_000)
+"""Access and modification time of every file in a store: the second after the epoch, in ns."""
 
 
 class WalkError(Exception):
@@ -175,4 +176,4 @@ class WalkState:
         self.on_target("fchmod")
         os.fchmod(target, mode)
         self.on_target("futimens")
-        os.utime(target, ns=MTIME_1)
+        os.utime(target, ns=STORE_TIME)

@@ -9,14 +9,9 @@ from typing import Final, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from graft.errors import BadStoreUrlError
+from graft.store.kinds import CACHE, KINDS, spoken_forms, without_secrets
 
-_FORMS: Final = "file:///DIR, http://HOST, https://HOST or s3://BUCKET"
-_PARAMETERS: Final = {
-    "file": ("priority",),
-    "http": ("priority",),
-    "https": ("priority",),
-    "s3": ("priority", "region", "endpoint", "scheme", "profile"),
-}
+_CACHES: Final = {scheme: kind for kind in KINDS if kind.noun == CACHE for scheme in kind.schemes}
 _PRIORITY: Final = re.compile(r"-?[0-9]{1,9}")
 
 
@@ -52,19 +47,22 @@ class CacheAddress:
             parts = urlsplit(url)
         except ValueError:
             parts = urlsplit("")
-        known = _PARAMETERS.get(parts.scheme)
+        kind = _CACHES.get(parts.scheme)
         wrong = (
             parts.netloc or not parts.path.startswith("/")
             if parts.scheme == "file"
             else not parts.netloc
         )
-        if known is None or wrong or parts.fragment:
-            raise BadStoreUrlError(f"'{bare}' is no binary cache: say {_FORMS}", url=bare)
+        if kind is None or wrong or parts.fragment:
+            caches = [kind for kind in KINDS if kind.noun == CACHE]
+            raise BadStoreUrlError(
+                f"'{bare}' is no binary cache: say {spoken_forms(caches)}", url=bare
+            )
         given = dict(parse_qsl(parts.query, keep_blank_values=True))
-        if unknown := sorted(given.keys() - set(known)):
+        if unknown := sorted(given.keys() - kind.parameters.keys()):
             raise BadStoreUrlError(
                 f"store '{bare}' has an unknown parameter '{unknown[0]}': {parts.scheme} takes "
-                f"{', '.join(known)}",
+                f"{', '.join(kind.parameters)}",
                 url=bare,
             )
         priority = given.pop("priority", None)
@@ -83,13 +81,3 @@ class CacheAddress:
     def directory(self) -> str:
         """The directory of a `file://` URL."""
         return unquote(self.path) or "/"
-
-
-def without_secrets(url: str) -> str:
-    """A URL as messages may show it: without name, password and parameters."""
-    try:
-        parts = urlsplit(url)
-        host = parts.netloc.rpartition("@")[2]
-        return parts._replace(netloc=host, query="", fragment="").geturl()
-    except ValueError:
-        return url.partition(":")[0] + ":"

@@ -50,6 +50,13 @@ class CacheFiles(Protocol):
             CacheError: the cache cannot be read, or has no such file.
         """
 
+    def names(self) -> list[str]:
+        """The names of the files directly in the cache.
+
+        Raises:
+            CacheError, StorePermissionError: it cannot be listed.
+        """
+
     def close(self) -> None:
         """Gives back what is open."""
 
@@ -76,14 +83,7 @@ class NewFile(Protocol):
 
 @runtime_checkable
 class WritableFiles(CacheFiles, Protocol):
-    """Files of a cache that can be listed, and written."""
-
-    def names(self) -> list[str]:
-        """The names of the files directly in the cache.
-
-        Raises:
-            CacheError, StorePermissionError: it cannot be listed.
-        """
+    """Files of a cache that can be written."""
 
     def size(self, name: str) -> int | None:
         """The length of a file in bytes; None if there is no such file.

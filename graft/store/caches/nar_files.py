@@ -12,12 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from graft.errors import BadFormatError, CorruptCacheError
-from graft.formats.compression import (
-    SUFFIXES,
-    CompressingWriter,
-    DecompressingReader,
-    unreadable,
-)
+from graft.formats.compression import CompressingWriter, DecompressingReader, unreadable
+from graft.formats.compression_levels import SUFFIXES
 from graft.formats.content_address import ContentAddress
 from graft.formats.hashing import nix32_encode
 from graft.formats.narinfo import NarInfo
@@ -121,7 +117,7 @@ class NarFile:
         """
         if (info.nar_hash, info.nar_size) != (self.nar_hash, self.nar_size):
             raise CorruptCacheError(
-                f"what was written as '{self.url}' is not the nar '{info.path}' is registered with",
+                f"the file '{self.url}' is not the nar that '{info.path}' is registered with",
                 path=info.path,
             )
         address = info.content_address
@@ -195,7 +191,7 @@ class NarWriter:
 
     Args:
         files: of the cache.
-        compression: one of `graft.formats.compression.LEVELS`.
+        compression: one of `graft.formats.compression_levels.LEVELS`.
         level: of the compression; None is its own default.
         threads: of zstd's.
 
@@ -238,6 +234,7 @@ class NarWriter:
 
     def close(self) -> None:
         """Removes the file unless it was finished."""
+        self._writer.close()
         self._file.close()
 
 

@@ -9,12 +9,13 @@ import os
 import sqlite3
 import urllib.parse
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from itertools import islice
 from typing import TypeVar
 
 from graft.errors import BadFormatError, StoreError
 from graft.formats.hashing import parse_hash
-from graft.formats.store_path import HASH_PART_LENGTH, StoreDir, StorePath
+from graft.formats.store_path import StoreDir, StorePath
 from graft.store.api import PathInfo
 from graft.store.local_store.schema import Schema, read_schema, translated
 
@@ -74,7 +75,6 @@ class Database:
         self._numbers: dict[StorePath, int] = {}
         with translated(directory):
             self._connection = self._connect(writable=writable)
-            self._connection.execute("pragma foreign_keys = on")
 
     def _connect(self, *, writable: bool) -> sqlite3.Connection:
         file = os.path.join(self._directory, "db.sqlite")
@@ -83,19 +83,22 @@ class Database:
         # reads the file, and misses what is still in the WAL, as Nix does.
         last: sqlite3.Error | None = None
         for mode in ["mode=rw"] if writable else ["mode=ro", "immutable=1"]:
-            connection = sqlite3.connect(
-                f"{uri}?{mode}",
-                uri=True,
-                timeout=_BUSY_SECONDS,
-                isolation_level=None,
-                check_same_thread=False,
-            )
-            try:
-                connection.execute("select count(*) from sqlite_master").fetchone()
-            except sqlite3.Error as error:
-                connection.close()
-                last = error
-            else:
+            with ExitStack() as opened:
+                connection = sqlite3.connect(
+                    f"{uri}?{mode}",
+                    uri=True,
+                    timeout=_BUSY_SECONDS,
+                    isolation_level=None,
+                    check_same_thread=False,
+                )
+                opened.enter_context(closing(connection))
+                try:
+                    connection.execute("select count(*) from sqlite_master").fetchone()
+                except sqlite3.Error as error:
+                    last = error
+                    continue
+                connection.execute("pragma foreign_keys = on")
+                opened.pop_all()
                 return connection
         raise last or sqlite3.OperationalError("unable to open database file")
 
@@ -138,22 +141,6 @@ class Database:
         with translated(self._directory):
             rows = self._connection.execute("select path from ValidPaths").fetchall()
         return {self._store_dir.parse(text) for (text,) in rows}
-
-    def path_from_hash_part(self, hash_part: str) -> StorePath | None:
-        """The valid path with that hash part, if there is one; of several the first by name.
-
-        Args:
-            hash_part: 32 characters.
-        """
-        if len(hash_part) != HASH_PART_LENGTH:
-            return None
-        prefix = f"{self._store_dir}/{hash_part}-"
-        with translated(self._directory):
-            # The index on paths answers this; it would not answer `like`.
-            row = self._connection.execute(
-                "select path from ValidPaths where path >= ? order by path limit 1", (prefix,)
-            ).fetchone()
-        return self._store_dir.parse(row[0]) if row and row[0].startswith(prefix) else None
 
     def referrers(self, paths: Iterable[StorePath]) -> dict[StorePath, set[StorePath]]:
         """What refers to each of `paths`, itself included; nothing to one that is not valid."""

@@ -11,9 +11,12 @@ from statistics import median
 
 from graft.errors import MountError, NamespaceError, PlanError, StorePermissionError
 from graft.formats.store_path import StorePath
-from graft.jobs.apply import apply
+from graft.jobs.pipeline import run_job
+from graft.jobs.request import JobRequest
+from graft.jobs.stores import Stores
 from graft.plan import Plan, PlanWarning
 from graft.plan.forecast import static_copies
+from graft.plan.request import Graft
 from graft.store.local import LocalStore
 from graft.ways.compare.coverage import Dependents
 from graft.ways.compare.pivoted import Pivoted
@@ -22,7 +25,7 @@ from graft.ways.compare.sizes import written_and_shared
 from graft.ways.compare.way import Comparison, Probe, Way
 from graft.ways.namespace import Mount, command_line, why_unavailable
 from graft.ways.rebuild import Rebuild, Rebuilt, rebuild_of
-from graft.workers import Progress, no_progress
+from graft.workers import DEFAULT_RESOURCES, Resources
 
 # A namespace is made that often to say how long it takes.
 _STARTS = 5
@@ -38,8 +41,7 @@ def compare(
     probes: Sequence[str] = (),
     rebuilt: StorePath | None = None,
     log_dir: str = "/nix/var/log/nix",
-    jobs: int | None = None,
-    progress: Progress = no_progress,
+    resources: Resources = DEFAULT_RESOURCES,
 ) -> Comparison:
     """Tries every way on the closure of one root.
 
@@ -53,8 +55,7 @@ def compare(
             relative to the root, and the root's path in them stands for that of each way.
         rebuilt: the root as a rebuild has made it.
         log_dir: of Nix, where the logs of builds are.
-        jobs: threads of the graft; the number of usable processors if None.
-        progress: shows how far reading and the graft are.
+        resources: what reading and the graft are done with.
 
     Raises:
         PlanError: the plan has more than one root, or the root does not lead to an OLD.
@@ -64,15 +65,14 @@ def compare(
     for probe in probes:
         check_probe(probe)
     comparing = _Comparing(store, plan, probes)
-    with progress("search", None) as on_bytes:
+    with resources.progress("search", None) as on_bytes:
         pivoted = Pivoted.of(store, plan, pivots or {}, on_bytes)
     comparing.warn_of_wrappers(pivoted.secure)
-    with progress("copies", None) as on_bytes:
-        copies = static_copies(plan, store, jobs=jobs, on_bytes=on_bytes)
+    copies = static_copies(plan, store, resources)
     ways = (
         # First, for if it cannot be made that is to be known at once.
         comparing.pivot(pivoted),
-        comparing.graft(jobs, progress),
+        comparing.graft(resources),
         comparing.mount(),
         comparing.rebuild(rebuilt, log_dir),
     )
@@ -162,25 +162,22 @@ class _Comparing:
             seen = observe(probe, stage, self._plan.store_dir)
             yield self.judged(seen, difference(original, seen, stage))
 
-    def graft(self, jobs: int | None, progress: Progress) -> Way:
+    def graft(self, resources: Resources) -> Way:
         """Really made, proven, and not rooted."""
         plan = self._plan
-        pairs = list(plan.replacements.items())
-        hidden = plan.closure.hidden
+        graft = Graft.of(
+            plan.roots,
+            plan.replacements,
+            cutoffs=tuple(plan.cutoffs),
+            initrd_cutoff=False,  # the plan has them
+            hidden=plan.closure.hidden,
+            fixups=plan.fixups,
+            addressing=plan.addressing,
+            self_references=plan.self_references,
+        )
+        stores = Stores(source=self._store, target=self._store)
         try:
-            outcome = apply(
-                self._store,
-                plan.roots,
-                pairs,
-                cutoffs=plan.cutoffs,
-                initrd_cutoff=False,  # the plan has them
-                hidden=hidden,
-                fixups=plan.fixups,
-                addressing=plan.addressing,
-                self_references=plan.self_references,
-                jobs=jobs,
-                progress=progress,
-            )
+            outcome = run_job(JobRequest(graft=graft), stores, resources)
         except StorePermissionError as error:
             return Way(
                 name="graft",
@@ -202,7 +199,7 @@ class _Comparing:
         stage = self._stage(
             plan.new_roots[self.root], names={new: old for old, new in plan.moved.items()}
         )
-        left = [found for found in outcome.proof.residual if not found.acknowledged]
+        left = outcome.proof.open_residual
         return Way(
             name="graft",
             paths_changed=len(plan.new_paths),
@@ -220,7 +217,7 @@ class _Comparing:
         if not pivoted.targets:
             return Way(
                 name="pivot",
-                reason="no --pivot TYPE=TARGET says what is to be found instead",
+                reason="no --pivot TYPE=TARGET names the target to be found instead",
                 coverage=coverage,
             )
         probes = []
@@ -304,7 +301,7 @@ class _Comparing:
                     kind="rebuild-time",
                     path=None,
                     message=f"the seconds of the rebuild are the sum of {len(known.seconds_of)} of "
-                    f"{len(known.derivations)} builds, as their logs tell; those that do not "
+                    f"{len(known.derivations)} builds, as their logs tell; builds that do not "
                     "follow one another may go side by side",
                 )
             )

@@ -10,6 +10,7 @@ from graft.check.proof import Proof
 from graft.formats.file_name import printable
 from graft.formats.store_path import StorePath
 from graft.graph import reachable, turned
+from graft.objects.references import REGISTERED
 from graft.plan import Plan
 from graft.plan.closure import Closure
 from graft.store.api import LocalSource
@@ -99,15 +100,15 @@ class Dependents:
             elif path.is_derivation:
                 missed[path] = "a derivation, whose name comes from its contents"
             else:
-                missed[path] = "only paths that are kept as they are lead to it"
+                missed[path] = "only paths that are kept unchanged lead to it"
         originals = {rewrite.new_path: rewrite.path for rewrite in self._plan.rewrites}
         for found in proof.residual if proof is not None else ():
             path = originals.get(found.path, found.path)
             if path in self.all:
-                kind = "compressed" if found.container else found.encoding
-                missed.setdefault(
-                    path, f"a reference is left in '{printable(found.file)}' ({kind})"
-                )
+                place = found.place
+                file, kind = (place.file, place.encoding) if place else (b"", REGISTERED)
+                kind = "compressed" if place and place.container else kind
+                missed.setdefault(path, f"a reference is left in '{printable(file)}' ({kind})")
         return missed
 
     def missed_by_pivot(self, pivoted: Pivoted) -> dict[StorePath, str]:
@@ -124,7 +125,7 @@ class Dependents:
                     reasons[path] = f"sets {pivoted.setting[path]} to OLD itself"
                 elif path not in asking:
                     reasons[path] = (
-                        f"neither it nor what it uses asks for {_any(pivoted.variables)}"
+                        f"neither it nor its libraries ask for {_any(pivoted.variables)}"
                     )
         graph = {path: self._graph[path] for path in self.all - pivoted.marked}
         unreached = reachable(turned(graph), reasons) & graph.keys()

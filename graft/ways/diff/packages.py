@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from graft.errors import BadFormatError
 from graft.formats.derivations.derivation import Derivation, parse_derivation
-from graft.formats.derivations.hash import upstream_placeholder
+from graft.formats.derivations.output_path import upstream_placeholder
 from graft.formats.store_path import StoreDir, StorePath
 from graft.store.api import Source
 from graft.store.objects import TreeObject

@@ -14,6 +14,7 @@ from graft.errors import AbiError
 from graft.formats.store_path import StorePath
 from graft.jobs.apply import apply
 from graft.plan.making import make_plan
+from graft.plan.request import Graft
 from graft.store.api import Source
 from graft.store.writable_cache import WritableCache
 from tests.caches import cache_of
@@ -35,7 +36,7 @@ def workshop(tmp_path: Path) -> Workshop:
 def _check(
     store: Source, root: StorePath, *pairs: tuple[StorePath, StorePath]
 ) -> tuple[AbiCheck, list[tuple[str, str, str, list[bytes]]]]:
-    check = check_abi(make_plan(store, [root], pairs), store)
+    check = check_abi(make_plan(store, Graft.of([root], pairs)), store)
     rows = [
         (
             one.reason,
@@ -284,7 +285,7 @@ def test_links_between_objects_are_followed_as_they_will_lead(workshop: Workshop
 def test_what_is_cut_off_is_not_checked(workshop: Workshop) -> None:
     old, new = workshop.library("foo-1.0", _FOO), workshop.library("foo-1.1", _NO_BAR)
     app = workshop.program("app", _MAIN, [old])
-    plan = make_plan(workshop.store, [app], [(old, new)], cutoffs=[app])
+    plan = make_plan(workshop.store, Graft.of([app], [(old, new)], cutoffs=[app]))
     assert check_abi(plan, workshop.store).breaks == ()
 
 

@@ -10,6 +10,7 @@ import pytest
 from graft.check.abi import check_abi
 from graft.formats.store_path import StorePath
 from graft.plan.making import make_plan
+from graft.plan.request import Graft
 from graft.store.binary_cache import BinaryCache
 from tests.caches import cache_of
 from tests.check.abi.programs import Workshop
@@ -70,7 +71,9 @@ def test_a_deep_plan_from_a_server_is_checked(
 def test_the_check_reads_no_nar_twice(server: Server, workshop: Workshop) -> None:
     by_name = {path.name: path for path in workshop.store.valid_paths()}
     with BinaryCache.open(server.url) as cache:
-        plan = make_plan(cache, [by_name["app"]], [(by_name["foo-1.0"], by_name["foo-1.1"])])
+        plan = make_plan(
+            cache, Graft.of([by_name["app"]], [(by_name["foo-1.0"], by_name["foo-1.1"])])
+        )
         assert _downloads(server) == []
         assert len(check_abi(plan, cache).breaks) == 1
     downloads = _downloads(server)

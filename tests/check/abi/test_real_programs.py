@@ -18,6 +18,7 @@ from graft.formats.elf.dynamic import Elf
 from graft.formats.store_path import StorePath
 from graft.plan import Plan
 from graft.plan.making import make_plan
+from graft.plan.request import Graft
 from graft.store.local import LocalStore
 from graft.store.location import Location
 from tests.cli.lines import CommandLine
@@ -73,7 +74,9 @@ def _opened(store: PrivateStore) -> LocalStore:
 
 def _plan(store: LocalStore, root: str, *pairs: tuple[str, str]) -> Plan:
     resolve = store.resolve
-    return make_plan(store, [resolve(root)], [(resolve(old), resolve(new)) for old, new in pairs])
+    return make_plan(
+        store, Graft.of([resolve(root)], [(resolve(old), resolve(new)) for old, new in pairs])
+    )
 
 
 @pytest.mark.parametrize("variant", ["openssl", "zlib", "glibc"])

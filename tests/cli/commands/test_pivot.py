@@ -12,7 +12,7 @@ import pytest
 
 from graft.cli import run
 from graft.formats.store_path import StorePath
-from tests.bind_mount import mounted_again
+from tests.bind_mount import mounted_again, needs_mounts
 from tests.cli.lines import CommandLine
 from tests.store_objects import add_object, new_store
 from tests.ways.pivot.closures import Pivotable
@@ -129,7 +129,7 @@ def test_create_makes_a_store_object_with_a_root(line: Line, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+@needs_mounts
 def test_create_writes_into_a_store_that_is_mounted_read_only(line: Line, tmp_path: Path) -> None:
     it = line.it
     link = str(tmp_path / "link")

@@ -57,7 +57,7 @@ def test_workers_write_the_same_files_into_a_bucket(
     fleet: Fleet, expected: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("moto")
-    pytest.importorskip("s3fs")
+    pytest.importorskip("boto3")
     sign_in(monkeypatch, str(tmp_path))
     text = Path(fleet.jobs_file).read_text()
     try:

@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graft.errors import BadFormatError
-from graft.jobs.batch.job import Transfer
+from graft.executor import Compression
 from graft.jobs.batch.job_table import KEYS
 from graft.jobs.batch.jobs_file import JobsFile
+from graft.jobs.request import JobRequest, Transfer
+from graft.plan.request import Graft
 
 _OLD, _NEW = f"{'0' * 32}-lib-1.0", f"{'1' * 32}-lib-1.1"
 _LEAST = f"""
@@ -42,24 +44,15 @@ def refused(text: str, environment: Mapping[str, str] | None = None) -> str:
 def test_the_least_that_can_be_said_is_a_job() -> None:
     [job] = parse(_LEAST).jobs
     assert job.name == "web"
-    assert job.roots == (f"{'f' * 32}-web",)
-    assert job.replacements == ((_OLD, _NEW),)
-    assert job.scope == "closure"
-    assert job.transfer == Transfer(
-        store=None,
-        sources=(),
-        target=None,
-        addressing="input",
-        self_references="positions",
-        compression=None,
-        level=None,
-        sign_keys=(),
-        trusted_public_keys=(),
-        check_sigs=True,
-        check_inputs=False,
-        repair=False,
-        links=True,
-    )
+    graft = Graft(roots=(f"{'f' * 32}-web",), replacements=((_OLD, _NEW),))
+    assert job.request == JobRequest(graft=graft)
+    assert (graft.initrd_cutoff, graft.deep, graft.addressing) == (True, False, "input")
+    assert job.request.acceptance.scope == "closure"
+    assert job.transfer == Transfer()
+    assert job.transfer.check_sigs
+    delivery = job.transfer.delivery
+    assert (delivery.links, delivery.check_inputs, delivery.repair) == (True, False, False)
+    assert delivery.compression == Compression(name="zstd", level=None, threads=1)
 
 
 def test_what_a_job_says_stands_before_what_the_top_says() -> None:
@@ -82,10 +75,11 @@ def test_what_a_job_says_stands_before_what_the_top_says() -> None:
         cutoffs = []
         """
     ).jobs
-    assert (first.transfer.target, first.transfer.compression) == ("file:///out", "xz")
-    assert (first.scope, first.cutoffs) == (None, (_OLD,))
-    assert (second.transfer.target, second.transfer.level) == ("file:///other", 19)
-    assert (second.scope, second.cutoffs) == ("rewritten", ())
+    assert (first.transfer.target, second.transfer.target) == ("file:///out", "file:///other")
+    assert first.transfer.delivery.compression == Compression(name="xz", level=9)
+    assert second.transfer.delivery.compression == Compression(name="zstd", level=19)
+    assert (first.request.acceptance.scope, first.request.graft.cutoffs) == (None, (_OLD,))
+    assert (second.request.acceptance.scope, second.request.graft.cutoffs) == ("rewritten", ())
 
 
 def test_files_are_relative_to_the_jobs_file_and_links_as_well(tmp_path: Path) -> None:
@@ -105,16 +99,16 @@ def test_files_are_relative_to_the_jobs_file_and_links_as_well(tmp_path: Path) -
         """
     )
     [job] = JobsFile.read(str(tmp_path / "jobs.toml"), {}).jobs
-    assert job.roots == (
+    assert job.request.graft.roots == (
         f"{tmp_path}/./other",
         "*-web",
         f"{'f' * 32}-web",
         f"{tmp_path}/lists/./result",
     )
-    assert job.replacements == ((_OLD, f"{tmp_path}/./new"),)
-    assert job.transfer.sign_keys == (f"{tmp_path}/key", "/etc/key")
-    assert job.add_roots == (f"{tmp_path}/patched",)
-    assert job.profile == "/nix/var/nix/profiles/web"
+    assert job.request.graft.replacements == ((_OLD, f"{tmp_path}/./new"),)
+    assert job.transfer.key_files == (f"{tmp_path}/key", "/etc/key")
+    assert job.request.placement.root_links == (f"{tmp_path}/patched",)
+    assert job.request.placement.profile == "/nix/var/nix/profiles/web"
 
 
 def test_variables_stand_for_values_and_a_doubled_dollar_for_itself() -> None:
@@ -124,7 +118,7 @@ def test_variables_stand_for_values_and_a_doubled_dollar_for_itself() -> None:
     )
     [job] = file.jobs
     assert job.transfer.target == "https://ci:hunter22@cache.example.org"
-    assert job.note == "${HOME} is home"
+    assert job.request.placement.note == "${HOME} is home"
     assert "hunter22" not in repr(job)
     shown = file.variables.hide_in(
         {"kind": "cache", "urls": ["https://ci:hunter22@x is at home"], "size": 1}
@@ -151,7 +145,7 @@ def test_variables_stand_for_values_and_a_doubled_dollar_for_itself() -> None:
         (f"{_LEAST}cutoffs = 'x'", "job 'web': 'cutoffs' is no list of texts"),
         (f"{_LEAST}cutoffs = ['']", "job 'web': 'cutoffs' holds a text that is empty"),
         (f'{_LEAST}to = "a\\u0000"', "job 'web': 'to' holds a text that is empty or has control"),
-        (f"{_LEAST}prove = 'all'", "job 'web': 'prove' is none of closure, rewritten, none"),
+        (f"{_LEAST}prove = 'all'", "job 'web': 'prove' is not among closure, rewritten, none"),
         (f"{_LEAST}level = 23", "job 'web': 'level' of zstd is 1 to 22"),
         (f"{_LEAST}level = true", "job 'web': 'level' is no number"),
         (f"{_LEAST}compression = 'none'\nlevel = 1", "compression 'none' has no 'level'"),

@@ -13,13 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graft.errors import CacheError, GraftError
-from graft.jobs.batch.job import Job
 from graft.jobs.batch.jobs_file import JobsFile
 from graft.jobs.batch.junit import junit_text
 from graft.jobs.batch.results import BatchResult, JobResult
 from graft.jobs.batch.runner import run_batch
 from graft.jobs.batch.summary import summary_text
 from graft.jobs.batch.variables import Variables
+from graft.jobs.request import Job
+from graft.machine.places import Placement
 from tests.jobs.batch.fleet import Fleet
 
 _TEXT = f'[[job]]\nname = "web"\nroots = ["x"]\nreplacements = {{ "{"0" * 32}-a" = "b" }}'
@@ -48,7 +49,8 @@ def named(name: str, **fields: object) -> JobResult:
 
 @given(name=_ANY, message=_ANY, note=_ANY, file=_ANY)
 def test_any_text_makes_well_formed_reports(name: str, message: str, note: str, file: str) -> None:
-    job = replace(_JOB, name=name, note=note)
+    request = replace(_JOB.request, placement=Placement(note=note))
+    job = replace(_JOB, name=name, request=request)
     result = result_of(JobResult(job=job, error=GraftError(message, path=message)), file=file)
     suites = ET.fromstring(junit_text(result).encode())
     [case] = suites.iter("testcase")

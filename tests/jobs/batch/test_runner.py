@@ -23,9 +23,10 @@ from graft.store.local import LocalStore
 from graft.store.location import Location
 from graft.store.trust import write_secret_key
 from graft.store.writable_cache import WritableCache
+from graft.workers import Resources
 from tests.caches import cache_of
 from tests.jobs.batch.fleet import TOPS, Fleet, files_of
-from tests.store_objects import add_object
+from tests.store_objects import Contents, add_object
 
 _STORE = StoreDir("/nix/store")
 
@@ -44,10 +45,12 @@ def batch(
     fleet: Fleet, out: str = "out", events: Events | None = None, **options: Any
 ) -> BatchResult:
     environment = {"OUT": str(fleet.directory / out), **options.pop("environment", {})}
+    resources = {name: options.pop(name) for name in ("jobs", "progress") if name in options}
     return run_batch(
         JobsFile.read(fleet.jobs_file, environment),
         store_url="auto",
         environment=environment,
+        resources=Resources(**resources),
         on_event=(lambda _: None) if events is None else events.append,
         **options,
     )
@@ -273,6 +276,20 @@ def test_a_job_that_is_not_proven_fails_alone(fleet: Fleet) -> None:
     assert bad.kind == "not-proven"
     assert f"'{_STORE.path(odd)}'" in str(bad.message)
     assert events.of("job", "error")[-1]["kind"] == "not-proven"
+
+
+def test_a_strict_job_fails_where_a_file_was_not_looked_into(fleet: Fleet) -> None:
+    with LocalStore(location=Location.at_root(str(fleet.directory / "local"))) as store:
+        top = fleet.tops["mail"]
+        files: dict[str, Contents] = {"mail": _STORE.path(top), "image": b"hsqs" + bytes(200)}
+        add_object(store, "image-1", files, [top])
+        cache_of(store, fleet.directory / "source")
+    jobs = '[[job]]\nname = "{0}"\nroots = ["*-image-1"]\nstrict = {1}\n'
+    fleet.write_jobs(extra=jobs.format("lax", "false") + jobs.format("strict", "true"))
+    result = batch(fleet)
+    assert statuses(result)["lax"] == "succeeded"
+    assert result.jobs[-1].kind == "not-proven"
+    assert result.jobs[-1].message == "it is strict: 1 file not looked into"
 
 
 def test_patterns_are_held_against_full_paths_and_links(fleet: Fleet) -> None:

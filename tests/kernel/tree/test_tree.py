@@ -39,11 +39,10 @@ from graft.formats import nar
 from graft.kernel import Table, native_table, reference
 from graft.kernel.anchors import make_anchors
 from graft.kernel.native import load
+from graft.kernel.place import Place, Site, Where
 from graft.kernel.tree import (
     FileCounts,
-    Found,
     Marks,
-    Suspect,
     Suspicion,
     TreeReport,
     copy_tree,
@@ -268,7 +267,7 @@ def archive_of(node: Node) -> bytes:
     return head + node.contents + nar.regular_tail(size)
 
 
-def hits_of(node: Node, table: Table, path: bytes = b"") -> list[Found]:
+def hits_of(node: Node, table: Table, path: bytes = b"") -> list[Place]:
     """What a report of a result must list, in the order it must list it."""
     if isinstance(node, Directory):
         found = []
@@ -295,33 +294,33 @@ def marked_in(node: Node, path: bytes = b"", name: bytes = b"source") -> list[by
     return [path] if magics or name.endswith(MARKS.suffixes) or name in MARKS.names else []
 
 
-def suspects_in(node: Node, path: bytes = b"", name: bytes | None = None) -> list[Suspect]:
+def suspects_in(node: Node, path: bytes = b"", name: bytes | None = None) -> list[Site]:
     """The places of a result in which a suspected word stands."""
 
     def stand(text: bytes, words: list[bytes], step: int) -> bool:
         return any(text[at : at + 8] in words for at in range(0, len(text) - 7, step))
 
-    found = [Suspect(path, "name")] if name is not None and stand(name, SUSPECTED, 3) else []
+    found = [Site(path, "name")] if name is not None and stand(name, SUSPECTED, 3) else []
     if isinstance(node, Directory):
         for below, child in node.entries.items():
             found += suspects_in(child, os.path.join(path, below), below)
     elif isinstance(node, Link):
-        found += [Suspect(path, "target")] if stand(node.target, SUSPECTED, 3) else []
+        found += [Site(path, "target")] if stand(node.target, SUSPECTED, 3) else []
     else:
         assert isinstance(node, File)
         text = node.contents
         more = text.startswith(b"\1\1") and stand(text, [b"\1" * 8, SUSPECTED[1]], 1)
-        found += [Suspect(path, "contents")] if stand(text, SUSPECTED, 3) or more else []
+        found += [Site(path, "contents")] if stand(text, SUSPECTED, 3) or more else []
     return sorted(found)
 
 
-def located(path: bytes, hit: reference.Hit, where: str) -> Found:
-    return Found(
+def located(path: bytes, hit: reference.Hit, where: Where) -> Place:
+    return Place(
         file=path,
+        where=where,
         offset=hit.offset,
-        index=hit.index,
-        stride=hit.stride,
-        where=where,  # type: ignore[arg-type]
+        encoding=reference.ENCODINGS[hit.stride],
+        hash_part=WANTED[hit.index][0][:32].decode(),
     )
 
 
@@ -449,7 +448,9 @@ def check_copy(twin: Kernel, node: Node, source: str, window: int) -> object:
         assert report.found == tuple(found)
         assert report.marked == tuple(marked_in(node))
         assert report.suspects == tuple(suspects_in(expected))
-        assert report.seen == {place.index for place in found}
+        assert {WANTED[index][0][:32].decode() for index in report.seen} == {
+            place.hash_part for place in found
+        }
         sources, targets = on_disk(source), on_disk(target)
         check_metadata(node, sources, targets)
         made = report.files

@@ -21,6 +21,7 @@ from graft.kernel.tree import read_tree, remove_tree
 from graft.kernel.tree.descent import OPEN_LEVELS
 from graft.kernel.tree.unpacking import unpack_archive
 from tests.archives import File, Folder, Link, Node, archive_of, nodes
+from tests.bind_mount import needs_mounts
 from tests.ordinary_user import as_ordinary_user
 
 ROOT = os.geteuid() == 0
@@ -237,7 +238,7 @@ def test_after_an_exception_of_the_caller_nothing_is_left(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not ROOT, reason="only root can mount")
+@needs_mounts
 def test_a_full_file_system_is_reported_and_left_as_it_was(tmp_path: Path) -> None:
     full = tmp_path / "full"
     full.mkdir()

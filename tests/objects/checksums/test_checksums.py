@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graft.errors import TreeError
-from graft.formats.hashing import nix32_encode, sri_encode
+from graft.formats.hashing import nix32_encode
 from graft.objects.checksums import (
     ALGORITHMS,
     ChangedFile,
@@ -25,6 +25,7 @@ from graft.objects.checksums import (
     repair_tree,
     search_tree,
 )
+from tests.sri import sri_encode
 
 BEFORE, AFTER = b"what it held", b"what it holds"
 

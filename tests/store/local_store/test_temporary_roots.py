@@ -43,10 +43,10 @@ def _collector_at_work(store: LocalStore, directory: Path) -> Iterator[None]:
     nix = RealNix(store.location, directory)
     pipe = directory / "sync"
     os.mkfifo(pipe)
-    # The place where Nix's own tests stop a collector.
+    # The place where Nix's own tests stop a collector; newer Nix has two of them.
     collector = subprocess.Popen(
         ["nix-store", "--gc"],
-        env={**nix.environment, "_NIX_TEST_GC_SYNC": str(pipe)},
+        env={**nix.environment, "_NIX_TEST_GC_SYNC": str(pipe), "_NIX_TEST_GC_SYNC_2": str(pipe)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

@@ -15,7 +15,7 @@ from graft.store.roots.roots import add_root, check_root_link, find_roots, find_
 from tests.ordinary_user import as_ordinary_user
 from tests.real_nix import RealNix
 from tests.store.printed_roots import printed_roots
-from tests.store_objects import add_object, new_store
+from tests.store_objects import add_object, new_store, opened
 
 STORE = StoreDir("/nix/store")
 PATH = StorePath("0123456789abcdfghijklmnpqrsvwxyz-hello-1.0")
@@ -150,7 +150,7 @@ def test_the_roots_of_a_store_are_those_nix_prints(tmp_path: Path, *, rooted: bo
     if rooted:
         location = Location.at_root(str(tmp_path / "root"))
         LocalStore.create(location)
-        store = LocalStore(location=location)
+        store = opened(location)
     else:
         store = new_store(tmp_path)
     one, two = add_object(store, "one-1", b"1"), add_object(store, "two-1", b"2")

@@ -11,6 +11,7 @@ import pytest
 
 from graft.errors import PlanError, UsageError
 from graft.plan.making import make_plan
+from graft.plan.request import Graft
 from graft.store.local import LocalStore
 from graft.store.location import Location
 from graft.ways.compare.comparison import compare
@@ -27,7 +28,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.needs("strace")]
 def compared(
     it: Graftable, *probes: str, pivots: Mapping[str, str] | None = None
 ) -> tuple[Comparison, dict[str, Way]]:
-    plan = make_plan(it.store, [it.app], [(it.old, it.new)])
+    plan = make_plan(it.store, Graft.of([it.app], [(it.old, it.new)]))
     comparison = compare(it.store, plan, probes=probes, pivots=pivots, log_dir="/nonexistent")
     return comparison, {way.name: way for way in comparison.ways}
 
@@ -156,7 +157,7 @@ def test_a_marked_program_finds_the_pivot_and_nobody_else_does(tmp_path: Path) -
         {"bin": {"look": f"{full(marked)}/bin/look", "read": f"{full(plain)}/bin/read"}},
         [marked, plain],
     )
-    plan = make_plan(store, [env], [(old, new)])
+    plan = make_plan(store, Graft.of([env], [(old, new)]))
     comparison = compare(
         store, plan, pivots={"data": full(new)}, probes=["bin/look", "bin/read"], log_dir="/none"
     )
@@ -180,7 +181,7 @@ def test_a_target_that_brings_more_than_was_asked_for_is_warned_of(tmp_path: Pat
     old = add_object(store, "glibc-1", {"lib": modules})
     new = add_object(store, "glibc-2", {"lib": modules})
     app = add_object(store, "app-1", {"uses": store.store_dir.path(old).encode()}, [old])
-    plan = make_plan(store, [app], [(old, new)])
+    plan = make_plan(store, Graft.of([app], [(old, new)]))
     pivots = {"nss-modules": store.store_dir.path(new)}
     comparison = compare(store, plan, pivots=pivots, log_dir="/nonexistent")
     [warning] = [one for one in comparison.warnings if one.kind == "pivot-environment"]
@@ -206,7 +207,7 @@ def test_a_probe_that_is_no_command_line_is_refused(it: Graftable, probe: str) -
 
 
 def test_a_root_that_does_not_lead_to_old_is_refused(it: Graftable) -> None:
-    plan = make_plan(it.store, [it.data], [(it.old, it.new)])
+    plan = make_plan(it.store, Graft.of([it.data], [(it.old, it.new)]))
     with pytest.raises(PlanError, match="does not lead to anything"):
         compare(it.store, plan, log_dir="/nonexistent")
 

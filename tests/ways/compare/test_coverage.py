@@ -13,6 +13,7 @@ from graft.formats.store_path import StoreDir, StorePath
 from graft.machine.wrappers import wrapped_programs
 from graft.plan import Plan
 from graft.plan.making import make_plan
+from graft.plan.request import Graft
 from graft.store.local import LocalStore
 from graft.ways.compare.coverage import Dependents, statically_linked
 from graft.ways.compare.pivoted import Pivoted
@@ -41,9 +42,9 @@ def chain(store: LocalStore, references: dict[str, str]) -> dict[str, StorePath]
 def planned(store: LocalStore, made: dict[str, StorePath], *cutoffs: str) -> Plan:
     return make_plan(
         store,
-        [made["root"]],
-        [(made["old"], made["new"])],
-        cutoffs=[made[name] for name in cutoffs],
+        Graft.of(
+            [made["root"]], [(made["old"], made["new"])], cutoffs=[made[name] for name in cutoffs]
+        ),
     )
 
 
@@ -75,7 +76,7 @@ def test_what_a_cutoff_keeps_does_not_see_new(store: LocalStore) -> None:
     missed = Dependents(plan, store).missed_by_graft(None)
     assert missed == {
         made["below"]: "cut off",
-        made["kept"]: "only paths that are kept as they are lead to it",
+        made["kept"]: "only paths that are kept unchanged lead to it",
     }
 
 
@@ -139,7 +140,7 @@ def test_what_was_built_with_a_static_library_may_hold_it(store: LocalStore) -> 
         store, "root-1", "\n".join(map(store.store_dir.path, members)).encode(), members
     )
     new = add_object(store, "new-1", b"new")
-    plan = make_plan(store, [root], [(old, new)])
+    plan = make_plan(store, Graft.of([root], [(old, new)]))
     assert statically_linked(store, plan.closure, {old}) == {itself}
     dependents = Dependents(plan, store)
     assert dependents.all == {itself, dynamic, root}
@@ -158,7 +159,7 @@ def test_an_empty_archive_is_no_static_library(store: LocalStore) -> None:
         store, "root-1", "\n".join(map(store.store_dir.path, members)).encode(), members
     )
     new = add_object(store, "new-1", b"new")
-    plan = make_plan(store, [root], [(old, new)])
+    plan = make_plan(store, Graft.of([root], [(old, new)]))
     assert statically_linked(store, plan.closure, {old}) == set()
 
 
@@ -215,7 +216,7 @@ def test_what_sets_the_variable_to_old_itself_is_missed_by_pivots(store: LocalSt
     }
     made = {name: add_object(store, name, text.encode(), [old]) for name, text in scripts.items()}
     root = add_object(store, "root-1", {"reader": full(reader)}, [reader, *made.values()])
-    plan = make_plan(store, [root], [(old, new)])
+    plan = make_plan(store, Graft.of([root], [(old, new)]))
     reach = Pivoted.of(store, plan, {"cacert": full(new)})
     missed = Dependents(plan, store).missed_by_pivot(reach)
     assert missed == {

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graft.formats.derivations.derivation import Derivation, DerivationOutput
-from graft.formats.derivations.hash import output_path_name, upstream_placeholder
+from graft.formats.derivations.output_path import output_path_name, upstream_placeholder
 from graft.formats.hashing import NIX32_ALPHABET
 from graft.formats.store_path import StorePath
 from graft.store.local import LocalStore

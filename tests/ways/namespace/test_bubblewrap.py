@@ -192,10 +192,13 @@ def _in_user_namespace(judge: Callable[[], None]) -> int:
             traceback.print_exc()
         finally:
             os._exit(status)
-    assert os.read(ready[0], 1) == b"x"
+    os.close(ready[1])
+    if not os.read(ready[0], 1):
+        os.waitpid(child, 0)
+        pytest.skip("no user namespace can be made here: none can in a chroot")
     for name in ("uid_map", "gid_map"):
         Path(f"/proc/{child}/{name}").write_text("0 0 65536")
     os.write(go[1], b"x")
-    for descriptor in (*ready, *go):
+    for descriptor in (ready[0], *go):
         os.close(descriptor)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

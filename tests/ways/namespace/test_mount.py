@@ -12,6 +12,7 @@ import pytest
 from graft.errors import MountError, ReplacementCycleError
 from graft.formats.store_path import StorePath
 from graft.plan.making import make_plan
+from graft.plan.request import Graft
 from graft.store.local import LocalStore
 from graft.ways.namespace import Mount
 from tests.store_objects import Contents, add_object, new_store
@@ -25,7 +26,7 @@ def store(tmp_path: Path) -> LocalStore:
 def _mount(
     store: LocalStore, root: StorePath, replacements: Mapping[StorePath, StorePath]
 ) -> Mount:
-    return Mount.of(make_plan(store, [root], replacements.items()), store.location)
+    return Mount.of(make_plan(store, Graft.of([root], replacements.items())), store.location)
 
 
 def _user_of(store: LocalStore, *used: StorePath, name: str = "root-1") -> StorePath:

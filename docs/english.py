@@ -1,0 +1,163 @@
+"""Counts words that stand in a noun's place, and sentences that are too long; `--check` holds them.
+
+Help texts and messages must have none. Pages and the first lines of docstrings may have as many as
+AT_MOST says, which goes down with each pass over them. `--verbose` shows these faults too.
+
+A semicolon and a colon end a sentence here. Right are "what" and "who" in a question, "who" after
+the name of a person, and "none" as a table's whole cell. Not read are headings, code, quoted names,
+generated tables of figures, and the rest of a docstring. "The one" in a noun's place is not found.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from graft.cli import graft_group  # noqa: E402 - from this checkout
+
+AT_MOST = {"help": 0, "messages": 0, "pages": 0, "docstrings": 0}
+WORDS_AT_MOST = 25
+
+_PATTERNS = {
+    "what": r"\bwhat(?:ever)?\b",
+    "that of": r"(?<!\bso )\b(?:that|those) (?:of|in|from|with|without|by|for|on)\b",
+    "who": r"(?<!user )(?<!users )(?<!people )(?<!somebody )\bwho(?:ever|m)?\b",
+    "nobody": r"\b(?:nobody|none|no one)\b",
+    "beside": r"\bbeside\b",
+    "in hand": r"\bin hand\b",
+    "as it is": r"\bas (?:it is|they are)\b",
+    "of them": r"^(?:(?-i:Of )|of [^,]+, |those )",
+}
+_FOUND = {name: re.compile(pattern, re.IGNORECASE) for name, pattern in _PATTERNS.items()}
+_ASKED = {"what", "who"}
+_SENTENCE = re.compile(r"(?<=[.;:?!])\s+")
+_CODE = re.compile(
+    r"^```.*?^```$|<!-- (?:table|targets|notes|machine).*?<!-- end.*?-->|<!--.*?-->"
+    r"|(?<=\n\n)(?: {4}[^\n]*\n?)+",
+    re.DOTALL | re.MULTILINE,
+)
+_ROW = re.compile(r"^ *\|.*$", re.MULTILINE)
+_ITEM = re.compile(r"\n\s*\n|\n(?=\s*(?:[-*]|\d+\.) )")
+_INLINE = re.compile(r"`[^`]*`")
+_LINK = re.compile(r"(?<=\])\([^)]*\)")
+_NO_PROSE = re.compile(r"\s*(?:create|insert|select|update|delete|default-src|X11) ")
+_OWNERS = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def findings(text: str) -> Iterator[tuple[str, str]]:
+    """The faults of a text: the pattern's name, and the sentence."""
+    plain = _LINK.sub("", _INLINE.sub("X", text))
+    for sentence in _SENTENCE.split(" ".join(plain.split())):
+        asked = sentence.endswith("?")
+        for name, pattern in _FOUND.items():
+            for _ in () if asked and name in _ASKED else pattern.finditer(sentence):
+                yield name, sentence
+        if len(sentence.split()) > WORDS_AT_MOST:
+            yield "long", sentence
+
+
+def helps() -> Iterator[tuple[str, str]]:
+    """The help text of every command and option, with its name."""
+
+    def walk(command: click.Command, name: str) -> Iterator[tuple[str, str]]:
+        for paragraph in (command.help or "").split("\n\n"):
+            yield name, paragraph
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                yield f"{name} {parameter.opts[0]}", parameter.help or ""
+        if isinstance(command, click.Group):
+            context = click.Context(command)
+            for below in command.list_commands(context):
+                found = command.get_command(context, below)
+                assert found is not None
+                yield from walk(found, f"{name} {below}")
+
+    yield from walk(graft_group, "graft")
+
+
+def messages() -> Iterator[tuple[str, str]]:
+    """The texts in the code but docstrings, each with its place: errors, warnings, notes, cells."""
+    for place, tree in _modules():
+        passed = set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.JoinedStr):
+                passed.update(map(id, node.values))
+            elif isinstance(node, ast.Expr):  # a docstring
+                passed.add(id(node.value))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant | ast.JoinedStr) and id(node) not in passed:
+                text = _text(node)
+                if " " in text and not _NO_PROSE.match(text):
+                    yield f"{place}:{node.lineno}", text
+
+
+def docstrings() -> Iterator[tuple[str, str]]:
+    """The first lines of the docstrings of public modules, classes and functions."""
+    for place, tree in _modules():
+        for node in ast.walk(tree):
+            if isinstance(node, _OWNERS) and not getattr(node, "name", "").startswith("_"):
+                text = ast.get_docstring(node)
+                if text:
+                    line = getattr(node, "lineno", 1)
+                    yield f"{place}:{line}", text.split("\n\n")[0]
+
+
+def _modules() -> Iterator[tuple[str, ast.Module]]:
+    for file in sorted((ROOT / "graft").rglob("*.py")):
+        yield str(file.relative_to(ROOT)), ast.parse(file.read_text(encoding="utf-8"))
+
+
+def _text(node: ast.expr) -> str:
+    """A literal's text; a value put into it becomes one word."""
+    if isinstance(node, ast.Constant):
+        return node.value if isinstance(node.value, str) else ""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(
+            _text(part) if isinstance(part, ast.Constant) else "X" for part in node.values
+        )
+    return ""
+
+
+def pages() -> Iterator[tuple[str, str]]:
+    """The paragraphs and the tables' cells of the pages, each with its page."""
+    guides = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+    for page in [*guides, *sorted((ROOT / "docs").rglob("*.md"))]:
+        for text in prose(page.read_text(encoding="utf-8")):
+            yield str(page.relative_to(ROOT)), text
+
+
+def prose(page: str) -> Iterator[str]:
+    """The paragraphs, list items and tables' cells of a page in Markdown."""
+    text = _CODE.sub("", page)
+    for row in _ROW.findall(_INLINE.sub("X", text)):
+        cells = (cell.strip() for cell in row.strip().strip("|").split("|"))
+        yield from (cell for cell in cells if cell != "none")
+    for paragraph in _ITEM.split(_ROW.sub("", text)):
+        if not paragraph.lstrip().startswith("#"):
+            yield paragraph
+
+
+def main() -> int:
+    kinds = {"help": helps, "messages": messages, "pages": pages, "docstrings": docstrings}
+    counts: Counter[str] = Counter()
+    for kind, texts in kinds.items():
+        for place, text in texts():
+            for fault, sentence in findings(text):
+                counts[kind] += 1
+                if "--verbose" in sys.argv[1:] or AT_MOST[kind] == 0:
+                    print(f"{kind}: {place}: {fault}: {sentence}")
+    print(", ".join(f"{kind}: {counts[kind]} of {AT_MOST[kind]}" for kind in kinds))
+    return int("--check" in sys.argv[1:] and any(counts[kind] > AT_MOST[kind] for kind in kinds))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

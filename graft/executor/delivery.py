@@ -1,0 +1,53 @@
+"""The way in which new paths are written, into a store or into a cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from graft.formats.compression import check_compression
+from graft.formats.signature import SecretKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compression:
+    """How NARs are compressed.
+
+    Attributes:
+        name: one of `graft.formats.compression_levels.LEVELS`.
+        level: of the compression; None is its own default.
+        threads: of zstd's own, for each NAR.
+
+    Raises:
+        UsageError: there is no such compression or level, or threads are not for it.
+    """
+
+    name: str = "zstd"
+    level: int | None = None
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        check_compression(self.name, self.level, self.threads)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """The way in which new paths are written.
+
+    Attributes:
+        links: whether unchanged files may be hard links to the original's.
+        check_inputs: compare each original's bytes with its registered NAR hash first.
+        repair: read the new paths that are valid, and make again those whose bytes are wrong.
+        sign_keys: sign what is made and fetched, beside the signatures there are.
+        compression: of the NARs in a target that is a cache.
+    """
+
+    links: bool = True
+    check_inputs: bool = False
+    repair: bool = False
+    sign_keys: tuple[SecretKey, ...] = field(default=(), repr=False)
+    compression: Compression = field(default_factory=Compression)
+
+
+DEFAULT_DELIVERY: Final = Delivery()
+"""As it is if nothing is said."""

@@ -1,0 +1,58 @@
+"""Whether the rules of a changed file's type are known, so that it may be called right."""
+
+from __future__ import annotations
+
+import codecs
+
+from graft.fixups import Registry, registered
+from graft.fixups.api import HEAD
+
+
+class TypeProbe:
+    """Tells of one file, as its bytes pass, whether its type is known.
+
+    Known are the types of the registered fix-ups, ELF among them, and text: UTF-8 without NUL.
+    Every other file may keep a sum, a length or an order of its own bytes.
+
+    Args:
+        name: of the file, without directories.
+        registry: whose fix-ups know types; None: the usual one.
+    """
+
+    def __init__(self, name: bytes, registry: Registry | None = None) -> None:
+        self._name = name
+        self._registry = registered() if registry is None else registry
+        self._head: bytes | None = b""  # None: it has been looked at
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._known: bool | None = None
+
+    def more(self, data: bytes, *, final: bool = False) -> None:
+        """The bytes that come next.
+
+        Args:
+            final: they are the last ones; there may be none.
+        """
+        if self._known is not None:
+            return
+        if self._head is not None:
+            self._head += data
+            if len(self._head) < HEAD and not final:
+                return
+            data, self._head = self._head, None
+            if self._registry.recognise(data[:HEAD], self._name) is not None:
+                self._known = True
+                return
+        try:
+            self._decoder.decode(data, final)
+        except UnicodeDecodeError:
+            self._known = False
+            return
+        if b"\0" in data:
+            self._known = False
+        elif final:
+            self._known = True
+
+    @property
+    def known(self) -> bool | None:
+        """Whether the type is known; None: the bytes that have passed do not tell yet."""
+        return self._known

@@ -1,0 +1,31 @@
+"""zstd, by the binding that Python has from 3.14 on, or by its backport."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+
+def zstd_module() -> Any:
+    """The binding of zstd."""
+    name = "compression.zstd" if find_spec("compression") else "backports.zstd"
+    return import_module(name)
+
+
+def zstd_compressor(level: int, threads: int) -> Any:
+    """A stream that is compressed by zstd's own threads.
+
+    The bytes do not depend on the number of threads, as long as there is one beside the caller's,
+    nor on how the stream is cut: 1, 2, 3, 4 and 8 gave the same for 72 MiB, of which each had a
+    part, at levels 1, 3, 15 and 19; above 19 nothing was measured. Without any thread the bytes are
+    others, and up to 2 % fewer.
+
+    Args:
+        level: from 1 to 22.
+        threads: at least 1.
+    """
+    zstd = zstd_module()
+    parameter = zstd.CompressionParameter
+    options = {parameter.compression_level: level, parameter.nb_workers: threads}
+    return zstd.ZstdCompressor(options=options)

@@ -1,0 +1,158 @@
+"""The fix-ups at work on one file of a store object, wherever its bytes are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from graft.errors import FixupError
+from graft.fixups import HEAD, Fixup, FixupOutcome, Registry, Siblings
+from graft.formats.file_name import printable
+
+if TYPE_CHECKING:
+    from graft.fixups.fragments import FragmentFinder
+    from graft.kernel import Table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FixedFile:
+    """What the fix-ups did with one file.
+
+    Attributes:
+        file: its path from the top of the tree, in new names.
+        outcomes: of what is in it, and of itself, which comes last.
+        replaced: whether it is other than plain rewriting left it.
+    """
+
+    file: bytes
+    outcomes: tuple[FixupOutcome, ...]
+    replaced: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FileFix:
+    """What becomes of one file.
+
+    Attributes:
+        contents: its new bytes, where plain rewriting makes others; None: those of the original.
+        replaced: whether plain rewriting makes others.
+        outcomes: of what is in it, and of itself, which comes last.
+        unshared: whether it has new bytes, and plain rewriting would leave it as it is.
+    """
+
+    contents: bytes | None
+    replaced: bool
+    outcomes: tuple[FixupOutcome, ...]
+    unshared: bool = False
+
+    def fixed(self, path: bytes, table: Table) -> FixedFile:
+        """The same, as it is told.
+
+        Args:
+            path: the file's, in old names.
+            table: by which names are rewritten.
+        """
+        renamed = b"/".join(table.rewrite(part)[0] for part in path.split(b"/"))
+        return FixedFile(file=renamed, outcomes=self.outcomes, replaced=self.replaced)
+
+
+class FileFixups:
+    """What the fix-ups of a registry make of files.
+
+    Args:
+        table: what is rewritten.
+        fragments: for the same; None: what compilers have cut up stays.
+
+    Attributes:
+        table: the same.
+    """
+
+    def __init__(
+        self, registry: Registry, table: Table, fragments: FragmentFinder | None = None
+    ) -> None:
+        self.table = table
+        self._registry = registry
+        self._fragments = fragments
+        self._marks = registry.marks
+
+    def recognise(self, head: bytes, name: bytes) -> Fixup | None:
+        """The fix-up of a file.
+
+        Args:
+            head: its first `HEAD` bytes, if it has as many.
+            name: without directories.
+        """
+        return self._registry.recognise(head, name)
+
+    def marks(self, head: bytes, name: bytes) -> bool:
+        """Whether a walk would mark a file.
+
+        Args:
+            name: empty for a file that is the whole object: its name is no mark.
+        """
+        return (bool(name) and self._marks.has(name)) or self._marks.begins(head[:HEAD])
+
+    def is_too_large(self, size: int) -> bool:
+        """Whether files of a size, in bytes, are not opened."""
+        return size > self._registry.limits.size
+
+    def too_large(self, fixup: Fixup) -> FileFix:
+        """What becomes of a file that is not opened."""
+        outcome = FixupOutcome(
+            container=(),
+            fixup=fixup.name,
+            outcome="left-alone",
+            reason=f"it is larger than {self._registry.limits.size} bytes",
+        )
+        return FileFix(None, not fixup.plain_without, (outcome,))
+
+    def fix(
+        self,
+        fixup: Fixup,
+        data: bytes,
+        path: bytes,
+        siblings: Siblings,
+        plain: bytes | bytearray | None = None,
+    ) -> FileFix | None:
+        """What becomes of a file; None: what plain rewriting makes of it, silently.
+
+        Args:
+            fixup: whose file it is.
+            data: the whole file, as it was.
+            path: its old one, from the top of its tree.
+            plain: what plain rewriting makes of it, if that is known.
+        """
+        new, outcomes = self._registry.rewrite(data, path, self.table, siblings, self._fragments)
+        if not outcomes and not fixup.opens:
+            return None
+        replaced = unshared = False
+        # What is noted alone is as plain rewriting makes it, unless references were put back.
+        if fixup.opens or new == data or any(each.outcome != "noted" for each in outcomes):
+            plain = self.table.rewrite(data)[0] if plain is None else plain
+            replaced = new != plain
+            unshared = replaced and plain == data
+        if not replaced and not outcomes:
+            return None
+        return FileFix(new if replaced else None, replaced, tuple(outcomes), unshared)
+
+
+def check_vital(outcomes: Sequence[FixupOutcome], full: bytes) -> None:
+    """Makes sure that a file may be left alone.
+
+    Args:
+        full: its path, as it is to be named.
+
+    Raises:
+        FixupError: it must not.
+    """
+    for outcome in outcomes:
+        if outcome.fatal:
+            where = "/".join([printable(full), *outcome.container])
+            raise FixupError(
+                f"'{where}' must not be left alone, and cannot be rewritten: "
+                f"{outcome.reason}; cut the path off, or leave the file alone on purpose with "
+                f"--fixup no-{outcome.fixup}",
+                file=where,
+                fixup=outcome.fixup,
+            )

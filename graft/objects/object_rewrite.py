@@ -1,0 +1,95 @@
+"""Exactly what changes in one store object: its moved references, and its own name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Protocol, Self
+
+from graft.fixups import Registry, registered
+from graft.fixups.fragments import FragmentFinder
+from graft.formats.store_path import StoreDir, StorePath
+from graft.kernel import Table
+from graft.objects.file_fixups import FileFixups
+from graft.objects.nar_fixups import NarFixups
+from graft.objects.tree_fixups import Fixes
+
+
+class ObjectRewrite(Protocol):
+    """One object that becomes another, as a plan has it; `graft.plan.Rewrite` says of what."""
+
+    @property
+    def path(self) -> StorePath:
+        """The original."""
+
+    @property
+    def new_path(self) -> StorePath:
+        """The name of the new object."""
+
+    @property
+    def references(self) -> Mapping[StorePath, StorePath]:
+        """The references that move, and where they move to."""
+
+    @property
+    def fixups(self) -> tuple[str, ...]:
+        """The switches of its fix-ups, as for `graft.fixups.registered`."""
+
+
+class Rewriting:
+    """Exactly what changes in one object's bytes: its moved references, and its own name.
+
+    Args:
+        path: the object's.
+        new_path: what the new one is called.
+        references: those of its references that move.
+        registry: of the fix-ups that see to what is hidden in its files.
+
+    Attributes:
+        table: what is rewritten as it stands.
+        marks: what files have that a fix-up may rewrite.
+        sums: whether checksums of changed files are looked for in all files.
+    """
+
+    def __init__(
+        self,
+        path: StorePath,
+        new_path: StorePath,
+        references: Mapping[StorePath, StorePath],
+        registry: Registry,
+        store_dir: StoreDir,
+    ) -> None:
+        pairs = [*sorted(references.items()), (path, new_path)]
+        entries = [(old.encode(), new.encode()) for old, new in pairs]
+        self.table = Table(entries)
+        self.marks = registry.marks
+        self.sums = registry.sums
+        self._registry = registry
+        self._fragments = FragmentFinder(entries, os.fsencode(str(store_dir)))
+        self._full = os.fsencode(store_dir.path(path))
+
+    @classmethod
+    def of(cls, rewrite: ObjectRewrite, store_dir: StoreDir) -> Self:
+        """The changes in the bytes of one path of a plan.
+
+        Raises:
+            UsageError: a fix-up is not installed here.
+        """
+        registry = registered(rewrite.fixups)
+        return cls(rewrite.path, rewrite.new_path, rewrite.references, registry, store_dir)
+
+    def fixes(self, tree: str, marked: Iterable[bytes]) -> Fixes:
+        """What fix-ups make of a tree's files.
+
+        Args:
+            marked: those that have the `marks`.
+
+        Raises:
+            TreeError: a file cannot be read.
+            FixupError: one cannot be rewritten, and must not be left alone.
+        """
+        top = os.fsencode(tree)
+        return Fixes(top, self.table, marked, self._registry, fragments=self._fragments)
+
+    def nar_fixups(self) -> NarFixups:
+        """What fix-ups make of the files of its NAR; for one that passes."""
+        return NarFixups(FileFixups(self._registry, self.table, self._fragments), self._full)
