@@ -43,6 +43,7 @@ class Effects:
         lost: bytes of which nobody knows what becomes of them.
         pointers: addresses in the file that were computed.
         followed: those of them from which bytes were loaded.
+        drifts: numbers that were added to something unknown: distances, maybe, from a table.
     """
 
     loads: dict[int, set[int]] = field(default_factory=dict)
@@ -51,6 +52,7 @@ class Effects:
     lost: set[Origin] = field(default_factory=set)
     pointers: set[int] = field(default_factory=set)
     followed: set[int] = field(default_factory=set)
+    drifts: set[int] = field(default_factory=set)
     _last: list[Written] = field(default_factory=list)
 
     def load(self, at: int, offsets: Iterable[int]) -> None:
@@ -64,6 +66,10 @@ class Effects:
     def follow(self, address: int) -> None:
         """An instruction takes bytes from an address in a register."""
         self.followed.add(address)
+
+    def drift(self, number: int) -> None:
+        """An instruction adds a number in a register to something unknown."""
+        self.drifts.add(number)
 
     def store(self, to: Linear, held: tuple[Byte, ...]) -> None:
         """Bytes are put into memory."""
@@ -100,6 +106,9 @@ class Silence(Effects):
         """Not kept."""
 
     def follow(self, address: int) -> None:
+        """Not kept."""
+
+    def drift(self, number: int) -> None:
         """Not kept."""
 
     def store(self, to: Linear, held: tuple[Byte, ...]) -> None:

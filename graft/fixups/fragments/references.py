@@ -203,7 +203,7 @@ class References:
             return
         bases = {0} if _is_fixed(self._data) or self._packed else set()
         if self._elf.machine in {X86_64, I386}:
-            bases |= set(self._tables)
+            bases |= set(self.tables)
         for base in sorted(bases):
             moved = [(low - base, high - base) for low, high in wanted]
             for place, value in _standing(self._data, moved):
@@ -281,7 +281,7 @@ class References:
         return any(section.type == _RELR for section in self._elf.sections)
 
     @cached_property
-    def _tables(self) -> tuple[int, ...]:
+    def tables(self) -> tuple[int, ...]:
         """Where the table of global offsets may begin: that is where a writable section does."""
         found = []
         for section in self._elf.sections:

@@ -166,6 +166,11 @@ class Usage:
         if effects is None:
             return set()
         seen = self._seen[span] = set().union(*effects.loads.values())
+        for base in (0, *self._references.tables):
+            for number in effects.drifts:
+                offset = self._elf.offset(number + base & (1 << 64) - 1)
+                if offset is not None and number:
+                    self.blind.add((offset, offset + _WIDEST))
         for address in effects.pointers:
             offset = self._elf.offset(address)
             if offset is not None:

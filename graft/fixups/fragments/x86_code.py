@@ -362,6 +362,11 @@ class _Step:
                     result = result.plus(self._state.get(register.family).linear, times)
         if not result.terms:
             return Linear((), result.number & _MASK)
+        for name in (place.base, place.other):
+            register = _REGISTERS.get(name)
+            held = None if register is None else self._state.get(register.family).linear
+            if held is not None and not held.terms:
+                self._effects.drift(held.number + place.distance)
         return result
 
     def _get(self, operand: Operand, size: int) -> tuple[Byte, ...]:
@@ -483,6 +488,11 @@ class _Step:
                 linear = Linear((), linear.number & _MASK)
                 if self._machine.is_mapped(linear.number):
                     self._effects.point(linear.number)
+        for each in (to, *more):
+            if isinstance(each, Register) and (linear is None or linear.terms):
+                held = self._state.get(each.family).linear
+                if not held.terms:
+                    self._effects.drift(held.number)
         for each in more:
             if isinstance(each, Place):
                 self._effects.lose(self._get(each, self._size(to, each)))
