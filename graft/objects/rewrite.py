@@ -127,7 +127,7 @@ def _copy(
     )
     original_size = report.nar_size  # references never change a length
     try:
-        fixes = rewriting.fixes(source, report.marked)
+        fixes = rewriting.fixes(source, report.marked, bare=report.bare)
         if fixes.replaces:
             fixes.place(os.fsencode(new.tree), owner=new.owner)
             # Of the same bytes, once more: they were done before.

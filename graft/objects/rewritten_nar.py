@@ -59,6 +59,7 @@ def read_rewritten(
       `.cargo-checksum.json`, `.gnu_debuglink` beside the symbols, Python's byte code with the hash
       of its source), if one of them changes;
     - a signature comes behind a file that changes;
+    - a hash part stands without its name, which may follow in an escaped spelling, and changes;
     - `checksums` is switched on, since any file may hold one.
 
     Args:
@@ -95,6 +96,8 @@ def _read_nar(
             findings=findings,
             fixups=fixups,
         )
+    if report.bare and rewriting.renames:
+        raise TreeNeededError  # an escaped name may follow
     fixups.check()  # not before all of the NAR has turned out to be as promised
     tree = report.as_of_tree()
     found: frozenset[StorePath] = frozenset()
@@ -120,7 +123,7 @@ def _read_tree(
         marks=rewriting.marks,
     )
     size = report.nar_size  # references never change a length
-    fixes = rewriting.fixes(original.tree, report.marked)
+    fixes = rewriting.fixes(original.tree, report.marked, bare=report.bare)
     if fixes.replaces:
         return _read_staged(original, rewriting, fixes, size, begin, search, links=False)
     if search is None:
@@ -137,8 +140,8 @@ def _read_unpacked(
     search: DeepSearch | None,
 ) -> Reading:
     """Hands over the NAR of a tree in which a fix-up replaces files, as is to be expected."""
-    report = read_tree(at.tree, marks=rewriting.marks)
-    fixes = rewriting.fixes(at.tree, report.marked)
+    report = read_tree(at.tree, table=rewriting.table, marks=rewriting.marks)
+    fixes = rewriting.fixes(at.tree, report.marked, bare=report.bare)
     return _read_staged(at, rewriting, fixes, report.nar_size, begin, search, links=True)
 
 

@@ -27,6 +27,7 @@ from graft.kernel import Table
 from graft.kernel.tree import read_tree
 from graft.kernel.tree.state import STORE_TIME
 from graft.objects.checksums import ChangedFile, ChecksumPlace, digests_of, repair_tree
+from graft.objects.escaped_names import NameFinder
 from graft.objects.file_fixups import FileFix, FileFixups, FixedFile, check_vital
 
 
@@ -38,6 +39,7 @@ class Fixes:
         table: what is rewritten.
         marked: the files that have the registry's marks, as a TreeReport has them.
         fragments: for the same; None: what compilers have cut up stays.
+        names: for the same; None: no name follows its hash part in an escaped spelling.
 
     Attributes:
         files: those that fix-ups had something to do with, by their paths.
@@ -56,6 +58,7 @@ class Fixes:
         registry: Registry,
         *,
         fragments: FragmentFinder | None = None,
+        names: NameFinder | None = None,
     ) -> None:
         self._source, self._table, self._registry = source, table, registry
         self._fixups = FileFixups(registry, table, fragments)
@@ -71,6 +74,8 @@ class Fixes:
         with _errors(source):
             for path in self._marked:
                 self._fix(path)
+            if names is not None:
+                self._rename(names)
         self.files.sort(key=lambda fixed: fixed.file)
 
     @property
@@ -167,6 +172,30 @@ class Fixes:
             self.unshared.append((len(data), len(fix.contents)))
         check_vital(fix.outcomes, _below(self._source, path))
         self.files.append(fix.fixed(path, self._table))
+
+    def _rename(self, names: NameFinder) -> None:
+        """Changes the names that follow a hash part in an escaped spelling, or tells them."""
+        report = read_tree(self._source, wanted=self._table, report=True)
+        for path in sorted({place.file for place in report.found if place.where == "contents"}):
+            data = self.old(path)
+            found = None if data is None else names.find(data)
+            if found is None:
+                continue
+            fixes = not any(fixed.file == self._renamed(path) for fixed in self.files)
+            replaced = found.contents is not None and fixes and path not in self._new
+            if replaced:
+                self._new[path] = found.contents
+            where = ", ".join(map(str, found.offsets[:3]))
+            reason = f"a name in another spelling follows the hash part at {where}"
+            outcome = FixupOutcome(
+                container=(),
+                fixup="escaped-name",
+                outcome="rewritten" if replaced else "noted",
+                reason=reason if replaced else f"{reason}: it is still the old one",
+            )
+            self.files.append(
+                FixedFile(file=self._renamed(path), outcomes=(outcome,), replaced=replaced)
+            )
 
     def _recognised(self, path: bytes) -> tuple[Fixup, bytes | None] | None:
         """A file's fix-up and its bytes, None if it is too large; None if it is no fix-up's."""
