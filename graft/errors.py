@@ -126,7 +126,7 @@ class TreeError(GraftError):
 
 
 class FixupError(GraftError):
-    """A file must not be left as it is, and cannot be rewritten soundly."""
+    """A file cannot be rewritten soundly and must not be left as it is, or a fix-up fails on it."""
 
     kind = "fixup"
 

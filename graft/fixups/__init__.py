@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from graft.errors import UsageError
 from graft.fixups.api import HEAD, Fixup, FixupOutcome, LeftAloneError, Limits
-from graft.fixups.entry_points import users_own
+from graft.fixups.entry_points import OwnFixup, users_own
 from graft.fixups.rewrite import FileDescent, FileSearch, Members, Siblings
 from graft.fixups.search import Finder, Look, Recogniser
 from graft.kernel.place import Place, Site
@@ -154,8 +154,7 @@ class Registry:
             on = fixup.name in self.switched_on
             own = fixup.name in self.users_own
             if own or on != fixup.by_default:
-                kind = type(fixup)
-                where = f" {kind.__module__}:{kind.__qualname__}" if own else ""
+                where = f" {fixup.origin}" if isinstance(fixup, OwnFixup) else ""
                 switches.append(f"{'' if on else 'no-'}{fixup.name} {fixup.version}{where}")
         switches += [
             f"limit-{limit.name} {value}"

@@ -17,6 +17,7 @@ from graft.kernel.tree.marks import HEAD
 __all__ = [
     "HEAD",
     "SIGNATURES",
+    "BrokenFixupError",
     "Fixup",
     "FixupOutcome",
     "Inside",
@@ -48,6 +49,19 @@ class UnknownLibraryError(Exception):
 
     def __init__(self, library: str) -> None:
         super().__init__(f"{library} compresses otherwise than the one graft relies on")
+
+
+class BrokenFixupError(Exception):
+    """A user's own fix-up failed by a defect of its own; the text says how.
+
+    Args:
+        fixup: its name.
+        reason: what it raised.
+    """
+
+    def __init__(self, fixup: str, reason: str) -> None:
+        super().__init__(reason)
+        self.fixup = fixup
 
 
 class Inside(Protocol):
@@ -191,7 +205,8 @@ class Fixup:
         """The file with what is inside of it changed; the very same object if nothing is.
 
         Raises:
-            LeftAloneError: it cannot be.
+            LeftAloneError: it cannot be. The exceptions of `graft.fixups.damage.DAMAGE` say the
+                same of a damaged file. Any other ends the job.
         """
         raise NotImplementedError
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 from graft.fixups.api import Fixup, Inside, LeftAloneError
+from graft.fixups.damage import damage
 
 _CHUNK = 1 << 16
 _STEP = 1 << 18
@@ -169,7 +170,12 @@ def expanded_stream(
     inside: Inside,
     errors: tuple[type[Exception], ...],
 ) -> Stream:
-    """A stream by one of the libraries' decompressors, which all work in the same way."""
+    """A stream by one of the libraries' decompressors, which all work in the same way.
+
+    Args:
+        errors: what that library raises for damaged data. It reads no file: an OSError tells of
+            the data alone.
+    """
     at = start  # of what was not given to it yet; at once, it would be copied again and again
 
     def read(most: int) -> bytes:
@@ -177,15 +183,15 @@ def expanded_stream(
         while not stream.eof:
             given = data[at : at + _CHUNK] if stream.needs_input else b""
             at += len(given)
-            piece = stream.decompress(given, most)
+            try:
+                piece = stream.decompress(given, most)
+            except errors as error:
+                raise LeftAloneError(f"it is damaged: {damage(error).lower()}") from None
             if piece:
                 return piece
             if not given and stream.needs_input and not stream.eof:
                 raise LeftAloneError("it is cut")
         return b""
 
-    try:
-        contents = inside.expanded(read, len(data) - start)
-    except errors as error:
-        raise LeftAloneError(f"it is damaged: {str(error).lower()}") from None
+    contents = inside.expanded(read, len(data) - start)
     return Stream(start, at - len(stream.unused_data or b""), contents)

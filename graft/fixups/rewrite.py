@@ -17,6 +17,7 @@ from graft.fixups.api import (
     UnknownLibraryError,
     Where,
 )
+from graft.fixups.damage import DAMAGE, damage
 from graft.fixups.search import Recogniser
 from graft.kernel import HASH_LENGTH, Hit
 
@@ -185,8 +186,8 @@ class FileDescent:
             return self._left_alone(data, fixup, str(error), fatal=True)
         except LeftAloneError as error:
             return self._left_alone(data, fixup, str(error))
-        except Exception as error:  # noqa: BLE001 - a stranger's file may break any parser
-            reason = f"it cannot be read: {type(error).__name__}: {error}"
+        except DAMAGE as error:
+            reason = f"it cannot be read: {type(error).__name__}: {damage(error)}"
             return self._left_alone(data, fixup, reason)
         if new == data:
             return data

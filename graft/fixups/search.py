@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 
 from graft.fixups.allowance import Allowance
 from graft.fixups.api import HEAD, Fixup, FixupOutcome, LeftAloneError, Limits
+from graft.fixups.damage import DAMAGE, damage
 from graft.fixups.streams import embedded_streams
 from graft.kernel.place import Place, Site, Where
 
@@ -206,8 +207,9 @@ class _Level:
             self._fixup.apply(data, name, self)
         except LeftAloneError as error:
             self._left_alone(data, str(error))
-        except Exception as error:  # noqa: BLE001 - a stranger's file may break any parser
-            self._left_alone(data, f"it cannot be read: {type(error).__name__}: {error}")
+        except DAMAGE as error:
+            reason = f"it cannot be read: {type(error).__name__}: {damage(error)}"
+            self._left_alone(data, reason)
         else:
             if (len(self._look.places), len(self._look.outcomes)) == before:
                 self._search_rest(data)

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from graft.fixups.allowance import Allowance
 from graft.fixups.api import LeftAloneError
+from graft.fixups.damage import damage
 from graft.kernel.streams import LEAST, find_streams
 
 _CHUNK: Final = 1 << 16
@@ -183,7 +184,7 @@ class _Expansion:
             try:
                 piece: bytes = stream.decompress(given, most)  # type: ignore[attr-defined]
             except self._errors as error:
-                self.damage = str(error)
+                self.damage = damage(error)
                 break
             if not self._keeps:
                 self._rest = stream.unconsumed_tail  # type: ignore[attr-defined]

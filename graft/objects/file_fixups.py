@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from graft.errors import FixupError
 from graft.fixups import HEAD, Fixup, FixupOutcome, Registry, Siblings
+from graft.fixups.api import BrokenFixupError
 from graft.formats.file_name import printable
 
 if TYPE_CHECKING:
@@ -135,6 +136,21 @@ class FileFixups:
         if not replaced and not outcomes:
             return None
         return FileFix(new if replaced else None, replaced, tuple(outcomes), unshared)
+
+
+def broken_fixup(error: BrokenFixupError, full: bytes) -> FixupError:
+    """The error for a user's own fix-up that failed on a file.
+
+    Args:
+        full: the file's path, as it is to be named.
+    """
+    shown = printable(full)
+    return FixupError(
+        f"the fix-up '{error.fixup}' fails on '{shown}' ({error}): mend the fix-up, or leave its "
+        f"files alone with --fixup no-{error.fixup}",
+        file=shown,
+        fixup=error.fixup,
+    )
 
 
 def check_vital(outcomes: Sequence[FixupOutcome], full: bytes) -> None:

@@ -11,8 +11,8 @@ from __future__ import annotations
 import posixpath
 from typing import TYPE_CHECKING, Final
 
-from graft.fixups.api import SIGNATURES
-from graft.objects.file_fixups import FileFix, FixedFile, check_vital
+from graft.fixups.api import SIGNATURES, BrokenFixupError
+from graft.objects.file_fixups import FileFix, FixedFile, broken_fixup, check_vital
 
 if TYPE_CHECKING:
     from graft.fixups import Fixup
@@ -105,9 +105,13 @@ class NarFixups:
 
         Raises:
             TreeNeededError: that cannot be told without other files.
+            FixupError: a user's own fix-up fails on it.
         """
         known_by = path or posixpath.basename(self._full)
-        fix = self._fixups.fix(fixup, data, known_by, self, plain)
+        try:
+            fix = self._fixups.fix(fixup, data, known_by, self, plain)
+        except BrokenFixupError as error:
+            raise broken_fixup(error, self._full_of(path)) from error
         if self._is_tree_needed:
             raise TreeNeededError
         return None if fix is None else self._taken(path, fix)
@@ -130,7 +134,10 @@ class NarFixups:
             FixupError: one must not.
         """
         for path, fix in sorted(self._left, key=lambda each: each[0]):
-            check_vital(fix.outcomes, self._full + b"/" + path if path else self._full)
+            check_vital(fix.outcomes, self._full_of(path))
+
+    def _full_of(self, path: bytes) -> bytes:
+        return self._full + b"/" + path if path else self._full
 
     def _taken(self, path: bytes, fix: FileFix) -> FileFix:
         self.files.append(fix.fixed(path, self._fixups.table))

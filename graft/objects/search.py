@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Final
 
 from graft.errors import TreeError
 from graft.fixups import HEAD, Fixup, FixupOutcome, Look, Registry, registered
+from graft.fixups.api import BrokenFixupError
 from graft.fixups.fragments import FragmentFinder, Seed
 from graft.fixups.streams import PNG
 from graft.formats.file_name import printable
@@ -26,6 +27,7 @@ from graft.kernel.anchors import WORD
 from graft.kernel.place import FRAGMENT, Place, Site, Where
 from graft.kernel.streams import find_streams
 from graft.kernel.tree import Suspicion, TreeReport
+from graft.objects.file_fixups import broken_fixup
 from graft.objects.references import WantedPaths
 from graft.objects.spellings import SpellingFinder
 
@@ -331,6 +333,9 @@ class Findings:
             size: of all of it.
             stream: it, wherever it is looked at.
             suspected: whether something may be in the files that are stored in it.
+
+        Raises:
+            FixupError: a user's own fix-up fails on it.
         """
         if fixup.packs and not fixup.is_packed(stream):
             return
@@ -341,7 +346,10 @@ class Findings:
             return
         look = self._search.look(file)
         stream.seek(0)
-        look.into(fixup, stream.read() if opened else head, name, apart=suspected)
+        try:
+            look.into(fixup, stream.read() if opened else head, name, apart=suspected)
+        except BrokenFixupError as error:
+            raise broken_fixup(error, file or name) from error
         self._hidden += look.places
         self._unread += [self._not_read(file, outcome) for outcome in look.outcomes]
 

@@ -16,18 +16,21 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from itertools import groupby
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from graft.errors import NoSpaceError, TreeError
 from graft.fixups import HEAD, Fixup, FixupOutcome, Registry
-from graft.fixups.api import SIGNATURES
+from graft.fixups.api import SIGNATURES, BrokenFixupError
 from graft.fixups.fragments import FragmentFinder
 from graft.formats.file_name import printable
 from graft.kernel import Table
 from graft.kernel.tree import read_tree
 from graft.kernel.tree.state import STORE_TIME
 from graft.objects.checksums import ChangedFile, ChecksumPlace, digests_of, repair_tree
-from graft.objects.file_fixups import FileFix, FileFixups, FixedFile, check_vital
+from graft.objects.file_fixups import FileFix, FileFixups, FixedFile, broken_fixup, check_vital
+
+_NOWHERE: Final = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG))
+"""The errors that say that there is no such file. Any other tells of the machine."""
 
 
 class Fixes:
@@ -45,7 +48,8 @@ class Fixes:
 
     Raises:
         TreeError: a file cannot be read.
-        FixupError: one cannot be rewritten, and must not be left alone.
+        FixupError: one cannot be rewritten, and must not be left alone; or a user's own fix-up
+            fails on it.
     """
 
     def __init__(
@@ -158,7 +162,10 @@ class Fixes:
             fix: FileFix | None = self._fixups.too_large(fixup)
         else:
             name = path or posixpath.basename(self._source)
-            fix = self._fixups.fix(fixup, data, name, self)
+            try:
+                fix = self._fixups.fix(fixup, data, name, self)
+            except BrokenFixupError as error:
+                raise broken_fixup(error, _below(self._source, path)) from error
         if fix is None:
             return  # it is as plain rewriting makes it
         if fix.replaced:
@@ -248,7 +255,9 @@ def _regular(path: bytes) -> bytes | None:
     """A file's bytes; None if there is no such file, or a symlink leads there."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
+    except OSError as error:
+        if error.errno not in _NOWHERE:
+            raise
         return None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)  # no stream opens a directory
@@ -276,11 +285,11 @@ def _errors(top: bytes) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        said = (error.strerror or str(error)).lower()
+        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             raise NoSpaceError(
-                f"'{os.fsdecode(top)}' cannot be written, the file system is full: free some room",
+                f"'{os.fsdecode(top)}' cannot be written, {said}: free some room",
                 file=os.fsdecode(top),
             ) from error
         where = os.fsdecode(error.filename if error.filename is not None else top)
-        said = (error.strerror or str(error)).lower()
         raise TreeError(f"'{where}' cannot be looked into: {said}", file=where) from error

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from graft.errors import UsageError
 from graft.fixups import HEAD, Fixup, Limits, bzip2, deflated, registered, xz
-from graft.fixups.api import Inside, LeftAloneError
+from graft.fixups.api import BrokenFixupError, Inside, LeftAloneError
 from graft.fixups.entry_points import may_be_installed
 from graft.kernel import Table
 from tests.fixups.samples import NEW, OLD, TABLE, grafted, tar, text, zipped
@@ -215,6 +215,8 @@ class Shouting(Fixup):
         assert name.endswith(self.suffixes)
         if data.startswith(b"!"):
             raise ZeroDivisionError("an accident")
+        if data.startswith(b"*"):
+            raise AttributeError("a defect")
         if data.startswith(b"?"):
             raise LeftAloneError("it is a question")
         return inside.plain(data)
@@ -250,6 +252,8 @@ def test_users_add_their_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
         "it cannot be read: ZeroDivisionError: an accident"
     )
     assert registry.rewrite(b"?" + OLD, b"a.shout", TABLE)[1][0].reason == "it is a question"
+    with pytest.raises(BrokenFixupError, match="AttributeError: a defect"):
+        registry.rewrite(b"*" + OLD, b"a.shout", TABLE)
 
 
 @pytest.mark.parametrize(
