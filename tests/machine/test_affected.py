@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from graft import Closure
@@ -24,6 +24,7 @@ from graft.store.api import PathInfo
 from graft.store.local import LocalStore
 from graft.store.local_store.database import Database
 from graft.store.location import Location
+from tests.examples import examples
 from tests.graftable import Graftable
 from tests.plan.graphs import path, paths
 from tests.running import add_program, running
@@ -199,10 +200,7 @@ def cases(draw: st.DrawFn) -> Case:
     return Case(references, draw(some), draw(some))
 
 
-_SHARED = settings(
-    max_examples=30,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-)
+_SHARED = examples(0.6, [HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 
 
 @_SHARED
