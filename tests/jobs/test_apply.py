@@ -21,14 +21,17 @@ from graft.errors import (
     StorePermissionError,
     UnsupportedFileError,
 )
+from graft.executor.delivery import Delivery
 from graft.formats.store_path import StorePath
 from graft.jobs.apply import apply
 from graft.jobs.outcome import outcome_document
+from graft.jobs.stores import Stores
 from graft.kernel.place import Place
 from graft.objects.rewrite import RewrittenObject, write_tree
 from graft.store.api import PathInfo, path_info
 from graft.store.local import LocalStore
 from tests.bind_mount import needs_mounts
+from tests.caches import cache_of
 from tests.graftable import Graftable
 from tests.ordinary_user import as_ordinary_user
 from tests.real_nix import RealNix
@@ -545,3 +548,18 @@ def test_the_new_root_becomes_the_current_generation_of_a_profile(
     assert "no-root" not in {warning.kind for warning in outcome.warnings}
     with pytest.raises(ProfileError):
         apply(it.store, [it.env, it.app], {it.old: it.new}, profile=str(profile))
+
+
+def test_only_the_trees_of_a_local_target_may_be_links(tmp_path: Path) -> None:
+    store = new_store(tmp_path / "store")
+    cache = cache_of(store, tmp_path / "cache")
+    linked, apart = Delivery(), Delivery(links=False)
+    assert linked.links
+    assert Stores(source=store, target=store, delivery=linked).links
+    assert not Stores(source=store, target=store, delivery=apart).links
+    assert not Stores(source=store, target=cache, delivery=linked).links
+    assert Stores(source=store, target=store).rooted is store
+    assert Stores(source=store, target=store).machine is store
+    assert Stores(source=store, target=cache).rooted is None
+    assert Stores(source=store, target=cache).machine is None
+    assert Stores(source=store, target=store).daemon is None
