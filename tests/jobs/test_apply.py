@@ -483,8 +483,10 @@ def test_a_pipe_in_a_tree_is_refused_and_nothing_is_left(it: Graftable) -> None:
 
 
 class _FullStore(LocalStore):
+    free = 4096
+
     def free_bytes(self) -> int:
-        return 4096
+        return self.free
 
 
 def test_a_full_disk_is_refused_before_the_first_byte(it: Graftable) -> None:
@@ -492,6 +494,19 @@ def test_a_full_disk_is_refused_before_the_first_byte(it: Graftable) -> None:
     with _FullStore(location=it.store.location) as full, pytest.raises(NoSpaceError):
         apply(full, [it.env], {it.old: it.new})
     assert _contents(it.store) == before
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_the_room_that_is_just_enough_is_enough(it: Graftable, links: bool) -> None:
+    sizes = [path_info(it.store, path).nar_size for path in (it.app, it.env)]
+    needed = 2 * 4096 + (0 if links else sum(sizes))
+    with _FullStore(location=it.store.location) as store:
+        store.free = needed - 1
+        with pytest.raises(NoSpaceError) as caught:
+            apply(store, [it.env], {it.old: it.new}, links=links)
+        assert caught.value.fields["needed"] == needed
+        store.free = needed
+        assert apply(store, [it.env], {it.old: it.new}, links=links).succeeded
 
 
 @needs_mounts

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from tests import mutants as package
-from tests.mutants import KEPT, ROOT, UNIT
+from tests.mutants import KEPT, ROOT
 from tests.mutants.faults import mutants
 from tests.mutants.lines import COVERAGE, LineTests, prepare
 from tests.mutants.trial import Trials
@@ -38,7 +38,7 @@ def main() -> int:
     files = sorted({name.partition("::")[0] for _, names in work for name in names})
     os.chdir(ROOT)
     trials = Trials(work, len(os.sched_getaffinity(0)))
-    options = ["-q", "-s", "-m", UNIT, "-p", "no:xdist", "-p", "no:cacheprovider"]
+    options = ["-q", "-s", "-p", "no:xdist", "-p", "no:cacheprovider"]
     pytest.main([*options, "-o", "tmp_path_retention_policy=none", *files], [trials])
     alive: list[str] = []
     worst = 1.0

@@ -22,6 +22,9 @@ COVERAGE = KEPT / "coverage"
 DURATIONS = KEPT / "durations"
 TESTS_AT_MOST = 300
 
+# Slow tests that are the only tests of whole modules.
+_SLOW = ("tests/store/caches/test_bucket.py", "tests/jobs/batch/test_cluster.py")
+
 _SETTINGS = f"""
 [run]
 source = {ROOT / "graft"}
@@ -45,20 +48,25 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def prepare(paths: Sequence[str] = ()) -> None:
-    """Runs the unit part once under coverage, and keeps which test runs which line.
+    """Runs the unit part, and some slow tests, under coverage, and keeps which test runs a line.
 
     A test that fails here, for coverage is in its way, kills no mutant: it is left out.
     """
     shutil.rmtree(KEPT, ignore_errors=True)
     KEPT.mkdir(parents=True)
+    _record("-m", UNIT, *paths)
+    _record("-m", "not nix", *_SLOW)
+
+
+def _record(*selection: str) -> None:
     settings = KEPT / "settings"
     settings.write_text(_SETTINGS)
     coverage_of = [sys.executable, "-m", "coverage"]
     command = [*coverage_of, "run", f"--rcfile={settings}", "-m"]
-    command += ["pytest", "-q", "-m", UNIT, "-p", "no:xdist", "-p", "tests.mutants.lines", *paths]
+    command += ["pytest", "-q", "-p", "no:xdist", "-p", "tests.mutants.lines", *selection]
     environment = {"PYTHONPATH": str(SITE), "COVERAGE_PROCESS_START": str(settings)}
     subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, check=False)
-    combine = [*coverage_of, "combine", "-q", f"--rcfile={settings}", str(KEPT)]
+    combine = [*coverage_of, "combine", "-q", "--append", f"--rcfile={settings}", str(KEPT)]
     subprocess.run(combine, cwd=ROOT, check=True)
 
 
