@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
@@ -145,6 +145,21 @@ def test_what_matters_most_comes_first(web: LocalStore) -> None:
     answer = ask(web, ordered[::-1], "ssl")
     assert [hit.root for hit in answer.hits] == ordered
     assert [hit.runs_it for hit in answer.hits] == [True] + [False] * 8
+
+
+def test_among_equals_profiles_go_by_name_and_links_before_other_roots(web: LocalStore) -> None:
+    def generation(profile: str, number: int) -> Root:
+        return replace(link("web-1", "generation"), profile=profile, number=number)
+
+    ordered = [
+        generation("/a", 1),
+        generation("/b", 9),
+        generation("/b", 2),
+        link("web-1"),
+        Root(kind="temporary", place="/a", paths=(path("web-1"),)),
+        replace(link("app-1", "container"), current=False),
+    ]
+    assert [hit.root for hit in ask(web, ordered[::-1], "ssl").hits] == ordered
 
 
 def test_a_process_is_told_by_what_it_runs(web: LocalStore) -> None:
