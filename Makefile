@@ -75,6 +75,7 @@ test-versions: $(LOWEST)/.stamp
 # Hours: properties with 40 times as many examples, and the longest runs of the tests marked thorough.
 test-thorough: native
 	$(PYTEST) -m "(not nix and not sanitize and not slow) or thorough" --hypothesis-profile=thorough $(PYTEST_ARGS)
+	GRAFT_TEST_CASES=20000 $(PYTEST) tests/fixups/fragments/test_trial.py
 
 # One small fault at a time in the code, each tried with the tests that run its line.
 MUTANTS ?= --rooms jobs,machine,store --count 100

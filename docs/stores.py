@@ -21,7 +21,7 @@ def kinds() -> str:
         for kind in KINDS
         for form, meaning in kind.forms.items()
     ]
-    return "\n".join(["", "| URL | what it is | written |", "|---|---|---|", *rows, ""])
+    return "\n".join(["", "| URL | meaning | written |", "|---|---|---|", *rows, ""])
 
 
 def parameters() -> str:
@@ -33,7 +33,7 @@ def parameters() -> str:
         f"| `{name}` | {', '.join(f'`{one}`' for one in schemes if one != 'auto')} | {meaning} |"
         for (name, meaning), schemes in found.items()
     ]
-    return "\n".join(["", "| parameter | of | what it says |", "|---|---|---|", *rows, ""])
+    return "\n".join(["", "| parameter | of | meaning |", "|---|---|---|", *rows, ""])
 
 
 def main() -> int:

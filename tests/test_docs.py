@@ -130,7 +130,7 @@ def test_what_happens_under_each_way_is_told_as_graft_compare_tells_it() -> None
     table = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("|")]
     rows = {cells[0]: cells[1:] for cells in table}
     for number, prose in enumerate(PROSE.values()):
-        said = {"who must cooperate": prose.who, "undone by": prose.undo, **prose.what_happens}
+        said = {"needs": prose.who, "undone by": prose.undo, **prose.what_happens}
         for situation, text in said.items():
             assert rows[situation][number] == text
 

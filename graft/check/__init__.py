@@ -1,1 +1,1 @@
-"""What is asked of a plan before it is carried out, and of its result."""
+"""The checks of a plan before it is carried out, and of its result."""

@@ -1,4 +1,4 @@
-"""What must hold of a graft, and what is put up with."""
+"""The conditions for a graft, and the faults that the user accepts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Scope = Literal["closure", "rewritten"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acceptance:
-    """What must hold of a graft, and what is put up with.
+    """The conditions for a graft, and the faults that the user accepts.
 
     Attributes:
         scope: what the proof reads; None: there is none.

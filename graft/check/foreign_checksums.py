@@ -5,12 +5,16 @@ from __future__ import annotations
 import filecmp
 import os
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
+from typing import Final
 
 from graft.formats.elf.debug_link import DebugLink, debug_link
+from graft.formats.elf.headers import MAGIC
 from graft.formats.file_name import printable
 from graft.formats.store_path import StorePath
+from graft.kernel.tree import Suspicion, read_tree
+from graft.kernel.tree.marks import Marks
 from graft.objects.checksums import (
     ChangedFile,
     ChecksumFinder,
@@ -26,6 +30,8 @@ from graft.quantities import counted
 from graft.store.api import Source
 from graft.workers import DEFAULT_RESOURCES, Resources
 
+_PROGRAMS: Final = Marks(magics=((0, MAGIC),))
+
 
 def foreign_checksums(
     plan: Plan,
@@ -33,7 +39,7 @@ def foreign_checksums(
     target: Source,
     resources: Resources = DEFAULT_RESOURCES,
 ) -> tuple[PlanWarning, ...]:
-    """Reads a plan's result for checksums of what its files held before.
+    """Reads a plan's result for checksums of its files' contents before the graft.
 
     Those are md5, sha1, sha256 and sha512; and the CRC-32 by which a debugger knows the file that
     has a program's symbols.
@@ -65,9 +71,17 @@ def foreign_checksums(
 
         def searched(path: StorePath) -> tuple[StorePath, list[ChecksumPlace]]:
             with as_tree(target.store_object(path)) as at:
+                # One walk tells which files may hold a sum, and which are programs.
+                report = read_tree(
+                    at.tree,
+                    sink=lambda chunk: workers.progress(len(chunk)),
+                    marks=_PROGRAMS,
+                    suspicions=(Suspicion(finder.anchors),),
+                )
+                suspected = [each.file for each in report.suspects if each.where == "contents"]
                 places = [
-                    *search_tree(at.tree, files, finder=finder, on_bytes=workers.progress),
-                    *_links(at.tree, by_crc),
+                    *search_tree(at.tree, files, finder=finder, suspected=suspected),
+                    *_links(at.tree, report.marked, by_crc),
                 ]
                 return path, sorted(places, key=lambda place: (place.file, place.offset))
 
@@ -98,10 +112,12 @@ def _changed_files(rewrite: Rewrite, source: Source, target: Source) -> list[Cha
     return changed
 
 
-def _links(tree: str, by_crc: Mapping[tuple[str, bytes], str]) -> Iterator[ChecksumPlace]:
+def _links(
+    tree: str, programs: Iterable[bytes], by_crc: Mapping[tuple[str, bytes], str]
+) -> Iterator[ChecksumPlace]:
     """ELF files whose symbols are in a file that has changed, by its name and sum."""
     top = os.fsencode(tree)
-    for file in regular_files(tree):
+    for file in programs:
         link = _debug_link(os.path.join(top, file) if file else top)
         if link is None:
             continue
@@ -130,6 +146,6 @@ def _warning(full: str, path: StorePath, file: str, places: list[ChecksumPlace])
         kind="foreign-checksum",
         path=path,
         message=f"'{f'{full}/{file}'.rstrip('/')}' holds the {first.algorithm} that "
-        f"'{first.of}' had before the graft, in {first.spelling} at {first.offset}{more}: whatever "
-        "compares them will find that they differ",
+        f"'{first.of}' had before the graft, in {first.spelling} at {first.offset}{more}: a "
+        "program that compares them will find that they differ",
     )

@@ -1,4 +1,4 @@
-"""The result read again: is a trace of OLD left, and is every new path what it is registered as."""
+"""The result read again: no trace of OLD is left, and every new path equals its registration."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Residual:
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Problem:
-    """A path of the result that is not what it should be.
+    """A path of the result that is wrong.
 
     Attributes:
         kind: `not-valid`, `not-on-disk`, `nar-hash`, `references`, `content-address`,
@@ -77,7 +77,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """What reading the result again has shown.
+    """The result of reading the new closure again.
 
     Attributes:
         scope: `closure`: every path of the new closure was read; `rewritten`: the new ones and
@@ -104,7 +104,7 @@ class Proof:
 
     @property
     def verdict(self) -> Verdict:
-        """What may be said of OLD.
+        """The word for the traces of OLD.
 
         `gone`: every byte was read and every container opened, and OLD is in none; every changed
         file is of a type whose rules are known. `not-found`: OLD is in nothing that was read.
@@ -126,7 +126,7 @@ class Proof:
 
     @property
     def holds(self) -> bool:
-        """Whether nothing is left of OLD but what the user acknowledged, and all is whole."""
+        """Whether only acknowledged references to OLD are left, and all paths are whole."""
         return not self.problems and not self.open_residual
 
     def satisfies(self, *, strict: bool) -> bool:
@@ -165,7 +165,7 @@ def prove(
 
 
 def result_search(plans: Iterable[Plan], store: Source) -> ObjectSearch:
-    """What is looked for in the results of some plans, each path of which is read once.
+    """The search in the results of some plans, each path of which is read once.
 
     Args:
         store: where the new paths are.
@@ -246,7 +246,7 @@ def prove_result(
 
 
 def replaced_paths(plan: Plan) -> set[StorePath]:
-    """What may be left in no byte of a plan's result."""
+    """The paths that may be left in no byte of a plan's result."""
     # An OLD that no registered reference leads to may still stand in some bytes.
     return {path for path, new in plan.replacements.items() if path != new} | plan.moved.keys()
 

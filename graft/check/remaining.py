@@ -1,4 +1,4 @@
-"""What a graft leaves of the packages it replaces, though nothing leads to OLD any more."""
+"""The rest of the replaced packages after a graft, though nothing leads to OLD any more."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Remaining:
 
 
 def remaining(plan: Plan) -> tuple[Remaining, ...]:
-    """What is left of the replaced packages, by name, by deriver and by the plan's warnings."""
+    """The rest of the replaced packages, by name, by deriver and by the plan's warnings."""
     return tuple(sorted(set(_remaining(plan))))
 
 

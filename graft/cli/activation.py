@@ -53,7 +53,7 @@ def system_to_activate(
             )
         system = next((place.root for place in everywhere.places if place.link == own), None)
         if system is None:
-            raise ActivationError(f"'{own}' is not among what is grafted: leave --activate out")
+            raise ActivationError(f"'{own}' is not among the grafted roots: leave --activate out")
     elif len(roots) != 1:
         raise ActivationError("--activate takes one root: graft others by themselves")
     else:
@@ -110,7 +110,7 @@ def _print(remainders: list[Remainder], settings: Settings) -> None:
         return
     print_note("this goes on as it was before:", settings)
     print_table(
-        ["", "what", "what to do", "processes"],
+        ["", "what", "remedy", "processes"],
         [[one.kind, one.what, one.advice, " ".join(map(str, one.pids))] for one in remainders],
         to_stderr=True,
     )

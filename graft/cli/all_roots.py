@@ -32,7 +32,7 @@ def ask_for_all_roots(
     if asked.roots:
         raise UsageError("--all-roots finds the roots by itself: leave ROOTs out")
     if not isinstance(store, LocalStore):
-        raise UsageError(f"--all-roots takes a store on this machine, and '{store.url}' is none")
+        raise UsageError(f"--all-roots takes a store on this machine, and '{store.url}' is not one")
     current = current_roots(store, os.environ)
     pairs = requested_pairs(store, {root.paths[0] for root in current}, asked)
     olds = [old for old, _ in pairs]
@@ -46,11 +46,11 @@ def ask_for_all_roots(
         )
     print_note(
         f"{counted(len(found.roots), 'root')} in force to be grafted, "
-        f"{counted(len(found.places), 'place')} to be turned to what becomes of them",
+        f"{counted(len(found.places), 'place')} to be turned to the grafted roots",
         settings,
     )
     for place, why in sorted(found.left.items()):
-        print_note(f"'{printable_text(place)}' stays as it is: {why}", settings)
+        print_note(f"'{printable_text(place)}' stays unchanged: {why}", settings)
     full = store.store_dir.path
     roots = tuple(full(root) for root in found.roots)
     return replace(asked, roots=roots, all_roots=False), found

@@ -80,8 +80,8 @@ def plan_options(command: Callable[..., int]) -> Callable[..., int]:
         click.option(
             "--content-addressed",
             is_flag=True,
-            help="Name new paths after their contents, and convert what nobody has signed: other "
-            "stores take such paths without a signature.",
+            help="Name new paths after their contents, and convert paths without a signature: "
+            "other stores take such paths unsigned.",
         ),
         click.option(
             "--fixup",
@@ -101,33 +101,33 @@ def plan_options(command: Callable[..., int]) -> Callable[..., int]:
             "initrd_cutoff",
             flag_value=False,
             default=True,
-            help="Do not keep the initrd of a NixOS system as it is, which is otherwise a cutoff.",
+            help="Graft the initrd of a NixOS system too, which is otherwise a cutoff.",
         ),
         click.option(
             "--cutoff",
             "cutoffs",
             metavar="PATH",
             multiple=True,
-            help="Keep this path as it is, with all it refers to.",
+            help="Keep this path and all its references unchanged.",
         ),
         click.option(
             "--replace-outputs",
             is_flag=True,
-            help="Of what OLD and NEW were built by, replace all outputs.",
+            help="Replace all outputs of the derivations that built OLD and NEW.",
         ),
         click.option(
             "--replacements",
             "replacements_file",
             metavar="FILE",
-            help="More replacements: JSON, or a pair 'OLD NEW' a line. Those of what is neither in "
-            "the closures of ROOTs nor valid are left out.",
+            help="More replacements: JSON, or a pair 'OLD NEW' a line. A pair is left out if its "
+            "OLD is neither in the closures of ROOTs nor valid.",
         ),
         click.option(
             "--replace",
             "replacements",
             metavar="OLD=NEW",
             multiple=True,
-            help="Put NEW in the place of OLD everywhere; of two derivations, every output.",
+            help="Put NEW in the place of OLD everywhere; every output, if both are derivations.",
         ),
         click.argument("roots", metavar="ROOT...", nargs=-1),
     ):
@@ -150,7 +150,7 @@ def resolve_request(store: Source, asked: PlanArguments) -> PlanRequest:
     from graft.plan.request import Graft
 
     if not asked.roots:
-        raise UsageError("say what to graft: one ROOT or several, or a plan file")
+        raise UsageError("name the paths to graft: one ROOT or several, or a plan file")
     if (
         len(asked.roots) == 1
         and os.path.isfile(asked.roots[0])

@@ -64,7 +64,7 @@ class RebuildCost:
         """Prints a table of the levels on stderr, and a summary."""
         rebuild = self._rebuild
         if rebuild is None:
-            print_note(f"nobody knows what a rebuild would cost: {self._reason}", settings)
+            print_note(f"the cost of a rebuild is unknown: {self._reason}", settings)
             return
         if settings.quiet:
             return

@@ -42,7 +42,7 @@ class RunningCommand(click.Command):
         program = tuple(args[end + 1 :])
         rest = super().parse_args(ctx, args[:end])
         if not program:
-            raise click.UsageError("say what to run after '--'", ctx)
+            raise click.UsageError("give the program to run after '--'", ctx)
         ctx.params["program"] = program
         return rest
 
@@ -53,7 +53,7 @@ class RunningCommand(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         """Refuses --json: stdout is CMD's."""
         if ctx.ensure_object(Settings).json:
-            raise UsageError("--json cannot be given here: what CMD prints is what stdout has")
+            raise UsageError("--json cannot be given here: stdout has the output of CMD")
         return super().invoke(ctx)
 
 

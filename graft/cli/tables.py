@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 _PROBLEMS = {
     "not-valid": "it is not registered in the store",
     "not-on-disk": "it is registered, but not on disk: run again with --repair",
-    "not-the-rewrite": "its bytes are not those of its original with the references changed",
+    "not-the-rewrite": "its bytes differ from its original in more than the references",
     "unresolved-library": "'{file}' no longer finds '{library}'",
-    "references": "references are missing from what is registered of it",
+    "references": "references are missing from its registration",
     "nar-hash": "its bytes are not those it was registered with: run again with --repair",
 }
 
@@ -200,7 +200,7 @@ def print_summary(outcome: Outcome, settings: Settings) -> None:
     if outcome.spelled_residual:
         print_note(
             f"{len(outcome.spelled_residual)} of these places spell a path otherwise, as in "
-            "base64: no graft rewrites them; build what they are in again, or allow them with "
+            "base64: no graft rewrites them; build their paths again, or allow them with "
             "--allow-residual",
             settings,
         )

@@ -39,7 +39,7 @@ __all__ = [
 def execute(
     plan: Plan, *, source: Source, target: Target, jobs: int | None = None, **delivery: Any
 ) -> Execution:
-    """Makes and registers every new path of a plan, and what else of the result is missing.
+    """Makes and registers every new path of a plan, and every other missing path of the result.
 
     Args:
         source: as for `carry_out`.
@@ -63,7 +63,7 @@ def carry_out(
     keep_going: bool = False,
     on_end: OnEnd | None = None,
 ) -> Done:
-    """Makes and registers what some plans want, each path once, and what else is missing of it.
+    """Makes and registers the paths of some plans, each once, and every other missing path.
 
     Until the target is closed the new closures are kept from collectors, and so are the plans'
     roots and NEWs. What a daemon is to write goes to it at the end, all at once.

@@ -46,7 +46,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """What came of a task.
+    """The result of a task.
 
     Attributes:
         file: the NAR in the cache.
@@ -67,7 +67,7 @@ class Made:
 
 @dataclass(frozen=True, kw_only=True)
 class CacheMaker:
-    """What is common to all tasks, and does them; may be pickled for other processes.
+    """The data that all tasks share, and their work; may be pickled for other processes.
 
     Attributes:
         source: where originals are read.
@@ -145,7 +145,7 @@ class CacheMaker:
         return Made(file=file, report=made.tree)
 
     def is_sound(self, path: StorePath) -> bool:
-        """Whether a path of the target can be read as what it is registered as."""
+        """Whether a path of the target can be read and has its registered hash."""
         try:
             object_hash(self.target.store_object(path), self.progress)
         except CacheError:

@@ -1,4 +1,4 @@
-"""Names from contents held against what was written: another store will compute them again."""
+"""Names from contents compared with the written bytes: another store will compute them again."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def check_content(
             )
         if place.where == "name":
             raise ContentAddressError(
-                f"'{full}' has its own name in that of the file '{file}', whose place in the order "
-                "depends on it: graft it without --content-addressed, or cut it off",
+                f"'{full}' has its own name in the name of the file '{file}', whose place in the "
+                "order depends on it: graft it without --content-addressed, or cut it off",
                 path=full,
                 file=file,
             )

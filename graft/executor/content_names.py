@@ -1,4 +1,4 @@
-"""Names from contents: what each placeholder of a plan in content addressing stands for.
+"""Names from contents for the placeholders of a plan in content addressing.
 
 A name is known once the bytes are, and those hold the names of what the path refers to: so paths
 are named from the bottom up, by reading what they would become. Nothing is written. Each path is a
@@ -29,7 +29,7 @@ from graft.workers import AHEAD, Resources, TaskPool, untold
 
 
 def realise(plan: Plan, source: Source, *, jobs: int | None = None) -> Plan:
-    """The plan with the names of its new paths, whatever its addressing.
+    """The plan with the names of its new paths, in either addressing.
 
     Args:
         source: where the originals are read.
@@ -83,7 +83,7 @@ class NamingTask:
 
 @dataclass(frozen=True, kw_only=True)
 class Namer:
-    """What is common to all tasks, and does them; may be pickled for other processes.
+    """The data that all tasks share, and their work; may be pickled for other processes.
 
     Attributes:
         source: where originals are read.
@@ -165,7 +165,7 @@ class Namer:
 def content_names(
     plans: Iterable[Plan], namer: Namer, tasks: TaskPool
 ) -> dict[StorePath, ContentName]:
-    """The names for every placeholder of plans with one source; what they share is read once.
+    """The names for every placeholder of plans with one source; shared paths are read once.
 
     Args:
         tasks: what calls the namer.

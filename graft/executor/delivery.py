@@ -1,4 +1,4 @@
-"""How what is made is written, into a store or into a cache."""
+"""The way in which new paths are written, into a store or into a cache."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Compression:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """How what is made is written.
+    """The way in which new paths are written.
 
     Attributes:
         links: whether unchanged files may be hard links to the original's.

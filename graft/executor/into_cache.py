@@ -48,7 +48,7 @@ def make_into_cache(
     keep_going: bool,
     on_end: OnEnd,
 ) -> Done:
-    """Makes and registers what is not valid in the target, each path after all it refers to.
+    """Makes and registers the paths not valid in the target, each path after its references.
 
     Args:
         maker: of the tasks, whose target is the work's.
@@ -126,7 +126,7 @@ class _Loop:
             self._unregistered[path] = None
 
     def next_task(self) -> Task | None:
-        """What is to be done next; None if that will not be of any use."""
+        """The next task; None if no task is of any use."""
         _, _, path = heappop(self.ready)
         if self._fails_below(path):
             return None
@@ -136,7 +136,7 @@ class _Loop:
         return Task(path=path, item=item, original=original, content_name=content_name)
 
     def take(self, path: StorePath, end: Made | GraftError) -> None:
-        """Takes what came of a task.
+        """Takes the result of a task.
 
         Raises:
             GraftError: it is an error, and the others are not to go on.
@@ -181,7 +181,7 @@ class _Loop:
         return bool(below)
 
     def register_now_and_then(self) -> None:
-        """Registers what has waited for some time."""
+        """Registers the paths that have waited for some time."""
         if time.monotonic() - self._registered_at >= _REGISTER_SECONDS:
             self.register()
 

@@ -39,7 +39,7 @@ def make_into_store(
     *,
     keep_going: bool,
 ) -> Done:
-    """Makes and registers what is not valid in the target, references before referrers.
+    """Makes and registers the paths not valid in the target, references before referrers.
 
     Args:
         workers: the threads that do it.
@@ -162,7 +162,7 @@ class _StoreMaker:
         )
 
     def info(self, path: StorePath, made: RewrittenObject) -> PathInfo:
-        """What is to be registered of a path that was made."""
+        """The registration of a path that was made."""
         item = self._work.items[path]
         if isinstance(item, PathInfo):
             return replace(item, ultimate=False)

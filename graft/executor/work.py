@@ -1,4 +1,4 @@
-"""What is to be made in a target, for one plan or for several, and what came of it."""
+"""The paths to be made in a target, for one plan or for several, and the result."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Item = Rewrite | Alias | PathInfo
 
 
 def nar_size(item: Item) -> int:
-    """Of the NAR that something is made from, in bytes; nothing for an alias."""
+    """The bytes of the NAR that something is made from; 0 for an alias."""
     return 0 if isinstance(item, Alias) else item.nar_size
 
 
@@ -48,7 +48,7 @@ class Work:
 
     @classmethod
     def of(cls, plans: Iterable[Plan], source: Source, target: Target) -> Self:
-        """The work of plans with one source and one target; what they share is done once.
+        """The work of plans with one source and one target; shared paths are made once.
 
         Raises:
             PlanError: a plan's names are not known yet: see `graft.executor.content_names`.
@@ -94,17 +94,17 @@ class Work:
 
     @property
     def nar_bytes(self) -> int:
-        """Of the NARs that all of it is made from, whether it is there or not."""
+        """The bytes of the NARs that all paths are made from, valid ones too."""
         return sum(map(nar_size, self.items.values()))
 
     def nar_size(self, path: StorePath) -> int:
-        """Of the NAR a path is made from, in bytes; nothing for an alias."""
+        """The bytes of the NAR that a path is made from; 0 for an alias."""
         return nar_size(self.items[path])
 
     def info(
         self, path: StorePath, nar_hash: bytes, nar_size: int, found: frozenset[StorePath]
     ) -> PathInfo:
-        """What is to be registered of a path that was made, and not fetched.
+        """The registration of a path that was made, and not fetched.
 
         Args:
             found: the old paths that are still found in its bytes.
@@ -129,7 +129,7 @@ class Work:
 
 @dataclass(slots=True, kw_only=True)
 class Done:
-    """What came of some work.
+    """The result of some work.
 
     Attributes:
         made: the paths made and registered, with what was done to their files if that is known.
@@ -151,7 +151,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
-    """What carrying out a plan did.
+    """The result of carrying out a plan.
 
     Attributes:
         rewritten: new paths made and registered now, aliases included.
@@ -177,7 +177,7 @@ class Execution:
 
     @classmethod
     def of(cls, plan: Plan, done: Done) -> Self:
-        """What work did for one of its plans."""
+        """The result of work for one of its plans."""
         made = plan.new_references.keys() & done.made.keys()
         reports = [report for path in made if (report := done.made[path]) is not None]
         rewritten = plan.new_paths & made

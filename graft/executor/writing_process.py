@@ -45,7 +45,7 @@ _PROGRESS_SECONDS = 0.05
 
 
 class PlanWriter(Protocol):
-    """What carries plans out, as `graft.executor.carry_out` does."""
+    """The function that carries plans out, as `graft.executor.carry_out` does."""
 
     def __call__(
         self,
@@ -63,7 +63,7 @@ class PlanWriter(Protocol):
 
 @contextmanager
 def writer(target: Target) -> Iterator[PlanWriter]:
-    """What carries out plans into a store.
+    """The function that carries out plans into a store.
 
     Yields:
         `graft.executor.carry_out`, or the same for this target in another process. It is called
@@ -132,7 +132,7 @@ class _Channel:
             self._connection.shutdown(socket.SHUT_WR)
 
     def wait_for_end(self) -> None:
-        """Returns when the other process is gone, or sends no more; forgets what it has sent."""
+        """Returns when the other process is gone, or sends no more; forgets its messages."""
         with suppress(OSError):
             while self._connection.recv(1 << 16):
                 pass
@@ -232,14 +232,14 @@ class _WritingProcess:
         status = self._process.wait()
         how = f"status {status}" if status >= 0 else f"signal {-status}"
         return StoreError(
-            f"the process that writes into the read-only store died ({how}): what it has "
-            "registered stays valid; run the same command again",
+            f"the process that writes into the read-only store died ({how}): the paths "
+            "it has registered stay valid; run the same command again",
             status=status,
         )
 
 
 def serve(descriptor: int, store: str) -> None:
-    """What the writing process does: makes the store writable, and carries plans out.
+    """The main function of the writing process: makes the store writable, and carries plans out.
 
     Args:
         descriptor: of the socket to the process that has started it. When that sends no more, or
@@ -359,7 +359,7 @@ class _ProgressSender:
                 self.flush()
 
     def flush(self) -> None:
-        """Sends what was not sent yet."""
+        """Sends the messages that wait."""
         self._channel.send(self._size)
         self._size = 0
         self._sent = time.monotonic()

@@ -70,7 +70,7 @@ def _expanded(kind: bytes, chunk: bytes, inside: Inside) -> tuple[int, bytes]:
     if len(contents) != int.from_bytes(chunk[start - 4 : start], "big") or chunk[
         end:
     ] != struct.pack(">I", zlib.adler32(contents)):
-        raise LeftAloneError("a chunk's contents are not what it says")
+        raise LeftAloneError("a chunk's contents do not fit its header")
     return start, contents
 
 

@@ -37,7 +37,7 @@ class ElfFixup(Fixup):
         del name
         new = self._rewritten(data, inside)
         if new is not data and _has_build_id(data):
-            inside.note("its build id is that of the original")
+            inside.note("its build id is still the original's")
         return new
 
     @staticmethod

@@ -60,7 +60,7 @@ def rewritten(
     if any(text.read(result) != changed.get(text, text.read(data)) for text in image.texts):
         raise BadFormatError("files in the erofs image share bytes that would change")
     if ErofsImage.parse(result) != image:
-        raise BadFormatError("the change is in what describes its files")
+        raise BadFormatError("the change is in the descriptions of its files")
     if image.checksummed is None:
         return result
     if _checksum(data, image.checksummed) != data[_CHECKSUM]:

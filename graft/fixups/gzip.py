@@ -40,7 +40,7 @@ class Gzip(Compressed):
         """One member of the file."""
         contents, end = inflated(data, _deflated_at(data, start), inside)
         if data[end : end + 8] != _trailer(contents):
-            raise LeftAloneError("its checksum is not that of its contents")
+            raise LeftAloneError("its checksum does not match its contents")
         return Stream(start, end + 8, contents)
 
     def compressed(self, contents: bytes, like: Stream, data: bytes) -> bytes:

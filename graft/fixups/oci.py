@@ -10,7 +10,7 @@ import re
 
 from graft.fixups.api import Fixup, Inside, LeftAloneError
 
-NAMED_BY_CONTENTS = "its name is the hash of its contents: graft what is in it, and make it anew"
+NAMED_BY_CONTENTS = "its name is the hash of its contents: graft its contents, and make it anew"
 _DIGEST = re.compile(rb"[0-9a-f]{64}")
 _LAYOUT = b"oci-layout"
 

@@ -49,7 +49,7 @@ class Pyc(Fixup):
             for rounds in (1, 2):  # SipHash-1-3 from Python 3.11 on, SipHash-2-4 before
                 if siphash(key, old_source, rounds) == data[_HASH]:
                     return new[:8] + siphash(key, new_source, rounds) + new[_HEADER:]
-        raise LeftAloneError("its hash is not that of its source: it is stale already")
+        raise LeftAloneError("its hash does not match its source: it is stale already")
 
 
 def siphash(key: int, data: bytes, rounds: int) -> bytes:

@@ -191,7 +191,7 @@ class FileDescent:
         if new == data:
             return data
         if self._siblings.is_signed(self._path):
-            reason = "its signature lies beside it"
+            reason = "its signature is in a file next to it"
             return self._left_alone(data, fixup, reason, plain_without=False)
         if not fixup.opens and new == inside.plain(data):
             return new  # as any file would be: there was nothing to fix

@@ -94,7 +94,7 @@ class Signature(Fixup):
         signed = name.rpartition(b".")[0]
         if inside.changed(signed):
             shown = signed.decode(errors="backslashreplace")
-            inside.note(f"it is a signature of '{shown}' as it was: whoever checks it refuses")
+            inside.note(f"it is a signature of '{shown}' before the graft: a check of it fails")
         return inside.plain(data)
 
 

@@ -73,7 +73,7 @@ class Xz(Compressed):
         check = data[like.start + 7] & 0x0F
         presets = _PRESETS.get(_dictionary(data, like.start + _HEADER), ())
         if not presets:
-            raise LeftAloneError("its filters or its dictionary are none of a preset of xz")
+            raise LeftAloneError("its filters or its dictionary do not belong to a preset of xz")
         old = data[like.start : like.end]
         made = [preset for preset in presets if _makes(preset, check, like.contents, old)]
         # If none makes it, another liblzma might: so all of them must be known.

@@ -204,7 +204,7 @@ def _members(data: bytes) -> tuple[int, list[_Member]]:
             raise LeftAloneError("its central directory does not lead to its members")
         start = local + _LOCAL_SIZE + sum(struct.unpack_from("<HH", data, local + 26))
         if start + packed > directory or data[local + 30 : local + 30 + len(name)] != name:
-            raise LeftAloneError("its members are not those of its central directory")
+            raise LeftAloneError("its members do not match its central directory")
         members.append(
             _Member(
                 central=at,
@@ -235,5 +235,5 @@ def _contents(data: bytes, member: _Member, inside: Inside) -> bytes | None:
         if end != member.end - member.start:
             raise LeftAloneError("a member is not as long as it says")
     if zlib.crc32(contents) != member.crc or len(contents) != member.size:
-        raise LeftAloneError("a member's checksum is not that of its contents")
+        raise LeftAloneError("a member's checksum does not match its contents")
     return contents

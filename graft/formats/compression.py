@@ -115,13 +115,13 @@ def check_compression(compression: str, level: int | None, threads: int) -> None
     levels = LEVELS.get(compression)
     if levels is None:
         raise UsageError(
-            f"compression '{compression}' is none of {', '.join(LEVELS)}",
+            f"compression '{compression}' is not among {', '.join(LEVELS)}",
             compression=compression,
         )
     if level is not None and level not in levels:
-        wanted = f"from {levels[0]} to {levels[-1]}" if levels else "none at all"
+        wanted = f"one from {levels[0]} to {levels[-1]}" if levels else "no level at all"
         raise UsageError(
-            f"level {level} is none of {compression}'s: give one {wanted}",
+            f"{compression} has no level {level}: give {wanted}",
             compression=compression,
         )
     if threads > 1 and compression != "zstd":

@@ -324,6 +324,6 @@ class _Reader:
             if next_at == end:
                 name = name.split(b"\0", 1)[0]
             if not name or b"\0" in name or b"/" in name:
-                raise BadFormatError("the erofs image has a name that is none")
+                raise BadFormatError("the erofs image has a bad file name")
             self._text([(at, at + len(name))], "name")
             yield number, name

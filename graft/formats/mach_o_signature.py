@@ -125,7 +125,7 @@ def resigned(old: bytes, new: bytes) -> bytes:
     if old == new or not directories:
         return new
     if code_directories(new) != directories:
-        raise BadFormatError("the change is in what describes the code signature")
+        raise BadFormatError("the change is in the description of the code signature")
     for directory in directories:
         if directory.stored(old) != directory.computed(old):
             raise BadFormatError("the code signature did not fit the pages before")

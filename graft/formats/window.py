@@ -79,7 +79,7 @@ class Window:
             return False
         with self.view[self.end :] as free:
             if not free:
-                raise ValueError("the window is too small for what is sought in it")
+                raise ValueError("the window is too small for the pattern sought in it")
             read = self._readinto(free)
         self.end += read
         self._ended = read == 0

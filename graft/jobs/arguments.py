@@ -1,4 +1,4 @@
-"""What the path arguments of jobs mean in a store."""
+"""The path arguments of jobs, looked up in a store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a whole job came to."""
+"""The result of a whole job."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from graft.plan import Plan, PlanWarning, full_pairs, warnings_document
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What the whole job did.
+    """The result of a whole job.
 
     Attributes:
         plan: what was to be done.
@@ -38,8 +38,8 @@ class Outcome:
 
     @property
     def hidden_residual(self) -> tuple[Residual, ...]:
-        """The residual references nobody acknowledged that were not registered: what a deep plan
-        would move.
+        """The residual references without registration that the user did not acknowledge; a deep
+        plan moves them.
         """
         originals = {rewrite.new_path: rewrite.path for rewrite in self.plan.rewrites}
         return tuple(
@@ -52,7 +52,9 @@ class Outcome:
 
     @property
     def spelled_residual(self) -> tuple[Residual, ...]:
-        """Those nobody acknowledged that are spelled otherwise: no plan would move them."""
+        """The residual references in other spellings that the user did not acknowledge; no plan
+        moves them.
+        """
         residual = self.proof.open_residual if self.proof is not None else ()
         return tuple(found for found in residual if found.is_spelled)
 

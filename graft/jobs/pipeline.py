@@ -1,4 +1,4 @@
-"""Jobs that have their stores in common, from plan to proof: what they share is done once.
+"""Jobs with the same stores, from plan to proof: shared work is done once.
 
 One job is n = 1: `run_job` raises what a batch writes down.
 """
@@ -44,7 +44,7 @@ class JobObserver(Protocol):
     """Is told of jobs as they go on."""
 
     def planned(self, job: StagedJob) -> None:
-        """A job is planned, and what it reads may be believed."""
+        """A job is planned, and its inputs are trusted."""
 
     def path_ended(self, path: str, end: Made | GraftError) -> None:
         """A path of a cache, in full, is made, or could not be."""
@@ -191,7 +191,7 @@ class _OnlyJob:
     end: Outcome | JobFailure | None = None
 
     def planned(self, job: StagedJob) -> None:
-        """Nobody waits for that."""
+        """Does nothing: no caller waits for the event."""
 
     def path_ended(self, path: str, end: Made | GraftError) -> None:
         """Nor for that."""

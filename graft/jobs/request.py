@@ -1,4 +1,4 @@
-"""What is asked of a job, whoever asks: the command line, a jobs file, or a caller of `apply`."""
+"""The request of a job, from the command line, a jobs file, or a caller of `apply`."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRequest(Generic[PathT]):
-    """What is asked of one job, whose stores are given.
+    """The request of one job, whose stores are given.
 
     Attributes:
         graft: what is planned.

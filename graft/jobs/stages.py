@@ -1,4 +1,4 @@
-"""One job in its stages: what is between them several jobs may have in common."""
+"""One job in its stages: several jobs may share the work between them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _LEAST_OBJECT_SIZE = 4096
 
 
 class StagedJob:
-    """One job in its stages; what is between them several jobs may have in common.
+    """One job in its stages; several jobs may share the work between them.
 
     Making one checks what can be checked before anything is done. Then come `make_plan`, the other
     checks, whatever carries the plan out, and `conclude`.
@@ -81,7 +81,7 @@ class StagedJob:
         self.request.approve(self.plan)
 
     def check_trust(self) -> None:
-        """Makes sure that what is read may be believed, and that what is written will be.
+        """Makes sure that all inputs are trusted, and that the result will be.
 
         Raises:
             UntrustedPathError: nobody trusted has signed what comes from a cache.
@@ -119,7 +119,8 @@ class StagedJob:
             )
 
     def check_abi(self, contents: StoreContents) -> None:
-        """Makes sure that programs will work with what they will load, or warns in the outcome.
+        """Makes sure that programs will work with the libraries they will load, or warns in the
+        outcome.
 
         Args:
             contents: of the source, so that what several jobs share is read once.

@@ -26,7 +26,7 @@ from graft.store.union import UnitedStore
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stores:
-    """What jobs have open that agree in it.
+    """The open stores of jobs that agree in them.
 
     Attributes:
         source: where everything is that is read.
@@ -48,12 +48,12 @@ class Stores:
 
     @property
     def machine(self) -> LocalStore | DaemonStore | None:
-        """The target, if a machine's record of grafts is beside it."""
+        """The target, if it has a machine's record of grafts."""
         return self.target if isinstance(self.target, LocalStore | DaemonStore) else None
 
     @property
     def rooted(self) -> RootedTarget | None:
-        """The target, if roots and profiles keep what is written to it."""
+        """The target, if roots and profiles keep its paths."""
         return self.target if isinstance(self.target, RootedTarget) else None
 
     @property
@@ -104,7 +104,7 @@ class StoreOpening:
         )
 
     def open_target(self) -> None:
-        """Opens what the result goes to, if that is not `store` itself: another, or its daemon."""
+        """Opens the target, if it is not `store` itself: another store, or its daemon."""
         if self._transfer.target is not None:
             url, store_dir = self._transfer.target, self.store.store_dir
             target = open_target(url, self._environment, store_dir)
@@ -114,7 +114,7 @@ class StoreOpening:
 
     @property
     def daemon(self) -> DaemonStore | None:
-        """What was opened, if a daemon writes it."""
+        """The daemon that writes the target, if there is one."""
         return self._target if isinstance(self._target, DaemonStore) else None
 
     def stores(self) -> Stores:
@@ -132,9 +132,9 @@ class StoreOpening:
 
 
 def daemon_note(daemon: DaemonStore) -> str:
-    """What is said before a daemon writes."""
+    """The note before a daemon writes."""
     return (
-        f"you may not write the store '{daemon.store_dir}': what is made goes into a temporary "
+        f"you may not write the store '{daemon.store_dir}': new paths go into a temporary "
         "cache, and from there through the Nix daemon, with 'nix copy'"
     )
 

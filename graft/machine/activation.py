@@ -133,8 +133,8 @@ def _run(system: str, action: Action, environment: Mapping[str, str], *, in_unit
         ) from error
     if done.returncode != 0:
         raise ActivationError(
-            f"'{system}/{_PROGRAM} {action}' ended with status {done.returncode}: see what it "
-            "said, and switch back with 'graft profile rollback' if it is worse than before",
+            f"'{system}/{_PROGRAM} {action}' ended with status {done.returncode}: read its "
+            "output, and switch back with 'graft profile rollback' if it is worse than before",
             path=system,
             action=action,
             status=done.returncode,

@@ -91,7 +91,7 @@ def _why_not(root: Root, place: RootPlace, store: LocalStore, target: RootedTarg
     if leads != store.store_dir.path(place.root):
         return f"it leads inside '{store.store_dir.path(place.root)}'"
     if owner != os.geteuid() or set(parents) - {0, owner}:
-        return "it belongs to another user, who may run this command too"
+        return "it belongs to another user; that user may run this command too"
     try:
         if place.kind == "profile":
             target.check_profile(place.link)

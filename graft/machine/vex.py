@@ -94,8 +94,8 @@ def vex_document(
         names = list(given) or vulnerabilities(graft.note)
         if not names:
             raise UsageError(
-                f"nothing says what the graft '{graft.id}' is for: give --vulnerability ID, or the "
-                "identifier in --note when grafting"
+                f"the vulnerability of the graft '{graft.id}' is unknown: give --vulnerability ID, "
+                "or the identifier in --note when grafting"
             )
         statements += [_statement(standing, name, store_dir) for name in names]
     text = json.dumps([_CONTEXT, author, statements], sort_keys=True)

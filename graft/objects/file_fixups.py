@@ -127,7 +127,8 @@ class FileFixups:
         if not outcomes and not fixup.opens:
             return None
         replaced = unshared = False
-        if fixup.opens or any(outcome.outcome != "noted" for outcome in outcomes):
+        # What is noted alone is as plain rewriting makes it, unless references were put back.
+        if fixup.opens or new == data or any(each.outcome != "noted" for each in outcomes):
             plain = self.table.rewrite(data)[0] if plain is None else plain
             replaced = new != plain
             unshared = replaced and plain == data
@@ -149,7 +150,7 @@ def check_vital(outcomes: Sequence[FixupOutcome], full: bytes) -> None:
         if outcome.fatal:
             where = "/".join([printable(full), *outcome.container])
             raise FixupError(
-                f"'{where}' must not be left as it is, and cannot be rewritten: "
+                f"'{where}' must not be left alone, and cannot be rewritten: "
                 f"{outcome.reason}; cut the path off, or leave the file alone on purpose with "
                 f"--fixup no-{outcome.fixup}",
                 file=where,

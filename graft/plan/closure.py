@@ -11,7 +11,7 @@ from graft.store.api import PathInfo, Store
 
 
 class Closure:
-    """Some paths and everything they refer to, with what the store has registered.
+    """Some paths and all paths they lead to, with their registrations.
 
     Attributes:
         store_dir: the logical store directory.
@@ -72,7 +72,7 @@ class Closure:
         return len(self.infos)
 
     def references(self, path: StorePath) -> frozenset[StorePath]:
-        """What a path refers to, registered or hidden, without itself."""
+        """The references of a path, registered or hidden, without itself."""
         return self.graph[path]
 
     def _without_itself(

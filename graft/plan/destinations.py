@@ -41,7 +41,7 @@ class Ends:
         converted: Collection[StorePath],
         switches: Switches,
     ) -> Ends:
-        """Where those of `order` end up.
+        """The final paths of the paths in `order`.
 
         Args:
             order: each path after all that its end depends on.

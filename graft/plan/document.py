@@ -12,7 +12,7 @@ from graft.plan.rewrites import PlanWarning
 
 
 def plan_document(plan: Plan) -> dict[str, Any]:
-    """The JSON document of a plan, with full paths; null for what nobody knows yet."""
+    """The JSON document of a plan, with full paths; null for names that are not known yet."""
     full = plan.store_dir.path
     hidden = plan.closure.hidden
 

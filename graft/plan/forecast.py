@@ -1,4 +1,4 @@
-"""What a plan will not reach, told before: hidden places that stay as they are."""
+"""The limits of a plan, told before: hidden references that stay unchanged."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def static_copies(
 def forecast(
     plan: Plan, source: Source, reports: Mapping[StorePath, DeepReport]
 ) -> tuple[PlanWarning, ...]:
-    """Tries out what becomes of the hidden references of a plan.
+    """Tries the fix-ups on the hidden references of a plan.
 
     Args:
         source: where the originals are.
@@ -93,7 +93,7 @@ def _forecast(
             yield PlanWarning(
                 kind="not-rewritten",
                 path=path,
-                message=f"'{full}/{file}'{more} will still hold what is replaced: {reason}",
+                message=f"'{full}/{file}'{more} will still hold OLD: {reason}",
             )
 
 
@@ -124,5 +124,5 @@ def not_looked_into(full: str, path: StorePath, first: Unread, count: int) -> Pl
     return PlanWarning(
         kind="not-looked-into",
         path=path,
-        message=f"'{file}'{more} may hold references that nobody can see: {first.reason}",
+        message=f"'{file}'{more} may hold hidden references: {first.reason}",
     )

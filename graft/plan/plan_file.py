@@ -1,4 +1,4 @@
-"""What is asked of a plan, as a plan file says it.
+"""The request of a plan, as a plan file has it.
 
 The form is in docs/reference/formats.md. No name of a new path is ever taken from a file: a plan
 file only says what to plan again, and what must come out.
@@ -81,7 +81,7 @@ class PlanFile:
         return cls(name=name, graft=graft, document=document)
 
     def check_current(self, plan: Plan) -> None:
-        """Makes sure that planning again gave what the file says.
+        """Makes sure that a new plan equals the file.
 
         Raises:
             StalePlanError: it did not; the first difference is named.

@@ -27,7 +27,7 @@ from graft.store.api import PathInfo
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is to be done, by names only.
+    """The work of a graft, by names only.
 
     Attributes:
         closure: what it was made from.
@@ -218,7 +218,7 @@ class Plan:
 
     @property
     def bytes_at_most(self) -> int:
-        """NAR bytes of all rewrites: what is written if no file can be shared."""
+        """The NAR bytes of all rewrites: the written size if no file can be shared."""
         return sum(rewrite.nar_size for rewrite in self.rewrites)
 
     @property

@@ -34,7 +34,7 @@ def unite_replacements(
 def resolve_chains(
     replacements: Mapping[StorePath, StorePath], store_dir: StoreDir
 ) -> dict[StorePath, StorePath]:
-    """The last NEW for each OLD: of A→B and B→C, C for both.
+    """The last NEW for each OLD: for A→B and B→C it is C for both.
 
     Args:
         replacements: none of them from a path to itself.
@@ -90,7 +90,7 @@ def movement_graph(
 def circular_replacements(
     graph: Mapping[StorePath, Collection[StorePath]], last: Mapping[StorePath, StorePath]
 ) -> set[StorePath]:
-    """The NEWs that must be kept as they are, because rewriting them would never end.
+    """The NEWs that must be kept unchanged, because rewriting them would never end.
 
     In every strongly connected component of more than one path, that is each NEW to which a
     replacement inside the component leads, such as a wrapper around its OLD. Every circle passes

@@ -1,4 +1,4 @@
-"""What is asked of the planner, whoever asks: the command line, a plan file or a jobs file."""
+"""The request for a plan, from the command line, a plan file or a jobs file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PathT = TypeVar("PathT", bound=str)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Graft(Generic[PathT]):
-    """One graft, as it is asked for: in path arguments (`str`), or in store paths.
+    """The request of one graft: in path arguments (`str`), or in store paths.
 
     Attributes:
         roots: what is to be had without OLD.

@@ -1,4 +1,4 @@
-"""What a plan is made of."""
+"""The parts of a plan."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Alias:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContentName:
-    """What a placeholder stands for.
+    """The name from contents that replaces a placeholder.
 
     Attributes:
         path: the real name.
@@ -74,12 +74,12 @@ class ContentName:
 
     @property
     def address(self) -> ContentAddress:
-        """As it is registered."""
+        """The content address, as the database has it."""
         return ContentAddress(prefix="fixed:r:", algorithm="sha256", digest=self.digest)
 
     @property
     def new_modulo(self) -> Callable[[], HashModulo] | None:
-        """What makes what hashes the path's NAR modulo self-references, if that is needed."""
+        """The function that makes the hash of the NAR modulo self-references, if it is needed."""
         if not self.holds_itself:
             return None
         return partial(HashModulo, self.path.hash_part, self.rule)

@@ -1,4 +1,4 @@
-"""What a person should know before a plan is carried out."""
+"""The warnings for the user before a plan is carried out."""
 
 from __future__ import annotations
 
@@ -134,15 +134,15 @@ def _initrd_cutoffs(situation: Situation, above: set[StorePath]) -> Iterator[Pla
         if path in situation.last:
             continue
         holds = (
-            "it still holds what is replaced"
+            "it still holds OLD"
             if path in above
-            else "it may still hold what is replaced, or a copy of it, in compressed files"
+            else "it may still hold OLD, or a copy of it, in compressed files"
         )
         yield PlanWarning(
             kind="initrd-cutoff",
             path=path,
             message=f"'{full(path)}', the initrd of '{full(situation.initrds[path])}', is kept "
-            f"exactly as it is: {holds}; build it again, or give --no-initrd-cutoff",
+            f"unchanged: {holds}; build it again, or give --no-initrd-cutoff",
         )
 
 
@@ -152,8 +152,8 @@ def _automatic_cutoffs(situation: Situation, above: set[StorePath]) -> Iterator[
         yield PlanWarning(
             kind="automatic-cutoff",
             path=path,
-            message=f"'{full(path)}' leads back to what it replaces: it is kept exactly as it is, "
-            "and what it refers to is not replaced there",
+            message=f"'{full(path)}' leads back to its OLD: it is kept unchanged, "
+            "and its references are not replaced there",
         )
     for path in situation.walked & above:
         if path.is_derivation and path not in situation.last and path not in situation.cutoffs:
@@ -161,7 +161,7 @@ def _automatic_cutoffs(situation: Situation, above: set[StorePath]) -> Iterator[
                 kind="automatic-cutoff",
                 path=path,
                 message=f"'{full(path)}' is a derivation, whose name comes from its contents: it "
-                "is kept exactly as it is",
+                "is kept unchanged",
             )
 
 
@@ -248,7 +248,7 @@ def _unsigned(situation: Situation) -> Iterator[PlanWarning]:
         yield PlanWarning(
             kind="unsigned",
             path=path,
-            message=f"'{full(path)}' is kept as it is, named after its inputs and signed by "
-            "nobody: another store will not take it, nor what refers to it; sign it, or do not "
+            message=f"'{full(path)}' is kept unchanged, named after its inputs and not "
+            "signed: another store will not take it, nor its referrers; sign it, or do not "
             "cut it off",
         )

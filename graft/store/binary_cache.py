@@ -219,7 +219,7 @@ class BinaryCache(Closeable):
         info = self._parse_narinfo(narinfo_name(path))
         if info is not None and info.path != path:
             raise CorruptCacheError(
-                f"the cache '{self.url}' says of '{path}' what is true of '{info.path}'",
+                f"the cache '{self.url}' has the narinfo of '{info.path}' in the place of '{path}'",
                 store=self.url,
                 path=path,
             )
@@ -233,7 +233,7 @@ class BinaryCache(Closeable):
         info = parse_narinfo(_decoded(data, full), self.store_dir, full)
         if narinfo_name(info.path) != name:
             raise CorruptCacheError(
-                f"narinfo '{full}' is that of '{info.path}'", store=self.url, path=info.path
+                f"narinfo '{full}' describes '{info.path}'", store=self.url, path=info.path
             )
         return info
 

@@ -156,7 +156,7 @@ class DaemonStore(Closeable):
             else "nothing is signed"
         )
         raise UntrustedUserError(
-            f"the Nix daemon takes no graft from you: {given}, and you are none of its trusted "
+            f"the Nix daemon takes no graft from you: {given}, and you are not one of its trusted "
             f"users; give --sign-key with a key of trusted-public-keys in '{settings.file}' "
             f"({names}) or --content-addressed, or run as root",
             store=self.url,

@@ -25,8 +25,8 @@ CACHE: Final = "binary cache"
 
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=[:?]|$)")
 _ANY_CACHE: Final = {
-    "priority": "a number to go before `Priority` of its `nix-cache-info`; of several caches that "
-    "have a path the lowest gives it. Without either it is 0",
+    "priority": "a number to go before `Priority` of its `nix-cache-info`; if several caches have "
+    "a path the lowest gives it. Without either it is 0",
 }
 
 
@@ -103,7 +103,7 @@ _DIRECTORY: Final = StoreKind(
     forms={"file:///DIR": "a binary cache in a directory"},
     noun=CACHE,
     parameters=_ANY_CACHE,
-    written="yes; made if there is none",
+    written="yes; made if it is missing",
     opens="graft.store.writable_cache:open_cache",
     creates="graft.store.writable_cache:create_cache",
 )
@@ -122,7 +122,7 @@ _GRAPH: Final = StoreKind(
     forms={
         "graph:FILE": "inside a build, the closures that the derivation exports to its builder "
         "(`exportReferencesGraph`): `.attrs.json`, or the text files of a derivation without "
-        "structured attributes, one behind the other; the store directory is that of `NIX_STORE`"
+        "structured attributes, one behind the other; `NIX_STORE` names the store directory"
     },
     noun="graph of a derivation",
     written="no; `--to file://$out`",
@@ -134,13 +134,13 @@ _BUCKET: Final = StoreKind(
     noun=CACHE,
     parameters={
         **_ANY_CACHE,
-        "region": "of the bucket; else that of the environment or the profile",
+        "region": "of the bucket; the default comes from the environment or the profile",
         "endpoint": "host and port of a server that is not Amazon's: "
         "`endpoint=minio.example.org:9000`",
         "scheme": "`https`, which it is without, or `http`",
-        "profile": "whose credentials are used, of those in `~/.aws`",
+        "profile": "the name in `~/.aws` whose credentials are used",
     },
-    written="yes; made if there is none, the bucket must be there",
+    written="yes; made if it is missing, the bucket must be there",
     opens="graft.store.writable_cache:open_cache",
     creates="graft.store.writable_cache:create_cache",
 )

@@ -126,7 +126,7 @@ def _untrusted(store: Store, info: PathInfo, keys: Collection[PublicKey]) -> Unt
         what = f"is signed by '{names[0]}' only, which is not trusted"
     return UntrustedPathError(
         f"path '{full}' of the store '{store.url}' {what} (trusted: {', '.join(tried) or 'none'}): "
-        "give the public key of whoever is trusted with it, or do without signatures explicitly",
+        "give the public key of a trusted signer, or do without signatures explicitly",
         path=full,
         store=store.url,
         trusted_keys=tried,

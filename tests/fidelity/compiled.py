@@ -378,7 +378,7 @@ SAMPLES = [
     Sample(
         hazard=GO,
         name="an archive (made by hand)",
-        judge="`ar p`; its build id is that of other contents",
+        judge="`ar p`; its build id belongs to other contents",
         make=go,
         read=read_go,
         needs=("ar",),
@@ -386,7 +386,7 @@ SAMPLES = [
     Sample(
         hazard=ABI,
         name="a library of Rust",
-        judge="`rustc` links with it, and the program is run; its hash is that of other contents",
+        judge="`rustc` links with it, and the program is run; its hash belongs to other contents",
         make=rust,
         read=read_rust,
         needs=("rustc",),

@@ -185,7 +185,7 @@ SAMPLES = [
     ),
     Sample(
         hazard=SIGNED,
-        name="a library with its signature in a file beside it",
+        name="a library with its signature in a file next to it",
         judge="`openssl dgst -verify`",
         make=signed_beside,
         read=read_signed_beside,
@@ -202,7 +202,7 @@ SAMPLES = [
     Sample(
         hazard=BUILD_ID,
         name="a program",
-        judge="`readelf -n`: the id is that of other contents",
+        judge="`readelf -n`: the id belongs to other contents",
         make=compiled(PRINTING, "-Wl,--build-id"),
         read=read_build_id,
         needs=("gcc", "readelf"),

@@ -69,7 +69,7 @@ def test_a_compressed_section_is_rewritten_and_read(
     assert any(re.fullmatch(r"elf:\.debug_(line_)?str", step) for step in hidden(data))
     new, outcomes = REGISTRY.rewrite(data, b"program", TABLE)
     assert [outcome.outcome for outcome in outcomes] == ["noted", "rewritten"]
-    assert outcomes[0].reason == "its build id is that of the original"
+    assert outcomes[0].reason == "its build id is still the original's"
     assert len(new) == len(data)
     assert hidden(new) == set()
     before, after = names(data, tmp_path), names(new, tmp_path)
@@ -91,7 +91,7 @@ def test_a_section_of_another_compressor_is_left_as_it_is(source: Path) -> None:
     data = program(source, "-gz=none")
     plain, outcomes = REGISTRY.rewrite(data, b"program", TABLE)
     assert NEW in plain
-    assert [outcome.reason for outcome in outcomes] == ["its build id is that of the original"]
+    assert [outcome.reason for outcome in outcomes] == ["its build id is still the original's"]
     file = source.with_name("zstd")
     file.write_bytes(data)
     done = subprocess.run(
@@ -107,7 +107,7 @@ def test_a_section_of_another_compressor_is_left_as_it_is(source: Path) -> None:
     for reason in longer:
         assert reason is not None
         assert reason.endswith("stays: it would become longer")
-    assert build_id == "its build id is that of the original"
+    assert build_id == "its build id is still the original's"
     assert hidden(new) == hidden(data) != set()
 
 

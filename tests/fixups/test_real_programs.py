@@ -60,7 +60,7 @@ def test_xz_with_other_filters_is_left_alone() -> None:
     data = run("xz", "--x86", "--lzma2=preset=6", "-c", data=text())
     new, [outcome] = EVERYTHING.rewrite(data, b"a.xz", TABLE)
     assert new is data
-    assert outcome.reason == "its filters or its dictionary are none of a preset of xz"
+    assert outcome.reason == "its filters or its dictionary do not belong to a preset of xz"
     assert len(EVERYTHING.references(data, b"a.xz", TABLE)[0]) == 1
 
 

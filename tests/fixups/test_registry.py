@@ -131,7 +131,7 @@ def test_a_damaged_file_is_reported_and_what_stands_in_it_is_found() -> None:
     data[-8] ^= 1
     places, [outcome] = registered().references(bytes(data), b"a.gz", TABLE)
     assert [place.container for place in places] == [("gzip",)] or places[-1].container == ()
-    assert outcome.reason == "its checksum is not that of its contents"
+    assert outcome.reason == "its checksum does not match its contents"
     new, _ = registered().rewrite(bytes(data), b"a.gz", TABLE)
     assert new == data
 

@@ -137,7 +137,7 @@ def test_an_impure_output_has_no_path() -> None:
         (["outputs"], [], "is no object"),
         (["outputs", "out", "path"], "elsewhere", "is not the name of a store path"),
         (["outputs", "out", "path"], "/tmp/x", "is not in the store directory"),
-        (["outputs", "ca", "method"], "zip", "'method' is none of flat, nar, text, git"),
+        (["outputs", "ca", "method"], "zip", "'method' is not among flat, nar, text, git"),
         (["outputs", "fixed", "hash"], "sha256-!", "is no sha256 hash|is no hash"),
         (["outputs", "fixed", "hash"], {"algorithm": "sha256"}, "is no text"),
         (["inputs", "srcs"], PATH, "is no list"),

@@ -184,7 +184,7 @@ TRICKS: dict[str, tuple[Callable[[Hostile], object], type[GraftError], str]] = {
         BadFormatError,
         "'StorePath' is wrong",
     ),
-    "another path": (lambda it: it.say(APP, ENV), CorruptCacheError, f"is that of '{ENV}'"),
+    "another path": (lambda it: it.say(APP, ENV), CorruptCacheError, f"describes '{ENV}'"),
     "a repeated path": (
         lambda it: it.say("URL:", f"StorePath: {STORE.path(APP)}\nURL:"),
         BadFormatError,

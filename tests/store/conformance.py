@@ -171,7 +171,7 @@ def valid_paths_are_all_or_it_says_that_it_cannot_tell(it: Candidate, _: Path) -
         if it.lists:
             assert store.valid_paths() == {it.low, it.high}
         else:
-            with pytest.raises(CacheError, match="cannot say what it has"):
+            with pytest.raises(CacheError, match="cannot list its paths"):
                 store.valid_paths()
 
 

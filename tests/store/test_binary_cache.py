@@ -151,9 +151,9 @@ def test_a_narinfo_of_another_path_is_an_error(tmp_path: Path) -> None:
     (tmp_path / f"{other.hash_part}.narinfo").write_text(
         (tmp_path / f"{info.path.hash_part}.narinfo").read_text()
     )
-    with pytest.raises(CorruptCacheError, match=f"is that of '{info.path}'"):
+    with pytest.raises(CorruptCacheError, match=f"describes '{info.path}'"):
         cache.path_infos([other])
-    with pytest.raises(CorruptCacheError, match=f"is that of '{info.path}'"):
+    with pytest.raises(CorruptCacheError, match=f"describes '{info.path}'"):
         cache.valid_paths()
     renamed = StorePath(f"{info.path.hash_part}-renamed")
     with pytest.raises(CorruptCacheError, match=f"true of '{info.path}'"):

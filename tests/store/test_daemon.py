@@ -445,6 +445,6 @@ def test_of_all_roots_a_user_turns_only_his_own(tmp_path: Path, multi: Multi, sy
         f"--replace={multi.full(it.old)}={multi.full(it.new)}",
         f"--sign-key={key}",
     )
-    assert f"'{system}' stays as it is: it belongs to another user" in err
+    assert f"'{system}' stays unchanged: it belongs to another user" in err
     assert os.path.realpath(profile) == out.strip()
     assert os.path.realpath(system) == multi.full(it.env)

@@ -1,4 +1,4 @@
-"""What does not fit after a graft, and how it is told."""
+"""The programs that do not fit after a graft, and the messages about them."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _SENTENCES: Final = {
     "symbol-missing": "gets {now} in the place of {was}, which lacks {symbols}",
     "thread-local-size": "gets {now} in the place of {was}, where the size of a thread-local "
     "variable is another: {symbols}",
-    "copy-size": "has a copy of {symbols}, whose size in {now} is not that in {was}",
+    "copy-size": "has a copy of {symbols}, whose size in {now} is not the same as in {was}",
     "private-version": "uses the private {symbols} of {now}, which is not of its own build",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Break:
-    """A file that will not work as before with what it will load.
+    """A file that will not work as before with the libraries it will load.
 
     Attributes:
         reason: a stable word; docs/reference/warnings.md lists them.
@@ -77,7 +77,7 @@ class Break:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AbiCheck:
-    """What the check of a plan has shown.
+    """The result of the check of a plan.
 
     Attributes:
         store_dir: the logical store directory.
@@ -95,7 +95,7 @@ class AbiCheck:
 
     @property
     def warnings(self) -> tuple[PlanWarning, ...]:
-        """Breaks, and what was not checked, for who goes on in spite of them."""
+        """Breaks and unchecked files as warnings, for a user who goes on in spite of them."""
         full = self.store_dir.path
         if self.not_downloaded:
             return (
@@ -145,7 +145,7 @@ class AbiCheck:
         more = f" (and {len(self.breaks) - 1} more breaks)" if len(self.breaks) > 1 else ""
         shown = [found.as_json(full) for found in self.breaks]
         raise AbiError(
-            f"{first.message(full)}{more}: replace by what fits, or give --allow-abi-breaks",
+            f"{first.message(full)}{more}: give a NEW that fits, or --allow-abi-breaks",
             program=shown[0]["program"],
             library=shown[0]["library"],
             symbol=printable(first.symbols[0]) if first.symbols else None,

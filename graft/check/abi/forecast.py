@@ -1,4 +1,4 @@
-"""What a plan shows of the check: nothing is downloaded for it unasked."""
+"""The check as a plan shows it: nothing is downloaded for it without a request."""
 
 from __future__ import annotations
 

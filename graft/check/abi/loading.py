@@ -48,7 +48,7 @@ class Loaded:
 
 @dataclass(slots=True)
 class LoadScope:
-    """What is loaded for one program, or for one library as if it were one.
+    """The loaded files of one program, or of one library taken as a program.
 
     Attributes:
         objects: breadth first, the program itself included.
@@ -120,7 +120,7 @@ class Loading:
         self._found_last: dict[tuple[ObjectEntry, Machine, bytes], _Found | None] = {}
 
     def scope(self, place: ObjectEntry, elf: Elf) -> LoadScope:
-        """What is loaded with the file at a place."""
+        """The files that the loader loads with the file at a place."""
         scope = LoadScope()
         origin = ObjectEntry(place.path, place.name.rpartition(b"/")[0])
         first = _loaded(place, elf, origin, ())

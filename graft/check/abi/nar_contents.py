@@ -1,4 +1,4 @@
-"""What the loader could see in a store object that is a NAR."""
+"""The loader's view of a store object that is a NAR."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the loader could see in store objects: ELF files, scripts, links and directories."""
+"""The loader's view of store objects: ELF files, scripts, links and directories."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """A file that begins as an ELF file and is none.
+    """A file that begins as an ELF file and is not one.
 
     Attributes:
         reason: a lower-case sentence.
@@ -61,17 +61,17 @@ class ObjectContents(Protocol):
     """One object. Names are relative to its top, the empty one being the top itself."""
 
     def thing(self, name: bytes) -> Thing | None:
-        """What a name is; None if nothing has it."""
+        """The thing of a name; None if nothing has the name."""
 
     def imports(self, name: bytes) -> Imports:
-        """What an ELF file wants of its libraries.
+        """The needs of an ELF file from its libraries.
 
         Raises:
             BadFormatError: its tables are broken.
         """
 
     def exports(self, name: bytes) -> Exports:
-        """What an ELF file offers.
+        """The symbols and versions that an ELF file offers.
 
         Raises:
             BadFormatError: its tables are broken.
@@ -93,7 +93,7 @@ def parsed(read: Read, size: int) -> Elf | Broken | str:
 
 
 def script(head: bytes) -> Script | None:
-    """A file by its first HEAD_SIZE bytes; None if it is no script of an absolute interpreter."""
+    """A script by its file's first HEAD_SIZE bytes; None without an absolute interpreter."""
     if not head.startswith(b"#!"):
         return None
     words = head[2:].partition(b"\n")[0].split()

@@ -1,4 +1,4 @@
-"""What abidiff of libabigail says of the libraries that change."""
+"""The report of libabigail's abidiff on the libraries that change."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def check_reporting() -> None:
 
 
 def write_report(check: AbiCheck, source: Source, file: str) -> None:
-    """Compares each library that changes with what comes in its place, and writes what is said.
+    """Compares each library that changes with its replacement, and writes the report.
 
     Args:
         source: where both are.

@@ -1,4 +1,4 @@
-"""What the loader could see in a store object that is a tree."""
+"""The loader's view of a store object that is a tree."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from graft.store.objects import TreeObject
 
 
 class TreeContents:
-    """An object that is a tree; what was looked at once is remembered."""
+    """An object that is a tree; files that were looked at are remembered."""
 
     def __init__(self, item: TreeObject) -> None:
         self._top = os.fsencode(item.tree)

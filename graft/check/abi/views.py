@@ -19,7 +19,7 @@ _LONGEST: Final = 4096  # PATH_MAX
 
 
 class ObjectEntry(NamedTuple):
-    """A name in an object, no symlink and reached through none.
+    """A name in an object, no symlink and not reached through one.
 
     Attributes:
         path: the store path; of one that is rewritten, the original.
@@ -57,7 +57,7 @@ class World:
             self._paths.setdefault(path.hash_part.encode(), path)
 
     def thing(self, place: ObjectEntry) -> Thing | None:
-        """What is at a place."""
+        """The thing at a place."""
         return self._contents[place.path].thing(place.name)
 
     def resolve(self, text: bytes, within: StorePath) -> ObjectEntry | None:
@@ -124,7 +124,7 @@ class World:
 
 
 def world_before(plan: Plan, contents: StoreContents) -> World:
-    """The originals, as they are."""
+    """The originals, before the graft."""
     return World(contents, plan.store_dir, plan.closure.infos, {})
 
 

@@ -39,16 +39,16 @@ _KINDS = {
     "replacements",
     metavar="OLD=NEW",
     multiple=True,
-    help="Ask for OLD, and tell what putting NEW in its place would cost by planning it.",
+    help="Ask for OLD, and plan the graft that puts NEW in its place, to show its cost.",
 )
 @common_options
 @click.pass_obj
 def command(settings: Settings, wanted: tuple[str, ...], replacements: tuple[str, ...]) -> int:
-    """Show what on this machine leads to a path, or to a package. Status 1: nothing does.
+    """Show everything on this machine that leads to a path or a package. Status 1: nothing does.
 
-    That is running processes, the current and the booted system, generations of all profiles,
-    specialisations, containers, and all other roots of the garbage collector, in this order, each
-    with a shortest chain of references.
+    The order is: running processes, the current and the booted system, generations of all profiles,
+    specialisations, containers, and all other roots of the garbage collector. Each has a shortest
+    chain of references.
 
     A package is a name without a version, as nix-env has it. Bounds on its version are <, <=, > and
     >=, several are separated by commas: 'openssl>=3.0,<3.0.14'. Mind the quotes.
@@ -58,7 +58,7 @@ def command(settings: Settings, wanted: tuple[str, ...], replacements: tuple[str
 
     settings.start_log()
     if not wanted and not replacements:
-        raise click.UsageError("say what may be affected: a path, a package, or --replace OLD=NEW")
+        raise click.UsageError("name the thing to ask for: a path, a package, or --replace OLD=NEW")
     with settings.open_local_store() as store:
         asked = [_wanted(store, argument) for argument in wanted]
         pairs = resolve_replacements(store, replacements)
@@ -197,7 +197,7 @@ def _print_notes(answer: Affected, machine: MachineRoots, settings: Settings) ->
         most = "" if answer.planned else "at most "
         note = f"a graft of all that is in force would rewrite {most}{_shown(current)}"
         if whole.roots > current.roots:
-            note += f"; of the old generations too, at most {_shown(whole)}"
+            note += f"; with the old generations, at most {_shown(whole)}"
         print_note(note, settings)
     if answer.unversioned:
         print_note(

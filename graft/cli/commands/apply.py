@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     "--all-roots",
     is_flag=True,
     help="Instead of ROOTs: all that is in force and leads to OLD, in one plan. Every profile gets "
-    "a new generation, every other root's link is turned; those of other users stay.",
+    "a new generation, every other root's link is turned; other users' roots stay.",
 )
 @click.option(
     "--add-root",
@@ -87,7 +87,7 @@ if TYPE_CHECKING:
     default="closure",
     show_default=True,
     callback=lambda _context, _parameter, scope: None if scope == "none" else scope,
-    help="What is read again to prove that OLD is gone.",
+    help="The paths that are read again to prove that OLD is gone.",
 )
 @click.option(
     "--allow-residual",
@@ -110,23 +110,23 @@ if TYPE_CHECKING:
     "trusted_public_keys",
     metavar="KEY",
     multiple=True,
-    help="Take from caches what is signed with this key, NAME:BASE64; several may be given, or "
-    "several in one, with spaces between them. If not given, those count that Nix's own "
-    "configuration names.",
+    help="Take paths from caches that are signed with this key, NAME:BASE64; several may be given, "
+    "or several in one, with spaces between them. If not given, the keys of Nix's own "
+    "configuration count.",
 )
 @click.option(
     "--no-check-sigs",
     "check_sigs",
     flag_value=False,
     default=True,
-    help="Take from caches what nobody trusted has signed.",
+    help="Take paths from caches without a trusted signature.",
 )
 @click.option(
     "--sign-key",
     "key_files",
     metavar="FILE",
     multiple=True,
-    help="Sign what is made with the secret key in FILE.",
+    help="Sign new paths with the secret key in FILE.",
 )
 @click.option(
     "--compression",
@@ -150,13 +150,13 @@ if TYPE_CHECKING:
     metavar="N",
     default=1,
     show_default=True,
-    help="Threads that compress one NAR with zstd, beside those of --jobs.",
+    help="Threads that compress one NAR with zstd, in addition to the threads of --jobs.",
 )
 @click.option(
     "--allow-abi-breaks",
     "abi_breaks",
     is_flag=True,
-    help="Go on where a program will not work with what it will load; warn only.",
+    help="Go on where a program will not work with the libraries it will load; warn only.",
 )
 @abi_report_option
 @click.option(
@@ -186,7 +186,7 @@ def command(
     it is planned again, and refused if anything has changed.
 
     With --activate the profile comes first, then switch-to-configuration, in a unit of systemd
-    where that runs, shown before it is done; then what still runs OLD is listed.
+    where that runs, shown before it is done; then a list of everything that still runs OLD.
 
     Prints the new roots. The proof's verdict is `gone`, `not-found` (some files could not be looked
     into, or are of unknown types and were changed) or `found`. Status 1: OLD is found where it was

@@ -31,7 +31,7 @@ _PAGE_VARIABLE = "GITHUB_STEP_SUMMARY"
 @click.option(
     "--scheduler",
     metavar="ADDRESS",
-    help="Let the workers of this dask.distributed scheduler write what goes into caches.",
+    help="Let the workers of this dask.distributed scheduler write the paths for caches.",
 )
 @click.option(
     "--workers",
@@ -72,8 +72,8 @@ def command(
 ) -> int:
     """Do the jobs of JOBS.toml: each replaces dependencies in the closures of its roots, as apply.
 
-    What several jobs need is made once. What is in the target store is not made again, so the same
-    command goes on where one was interrupted. A job that fails does not stop the others.
+    A path that several jobs need is made once. A path in the target store is not made again, so the
+    same command goes on where one was interrupted. A job that fails does not stop the others.
 
     With --json stdout has a JSON object a line: events while it runs, and at the end the document.
     Status 1: a job has failed.

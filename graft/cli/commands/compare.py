@@ -40,15 +40,15 @@ _MOST_MISSED = 3
     "pivots",
     metavar="TYPE=TARGET",
     multiple=True,
-    help="What programs are to find instead, under the way of pivots.",
+    help="The target that programs are to find instead, under the way of pivots.",
 )
 @click.option(
     "--probe",
     "probes",
     metavar="CMD",
     multiple=True,
-    help="Run this under every way, and see what it opens. Its first word may be relative to ROOT; "
-    "the full path of ROOT in it stands for that of each way's own root.",
+    help="Run this under every way, and see which files it opens. Its first word may be relative "
+    "to ROOT; the full path of ROOT in it stands for each way's own root.",
 )
 @click.option("--rebuilt", metavar="ROOT", help="The root as a rebuild has made it.")
 @click.option("--html", "page", metavar="FILE", help="Write a page with all of it.")

@@ -30,15 +30,15 @@ if TYPE_CHECKING:
     "attributes",
     metavar="NAME",
     multiple=True,
-    help="Where BASE and PATCHED are expressions: an attribute to compare. If none is given, all "
+    help="Where BASE and PATCHED are expressions: an attribute to compare. The default is all "
     "that 'nix-env --query --available' finds.",
 )
 @click.option(
     "--rebuild",
     metavar="NAME",
     multiple=True,
-    help="A package name without a version: replace what is called so too, although it is only "
-    "derived: for programs that must be built with what is new, which has another soname.",
+    help="A package name without a version: replace packages of this name too, although they are "
+    "only derived. Use it for programs that must be built with a NEW of another soname.",
 )
 @click.option("-o", "--output", metavar="FILE", help="Write the JSON document to FILE.")
 @common_options
@@ -55,8 +55,8 @@ def command(
 
     Each of them is a root or a derivation in the store; a directory of derivations or of links to
     any of these; a file with the output of 'nix derivation show --recursive' or of 'nix-env -qaP
-    --drv-path', whose derivations 'nix-instantiate' has made; or an expression, FILE.nix. What is
-    printed is a replacements file. Status 1: nothing could be paired.
+    --drv-path', whose derivations 'nix-instantiate' has made; or an expression, FILE.nix. The
+    output is a replacements file. Status 1: nothing could be paired.
     """
     from graft.ways.diff import compare_packages, difference_document
     from graft.ways.diff.arguments import read_package_set

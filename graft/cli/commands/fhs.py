@@ -69,8 +69,8 @@ def command(
         if len(root.c_libraries) > 1:
             taken, *others = map(store.store_dir.path, root.c_libraries)
             print_note(
-                f"warning: no ROOT has a loader, and there is more than one in their closure: that "
-                f"of '{taken}' is taken, not that of '{', '.join(others)}'; name one as a ROOT",
+                f"warning: no ROOT has a loader, and there is more than one in their closure: the "
+                f"loader of '{taken}' is taken, not of '{', '.join(others)}'; name one as a ROOT",
                 settings,
             )
         if root.missing_loader is not None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 )
 @common_options
 def command() -> None:
-    """Make a key to sign with, or show what belongs to it."""
+    """Make a key to sign with, or show its public key."""
 
 
 @command.command(
@@ -34,8 +34,8 @@ def command() -> None:
 def generate(settings: Settings, name: str, file: str) -> int:
     """Make a key named NAME, and write its secret half into a new FILE of mode 0600.
 
-    Prints the public key, for trusted-public-keys of whoever is to take what is signed. Nix's own
-    programs take both.
+    Prints the public key, for the trusted-public-keys of machines that are to take signed paths.
+    Nix's own programs take both.
     """
     from graft.formats.signature import SecretKey
     from graft.store.trust import write_secret_key

@@ -36,10 +36,10 @@ def command() -> None:
 @common_options
 @click.pass_obj
 def list_points(settings: Settings, root: str) -> int:
-    """Show what of ROOT's closure is marked as looking something up, and what could be.
+    """Show the paths of ROOT's closure that are marked as looking something up, and candidates.
 
-    Unmarked paths are known by what they hold, or by /run/wrappers or /run/opengl-driver in their
-    bytes, all of which are read. Shown is which variables reach programs that use them as they are.
+    Candidates are known by their contents, or by /run/wrappers or /run/opengl-driver in their
+    bytes, all of which are read. Shown are the variables that reach programs which use them.
     Status 1: there is neither.
     """
     from graft.plan.closure import Closure
@@ -124,7 +124,7 @@ def _text(name: str) -> str:
     metavar="TYPE=TARGET",
     multiple=True,
     required=True,
-    help="What a type is to lead to, a file or a directory; one for each type in the closure.",
+    help="The target of a type, a file or a directory; one for each type in the closure.",
 )
 @click.option(
     "-o",
@@ -145,9 +145,9 @@ def create(
 ) -> int:
     """Make the links by which programs of ROOT's closure find other data, and print where.
 
-    In it is a link HASH-NAME/TYPE for each path that is marked with a type; if no path is marked
-    with a given type, for those that `graft pivot list` shows as candidates. pivots.json says what
-    it was made from. A marked type without a TARGET is an error.
+    It has a link HASH-NAME/TYPE for each path that is marked with a type; if no path is marked
+    with a given type, for the candidates that `graft pivot list` shows. pivots.json records its
+    origin. A marked type without a TARGET is an error.
     """
     from graft.plan.closure import Closure
     from graft.ways.pivot.directory import write_directory
@@ -226,16 +226,18 @@ def _register(store: LocalStore, made: Pivots, add_root: str | None) -> tuple[st
     help="Search NIXPKGS_PIVOT_DIRS, nix/pivots in XDG's directories of configuration, or the "
     "directories that nix/pivots.conf lists there.",
 )
-@click.option("--all", "every", is_flag=True, help="All that is there, not only what is found.")
+@click.option(
+    "--all", "every", is_flag=True, help="All targets that are there, not only the first."
+)
 @click.option("--explain", is_flag=True, help="Show every step of the search on stderr.")
 @common_options
 @click.pass_obj
 def resolve(
     settings: Settings, path: str, type_: str, lookup: Lookup, every: bool, explain: bool
 ) -> int:
-    """Show what a program in PATH would find that looks for TYPE, in the environment of now.
+    """Show the target that a program in PATH would find for TYPE, in the present environment.
 
-    Status 1: nothing; then it does what it was built to do.
+    Status 1: nothing; the program then uses its built-in path.
     """
     from graft.ways.pivot.lookup import search
     from graft.ways.pivot.points import pivot_types
@@ -306,7 +308,7 @@ def _explained(step: Step) -> str:
     "directory",
     metavar="DIR",
     required=True,
-    help="What `graft pivot create` has made for ROOT.",
+    help="The directory that `graft pivot create` has made for ROOT.",
 )
 @common_options
 @click.pass_obj

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 abi_report_option = click.option(
     "--abi-report",
     metavar="FILE",
-    help="Write to FILE, or into a directory, what abidiff says of the libraries that change.",
+    help="Write abidiff's report on the libraries that change to FILE, or into a directory.",
 )
 
 
@@ -43,18 +43,18 @@ abi_report_option = click.option(
     "suggested",
     metavar="NAME",
     help="Plan nothing: print the --replace options for all that the closures have of this package "
-    "name, with --patched. Status 1: there are none, or some need a choice.",
+    "name, with --patched. Status 1: nothing is found, or some need a choice.",
 )
 @click.option(
     "--patched",
     metavar="SET",
-    help="With --suggest: where what is new comes from, a root or a set as 'graft diff' takes.",
+    help="With --suggest: the origin of NEW, a root or a set as 'graft diff' takes.",
 )
 @click.option(
     "--rebuild-cost",
     is_flag=True,
-    help="Show as well what would have to be built again in the place of a graft, how long that "
-    "took before, and what was only built with OLD.",
+    help="Show also the builds of a rebuild in the place of a graft, their earlier times, and "
+    "paths that were only built with OLD.",
 )
 @click.option("-o", "--output", metavar="FILE", help="Write the plan's JSON document to FILE.")
 @abi_report_option
@@ -69,7 +69,7 @@ def command(
     patched: str | None,
     rebuild_cost: bool,
 ) -> int:
-    """Show what `graft apply` would do with the closures of ROOTs. Changes nothing.
+    """Show the paths that `graft apply` would make of the closures of ROOTs. Changes nothing.
 
     Programs that will not work with the libraries they would load are among the warnings: `graft
     apply` refuses them. Where that takes downloading NARs from a cache, they are looked for with

@@ -39,7 +39,7 @@ def command() -> None:
 @common_options
 @click.pass_obj
 def list_generations(settings: Settings, profile: str) -> int:
-    """List the generations of PROFILE, oldest first. Status 1: there are none."""
+    """List the generations of PROFILE, oldest first. Status 1: it has no generation."""
     opened = _profile(settings, profile)
     generations, current = opened.generations(), opened.current
     if settings.json:
@@ -79,7 +79,7 @@ def list_generations(settings: Settings, profile: str) -> int:
 def switch(settings: Settings, profile: str, generation: int, action: Action | None) -> int:
     """Make a GENERATION that exists the current one of PROFILE.
 
-    This is what `nix-env --switch-generation` does.
+    `nix-env --switch-generation` does the same.
     """
     return _switch_back(settings, profile, generation, action)
 
@@ -92,7 +92,7 @@ def switch(settings: Settings, profile: str, generation: int, action: Action | N
 def rollback(settings: Settings, profile: str, action: Action | None) -> int:
     """Make the generation before the current one of PROFILE the current one.
 
-    This is what `nix-env --rollback` does.
+    `nix-env --rollback` does the same.
     """
     return _switch_back(settings, profile, None, action)
 
@@ -109,11 +109,11 @@ def rollback(settings: Settings, profile: str, action: Action | None) -> int:
 def delete_generations(
     settings: Settings, profile: str, which: tuple[str, ...], dry_run: bool
 ) -> int:
-    """Delete generations of PROFILE; what only they led to is freed by the garbage collector.
+    """Delete generations of PROFILE; the garbage collector frees paths that only they led to.
 
-    WHICH is one of the forms nix-env has: numbers; `old`, all but the current one; `30d`, those
+    WHICH is one of the forms nix-env has: numbers; `old`, all but the current one; `30d`, the ones
     that were no longer current 30 days ago; `+5`, all but the current one, the four before it and
-    those that are newer. The current one is never deleted.
+    all newer ones. The current one is never deleted.
     """
     from graft.store.roots.profile import generations_to_delete
 
@@ -161,9 +161,9 @@ def delete_generations(
 def build(settings: Settings, roots: tuple[str, ...], link: str | None, profile: str | None) -> int:
     """Make one tree of symlinks of the packages ROOTs, as nix-env makes user environments.
 
-    It has no manifest: nix-env and `nix profile` would not know what is in it. Of two files for one
-    place that of the lower priority is taken; ROOT:PRIORITY gives one, and without it is 5. Prints
-    the environment's store path, a name from its contents.
+    It has no manifest: nix-env and `nix profile` would not know its packages. If two files have one
+    place, the file of the lower priority is taken; ROOT:PRIORITY gives one, and the default is 5.
+    Prints the environment's store path, a name from its contents.
     """
     from graft.cli.packages import resolve_package
     from graft.executor.writing_process import make_writable

@@ -42,7 +42,7 @@ _PIPE_SIZE: Final = 1_048_576
 @click.option(
     "--map", "map_file", metavar="FILE", help="More of them: JSON, or a pair 'OLD NEW' a line."
 )
-@click.option("--stats", is_flag=True, help="Print what was done as JSON on stderr.")
+@click.option("--stats", is_flag=True, help="Print counts of the changes as JSON on stderr.")
 @click.option("--raw", is_flag=True, help="Treat a stream as plain bytes, even if it is a NAR.")
 @click.argument("source", metavar="SRC", required=False)
 @click.argument("target", metavar="DST", required=False)

@@ -59,8 +59,8 @@ def command(
 ) -> int:
     """Show every reference in PATHs: files, directories, store paths or links to them.
 
-    Without --for these are the hash parts of all valid paths, and those that stand after the store
-    directory and a slash. ASCII, UTF-16 and UTF-32 are read. Status 1: there is none.
+    Without --for these are the hash parts of all valid paths, and all hash parts after the store
+    directory and a slash. ASCII, UTF-16 and UTF-32 are read. Status 1: no reference is found.
     """
     from graft.cli.tables import copy_document, place_name, print_copies
 

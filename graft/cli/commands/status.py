@@ -51,10 +51,10 @@ _MOST_ROOTS = 5  # of those that keep something; --json has all
     "vulnerabilities",
     metavar="ID",
     multiple=True,
-    help="With --vex: what the graft is for, where its note has no CVE or GHSA identifier.",
+    help="With --vex: the vulnerability, where the graft's note has no CVE or GHSA identifier.",
 )
 @click.option(
-    "--author", metavar="TEXT", help="With --vex: who says so; USER@HOST if it is not given."
+    "--author", metavar="TEXT", help="With --vex: the author; USER@HOST if it is not given."
 )
 @click.option("--all", "every", is_flag=True, help="Also grafts that were taken back or collected.")
 @common_options
@@ -69,11 +69,12 @@ def command(
     author: str | None,
     every: bool,
 ) -> int:
-    """Show the grafts of the store: what they replace, where they are in force, what keeps them.
+    """Show the grafts of the store: their replacements, the places in force, and their roots.
 
-    A NAME is a graft's own, or that of a package it replaces. Status 1: a profile or a link that
-    had a graft leads to OLD again, as after a rebuild without the fix or a rollback; with --rebuilt
-    also if ROOT still has it; with NAMEs, --nixos-option or --vex also if there is no such graft.
+    A NAME is a graft's own, or the name of a package it replaces. Status 1: a profile or a link
+    that had a graft leads to OLD again, as after a rebuild without the fix or a rollback; with
+    --rebuilt also if ROOT still has it; with NAMEs, --nixos-option or --vex also if there is no
+    such graft.
     """
     from graft.machine.record import Provenance, user_name
     from graft.machine.status import leads_to, standing_of

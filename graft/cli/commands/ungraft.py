@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 @common_options
 @click.pass_obj
 def command(settings: Settings, name: str, keep_generations: bool, action: Action | None) -> int:
-    """Take the graft NAME back: its own name, or that of the package it replaces.
+    """Take the graft NAME back: its own name, or the name of the package it replaces.
 
     Each profile it was put into goes back to the newest generation with the original, or gets a new
-    one, and its generations with the graft are deleted; links of roots are turned back. The paths
-    stay until the garbage collector comes. With --activate the profiles' originals are activated.
+    one. Its generations with the graft are deleted; links of roots are turned back. The paths stay
+    until the garbage collector comes. With --activate the profiles' originals are activated.
 
     Prints the links that lead to originals again. Status 1: something else still keeps the graft.
     """
@@ -54,7 +54,7 @@ def command(settings: Settings, name: str, keep_generations: bool, action: Actio
         for now in done.left:
             print_note(
                 f"{now.place.kind} '{now.place.link}' did not lead to the graft's root, and stays "
-                "as it is",
+                "unchanged",
                 settings,
             )
         for link, path in sorted(done.kept_by.items()):

@@ -45,10 +45,10 @@ def command(
     strict: bool,
     target_url: str | None,
 ) -> int:
-    """Plan again, and check what `graft apply` made of ROOTs, to the last byte.
+    """Plan again, and check the paths that `graft apply` made of ROOTs, to the last byte.
 
-    Every path must be registered with the plan's references, have the bytes it was registered with,
-    be its original but for the references, and lead nowhere to OLD. Status 1: something is not so,
+    Every path must be registered with the plan's references, and have the registered bytes. It must
+    equal its original but for the references, and lead nowhere to OLD. Status 1: something differs,
     or with --strict, some files could not be looked into, or are of unknown types and were changed.
     """
     from graft.check.foreign_checksums import foreign_checksums

@@ -16,7 +16,7 @@ from graft.cli.settings import Settings, common_options
 @common_options
 @click.pass_obj
 def command(settings: Settings, root: str, path: str, every: bool) -> int:
-    """Show the chain of references from ROOT to PATH. Status 1: there is none."""
+    """Show the chain of references from ROOT to PATH. Status 1: ROOT does not lead to PATH."""
     from graft.plan.closure import Closure
 
     settings.start_log()

@@ -1,4 +1,4 @@
-"""The main job shown on a store made on the spot, without Nix: real programs with a hole."""
+"""The main job shown on a store made on the spot, without Nix, with real programs."""
 
 from graft.cli.demo.programs import find_compiler
 from graft.cli.demo.shell import DemoStep

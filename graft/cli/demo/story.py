@@ -1,4 +1,4 @@
-"""The demo's story: a hole deep in a store, the graft, and what is different afterwards."""
+"""The demo's story: a vulnerability deep in a store, the graft, and its effects."""
 
 from __future__ import annotations
 
@@ -109,12 +109,12 @@ def _chapters(
     _fill(directory, store_dir, state_dir, compiler)
     if store_only:
         return
-    made = f"compiled by {compiler}" if compiler else "of scripts, as there is no C compiler"
+    made = f"compiled by {compiler}" if compiler else "made of scripts, as there is no C compiler"
     yield Chapter(
-        title="A program with a hole",
+        title="A program with a vulnerability",
         remark=f"Now in the store, {made}:\n"
         "a parser, a library that uses it, the program 'notes', its wrapper, an environment,\n"
-        "and on top a system. 'notes' is to show notes; the password beside them is none.",
+        "and on top a system. 'notes' is to show notes; the password next to them is not a note.",
     )
     yield shell.run("./system/sw/bin/notes", "--version")
     yield shell.run("./system/sw/bin/notes", "todo")
@@ -122,9 +122,9 @@ def _chapters(
 
     yield Chapter(
         title="Where it comes from",
-        remark="The hole is in parse-1.0, and parse-1.1 has it closed. But everything above has\n"
-        "the path of parse-1.0 in its bytes, or that of something which has it: all of\n"
-        "that would have to be built again.",
+        remark="The vulnerability is in parse-1.0, and parse-1.1 has the fix. But everything\n"
+        "above has the path of parse-1.0 in its bytes, or a path that leads to it: all of\n"
+        "these would have to be built again.",
     )
     yield shell.run("graft", "why", "./system", "./parse-1.0")
 
@@ -134,16 +134,16 @@ def _chapters(
     yield Chapter(title="The graft, and its proof")
     yield shell.run("graft", "apply", "./system", *_REPLACE, "--add-root", "./patched")
 
-    yield Chapter(title="The same program, without the hole")
+    yield Chapter(title="The same program, without the vulnerability")
     yield shell.run("./patched/sw/bin/notes", "--version")
     yield shell.run("./patched/sw/bin/notes", "todo")
     yield shell.run("./patched/sw/bin/notes", "../password", expected=1)
     yield shell.run("graft", "why", "./patched", "./parse-1.0", expected=1)
 
     yield Chapter(
-        title="What remained the same",
-        remark="Nothing was changed in place, so the old root still runs, hole and all: the way\n"
-        "back. What does not lead to the hole is shared. What is done is not done twice.",
+        title="The unchanged part",
+        remark="Nothing was changed in place, so the old root still runs, with its vulnerability:\n"
+        "the way back. Paths that do not lead to it are shared. Finished work is not done twice.",
     )
     yield shell.run("./system/sw/bin/notes", "--version")
     yield shell.run("./patched/sw/bin/hello")
@@ -151,8 +151,8 @@ def _chapters(
 
     yield Chapter(
         title="The other ways",
-        remark="A pivot needs programs that look for it, a mount lasts as long as its program,\n"
-        "and a rebuild needs derivations, of which this store has none.",
+        remark="A pivot needs programs that look for it. A mount lasts as long as its program.\n"
+        "A rebuild needs derivations, which this store does not have.",
     )
     probe = "sw/bin/notes --version"
     yield shell.run("graft", "compare", "./system", *_REPLACE, "--probe", probe)

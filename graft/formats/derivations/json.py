@@ -151,7 +151,7 @@ class _Reader:
         if "method" in parts:
             method = _METHODS.get(self._text(parts["method"], what))
             if method is None:
-                raise self._error(f"{what}: 'method' is none of {', '.join(_METHODS)}")
+                raise self._error(f"{what}: 'method' is not among {', '.join(_METHODS)}")
             algorithm = method + algorithm
         where = parts.get("path")
         output = DerivationOutput(

@@ -1,1 +1,1 @@
-"""Many jobs at once: what they share is done once, and one that fails does not stop the others."""
+"""Many jobs at once: shared work is done once, and a failed job does not stop the others."""

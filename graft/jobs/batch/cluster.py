@@ -203,8 +203,8 @@ class Cluster:
 
     def _gone(self) -> ClusterError:
         return ClusterError(
-            f"the scheduler '{self._address}' is gone: run the same command again, what is "
-            "registered stays",
+            f"the scheduler '{self._address}' is gone: run the same command again, "
+            "registered paths stay",
             scheduler=self._address,
         )
 
@@ -216,7 +216,7 @@ class Cluster:
                     self._settle(number, self._gone())
 
     def forget(self) -> None:
-        """Lets the workers close what the functions had open."""
+        """Lets the workers close the files that the functions had open."""
         tokens = [token for _, token, _ in self._functions]
         self._functions.clear()
         if not self._is_gone:
@@ -257,7 +257,7 @@ class _Packed:
             return found
 
     def close(self) -> None:
-        """Closes what the function has open."""
+        """Closes the files that the function has open."""
         with self._lock:
             if self._function is not None:
                 self._function = None

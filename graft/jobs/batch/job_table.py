@@ -268,7 +268,7 @@ class JobTable:
     def _choice(self, key: str, choices: tuple[str, ...]) -> Any:
         value = self._text(key)
         if value is not None and value not in choices:
-            raise self._error(key, f"'{key}' is none of {', '.join(choices)}")
+            raise self._error(key, f"'{key}' is not among {', '.join(choices)}")
         return value
 
     def _error(self, key: str, what: str) -> BadFormatError:
@@ -282,6 +282,6 @@ def _argument(text: str, directory: str) -> str:
 
 
 def format_error(file: str, place: str | None, what: str) -> BadFormatError:
-    """What is wrong in a jobs file, and at which place of it; None: at its top."""
+    """The error about a place of a jobs file; None is its top."""
     where = f"'{file}'" if place is None else f"'{file}', {place}"
     return BadFormatError(f"{where}: {what}", file=file)

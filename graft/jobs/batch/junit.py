@@ -1,4 +1,4 @@
-"""What came of a batch as JUnit's XML, as CI systems read it: a test case for each job.
+"""The result of a batch as JUnit's XML, as CI systems read it: a test case for each job.
 
 Source: the attributes that Jenkins' junit-10.xsd has and GitLab's and GitHub's readers look at. But
 for `time` nothing in it depends on when or where the batch ran.

@@ -1,4 +1,4 @@
-"""What came of the jobs of a batch."""
+"""The results of the jobs of a batch."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 from graft.check.proof_document import incompleteness
 from graft.errors import ClusterError, GraftError
+from graft.formats.error_object import error_object, system_message
 from graft.formats.file_name import printable_text
 from graft.jobs.batch.variables import Variables
 from graft.jobs.outcome import Outcome, outcome_document
@@ -22,7 +23,7 @@ Status = Literal["succeeded", "failed", "not-run"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobResult:
-    """What came of one job.
+    """The result of one job.
 
     Attributes:
         job: as it was written.
@@ -58,8 +59,7 @@ class JobResult:
     def message(self) -> str | None:
         """Why it failed, in one sentence."""
         if isinstance(self.error, OSError):
-            place = f"'{self.error.filename}': " if self.error.filename is not None else ""
-            return f"{place}{(self.error.strerror or str(self.error)).lower()}"
+            return system_message(self.error)
         if self.error is not None:
             about_all = self.original is None or isinstance(self.error, ClusterError)
             if about_all or str(self.original) in self.error.message:
@@ -71,8 +71,8 @@ class JobResult:
         if self.outcome.problems:
             problem = self.outcome.problems[0]
             return (
-                f"{counted(len(self.outcome.problems), 'path')} of the result are not what they "
-                f"should be, the first is '{full(problem.path)}' ({problem.kind})"
+                f"{counted(len(self.outcome.problems), 'path')} of the result are wrong, "
+                f"the first is '{full(problem.path)}' ({problem.kind})"
             )
         assert self.outcome.proof is not None
         residual = self.outcome.proof.open_residual
@@ -85,7 +85,7 @@ class JobResult:
 
     @property
     def new_roots(self) -> list[str]:
-        """The full paths of what the job made, if it may be used."""
+        """The full paths of the job's new roots, if they may be used."""
         if self.outcome is None or not self.outcome.succeeded:
             return []
         plan = self.outcome.plan
@@ -94,7 +94,7 @@ class JobResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchResult:
-    """What came of a batch.
+    """The result of a batch.
 
     Attributes:
         file: the name of the jobs file.
@@ -152,22 +152,14 @@ class BatchResult:
 
 
 def shown(text: str) -> str:
-    """A text as reports can hold it: what XML 1.0 cannot, not even escaped, is replaced."""
+    """A text as reports can hold it: characters that XML 1.0 does not allow are replaced."""
     return _NO_XML.sub("\N{REPLACEMENT CHARACTER}", printable_text(text))
 
 
 def error_document(result: JobResult, variables: Variables) -> dict[str, Any] | None:
-    """Why a job failed, as JSON; None if it has not."""
+    """The reason for a job's failure, as JSON; None if it has not failed."""
     if result.status != "failed":
         return None
     fields = result.error.fields if isinstance(result.error, GraftError) else {}
     error = {"kind": result.kind, "message": result.message, **fields}
-    return {name: _printable(value) for name, value in variables.hide_in(error).items()}
-
-
-def _printable(value: Any) -> Any:
-    if isinstance(value, str):
-        return printable_text(value)
-    if isinstance(value, list):
-        return list(map(_printable, value))
-    return value
+    return error_object(variables.hide_in(error))

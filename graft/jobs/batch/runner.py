@@ -1,4 +1,4 @@
-"""The jobs of a batch carried out: each path once, whatever the number of jobs that need it."""
+"""The jobs of a batch carried out: each path once, for any number of jobs that need it."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class _Batch:
         return any(result.status == "failed" for result in self._results.values())
 
     def result(self, seconds: float) -> BatchResult:
-        """What came of all the jobs."""
+        """The results of all the jobs."""
         return BatchResult(
             file=self._file.name,
             variables=self._file.variables,
@@ -161,7 +161,7 @@ class _Batch:
         )
 
     def job_ended(self, job: StagedJob, end: Outcome | JobFailure) -> None:
-        """Takes what came of a job."""
+        """Takes the result of a job."""
         if (execution := end.execution) is not None:
             self._rewritten |= execution.rewritten
             self._fetched |= execution.fetched

@@ -1,4 +1,4 @@
-"""What came of a batch as Markdown, for the pages of CI systems."""
+"""The result of a batch as Markdown, for the pages of CI systems."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def translated(failure: Failure, source: bytes, target: bytes) -> BaseException:
         )
     if failure.kind == "changed":
         return ChangedFileError(
-            f"{path} changed meanwhile; stop what writes there and try again", path=path
+            f"{path} changed meanwhile; stop the writer and try again", path=path
         )
     code, call = failure.code, failure.call
     fields: dict[str, object] = {"path": path, "call": call, "errno": code}

@@ -77,7 +77,7 @@ def unpack_archive(
             try:
                 remove_tree(place)
             except GraftError as left:
-                raised.add_note(f"what was made is still there: {left}")
+                raised.add_note(f"the left-over is still there: {left}")
         if raised is error:
             raise
         raise raised from None

@@ -117,7 +117,7 @@ class NarFile:
         """
         if (info.nar_hash, info.nar_size) != (self.nar_hash, self.nar_size):
             raise CorruptCacheError(
-                f"what was written as '{self.url}' is not the nar '{info.path}' is registered with",
+                f"the file '{self.url}' is not the nar that '{info.path}' is registered with",
                 path=info.path,
             )
         address = info.content_address

@@ -143,9 +143,7 @@ class CacheServer:
 
     def names(self) -> list[str]:
         """Raises CacheError: a server has no list of its files."""
-        raise CacheError(
-            f"the cache '{self.url}' cannot say what it has: name the paths", store=self.url
-        )
+        raise CacheError(f"the cache '{self.url}' cannot list its paths: name them", store=self.url)
 
     def close(self) -> None:
         """Closes the connections."""
@@ -178,7 +176,7 @@ class CacheServer:
             raise self.error(name, "the server redirects it without end")
         if response.headers.get("Content-Encoding", "identity") != "identity":
             response.close()
-            raise self.error(name, "it is sent in an encoding nobody has asked for")
+            raise self.error(name, "it is sent in an encoding that was not requested")
         return response
 
     def _request(self, name: str, url: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
@@ -205,7 +203,7 @@ class CacheServer:
         except ValueError:
             scheme = host = ""
         if scheme not in {"http", "https"} or not host or not target.isprintable():
-            raise self.error(name, "the server redirects it to what is no address")
+            raise self.error(name, "the server redirects it to a bad address")
         return target
 
     def error(self, name: str, what: str) -> CacheError:

@@ -217,7 +217,7 @@ class _Comparing:
         if not pivoted.targets:
             return Way(
                 name="pivot",
-                reason="no --pivot TYPE=TARGET says what is to be found instead",
+                reason="no --pivot TYPE=TARGET names the target to be found instead",
                 coverage=coverage,
             )
         probes = []
@@ -301,7 +301,7 @@ class _Comparing:
                     kind="rebuild-time",
                     path=None,
                     message=f"the seconds of the rebuild are the sum of {len(known.seconds_of)} of "
-                    f"{len(known.derivations)} builds, as their logs tell; those that do not "
+                    f"{len(known.derivations)} builds, as their logs tell; builds that do not "
                     "follow one another may go side by side",
                 )
             )

@@ -100,7 +100,7 @@ class Dependents:
             elif path.is_derivation:
                 missed[path] = "a derivation, whose name comes from its contents"
             else:
-                missed[path] = "only paths that are kept as they are lead to it"
+                missed[path] = "only paths that are kept unchanged lead to it"
         originals = {rewrite.new_path: rewrite.path for rewrite in self._plan.rewrites}
         for found in proof.residual if proof is not None else ():
             path = originals.get(found.path, found.path)
@@ -125,7 +125,7 @@ class Dependents:
                     reasons[path] = f"sets {pivoted.setting[path]} to OLD itself"
                 elif path not in asking:
                     reasons[path] = (
-                        f"neither it nor what it uses asks for {_any(pivoted.variables)}"
+                        f"neither it nor its libraries ask for {_any(pivoted.variables)}"
                     )
         graph = {path: self._graph[path] for path in self.all - pivoted.marked}
         unreached = reachable(turned(graph), reasons) & graph.keys()

@@ -13,13 +13,13 @@ _MACHINE = "copying to another machine"
 
 PROSE = {
     "graft": Prose(
-        who="whoever may write the store",
+        who="a user with write access to the store",
         undo="switch back to the old root, which is untouched",
         what_happens={
             _ENVIRONMENT: "NEW is used: it is in the bytes",
             _SETUID: "NEW is used once the wrappers are made again, by activation",
             _USER: "NEW is used",
-            _BUILD: "builds still see OLD: what is built later must be grafted again",
+            _BUILD: "builds still see OLD: later builds must be grafted again",
             _COLLECTION: "kept by the new root's link or profile",
             _MACHINE: "copies like any closure; needs a signature or trust",
         },
@@ -49,7 +49,7 @@ PROSE = {
         },
     ),
     "rebuild": Prose(
-        who="whoever has the sources, and the time",
+        who="a builder with the sources, and the time",
         undo="switch back to the old generation",
         what_happens={
             _ENVIRONMENT: "NEW is used: it is in the bytes",

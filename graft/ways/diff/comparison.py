@@ -122,7 +122,7 @@ class _Comparison:
     def _is_certain(self, pair: Pair, walk: Walk) -> bool:
         """Whether a pair that differs of itself can be replaced as it is; else it is doubtful."""
         if lacking := self._in_base(pair.lacking):
-            self._doubt(lacking, pair.outputs.values(), "what is new has no such output")
+            self._doubt(lacking, pair.outputs.values(), "the patched set has no such output")
         if pair.unnamed:
             why = "their paths are known only once they are built"
             self._doubt([pair.old], [pair.new], why)
@@ -140,7 +140,7 @@ class _Comparison:
         self._doubt(
             pair.outputs,
             [path for paths in news for path in paths] or rivals,
-            f"what is new has more than one of them: see {', '.join(named[:_SHOWN])}",
+            f"the patched set has more than one of them: see {', '.join(named[:_SHOWN])}",
         )
         return False
 
@@ -215,7 +215,7 @@ class _Comparison:
         for one in changed:
             rivals = {new for old in one.outputs for new in news[old]}
             if len(rivals) > len(one.outputs):
-                self._doubt(one.outputs, rivals, "what is new has more than one of them")
+                self._doubt(one.outputs, rivals, "the patched set has more than one of them")
             else:
                 kept.append(one)
         return kept

@@ -90,7 +90,7 @@ def _named(
     wanted = set(names)
     for name in sorted(wanted - found.keys() - known):
         raise UsageError(
-            f"--rebuild {name}: nothing of that name differs: give the name of what is derived, "
+            f"--rebuild {name}: nothing of that name differs: give the name of a derived package, "
             "without a version",
             name=name,
         )

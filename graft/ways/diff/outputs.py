@@ -45,7 +45,7 @@ def deriver_of(store: Source, path: StorePath) -> StorePath:
     if deriver is None:
         full = store.store_dir.path(path)
         raise OutputsError(
-            f"nobody knows which derivation has built '{full}': name each of its outputs with "
+            f"the derivation that built '{full}' is unknown: name each of its outputs with "
             "--replace",
             path=full,
         )
@@ -84,8 +84,8 @@ def paired_outputs(
     for name, path in sorted(lacking.items()):
         choices = " or ".join(f"--replace {full(path)}={full(one)}" for one in news.values())
         raise OutputsError(
-            f"output '{name}' of '{full(old)}' is in the closure, and '{full(new)}' has none of "
-            f"that name: give {choices or 'another NEW'}, or keep it with --cutoff {full(path)}",
+            f"output '{name}' of '{full(old)}' is in the closure, and '{full(new)}' has no output "
+            f"of that name: give {choices or 'another NEW'}, or keep it with --cutoff {full(path)}",
             derivation=full(new),
             output=name,
             path=full(path),

@@ -140,7 +140,7 @@ def _check_types(old: str, new: str, view: View) -> None:
         kinds[path] = stat.S_IFMT(status.st_mode)
     if kinds[old] == stat.S_IFLNK:
         raise MountError(
-            f"'{old}' is a symlink, over which nothing can be mounted: replace what it leads to, "
+            f"'{old}' is a symlink, over which nothing can be mounted: replace its target, "
             "or use 'graft apply'",
             old=old,
         )

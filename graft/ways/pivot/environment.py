@@ -86,8 +86,8 @@ def pivot_environment(
             types[name] = f"{types[name]}, {kind}" if together else kind
             if name == "LD_LIBRARY_PATH" and (libc := _directory_of_libc(value)):
                 warnings.append(
-                    f"'{libc}' has a libc.so.6, which LD_LIBRARY_PATH puts before that of every "
-                    "program: name a directory of nothing but modules"
+                    f"'{libc}' has a libc.so.6, which LD_LIBRARY_PATH puts before every "
+                    "program's own: name a directory of nothing but modules"
                 )
     _check_no_colon(directory)
     variables = {VARIABLE: _in_front(directory, before.get(VARIABLE))}

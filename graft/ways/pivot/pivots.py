@@ -76,7 +76,7 @@ class Pivots:
             full = closure.store_dir.path(root)
             raise PivotError(
                 f"nothing in the closure of '{full}' is of type '{idle[0]}': 'graft pivot list' "
-                "shows what is",
+                "shows the types",
                 type=idle[0],
                 root=full,
             )

@@ -25,7 +25,7 @@ def parse_targets(arguments: Iterable[str]) -> dict[str, str]:
         kind, equals, text = argument.partition("=")
         if not equals or not text or not is_type(kind):
             raise PivotError(
-                f"'{argument}' is not TYPE=TARGET, the name of a marker and what it is to lead to",
+                f"'{argument}' is not TYPE=TARGET, the name of a marker and its new target",
                 argument=argument,
             )
         target = os.path.abspath(text)
@@ -59,7 +59,7 @@ def find_target(store: LocalSource, kind: str, target: str) -> str:
         place = follow(store, path, target[len(store.store_dir.path(path)) :], leave=True)
     if place is None:
         raise PivotError(
-            f"the target '{target}' of type '{kind}' is missing: name what is there",
+            f"the target '{target}' of type '{kind}' is missing: name one that exists",
             type=kind,
             target=target,
         )

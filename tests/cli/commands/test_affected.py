@@ -51,7 +51,7 @@ def test_a_table_tells_who_is_hit_and_by_what(
     paths = it.store.path_infos([it.app, it.env]).values()
     cost = f"at most {counted(len(paths), 'path')}, "
     assert f"a graft of all that is in force would rewrite {cost}" in err
-    assert f"of the old generations too, {cost}" in err
+    assert f"with the old generations, {cost}" in err
 
 
 def test_names_paths_and_links_are_understood(
@@ -135,7 +135,7 @@ def _plan(it: Graftable, line: CommandLine, root: str) -> dict[str, list[object]
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ([], "say what may be affected"),
+        ([], "name the thing to ask for"),
         (["lib-1.0"], "say 'lib', with bounds"),
         (["lib<"], "names no package"),
         (["/etc/passwd"], "does not lead into the store"),

@@ -105,7 +105,7 @@ def test_the_status_is_the_programs(it: Graftable) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["mount", "ROOT", "--replace=OLD=NEW"], "say what to run after '--'"),
+        (["mount", "ROOT", "--replace=OLD=NEW"], "give the program to run after '--'"),
         (["mount", "ROOT", "--", "true"], "missing option '--replace'"),
         (["mount", "ROOT", "--replace=OLD=ROOT", "--", "true"], "needs"),
         (["--json", "mount", "ROOT", "--replace=OLD=NEW", "--", "true"], "--json cannot be given"),

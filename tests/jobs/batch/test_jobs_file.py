@@ -145,7 +145,7 @@ def test_variables_stand_for_values_and_a_doubled_dollar_for_itself() -> None:
         (f"{_LEAST}cutoffs = 'x'", "job 'web': 'cutoffs' is no list of texts"),
         (f"{_LEAST}cutoffs = ['']", "job 'web': 'cutoffs' holds a text that is empty"),
         (f'{_LEAST}to = "a\\u0000"', "job 'web': 'to' holds a text that is empty or has control"),
-        (f"{_LEAST}prove = 'all'", "job 'web': 'prove' is none of closure, rewritten, none"),
+        (f"{_LEAST}prove = 'all'", "job 'web': 'prove' is not among closure, rewritten, none"),
         (f"{_LEAST}level = 23", "job 'web': 'level' of zstd is 1 to 22"),
         (f"{_LEAST}level = true", "job 'web': 'level' is no number"),
         (f"{_LEAST}compression = 'none'\nlevel = 1", "compression 'none' has no 'level'"),

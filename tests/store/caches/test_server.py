@@ -82,7 +82,7 @@ def test_many_paths_are_asked_for_once_each(server: Server, tmp_path: Path) -> N
 
 
 def test_what_a_server_has_cannot_be_listed(server: Server) -> None:
-    with _open(server) as cache, pytest.raises(CacheError, match="cannot say what it has"):
+    with _open(server) as cache, pytest.raises(CacheError, match="cannot list its paths"):
         cache.valid_paths()
     with pytest.raises(BadStoreUrlError, match="only be read"):
         WritableCache.create(server.url, STORE)

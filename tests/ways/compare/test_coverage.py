@@ -76,7 +76,7 @@ def test_what_a_cutoff_keeps_does_not_see_new(store: LocalStore) -> None:
     missed = Dependents(plan, store).missed_by_graft(None)
     assert missed == {
         made["below"]: "cut off",
-        made["kept"]: "only paths that are kept as they are lead to it",
+        made["kept"]: "only paths that are kept unchanged lead to it",
     }
 
 

@@ -148,7 +148,7 @@ def test_one_of_which_the_new_has_two_is_doubtful(nix: Nix) -> None:
     assert found.replacements == {}
     [doubt] = found.doubtful
     assert sorted(path.name for path in doubt.olds) == ["lib-1.0", "lib-1.0-bin"]
-    assert "what is new has more than one of them: see" in doubt.why
+    assert "the patched set has more than one of them: see" in doubt.why
     assert "top-1.0" in doubt.why
     assert {one.old.name for one in found.derived} == {"tool-1.0", "top-1.0"}
 
@@ -163,7 +163,7 @@ def test_an_output_that_the_new_lacks_is_doubtful(nix: Nix) -> None:
     found = differ(nix, text)
     assert "lib-1.0" in names(found.replacements)
     assert [[path.name for path in one.olds] for one in found.doubtful] == [["lib-1.0-bin"]]
-    assert found.doubtful[0].why == "what is new has no such output"
+    assert found.doubtful[0].why == "the patched set has no such output"
 
 
 def test_what_a_new_package_refers_to_is_taken_as_it_was_built(nix: Nix) -> None:
