@@ -53,6 +53,7 @@ def as_ordinary_user(test: Callable[..., None]) -> Callable[..., None]:
 @functools.cache
 def _import_all() -> None:
     """Imports graft's modules before the user changes, for not everybody may read a checkout."""
+    importlib.import_module("encodings.ascii")
     for module in pkgutil.walk_packages(graft.__path__, "graft."):
         if module.name != "graft.__main__":
             importlib.import_module(module.name)
