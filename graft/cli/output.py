@@ -1,4 +1,4 @@
-"""What commands print: JSON documents and tables on stdout; warnings and progress on stderr."""
+"""The output of commands: JSON documents and tables on stdout; warnings and progress on stderr."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def print_table(
     right: Iterable[str] = (),
     to_stderr: bool = False,
 ) -> None:
-    """Prints a table; as wide as it needs to be where nobody's terminal limits it.
+    """Prints a table; as wide as it needs to be where no terminal limits it.
 
     Args:
         columns: their headings.

@@ -22,7 +22,7 @@ def with_all_outputs(
     *,
     every: bool,
 ) -> list[tuple[StorePath, StorePath]]:
-    """The pairs, those of derivations as pairs of their outputs.
+    """The pairs, with pairs of derivations as pairs of their outputs.
 
     Args:
         roots: outputs that they do not lead to are left out.

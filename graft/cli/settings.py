@@ -1,4 +1,4 @@
-"""The options every command has, before and after its name, and what they mean."""
+"""The options of every command, before and after its name, and their meaning."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 @dataclass(slots=True)
 class Settings:
-    """What the common options say.
+    """The values of the common options.
 
     Attributes:
         store_url: the store, `auto` if nothing was said.

@@ -1,4 +1,4 @@
-"""What came of a graft, on the terminal: what was written, what fix-ups did, and the proof."""
+"""The result of a graft on the terminal: written paths, files of fix-ups, and the proof."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def place_name(name: str, file: bytes, container: Iterable[str]) -> str:
 
 
 def print_proof(proof: Proof, store_dir: StoreDir, settings: Settings) -> None:
-    """Prints what reading the result again has shown: the places that are left, and the verdict."""
+    """Prints the result of the proof: the places that are left, and the verdict."""
     from graft.objects.references import REGISTERED
 
     if proof.residual and not settings.quiet:
@@ -131,7 +131,7 @@ def _incomplete_files(proof: Proof, store_dir: StoreDir) -> list[str]:
 
 
 def print_problems(problems: Iterable[Problem], store_dir: StoreDir, settings: Settings) -> None:
-    """Prints which paths of a result are not what they should be."""
+    """Prints the wrong paths of a result."""
     for problem in problems:
         said = _PROBLEMS[problem.kind].format(
             file=printable(problem.file), library=printable(problem.library)

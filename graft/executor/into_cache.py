@@ -126,7 +126,7 @@ class _Loop:
             self._unregistered[path] = None
 
     def next_task(self) -> Task | None:
-        """The next task; None if no task is of any use."""
+        """The next task, if any is of use."""
         _, _, path = heappop(self.ready)
         if self._fails_below(path):
             return None

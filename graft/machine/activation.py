@@ -1,4 +1,4 @@
-"""NixOS systems activated as nixos-rebuild does it, and what goes on with OLD nevertheless.
+"""NixOS systems activated as nixos-rebuild does it, and the things that go on with OLD.
 
 Source: nixos-rebuild-ng and switch-to-configuration of nixpkgs. What switches is started in a
 transient unit of systemd, so that a connection that breaks, or graft's own end, does not stop it
@@ -78,7 +78,7 @@ def check_system(tree: str) -> None:
 def activate(
     system: str, action: Action, environment: Mapping[str, str], *, machine: str = "/"
 ) -> None:
-    """Activates a system; for `switch` and `test` it is shown first what will be restarted.
+    """Activates a system; for `switch` and `test` it first shows the units to be restarted.
 
     What is said goes to stderr.
 
@@ -144,7 +144,7 @@ def _run(system: str, action: Action, environment: Mapping[str, str], *, in_unit
 def find_remainders(
     store: LocalStore, system: StorePath, olds: Collection[StorePath], *, machine: str = "/"
 ) -> Iterator[Remainder]:
-    """What goes on with OLD once a system is activated, or waits for a reboot.
+    """The things that go on with OLD once a system is activated, or wait for a reboot.
 
     Args:
         store: of the machine.
@@ -190,7 +190,7 @@ def _processes(roots: Collection[Root], olds: Collection[StorePath]) -> Iterator
 
 
 def started_by(process: Process, groups: str) -> tuple[RemainderKind, str, str]:
-    """What has started a process: its kind, its name, and what starts it again.
+    """The starter of a process: its kind, its name, and the command that starts it again.
 
     Args:
         groups: what its file `cgroup` says, cgroups(7); systemd names groups after its units.

@@ -1,4 +1,4 @@
-"""Who is hit: which roots lead to some paths, on which way, and what a graft would cost."""
+"""Affected roots: the roots that lead to some paths, their chains, and the cost of a graft."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class AffectedRoot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What the graft of some roots would come to.
+    """The cost of the graft of some roots.
 
     Attributes:
         roots: how many paths are roots.
@@ -82,7 +82,7 @@ def find_affected(
     wanted: Iterable[StorePath | PackageRange],
     replacements: Sequence[tuple[StorePath, StorePath]] = (),
 ) -> Affected:
-    """Asks who leads to some paths.
+    """Finds the roots that lead to some paths.
 
     Args:
         machine: all roots of the store.
@@ -185,7 +185,7 @@ class _Dependents:
         return found
 
     def hit(self, root: Root) -> AffectedRoot | None:
-        """How a root leads to what was asked for, if it does."""
+        """The way of a root to a requested path, if it leads to one."""
         uses: Mapping[StorePath, frozenset[Use]] = root.process.uses if root.process else {}
         hit = [path for path in root.paths if path in self._distances]
         if not hit:
@@ -209,7 +209,7 @@ class _Dependents:
         return chain
 
     def cost(self, roots: Collection[StorePath]) -> Cost:
-        """What the roots' closures hold of dependents, above what was asked for."""
+        """The dependents above the requested paths in the roots' closures."""
         above = {
             path: references for path, references in self._graph.items() if path not in self._asked
         }

@@ -21,7 +21,7 @@ from graft.store.local import LocalStore
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Everywhere:
-    """What is in force and leads to some paths.
+    """The roots and places in force that lead to some paths.
 
     Attributes:
         roots: what is to be grafted, sorted.
@@ -40,7 +40,7 @@ def find_everywhere(
     olds: Collection[StorePath],
     current: Iterable[Root],
 ) -> Everywhere:
-    """Finds what is in force and leads to some paths; a root that is one of these is not meant.
+    """Finds the roots in force that lead to some paths; a root of these very paths is left out.
 
     Those are the current generations of all profiles and all other links that are roots of the
     collector. What runs, was booted, or is a container's or a specialisation hangs on one of these,

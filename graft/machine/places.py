@@ -1,4 +1,4 @@
-"""What keeps new roots from the garbage collector: links, and generations of profiles."""
+"""The places that keep new roots from the garbage collector: links, and generations of profiles."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from graft.store.roots.profile import Profile
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RootPlace:
-    """A profile, or a link that is a root of the garbage collector, for what becomes of a root.
+    """A profile, or a link that is a root of the garbage collector, for a grafted root.
 
     Attributes:
         link: its path.

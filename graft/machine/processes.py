@@ -1,4 +1,4 @@
-"""Running processes, and the store paths they hold: what Nix calls runtime roots.
+"""Running processes, and the store paths they hold: Nix calls these runtime roots.
 
 Source: findRuntimeRoots in src/libstore of Nix; proc(5). Looked at are the program, the working
 directory, open files, mapped files and the environment it was started with. Unlike Nix, which may
@@ -47,7 +47,7 @@ class Process:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Processes:
-    """What the processes of this machine hold.
+    """The store paths that the processes of this machine hold.
 
     Attributes:
         found: those that hold something, by number.
@@ -106,7 +106,9 @@ class _Search:
         self._maps = re.compile(rb"^[^/\n]*(?:%s)/%s" % (any_of, _NAME), re.MULTILINE)
 
     def uses(self, place: str) -> tuple[dict[StorePath, frozenset[Use]], bool]:
-        """What a process holds, and whether it could be looked at wholly; nothing if it is gone."""
+        """The paths that a process holds, and whether it could be read wholly; a dead process holds
+        nothing.
+        """
         found: defaultdict[bytes, set[Use]] = defaultdict(set)
         complete = True
         for look in (self._links, self._texts):

@@ -1,4 +1,4 @@
-"""Provenance: which grafts were made in a store, of what, when, why, and where they were put.
+"""Provenance: the grafts made in a store, their inputs, times, reasons and places.
 
 It is graft's own record and nothing depends on it: a result is right or wrong by its proof, and Nix
 knows nothing of it. It is `graft/grafts.sqlite` in the store's state directory, which everybody may
@@ -70,7 +70,7 @@ class PlaceRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraftRecord:
-    """What is known of one graft.
+    """The record of one graft.
 
     Attributes:
         roots: each root and what came of it.
@@ -103,7 +103,7 @@ class GraftRecord:
 
     @property
     def id(self) -> str:
-        """Its short name: a function of what was asked for and what came of it."""
+        """Its short name: a function of the request and the result."""
         lines = [
             self.addressing,
             *(f"root {old} {new}" for old, new in sorted(self.roots.items())),
@@ -246,7 +246,7 @@ class Provenance:
 
 
 def user_name() -> str:
-    """The name of who is at work."""
+    """The name of the user."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # nobody has a name here
@@ -333,5 +333,5 @@ def _joined(first: GraftRecord | None, second: GraftRecord) -> GraftRecord:
 
 
 def named_grafts(grafts: Iterable[GraftRecord], name: str) -> list[GraftRecord]:
-    """Those of some grafts that were not taken back and that somebody who says `name` may mean."""
+    """The grafts in force among some that `name` may mean."""
     return [graft for graft in grafts if graft.ended is None and graft.is_named(name)]

@@ -103,7 +103,7 @@ class MachineRoots:
 
 
 def current_roots(store: LocalStore, environment: Mapping[str, str]) -> list[Root]:
-    """What is in force: profiles as they are now, links, and what hangs on one of these.
+    """The roots in force: current generations, links, and the roots that depend on one of these.
 
     Errors as of `find_machine_roots`.
     """

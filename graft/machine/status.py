@@ -1,4 +1,4 @@
-"""What stands of the grafts that were made: where they are in force, and what keeps them.
+"""The standing of grafts: the places where they are in force, and the roots that keep them.
 
 The record says what was done; the profiles, links and registered references say what is so now.
 A profile is asked for the generation it leads to, however it came there: by graft, nix-env or
@@ -24,7 +24,7 @@ State = Literal["in-force", "undone", "replaced", "gone"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlaceNow:
-    """A place a graft was put, as it is now.
+    """A place of a graft, in its present state.
 
     Attributes:
         place: as it was recorded last.
@@ -63,7 +63,9 @@ class Standing:
 
     @property
     def state(self) -> State:
-        """That of its places, if one of them is undone that; where it has none, of its paths."""
+        """The state of its places, `undone` if one is undone; without places, the state of its
+        paths.
+        """
         states = [now.state for now in self.places]
         for state in ("undone", "in-force", "replaced"):
             if state in states:
@@ -72,7 +74,7 @@ class Standing:
 
 
 def standing_of(store: LocalStore, grafts: Sequence[GraftRecord]) -> list[Standing]:
-    """How each of some grafts stands, of which none was taken back.
+    """The standing of each of some grafts, which were not taken back.
 
     Args:
         store: in which they were made.
@@ -138,7 +140,7 @@ def _standing(
 def leads_now(
     kind: PlaceKind, link: str, store_dir: StoreDir
 ) -> tuple[StorePath | None, int | None]:
-    """What a profile or a link leads to now, and a profile's current generation."""
+    """The present target of a profile or a link, and a profile's current generation."""
     if kind == "link":
         return led_to(link, store_dir), None
     profile = Profile(link, store_dir)

@@ -17,7 +17,7 @@ from graft.store.roots.profile import Profile
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ungrafted:
-    """What taking a graft back has done.
+    """The result of taking a graft back.
 
     Attributes:
         graft: its record.

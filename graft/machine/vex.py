@@ -1,4 +1,4 @@
-"""What others are told of grafts: an option of NixOS that has the same effect, and VEX.
+"""Grafts told to other tools: an option of NixOS that has the same effect, and VEX.
 
 Sources: `system.replaceDependencies` in nixos/modules/system/activation/top-level.nix of nixpkgs;
 the OpenVEX specification, 0.2.0. A package URL of type `nix` has the name and the version that

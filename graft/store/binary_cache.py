@@ -89,7 +89,7 @@ class BinaryCache(Closeable):
         return type(self).open, (self._address.url,)
 
     def close(self) -> None:
-        """Closes connections, and removes what was begun and not finished."""
+        """Closes connections, and removes unfinished files."""
         self._files.close()
 
     @property
@@ -104,7 +104,9 @@ class BinaryCache(Closeable):
 
     @property
     def priority(self) -> int:
-        """Of several caches that of the lowest is asked first; its URL may say another than it."""
+        """The cache of the lowest priority is asked first; the URL's parameter goes before the
+        cache's own.
+        """
         if self._address.priority is not None:
             return self._address.priority
         return self.info.priority or 0
@@ -115,7 +117,7 @@ class BinaryCache(Closeable):
         return False
 
     def path_infos(self, paths: Iterable[StorePath]) -> dict[StorePath, PathInfo]:
-        """What the cache says of those of `paths` that are valid; the others are left out.
+        """The cache's registrations of the valid paths among `paths`; the others are left out.
 
         Raises:
             CacheError: it cannot be read.
@@ -124,7 +126,7 @@ class BinaryCache(Closeable):
         return {path: _path_info(info) for path, info in self.narinfos(paths).items()}
 
     def narinfos(self, paths: Iterable[StorePath]) -> dict[StorePath, NarInfo]:
-        """The narinfos of those of `paths` that are valid.
+        """The narinfos of the valid paths among `paths`.
 
         What was read once is not read again, as long as the cache is open.
 
@@ -186,13 +188,13 @@ class BinaryCache(Closeable):
         return path in self.narinfos([path])  # a server would have to be asked for each
 
     def protect(self, paths: Iterable[StorePath]) -> None:
-        """Nothing is done: what is deleted from a cache, and when, is its owner's business."""
+        """Does nothing: the owner of a cache decides which paths are deleted, and when."""
 
     @contextmanager
     def nar(
         self, path: StorePath, *, on_file: Callable[[memoryview], object] | None = None
     ) -> Iterator[NarReader]:
-        """The NAR of a path, to be read until it ends: only then is it what was promised.
+        """The NAR of a path, to be read until it ends: only then its hash is checked.
 
         Args:
             on_file: called with each piece of its file, as it is compressed.
@@ -261,7 +263,7 @@ def open_cache_files(address: CacheAddress) -> CacheFiles:
 
 
 def read_cache_info(files: CacheFiles) -> CacheInfo | None:
-    """What a cache says of itself; None if it is none."""
+    """The contents of `nix-cache-info`, if the files are a cache."""
     data = files.read(CACHE_INFO_FILE)
     return None if data is None else parse_cache_info(_decoded(data, files.url), files.url)
 

@@ -1,4 +1,4 @@
-"""A store that only Nix's daemon may write: what is made goes to it from a temporary cache.
+"""A store that only Nix's daemon may write: new paths go to it from a temporary cache.
 
 Source: Nix manual, "Multi-User Mode" and "nix copy". The daemon takes a path if a key it trusts has
 signed it, if its name comes from its contents, or from a user it trusts. Nix's own programs speak
@@ -41,7 +41,7 @@ _ESCAPES: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class DaemonStore(Closeable):
-    """The machine's store, read as it is and written by its daemon.
+    """The machine's store, read by this process and written by its daemon.
 
     Args:
         location: of the store.
@@ -88,7 +88,7 @@ class DaemonStore(Closeable):
 
     @property
     def priority(self) -> int:
-        """That of a store on this machine."""
+        """The priority of a store on this machine."""
         return LOCAL_PRIORITY
 
     @property
@@ -97,7 +97,7 @@ class DaemonStore(Closeable):
         return True
 
     def path_infos(self, paths: Iterable[StorePath]) -> dict[StorePath, PathInfo]:
-        """What is registered of those of `paths` that are valid."""
+        """The registrations of the valid paths among `paths`."""
         return self._store.path_infos(paths)
 
     def valid_paths(self) -> set[StorePath]:
@@ -131,7 +131,7 @@ class DaemonStore(Closeable):
     def check_accepted(
         self, sign_keys: Collection[SecretKey], *, content_addressed: bool = False
     ) -> None:
-        """Makes sure that the daemon will take what is made, as far as can be seen from here.
+        """Makes sure that the daemon will take the new paths, as far as this process can see.
 
         Args:
             sign_keys: what it will be signed with.
@@ -165,7 +165,7 @@ class DaemonStore(Closeable):
         )
 
     def protect(self, paths: Iterable[StorePath]) -> None:
-        """Until the store is closed, no collector deletes the paths or what they refer to.
+        """Until the store is closed, no collector deletes the paths or their references.
 
         The daemon keeps links in a temporary directory as roots. It makes none to a path that is
         not valid yet; but a link that is a root already may be turned by whoever owns it. Before

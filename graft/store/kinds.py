@@ -55,12 +55,14 @@ class StoreKind:
     creates: str | None = None
 
     def open(self, url: str, environment: Mapping[str, str]) -> Source:
-        """Opens a store; errors are those of `graft.store.opening.open_store`."""
+        """Opens a store; the errors are the same as in `graft.store.opening.open_store`."""
         source: Source = _named(self.opens)(url, environment)
         return source
 
     def create(self, url: str, environment: Mapping[str, str], store_dir: StoreDir) -> Target:
-        """Opens a store to be written; errors are those of `graft.store.opening.open_target`."""
+        """Opens a store to be written; the errors are the same as in
+        `graft.store.opening.open_target`.
+        """
         if self.creates is None:
             shown = without_secrets(url)
             raise BadStoreUrlError(

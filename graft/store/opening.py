@@ -36,7 +36,7 @@ def open_store(url: str, environment: Mapping[str, str]) -> Source:
 def open_sources(
     urls: Iterable[str], environment: Mapping[str, str], opened: ExitStack
 ) -> list[Source]:
-    """Opens stores to be read beside another, in the order in which they are to be asked.
+    """Opens stores to be read in addition to another, in the order in which they are to be asked.
 
     Stores on this machine go first, then caches, those of a lower priority before the others.
 
@@ -67,7 +67,7 @@ def open_local_store(url: str, environment: Mapping[str, str]) -> LocalStore:
 
 
 def open_target(url: str, environment: Mapping[str, str], store_dir: StoreDir) -> Target:
-    """Opens a store to be written; a cache is made if there is none.
+    """Opens a store to be written; a missing cache is made.
 
     Args:
         store_dir: the logical store directory of what is written.
@@ -94,7 +94,7 @@ def open_local_target(
 
 
 def daemon_of(url: str, store: Source, environment: Mapping[str, str]) -> DaemonStore | None:
-    """What writes into a store this user may not write, if there is a daemon that does.
+    """The daemon that writes into a store this user may not write, if there is one.
 
     Args:
         url: by which the store was opened: the environment says something of `auto` only.
@@ -109,7 +109,7 @@ def daemon_of(url: str, store: Source, environment: Mapping[str, str]) -> Daemon
 def trusted_keys(
     given: Iterable[str], sources: Iterable[Source], environment: Mapping[str, str]
 ) -> list[PublicKey]:
-    """Whose signatures count for what is read from caches.
+    """The keys whose signatures count for paths from caches.
 
     Args:
         given: texts of one or several keys, as the user has given them; if there are none, Nix's

@@ -42,7 +42,7 @@ class WritableCache(BinaryCache):
 
     @classmethod
     def create(cls, url: str, store_dir: StoreDir) -> Self:
-        """Opens a cache in a directory or a bucket, which is made one if it is none.
+        """Opens a cache in a directory or a bucket, and makes it if it is missing.
 
         Args:
             url: `file:///DIR` or `s3://BUCKET`; a bucket must be there.
@@ -87,7 +87,7 @@ class WritableCache(BinaryCache):
         self._writable.check_writable()
 
     def free_bytes(self) -> int | None:
-        """The room left for this user, in bytes; None where nobody knows."""
+        """The room left for this user, in bytes; not known for every cache."""
         return self._writable.free_bytes()
 
     @contextmanager
@@ -119,7 +119,7 @@ class WritableCache(BinaryCache):
         *,
         read_nar: Callable[[Callable[[memoryview], int]], object] | None = None,
     ) -> NarInfo:
-        """Takes over the NAR file of a path from another cache, checked, and compressed as it is.
+        """Copies the NAR file of a path from another cache, checked, in the same compression.
 
         Args:
             read_nar: looks at the NAR as it passes: is given what reads it, as `NarReader.readinto`
@@ -222,7 +222,7 @@ def open_cache(url: str, _environment: Mapping[str, str]) -> WritableCache:
 
 
 def create_cache(url: str, _environment: Mapping[str, str], store_dir: StoreDir) -> WritableCache:
-    """Opens a cache, which is made if there is none; see `WritableCache.create`."""
+    """Opens a cache, and makes it if it is missing; see `WritableCache.create`."""
     return WritableCache.create(url, store_dir)
 
 

@@ -1,4 +1,4 @@
-"""`graft affected`: who is hit."""
+"""`graft affected`: the roots that are hit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`graft plan`: what would be done."""
+"""`graft plan`: the paths that a graft would make."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def free_bytes(store: Source) -> int | None:
 
 
 def approved_plan(store: Source, request: PlanRequest, resources: Resources) -> Plan:
-    """Plans what is asked for, and holds it against the plan file if there is one.
+    """Plans the request, and compares it with the plan file if there is one.
 
     Raises:
         StalePlanError: the plan file says something else.

@@ -1,4 +1,4 @@
-"""The demo's programs: what is in each store object, compiled or as scripts."""
+"""The demo's programs: the files of each store object, compiled or as scripts."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def filled(text: str, paths: Mapping[str, str]) -> str:
 
 
 def find_compiler() -> str | None:
-    """The C compiler of this machine, or None if there is none whose programs run."""
+    """The C compiler of this machine, if there is one whose programs run."""
     for name in _COMPILERS:
         compiler = shutil.which(name)
         if compiler is not None and _works(compiler):

@@ -1,4 +1,4 @@
-"""Commands as a user would type them, and what came of them."""
+"""Commands as a user would type them, and their results."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class DemoStep:
 
 
 class Shell:
-    """What a shell keeps between commands: its directory and its environment."""
+    """The state of a shell between commands: its directory and its environment."""
 
     def __init__(self) -> None:
         self._directory = os.getcwd()

@@ -157,7 +157,7 @@ def shown(text: str) -> str:
 
 
 def error_document(result: JobResult, variables: Variables) -> dict[str, Any] | None:
-    """The reason for a job's failure, as JSON; None if it has not failed."""
+    """The reason for a job's failure, as JSON; null if it has not failed."""
     if result.status != "failed":
         return None
     fields = result.error.fields if isinstance(result.error, GraftError) else {}

@@ -110,7 +110,7 @@ class CacheBucket:
         return self._connections
 
     def read(self, name: str) -> bytes | None:
-        """A small file, whole; None if there is no such file."""
+        """A small file, whole, if it is there."""
         absent = _ABSENT if name == CACHE_INFO_FILE else _ABSENT | _MAYBE_ABSENT
         answer = self._again(name, partial(self._text, name), absent=absent)
         return None if answer is None else bytes(answer)
@@ -143,7 +143,7 @@ class CacheBucket:
         return [name for name in names if name]
 
     def size(self, name: str) -> int | None:
-        """The length of a file in bytes; None if there is no such file."""
+        """The length of a file in bytes, if it is there."""
         try:
             answer = self._client.head_object(Bucket=self._bucket, Key=self._prefix + name)
         except failures() as error:
@@ -153,7 +153,7 @@ class CacheBucket:
         return int(answer["ContentLength"])
 
     def check_writable(self) -> None:
-        """Does nothing: only who writes learns whether he may."""
+        """Does nothing: only a write shows whether the user may write."""
 
     def free_bytes(self) -> None:
         """Unknown: a bucket has room as long as somebody pays for it."""
@@ -164,7 +164,7 @@ class CacheBucket:
         return NewObject(self._upload, self.url)
 
     def sync(self) -> None:
-        """Does nothing: what is in a bucket stays there."""
+        """Does nothing: a bucket keeps its files."""
 
     def _upload(self, file: IO[bytes], size: int, name: str) -> None:
         """Puts a file into the bucket.

@@ -69,7 +69,7 @@ class NarReader:
         )
 
     def readinto(self, view: memoryview) -> int:
-        """Puts bytes at the beginning of a buffer, and returns how many: none only at the end.
+        """Puts bytes at the beginning of a buffer, and returns how many: 0 only at the end.
 
         Raises:
             CorruptCacheError: the file or the NAR is not what the cache promises.
@@ -100,7 +100,7 @@ class NarReader:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NarFile:
-    """A NAR that was written into a cache; the fields are those of `NarInfo`."""
+    """A NAR that was written into a cache; the fields are the same as in `NarInfo`."""
 
     url: str
     compression: str
@@ -110,7 +110,7 @@ class NarFile:
     nar_size: int
 
     def narinfo(self, info: PathInfo) -> NarInfo:
-        """What a cache says of a path whose NAR this is.
+        """The narinfo of a path whose NAR this is.
 
         Raises:
             CorruptCacheError: it is not; or the path is registered with an address that is none.
@@ -187,7 +187,7 @@ class FileWriter:
 
 
 class NarWriter:
-    """A NAR that is compressed, and gets its name from what comes out.
+    """A NAR that is compressed, and gets its name from the compressed bytes.
 
     Args:
         files: of the cache.

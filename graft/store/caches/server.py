@@ -79,7 +79,7 @@ class CacheServer:
         import urllib3  # noqa: PLC0415
 
         class Retry(urllib3.Retry):
-            """Waits no longer than this program does by itself, whatever the server says."""
+            """Waits no longer than this program does by itself, even if the server asks for more."""
 
             def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
                 asked = super().get_retry_after(response)
@@ -119,7 +119,7 @@ class CacheServer:
         return self._connections
 
     def read(self, name: str) -> bytes | None:
-        """A small file, whole; None if there is no such file."""
+        """A small file, whole, if it is there."""
         stream = self._open(name)
         if stream is None:
             return None
@@ -160,7 +160,7 @@ class CacheServer:
         return ServerStream(self, name, response, self._attempts, self._wait)
 
     def request(self, name: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
-        """The beginning of a server's answer, whatever it is.
+        """The beginning of a server's answer, also of an error.
 
         Raises:
             CacheError: there was none.
@@ -238,7 +238,7 @@ class ServerStream:
         self._length = response.headers.get("Content-Length")
 
     def readinto(self, view: memoryview) -> int:
-        """Puts bytes at the beginning of a buffer, and returns how many: none only at the end."""
+        """Puts bytes at the beginning of a buffer, and returns how many: 0 only at the end."""
         data = self._read(len(view))
         view[: len(data)] = data
         self._position += len(data)

@@ -107,7 +107,7 @@ class Database:
         self._connection.close()
 
     def path_infos(self, paths: Iterable[StorePath]) -> dict[StorePath, PathInfo]:
-        """What is registered of those of `paths` that are valid."""
+        """The registrations of the valid paths among `paths`."""
         infos: dict[StorePath, PathInfo] = {}
         with translated(self._directory):
             unknown = []
@@ -121,7 +121,7 @@ class Database:
         return infos
 
     def nar_sizes(self, paths: Iterable[StorePath]) -> dict[StorePath, int]:
-        """The sizes of the NARs of those of `paths` that are valid, in bytes.
+        """The sizes of the NARs of the valid paths among `paths`, in bytes.
 
         Much less work than all that is registered of them.
         """
@@ -143,7 +143,9 @@ class Database:
         return {self._store_dir.parse(text) for (text,) in rows}
 
     def referrers(self, paths: Iterable[StorePath]) -> dict[StorePath, set[StorePath]]:
-        """What refers to each of `paths`, itself included; nothing to one that is not valid."""
+        """The referrers of each of `paths`, itself included; the set is empty for a path that is
+        not valid.
+        """
         found: dict[StorePath, set[StorePath]] = {path: set() for path in paths}
         with translated(self._directory):
             for batch in _batches(found):

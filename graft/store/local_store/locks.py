@@ -87,7 +87,8 @@ def _path_lock(path: str) -> Iterator[None]:
 
 @contextmanager
 def path_locks(paths: Iterable[str]) -> Iterator[None]:
-    """Holds Nix's lock on each path, `<path>.lock`, so that nobody else makes it meanwhile.
+    """Holds Nix's path lock on each path, `<path>.lock`, so that no other process makes it
+    meanwhile.
 
     They are taken in sorted order, as Nix does: two processes with overlapping sets then cannot
     wait for each other.

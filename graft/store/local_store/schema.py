@@ -194,7 +194,7 @@ def check_schema(schema: Schema, store_dir: StoreDir) -> None:
 
 @contextmanager
 def translated(directory: str) -> Iterator[None]:
-    """Turns the errors of SQLite into StoreError; `directory` is that of the database."""
+    """Turns the errors of SQLite into StoreError; `directory` is the database's."""
     try:
         yield
     except sqlite3.Error as error:

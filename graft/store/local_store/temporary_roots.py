@@ -1,4 +1,4 @@
-"""Temporary roots: what this process works on, kept from the garbage collector.
+"""Temporary roots: the paths of this process, kept from the garbage collector.
 
 Source: addTempRoot, findTempRoots and collectGarbage in src/libstore/gc.cc of Nix 2.5 and later. A
 process writes its roots, each with a NUL behind it, into `temproots/<pid>` and keeps a lock on the
@@ -68,7 +68,7 @@ class TemporaryRoots:
         os.close(self._file)
 
     def add(self, paths: Iterable[str]) -> None:
-        """Returns when no collector will delete the paths, or what they refer to if they are valid.
+        """Returns when no collector will delete the paths, nor the references of valid ones.
 
         Whether they are valid must be asked afterwards: a collector may have deleted them just
         before.
@@ -157,7 +157,7 @@ class TemporaryRoots:
 
 
 def find_temporary_roots(store_dir: StoreDir, state_dir: str) -> dict[int, set[StorePath]]:
-    """What other processes are at work on in a store, by their numbers: builds, copies, grafts.
+    """The paths that other processes work on in a store, by process id: builds, copies, grafts.
 
     A file of a process that is dead counts for nothing, nor does one that may not be read.
     """
