@@ -40,7 +40,7 @@ class Initrd(Fixup):
     suffixes = (b".cpio",)
 
     def apply(self, data: bytes, name: bytes, inside: Inside) -> bytes:
-        """The archive, and what follows it."""
+        """The archive, and the data after it."""
         del name
         members = _members(data)
         files = [m for m in members if m.type == _REGULAR and m.length]

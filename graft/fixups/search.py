@@ -1,4 +1,4 @@
-"""Files looked into to any depth, and nothing changed: who only looks needs less than a rewrite."""
+"""Files looked into to any depth, and nothing changed: a search needs less than a rewrite."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from graft.kernel.place import Place, Site, Where
 
 
 class Finder(Protocol):
-    """What is looked for inside of containers."""
+    """The search inside of containers."""
 
     def find(self, data: bytes, site: Site) -> Iterable[Place]:
         """All of it in a file, or in a name or a target.
@@ -24,7 +24,7 @@ class Finder(Protocol):
         ...
 
     def find_apart(self, data: bytes, site: Site, *, suspected: bool) -> Iterable[Place]:
-        """What is found in a file only if it is looked at by itself.
+        """The finds that show only if the file is looked at by itself.
 
         Args:
             site: where the bytes are.
@@ -34,7 +34,7 @@ class Finder(Protocol):
 
 
 class Recogniser:
-    """Finds the fix-up of a file, quickly where it has none.
+    """Finds the fix-up of a file, quickly where it has no fix-up.
 
     Args:
         fixups: in their order.
@@ -129,7 +129,7 @@ class Look:
         self.places += self.finder.find(data, Site(self._path, where, steps))
 
     def search_apart(self, data: bytes, steps: tuple[str, ...], *, suspected: bool) -> None:
-        """Searches a file in it for what only shows there: see `Finder.find_apart`."""
+        """Searches a file for finds that show only there: see `Finder.find_apart`."""
         site = Site(self._path, "contents", steps)
         self.places += self.finder.find_apart(data, site, suspected=suspected)
 
@@ -191,7 +191,7 @@ class _Level:
     # ---- what a fix-up sees -------------------------------------------------------------------
 
     def plain(self, data: bytes, where: Where = "contents") -> bytes:
-        """Bytes of the file in hand as it stands."""
+        """The unchanged bytes of the current file, searched in the open."""
         if self._fixup.opens and not self._searched:
             steps = (*self._container, self._fixup.name)
             self._look.search(data, steps, where)
@@ -225,11 +225,11 @@ class _Level:
             inner.file(data, name)
 
     def expanded(self, read: Callable[[int], bytes], compressed: int) -> bytes:
-        """What a compressed file expands to, within the limits."""
+        """The expanded contents of a compressed file, within the limits."""
         return self._look.allowance.expanded(read, compressed)
 
     def old(self, path: bytes) -> bytes | None:
-        """No file beside the one in hand: where nothing is changed, none is asked for."""
+        """No sibling of the current file: a search changes nothing, and asks for no file."""
         del path
         return None
 
@@ -254,5 +254,5 @@ class _Level:
         return ()
 
     def note(self, text: str) -> None:
-        """What cannot be read of the file in hand."""
+        """Records a part of the current file that cannot be read."""
         self._outcome("noted", text)

@@ -71,7 +71,7 @@ class ImageText:
 
 @dataclass(frozen=True, slots=True)
 class ErofsImage:
-    """What all bytes of an image are that anything leads to from its root.
+    """The used bytes of an image: all bytes that its root leads to.
 
     Attributes:
         texts: in ascending order; one that is shared stands here once.

@@ -63,7 +63,7 @@ class Fragment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rewritten:
-    """What became of a file's fragments.
+    """The result of rewriting a file's fragments.
 
     Attributes:
         patches: offsets in the file and the bytes to write there, after whole hash parts were
@@ -100,7 +100,7 @@ class FragmentFinder:
         )
 
     def seeds(self, data: Buffer) -> Iterator[Seed]:
-        """Where eight characters of a hash part stand, in any bytes: what a search begins with."""
+        """The places of eight characters of a hash part, in any bytes: the start of a search."""
         for offset, anchor in self.anchors.find(data):
             yield Seed(offset, *divmod(anchor, _WINDOWS))
 
@@ -123,12 +123,12 @@ class FragmentFinder:
         )
 
     def find(self, data: Image) -> list[Fragment]:
-        """Every fragment of a file, in ascending order of offset; none if it is no ELF file."""
+        """Every fragment of a file, in ascending order of offset; empty if it is no ELF file."""
         found = [fragment for search in self._searches(data) for fragment in _of(search)]
         return sorted(found, key=lambda fragment: (fragment.offset, fragment.index))
 
     def rewrite(self, data: Image) -> Rewritten:
-        """What must be written to have every whole fragment refer to NEW.
+        """The bytes to be written so that every whole fragment refers to NEW.
 
         Args:
             data: the file as it was before anything in it was replaced.

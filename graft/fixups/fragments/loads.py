@@ -56,7 +56,9 @@ class Loads:
         return users
 
     def in_function(self, start: int, end: int) -> Iterator[tuple[int, int]]:
-        """Where the operands of a function begin in the file, those in itself apart, and sizes."""
+        """The file offsets of a function's operands, and sizes; operands in the function itself are
+        apart.
+        """
         address = self._elf.address(start)
         if address is None or self._elf.machine != X86_64:
             return

@@ -18,7 +18,7 @@ _OPERAND: Final = struct.Struct("<i")
 
 
 def related(data: Image, elf: ElfSections) -> Image:
-    """A file's bytes; of an object file a copy with the distances to what is in the file itself.
+    """A file's bytes; for an object file, a copy with the distances to places in the file itself.
 
     A linker computes them from relocations. All else, immediates and constants among it, is as it
     was, at the same offsets.

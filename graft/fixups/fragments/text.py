@@ -32,7 +32,7 @@ class Part:
 
 @dataclass(frozen=True)
 class PathText:
-    """The text of an old store path, and what is to stand in its place.
+    """The text of an old store path, and its replacement.
 
     Args:
         base: the old base name or hash part.
@@ -77,7 +77,7 @@ class PathText:
         return self.base[:HASH_LENGTH]
 
     def part(self, piece: bytes) -> Part | None:
-        """Which part of the path a piece is; None if it holds nothing of the hash part.
+        """The part of the path that a piece is; None if it holds nothing of the hash part.
 
         Args:
             piece: all bytes of an immediate or a constant: what is not the hash part's must be
@@ -141,7 +141,7 @@ class PathText:
 
     @cached_property
     def tails(self) -> tuple[re.Pattern[bytes], ...]:
-        """What a piece begins with that holds no more than the last characters of the name.
+        """The beginnings of pieces that hold no more than the last characters of the name.
 
         None if those stay as they are.
         """

@@ -38,7 +38,7 @@ def immediates64(code: bytes) -> Iterator[int]:
 
 
 def immediate_size(code: bytes, at: int) -> int:
-    """The bytes of the immediate that begins there; 0 if there is none.
+    """The size of the immediate that begins there in bytes; 0 if there is no immediate.
 
     One that has four bytes, or two after a prefix, is taken for four.
     """
@@ -94,7 +94,8 @@ def relative_operands(data: Image, start: int, end: int, address: int) -> Iterat
 def operands_within(
     data: Image, start: int, end: int, address: int, ranges: Sequence[tuple[int, int]]
 ) -> Iterator[tuple[int, int]]:
-    """Those of `relative_operands` that lie in one of some ranges of addresses, or close to one.
+    """The results of `relative_operands` that lie in one of some ranges of addresses, or close to
+    one.
 
     Args:
         ranges: first addresses and ends, at least one.
@@ -113,7 +114,7 @@ def operands_within(
 
 
 def operand_size(code: bytes, at: int) -> int:
-    """The bytes that an instruction takes from memory, told by what is before its ModRM byte.
+    """The bytes that an instruction takes from memory, told by the bytes before its ModRM byte.
 
     Returns:
         0 if that is no instruction known to load a value.

@@ -10,7 +10,7 @@ from graft.kernel.tree.descent import DIRECTORY_FLAGS, Descent
 
 
 def delete_tree(path: bytes) -> None:
-    """Removes a file, symlink or directory tree; does nothing if there is none.
+    """Removes a file, symlink or directory tree; does nothing if it is missing.
 
     Only directories are made writable: a file may be a hard link to one that stays.
 

@@ -105,7 +105,7 @@ class _Unpacking:
                 os.close(self._file)
 
     def take(self, event: Event) -> None:
-        """Makes what the next event of the archive says.
+        """Makes the entry of the next event of the archive.
 
         Raises:
             WalkError: a system call failed.

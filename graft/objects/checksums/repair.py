@@ -1,4 +1,4 @@
-"""Checksums replaced by those of what the files hold now, each after the file it speaks of."""
+"""Checksums replaced by the checksums of the new files, each after the file it belongs to."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ChecksumPlace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repair:
-    """What became of the checksums in a tree.
+    """The result of the repair of checksums in a tree.
 
     Attributes:
         places: all of them.

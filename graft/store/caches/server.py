@@ -79,7 +79,7 @@ class CacheServer:
         import urllib3  # noqa: PLC0415
 
         class Retry(urllib3.Retry):
-            """Waits no longer than this program does by itself, even if the server asks for more."""
+            """Waits no longer than this program does by itself, even if the server asks for it."""
 
             def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
                 asked = super().get_retry_after(response)

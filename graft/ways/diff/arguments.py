@@ -1,4 +1,4 @@
-"""What BASE and PATCHED may be: store paths, directories, lists, and files of Nix expressions."""
+"""The forms of BASE and PATCHED: store paths, directories, lists, and files of Nix expressions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def read_package_set(
     attributes: Sequence[str] = (),
     nix: Nix,
 ) -> PackageSet:
-    """Reads what an argument means.
+    """Reads the package set of an argument.
 
     A path in the store, or a link to one, is a root, or the package that a `.drv` makes. A
     directory elsewhere is a set: its `.drv` files, or links to them or to other store paths. A file

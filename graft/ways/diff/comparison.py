@@ -1,4 +1,4 @@
-"""What of a base set must be replaced to get a patched one, and what only follows from that.
+"""The packages of a base set to be replaced to get a patched one, and the ones that only follow.
 
 Where the derivations are at hand, they are followed from the packages down through what they are
 built with. Paths without a derivation are held against each other byte for byte, the references of

@@ -1,4 +1,4 @@
-"""What a path of a namespace means outside of it."""
+"""The outside path of a path in a namespace."""
 
 from __future__ import annotations
 

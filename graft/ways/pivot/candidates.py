@@ -1,4 +1,4 @@
-"""Candidates: paths without a marker that hold or use what is often to be had otherwise.
+"""Candidates: paths without a marker that hold or use data often found in other ways.
 
 Known by what they hold, or by the directories outside of the store that are named in their bytes.
 The variables that reach the programs using them are those of graft.ways.pivot.variables.
@@ -68,7 +68,7 @@ def find_candidates(
     *,
     on_bytes: Callable[[int], object] | None = None,
 ) -> list[Candidate]:
-    """The candidates among `paths`, sorted; one that is marked with the type is none.
+    """The candidates among `paths`, sorted; a path that is marked with the type is left out.
 
     Args:
         types: those wanted. For OpenGL drivers and wrappers every byte is read.

@@ -82,7 +82,7 @@ def write_directory(directory: str, pivots: Pivots) -> None:
 
 
 def read_record(directory: str) -> Pivots | None:
-    """What a directory was made from; None if it has no record.
+    """The record of a directory's origin; None if it has no record.
 
     Raises:
         BadFormatError: its record is none of graft's.

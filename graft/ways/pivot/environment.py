@@ -14,7 +14,7 @@ from graft.ways.pivot.variables import CACERT, RIVALS, SEARCH_PATHS, VARIABLES, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PivotEnvironment:
-    """What is to be set.
+    """The variables to be set.
 
     Attributes:
         variables: their values, with what was in the lists before.
@@ -30,7 +30,7 @@ class PivotEnvironment:
 def pivot_environment(
     directory: str, paths: Iterable[StorePath], before: Mapping[str, str]
 ) -> PivotEnvironment:
-    """What brings a directory of pivots into force for the programs of a closure.
+    """The environment that brings a directory of pivots into force for the programs of a closure.
 
     Args:
         directory: absolute; as `graft pivot create` makes it, or made otherwise in that form.
