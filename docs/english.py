@@ -103,14 +103,11 @@ def messages() -> Iterator[tuple[str, str]]:
 
 
 def docstrings() -> Iterator[tuple[str, str]]:
-    """The first lines of the docstrings of public modules, classes and functions."""
+    """The first lines of the docstrings of modules, classes and functions."""
     for place, tree in _modules():
         for node in ast.walk(tree):
-            if isinstance(node, _OWNERS) and not getattr(node, "name", "").startswith("_"):
-                text = ast.get_docstring(node)
-                if text:
-                    line = getattr(node, "lineno", 1)
-                    yield f"{place}:{line}", text.split("\n\n")[0]
+            if isinstance(node, _OWNERS) and (text := ast.get_docstring(node)):
+                yield f"{place}:{getattr(node, 'lineno', 1)}", text.split("\n\n")[0]
 
 
 @cache

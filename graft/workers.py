@@ -18,7 +18,7 @@ class Progress(Protocol):
     def __call__(
         self, stage: str, total: int | None
     ) -> AbstractContextManager[Callable[[int], object]]:
-        """Begins a stage of `total` bytes; what is entered is told of the bytes done."""
+        """Begins a stage of `total` bytes; the function it gives takes the bytes done."""
 
 
 def untold(_size: int) -> None:

@@ -73,7 +73,7 @@ class Settings:
 
 
 def _remember(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
-    """Keeps an option that was given; one that was not leaves what stood before the command."""
+    """Keeps an option that was given; a missing one leaves the value from before the command."""
     settings = ctx.ensure_object(Settings)
     if value is not None and value is not False and value != 0:
         assert parameter.name is not None

@@ -162,7 +162,7 @@ class _Loop:
         return self._work.info(path, made.file.nar_hash, made.file.nar_size, made.found)
 
     def _fetch_found(self, references: Collection[StorePath]) -> None:
-        """Adds what only the bytes of a new path lead to, and is not in the cache yet."""
+        """Adds paths that only the bytes of a new path lead to, and the cache does not have yet."""
         unknown = references - self._unregistered.keys()
         unknown -= self._target.path_infos(unknown).keys()
         if unknown:

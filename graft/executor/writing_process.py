@@ -82,7 +82,7 @@ def writer(target: Target) -> Iterator[PlanWriter]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Request:
-    """What `carry_out` is called with; pickled stores are opened by whoever unpickles them.
+    """The arguments of `carry_out`; the receiver opens pickled stores.
 
     The keys are exposed: they go to nobody but our own process.
     """
@@ -332,7 +332,7 @@ def _interrupt_at_end(channel: _Channel) -> None:
 
 
 class _LogSender(logging.Handler):
-    """Lets the other process say what is to be said."""
+    """Sends the log records of this process to the other one."""
 
     def __init__(self, channel: _Channel) -> None:
         super().__init__()

@@ -108,7 +108,7 @@ class Compressed(Fixup):
         return name + b".contents" if name else b""
 
     def _rest(self, rest: bytes, inside: Inside) -> bytes | None:
-        """What follows the streams, if it changes."""
+        """The new bytes after the streams, if they change."""
         begun = rest.lstrip(b"\0")
         if not begun:
             return None

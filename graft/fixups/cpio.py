@@ -65,7 +65,7 @@ class Initrd(Fixup):
 
 
 def _members(data: bytes) -> list[_Member]:
-    """Those of the first archive, its trailer the last."""
+    """The members of the first archive, its trailer the last."""
     members: list[_Member] = []
     at = 0
     while True:

@@ -202,7 +202,7 @@ class FileDescent:
         return new
 
     def _check_rest(self, new: bytes, seen: int) -> None:
-        """Looks for what stands in a part of the file that its fix-up has not shown."""
+        """Looks for references in a part of the file that its fix-up has not shown."""
         search = self._search
         if any(outcome.outcome == "left-alone" for outcome in search.outcomes[seen:]):
             return  # a member that has its old bytes

@@ -135,7 +135,7 @@ class Look:
 
 
 class _Level:
-    """A file in hand and its fix-up; the `Inside` of that."""
+    """A current file and its fix-up; the `Inside` of the fix-up."""
 
     def __init__(
         self,
@@ -170,7 +170,7 @@ class _Level:
                 self._search_rest(data)
 
     def _search_rest(self, data: bytes) -> None:
-        """Looks for what stands in a part of the file that its fix-up has not shown."""
+        """Looks for references in a part of the file that its fix-up has not shown."""
         if self._fixup.opens and not self._searched:
             self._look.search(data, self._container)
 

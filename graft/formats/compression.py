@@ -25,7 +25,7 @@ _GZIP: Final = 16 + zlib.MAX_WBITS
 
 
 class _Decompressor(Protocol):
-    """What lzma, bz2 and zstd have in common."""
+    """The common interface of lzma, bz2 and zstd."""
 
     @property
     def eof(self) -> bool: ...
@@ -188,7 +188,7 @@ def unreadable(compression: str) -> BadFormatError:
 
 
 def _errors() -> tuple[type[Exception], ...]:
-    """What the libraries raise when a stream is damaged."""
+    """The exceptions that the libraries raise when a stream is damaged."""
     return (lzma.LZMAError, OSError, zlib.error, EOFError, zstd_module().ZstdError)
 
 

@@ -101,7 +101,7 @@ class Pipeline:
         self._conclude(done)
 
     def _each(self, stage: Callable[[StagedJob], object]) -> None:
-        """Takes the jobs that still go on through a stage; those that fail have ended."""
+        """Takes the jobs that still go on through a stage; jobs that fail have ended."""
         for job in list(self._going):
             try:
                 stage(job)
@@ -114,7 +114,7 @@ class Pipeline:
         self._observer.planned(job)
 
     def _name_all(self) -> None:
-        """Gives the plans their real names; what several have in common is read once.
+        """Gives the plans their real names; shared paths are read once.
 
         If something cannot be read it is done plan by plan, to learn whose it is.
         """
@@ -133,7 +133,7 @@ class Pipeline:
             job.plan = plan
 
     def _check_all(self) -> None:
-        """Makes sure of room, and that programs will work with what they will load."""
+        """Makes sure of room, and that programs will work with the libraries they will load."""
         with StoreContents(self._stores.source) as contents:
 
             def check(job: StagedJob) -> None:

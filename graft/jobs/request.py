@@ -36,7 +36,7 @@ class Transfer:
     delivery: Delivery = field(default_factory=Delivery)
 
     def __repr__(self) -> str:
-        """Nothing of the URLs: they may hold passwords, and schedulers log what they are given."""
+        """Nothing of the URLs: they may hold passwords, and schedulers log their tasks."""
         return f"<{type(self).__name__}>"
 
 

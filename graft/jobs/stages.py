@@ -188,7 +188,7 @@ class StagedJob:
         return replace(proof, problems=tuple(self._library_problems(plan)))
 
     def _library_problems(self, plan: Plan) -> Iterable[Problem]:
-        """Libraries that are not found in the result; what was written to a cache is not read."""
+        """Libraries that are not found in the result; paths written to a cache are not read."""
         if self._stores.rooted is not None:
             return library_problems(plan, self._stores.source, self._stores.rooted)
         missing = self._abi.missing_libraries if self._abi is not None else ()
@@ -235,13 +235,13 @@ class StagedJob:
 
 
 def _named(plan: Plan) -> dict[StorePath, StorePath]:
-    """What was made anew under the name of what: rewrites, and the aliases of replacements."""
+    """The new path of each original: rewrites, and the aliases of replacements."""
     found = {one.path: one.new_path for one in plan.rewrites}
     return found | {one.replaces: one.path for one in plan.aliases}
 
 
 def _check_inputs_signed(plan: Plan, stores: Stores) -> None:
-    """Makes sure that somebody trusted has signed whatever of a plan comes from a cache.
+    """Makes sure that a trusted key has signed each path of a plan that comes from a cache.
 
     Raises:
         UntrustedPathError: nobody has.

@@ -173,7 +173,7 @@ def find_remainders(
 
 
 def _processes(roots: Collection[Root], olds: Collection[StorePath]) -> Iterator[Remainder]:
-    """Those that hold OLD itself, by what must be started again."""
+    """The processes that hold OLD itself, by the unit or session that must be started again."""
     found: dict[tuple[RemainderKind, str, str], list[int]] = {}
     for root in roots:
         process = root.process

@@ -170,7 +170,7 @@ class _Dependents:
         self._reaches = self._masks()
 
     def _masks(self) -> dict[StorePath, frozenset[StorePath]]:
-        """What each dependent leads to of what was asked for."""
+        """The requested paths that each dependent leads to."""
         if len(self._asked) <= 1:
             everything = frozenset(self._asked)
             return dict.fromkeys(self._graph, everything)

@@ -97,7 +97,7 @@ def find_kernel_roots(store_dir: StoreDir, *, proc: str = "/proc") -> dict[str, 
 
 
 class _Search:
-    """What finds store paths in the files of a process."""
+    """The search for store paths in the files of a process."""
 
     def __init__(self, directories: Iterable[str]) -> None:
         any_of = b"|".join(re.escape(os.fsencode(one)) for one in sorted(set(directories)))
@@ -154,7 +154,7 @@ class _Search:
 
 
 def _described(pid: int, place: str, uses: dict[StorePath, frozenset[Use]]) -> Process | None:
-    """Who it is; None if it has just ended."""
+    """The description of a process; None if it has just ended."""
     try:
         user = os.stat(place).st_uid
         with open(f"{place}/comm", encoding="utf-8", errors="replace") as stream:
@@ -192,7 +192,7 @@ def _user_name(user: int) -> str:
 
 
 def _has_no_program(place: str) -> bool:
-    """Whether it is a thread of the kernel's own, a dead process nobody has waited for, or gone."""
+    """Whether it is a thread of the kernel's own, a dead process not waited for, or gone."""
     try:
         with open(f"{place}/stat", "rb") as stream:
             # The program's name is in parentheses, and may hold some itself.

@@ -275,7 +275,7 @@ class _Finding:
                 yield Root(kind="link", place=link, paths=(path,))
 
     def _is_new(self, link: str) -> bool:
-        """Whether a link has not been found yet, on whatever way."""
+        """Whether a link has not been found yet, on any way."""
         real = self._resolved(link)
         new = real not in self._seen
         self._seen.add(real)
@@ -297,7 +297,7 @@ class _Finding:
 
 
 class _Resolved:
-    """Where links really are, whatever links lead to their directories."""
+    """The real places of links, behind all links to their directories."""
 
     def __init__(self) -> None:
         self._directories: dict[str, str] = {}

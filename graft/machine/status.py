@@ -162,7 +162,7 @@ def _grafts_below(
 
 
 def _bytes_beyond(store: LocalStore, graft: GraftRecord, valid: frozenset[StorePath]) -> int:
-    """What new paths take on disk in files that are not those of their originals."""
+    """The room of new paths on disk, in files that are not shared with their originals."""
     total = 0
     counted: set[int] = set()
     for old, new in graft.rewrites.items():

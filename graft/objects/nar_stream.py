@@ -242,7 +242,7 @@ class _NarRewriting:
             self._end(patched=patched, changed=patched and not self._stays)
 
     def _fix(self, fixups: NarFixups, fixup: Fixup, data: bytes) -> None:
-        """Sends on what a fix-up makes of the file that was held."""
+        """Sends on the fix-up's result for the file that was held."""
         plain = bytearray(data)
         self.report.rewrite(self._table, memoryview(plain), final=True)
         self._held = bytearray()

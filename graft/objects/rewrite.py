@@ -149,7 +149,7 @@ def _made(
     found: frozenset[StorePath] = frozenset(),
     fixed: Sequence[FixedFile] = (),
 ) -> RewrittenObject:
-    """What came of the tree whose NAR was hashed."""
+    """The result for the tree whose NAR was hashed."""
     return RewrittenObject(
         nar_hash=hashing.nar_hash,
         content_hash=hashing.content_hash,

@@ -110,7 +110,7 @@ def _read_tree(
     begin: Callable[[], Sink],
     search: DeepSearch | None,
 ) -> Reading:
-    """Hands over what plain rewriting makes of a tree, and begins again if a fix-up replaces."""
+    """Hands over the result of plain rewriting of a tree, and begins again if a fix-up replaces."""
     wanted = None if search is None else search.table
     report = read_tree(
         original.tree,

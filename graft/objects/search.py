@@ -212,7 +212,7 @@ def _remade(
 
 
 class _Passing:
-    """One file's bytes, searched for what is spelled otherwise or cut up."""
+    """One file's bytes, searched for paths in other spellings or cut up."""
 
     def __init__(
         self,

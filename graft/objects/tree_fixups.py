@@ -205,7 +205,7 @@ class Fixes:
 
 @contextmanager
 def _replaceable(place: bytes, top: bytes) -> Iterator[None]:
-    """Lets a file of a tree be replaced; the top itself is in a directory that is none of its."""
+    """Lets a file of a tree be replaced; the top itself is in a directory outside of the tree."""
     if place == top:
         yield
         return

@@ -240,5 +240,5 @@ def _moved(
 
 
 def _unsigned(info: PathInfo) -> bool:
-    """Whether another store has no reason to believe what is registered of a path."""
+    """Whether another store has no reason to trust the registration of a path."""
     return info.content_address is None and not info.signatures

@@ -139,7 +139,7 @@ class BinaryCache(Closeable):
         return {path: self._known[path] for path in paths if path in self._known}
 
     def _at_once(self, work: Callable[[_Item], _Result], items: list[_Item]) -> list[_Result]:
-        """What comes of the items, in any order; as many at once as the files are good for."""
+        """The results for the items, in any order; as many at once as the files are good for."""
         jobs = min(self._files.connections, len(items))
         if jobs < 2:
             return [work(item) for item in items]

@@ -97,7 +97,7 @@ class Rebuilt:
 def _paired(
     made: Iterable[StorePath], originals: Iterable[StorePath]
 ) -> Iterator[tuple[StorePath, StorePath]]:
-    """What a rebuild made, and what that replaces: the only original of the same name."""
+    """The paths of a rebuild, and their originals: the only original of the same name."""
     by_name: dict[str, list[StorePath]] = {}
     for original in originals:
         by_name.setdefault(original.name, []).append(original)

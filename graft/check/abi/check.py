@@ -121,7 +121,7 @@ class _Checking:
                     self._compare(loaded, change, after, place)
 
     def _own_scope(self, place: ObjectEntry) -> LoadScope:
-        """What a library that comes from elsewhere loads where it comes from."""
+        """The files that a library from elsewhere loads in its own place."""
         if place not in self._own_scopes:
             thing = self._before.world.thing(place)
             assert isinstance(thing, Elf)
@@ -164,7 +164,7 @@ class _Checking:
             )
 
     def _misfits_of(self, user: Loaded, change: _Change) -> Iterator[Break]:
-        """What one file does not find in one library that it found in the one before."""
+        """The things that one file does not find in one library, and found in the one before."""
         wants = self._imports_of(user.place)
         was = self._exports_of(change.was.place)
 
@@ -231,7 +231,7 @@ class _Checking:
         return self._exports[place]
 
     def _nowhere(self, wanted: frozenset[bytes], scope: LoadScope) -> tuple[bytes, ...]:
-        """Those of the symbols that nothing offers that will be loaded."""
+        """The symbols that no loaded library will offer."""
         for one in scope.objects:
             wanted -= self._exports_of(one.place).provided(wanted)
             if not wanted:

@@ -66,7 +66,7 @@ class LoadScope:
 
 @dataclass(frozen=True, slots=True)
 class _Defaults:
-    """What a loader has built in.
+    """The built-in paths of a loader.
 
     Attributes:
         directories: where it looks at last.
@@ -172,7 +172,7 @@ class Loading:
         return self._default_loaders[machine]
 
     def _needed(self, user: Loaded, loader: Loaded | None) -> list[tuple[bytes, _Found | None]]:
-        """All that a file needs, and what there is of each."""
+        """All needed names of a file, and the file found for each."""
         chain = tuple(one.place for one in user.chain)
         key = (user.place, user.origin, chain, loader and loader.place)
         if key not in self._found:

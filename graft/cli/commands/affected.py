@@ -74,7 +74,7 @@ def command(settings: Settings, wanted: tuple[str, ...], replacements: tuple[str
 
 
 def _wanted(store: LocalStore, argument: str) -> StorePath | PackageRange:
-    """What an argument means; a name that is also that of a link into the store means this."""
+    """The meaning of an argument; a name that is also a link into the store means the link."""
     from graft.formats.package_range import PackageRange
 
     if "/" in argument:

@@ -98,7 +98,7 @@ def find_compiler() -> str | None:
 
 
 def _works(compiler: str) -> bool:
-    """Whether it finds the C library's headers, and what it makes runs here."""
+    """Whether it finds the C library's headers, and its programs run here."""
     with tempfile.TemporaryDirectory() as directory:
         source, program = Path(directory, "trial.c"), Path(directory, "trial")
         source.write_text('#include <stdio.h>\nint main(void) { return puts("") < 0; }\n')
@@ -185,7 +185,7 @@ def _scripts() -> list[Recipe]:
 
 
 def _above() -> list[Recipe]:
-    """What lies above the program: the same whether it is compiled or not."""
+    """The objects above the program: the same for compiled programs and scripts."""
     return [
         Recipe(
             name="hello-1.0",

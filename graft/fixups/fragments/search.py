@@ -139,7 +139,7 @@ class FragmentSearch:
             constants -= self._users.keys()
 
     def _read(self, start: int, end: int) -> _Function:
-        """The pieces in a function and in what it loads."""
+        """The pieces in a function and in the constants that it loads."""
         function = _Function(start, end)
         code = self._data[start : end + 8]
         taken: set[int] = set()
@@ -178,7 +178,7 @@ class FragmentSearch:
                     yield match.start(), size
 
     def _take_loose_ends(self, function: _Function) -> None:
-        """Takes what may be an end of the name for one where that is beyond doubt.
+        """Takes a possible end of the name for one where that is beyond doubt.
 
         What follows it there is what follows the name in another piece. Or the path lacks just
         these characters, and nothing else in the function could be them.

@@ -58,7 +58,7 @@ def _follows(code: bytes, at: int, opcodes: frozenset[int]) -> bool:
 
 
 def _address_size(code: bytes, at: int) -> int:
-    """The bytes of a ModRM byte and of what follows for the address."""
+    """The bytes of a ModRM byte and of the rest of the address."""
     mode, base = code[at] >> 6, code[at] & 7
     if mode == 3:
         return 1

@@ -169,7 +169,7 @@ def read_exports(read: Read, size: int) -> Exports:
 
 
 class _Tables:
-    """What the tables of an image mean."""
+    """The tables of an image, read."""
 
     def __init__(self, image: ElfImage) -> None:
         self._image = image
@@ -267,7 +267,7 @@ class _Tables:
         return 0
 
     def _symbols_hashed(self) -> int:
-        """The number of symbols: what follows the last bucket's first, until its chain ends."""
+        """The number of symbols: the last bucket's first symbol, and the rest of its chain."""
         word = struct.Struct(f"{self._order}I")
         head = self._image.table(_DT_GNU_HASH, 16)
         buckets, first, bloom, _ = struct.unpack(f"{self._order}4I", head)
@@ -293,7 +293,7 @@ class _Tables:
         raise broken("a chain of its hash table does not end")
 
     def _marks(self) -> tuple[int, ...]:
-        """Of each symbol, which version it has; empty where none has one."""
+        """The version of each symbol; empty where no symbol has a version."""
         if _DT_VERSYM not in self._image.values:
             return ()
         count = self._symbol_count

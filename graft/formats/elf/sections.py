@@ -174,7 +174,7 @@ class ElfSections:
         return [start for start, _ in spans], [end for _, end in spans]
 
     def _symbols(self, data: Image) -> list[tuple[int, int]]:
-        """The functions of a full symbol table; none if only those for the loader are left."""
+        """The functions of a full symbol table; empty if only the loader's symbols are left."""
         form, fields = ("IBBHQQ", (4, 5, 1, 3)) if self.wide else ("IIIBBH", (1, 2, 3, 5))
         value, length, info, section = fields
         entry = struct.Struct(self.order + form)

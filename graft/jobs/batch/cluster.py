@@ -174,7 +174,7 @@ class Cluster:
         return future
 
     def _result(self, inner: Any, path: object) -> Any:
-        """What a call has returned; an error if it was one, or if the cluster has failed."""
+        """The result of a call; an error if the call or the cluster has failed."""
         try:
             return inner.result()
         except CancelledError:
@@ -209,7 +209,7 @@ class Cluster:
         )
 
     def _watch_scheduler(self) -> None:
-        """Ends what was begun when the client has given up: it lets its own futures wait."""
+        """Ends waiting calls when the client has given up: it lets its own futures wait."""
         while not self._closed.wait(_WATCH_SECONDS):
             if self._is_gone:
                 for number in list(self._running):
@@ -268,9 +268,7 @@ _packed: weakref.WeakSet[_Packed] = weakref.WeakSet()
 
 
 def _call(packed: _Packed, argument: Any) -> Any:
-    """What a worker does. An error is returned: the scheduler would try what raises again, and log
-    it.
-    """
+    """A worker's work. An error is returned: the scheduler would repeat and log a raised one."""
     try:
         return packed.function()(argument)
     except GraftError as error:

@@ -86,7 +86,7 @@ def _groups(jobs: Sequence[Job], *, together: bool) -> Iterator[list[Job]]:
 
 
 class _Batch:
-    """What came of the jobs so far."""
+    """The results of the jobs so far."""
 
     def __init__(self, file: JobsFile, on_event: Callable[[Event], object]) -> None:
         self._file = file

@@ -70,7 +70,7 @@ def _open_writable(name: bytes, parent: int | None) -> int:
 
 
 def _remove_files(directory: int) -> list[bytes]:
-    """Removes what is no directory; returns the names of the directories."""
+    """Removes all entries but directories; returns the names of the directories."""
     directories = []
     with os.scandir(directory) as entries:
         for entry in list(entries):

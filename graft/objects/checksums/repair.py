@@ -145,7 +145,7 @@ def repair_tree(
 
 
 def _order(holds: Mapping[bytes, set[bytes]]) -> tuple[list[bytes], list[bytes]]:
-    """Files after those whose digests they hold, and those for which there is no such order."""
+    """Files after the files whose digests they hold, and the files without such an order."""
     left = {file: set(others) for file, others in holds.items()}
     cyclic: list[bytes] = []
     while True:

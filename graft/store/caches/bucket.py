@@ -233,7 +233,9 @@ class CacheBucket:
             return _whole(body), int(part[2]), found
 
     def _again(self, name: str, ask: Callable[[], Any], *, absent: frozenset[str]) -> Any:
-        """Asks until the answer is whole; what fails before one begins was tried again already."""
+        """Asks until the answer is whole; a failure before an answer begins was tried again
+        already.
+        """
         for attempt in range(1, self._attempts + 1):
             try:
                 return ask()
@@ -284,7 +286,7 @@ class _CutError(Exception):
 
 
 class _AnswerError(Exception):
-    """A sentence about an answer that is not what was asked for."""
+    """A sentence about an unexpected answer."""
 
 
 def _length(answer: dict[str, Any]) -> int:

@@ -81,7 +81,7 @@ def failures() -> tuple[type[Exception], ...]:
 
 
 def _answer(error: Exception) -> dict[str, Any]:
-    """What the server answered; empty if it was not a server that said no."""
+    """The server's answer; empty if the error does not come from a server."""
     answer = getattr(error, "response", None)
     return answer if isinstance(answer, dict) else {}
 

@@ -127,7 +127,7 @@ class CacheDirectory:
         return status.f_frsize * (status.f_bfree if os.geteuid() == 0 else status.f_bavail)
 
     def _nearest(self) -> str:
-        """The directory, or what is there of those above it."""
+        """The directory, or the nearest existing one above it."""
         place = self.path
         while not os.path.lexists(place):
             place = os.path.dirname(place)

@@ -250,7 +250,7 @@ def _told(
 
 
 class _PromiseError(Exception):
-    """A sentence about what was promised otherwise."""
+    """A sentence about a broken promise."""
 
 
 class _Checked:

@@ -259,7 +259,7 @@ class ServerStream:
                 self._go_on(error)
 
     def _go_on(self, error: Exception) -> None:
-        """Has the server send what is behind the last byte that came."""
+        """Has the server send the bytes after the last one that came."""
         if self._position - self._failed_at >= _PROGRESS:
             self._failures = 0
         self._failures += 1
@@ -291,7 +291,7 @@ class ServerStream:
             raise self._changed()
 
     def _skip(self) -> None:
-        """Reads what is known: the server cannot begin in the middle."""
+        """Reads the known bytes again: the server cannot begin in the middle."""
         from urllib3.exceptions import HTTPError  # noqa: PLC0415
 
         left = self._position

@@ -288,7 +288,7 @@ class Database:
                 raise
 
     def _row(self, info: PathInfo) -> dict[str, object]:
-        """What a path's registration is in each column of the widest schema."""
+        """The values of a path's registration in each column of the widest schema."""
         return {
             "path": self._store_dir.path(info.path),
             "hash": f"sha256:{info.nar_hash.hex()}",

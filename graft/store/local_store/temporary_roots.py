@@ -119,7 +119,7 @@ class TemporaryRoots:
         os.write(self._file, os.fsencode(path) + b"\0")
 
     def _tell_collector(self, path: str) -> bool:
-        """Sends the root to the collector that is at work; False if none answers."""
+        """Sends the root to the running collector; False if no collector answers."""
         try:
             if self._connection is None:
                 self._connection = self._connect()

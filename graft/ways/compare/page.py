@@ -195,7 +195,7 @@ def _missed(way: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
 
 @dataclass(frozen=True, slots=True)
 class _ProbeGroup:
-    """A probe command, and what became of it under each way that ran it."""
+    """A probe command, and its results under each way that ran it."""
 
     command: str
     rows: list[tuple[str, Mapping[str, Any]]]

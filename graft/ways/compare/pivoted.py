@@ -140,7 +140,7 @@ def _setting(
     held: Collection[StorePath],
     variables: Collection[str],
 ) -> Iterator[tuple[StorePath, str]]:
-    """The paths in whose bytes a variable is assigned what is replaced, and that variable."""
+    """The paths in whose bytes a variable is set to an OLD, and the variable."""
     graph, olds = plan.closure.graph, plan.replacements.keys() & held
     for path in sorted(path for path in paths if not graph[path].isdisjoint(olds)):
         texts = {

@@ -155,7 +155,7 @@ def _without_run(command: str, message: str, status: int) -> Observation:
 
 
 def _mapped_files(process: subprocess.Popen[bytes]) -> set[bytes]:
-    """What stands in the memory maps of a session's processes, looked at until its leader ends."""
+    """The files in the memory maps of a session's processes, looked at until its leader ends."""
     found: set[bytes] = set()
     while True:
         for directory in os.scandir("/proc"):

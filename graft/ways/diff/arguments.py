@@ -91,7 +91,7 @@ def _known(
     known: Mapping[StorePath, Derivation],
     others: Iterable[Package] = (),
 ) -> PackageSet:
-    """The set of those derivations that none of the others needs."""
+    """The set of the derivations that no other one needs."""
     derivations = Derivations(store, known)
     used = {path for found in known.values() for path, _ in found.input_derivations}
     tops = [(None, path) for path in sorted(known) if path not in used]

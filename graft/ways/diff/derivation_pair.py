@@ -149,7 +149,7 @@ class _Pairing:
         return all(same)
 
     def _same(self, left: str | Mention, right: str | Mention) -> bool:
-        """Takes what stands at one place of both texts for the same input, if it may be."""
+        """Takes the mentions at one place of both texts for the same input, if they may be."""
         assert isinstance(left, Mention)
         assert isinstance(right, Mention)
         if (left.kind, left.output) != (right.kind, right.output):
@@ -201,7 +201,7 @@ class _Pairing:
 
 
 def _variables(derivation: Derivation) -> dict[str, str]:
-    """The environment; of structured attributes, each one by itself."""
+    """The environment; each structured attribute by itself."""
     variables = dict(derivation.environment)
     try:
         attributes = json.loads(variables["__json"])

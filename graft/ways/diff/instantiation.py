@@ -69,7 +69,8 @@ class Nix:
         return made
 
     def _attributes(self, file: str, store_dir: StoreDir) -> tuple[list[str], bool]:
-        """Those of an expression that are packages, as `nix-env`, which instantiates none, says.
+        """The attributes of an expression that are packages, as `nix-env` says without
+        instantiation.
 
         Returns:
             And whether it is no set, but one package, which `nix-env` calls by its name.

@@ -73,7 +73,7 @@ def _referred_to(
     graph: Mapping[StorePath, Collection[StorePath]],
     replaced: Mapping[StorePath, StorePath],
 ) -> set[StorePath]:
-    """The closures of all NEWs; of those that are not built yet, what their OLDs refer to."""
+    """The closures of all NEWs; for a NEW that is not built yet, the references of its OLD."""
     news = store.path_infos(replaced.values())
     unbuilt = [old for old, new in replaced.items() if new not in news]
     return {*Closure.of(store, news).infos, *reachable(graph, unbuilt)}

@@ -104,7 +104,7 @@ def _said_of_mounts(warning: PlanWarning, plan: Plan) -> PlanWarning:
 
 
 def _check_circles(over: Mapping[StorePath, StorePath], closure: Closure) -> None:
-    """Raises MountError if a NEW leads to what it lies over, and would find itself there."""
+    """Raises MountError if a NEW leads to its own OLD, and would find itself there."""
     full = closure.store_dir.path
     graph = movement_graph(over, over, closure.references, lambda path: path.is_derivation)
     if len(references_first(graph)) == len(graph):

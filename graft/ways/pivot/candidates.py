@@ -100,7 +100,7 @@ def find_candidates(
 
 
 def _held(store: LocalSource, path: StorePath) -> Iterator[Candidate]:
-    """What a path is known for by its own files, not by those it links to."""
+    """The marks of a path in its own files, without the files that it links to."""
     top = store.tree(path)
 
     def candidate(kind: str, place: str, variables: tuple[str, ...] | None = None) -> Candidate:
@@ -153,7 +153,7 @@ def _of_libraries(
 
 
 def _locale_variables(libc: str) -> tuple[str, ...]:
-    """Those that this build of glibc asks for: LOCALE_ARCHIVE is a patch of nixpkgs."""
+    """The variables that this build of glibc asks for: LOCALE_ARCHIVE is a patch of nixpkgs."""
     with open(libc, "rb") as file:
         data = file.read()
     names = ("LOCALE_ARCHIVE", "GUIX_LOCPATH", "LOCPATH")

@@ -97,7 +97,7 @@ def pivot_environment(
 
 
 def _target(place: str) -> str:
-    """What a link leads to, in its own words; a file or directory is itself meant."""
+    """The target of a link, in its own words; a file or directory stands for itself."""
     if os.path.islink(place):
         return os.path.join(os.path.dirname(place), os.readlink(place))
     return place
