@@ -156,7 +156,7 @@ def test_a_narinfo_of_another_path_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CorruptCacheError, match=f"describes '{info.path}'"):
         cache.valid_paths()
     renamed = StorePath(f"{info.path.hash_part}-renamed")
-    with pytest.raises(CorruptCacheError, match=f"true of '{info.path}'"):
+    with pytest.raises(CorruptCacheError, match=f"the narinfo of '{info.path}'"):
         BinaryCache.open(f"file://{tmp_path}").path_infos([renamed])
 
 
