@@ -5,12 +5,16 @@ from __future__ import annotations
 import filecmp
 import os
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
+from typing import Final
 
 from graft.formats.elf.debug_link import DebugLink, debug_link
+from graft.formats.elf.headers import MAGIC
 from graft.formats.file_name import printable
 from graft.formats.store_path import StorePath
+from graft.kernel.tree import Suspicion, read_tree
+from graft.kernel.tree.marks import Marks
 from graft.objects.checksums import (
     ChangedFile,
     ChecksumFinder,
@@ -25,6 +29,8 @@ from graft.plan import Plan, PlanWarning, Rewrite
 from graft.quantities import counted
 from graft.store.api import Source
 from graft.workers import DEFAULT_RESOURCES, Resources
+
+_PROGRAMS: Final = Marks(magics=((0, MAGIC),))
 
 
 def foreign_checksums(
@@ -65,9 +71,17 @@ def foreign_checksums(
 
         def searched(path: StorePath) -> tuple[StorePath, list[ChecksumPlace]]:
             with as_tree(target.store_object(path)) as at:
+                # One walk tells which files may hold a sum, and which are programs.
+                report = read_tree(
+                    at.tree,
+                    sink=lambda chunk: workers.progress(len(chunk)),
+                    marks=_PROGRAMS,
+                    suspicions=(Suspicion(finder.anchors),),
+                )
+                suspected = [each.file for each in report.suspects if each.where == "contents"]
                 places = [
-                    *search_tree(at.tree, files, finder=finder, on_bytes=workers.progress),
-                    *_links(at.tree, by_crc),
+                    *search_tree(at.tree, files, finder=finder, suspected=suspected),
+                    *_links(at.tree, report.marked, by_crc),
                 ]
                 return path, sorted(places, key=lambda place: (place.file, place.offset))
 
@@ -98,10 +112,12 @@ def _changed_files(rewrite: Rewrite, source: Source, target: Source) -> list[Cha
     return changed
 
 
-def _links(tree: str, by_crc: Mapping[tuple[str, bytes], str]) -> Iterator[ChecksumPlace]:
+def _links(
+    tree: str, programs: Iterable[bytes], by_crc: Mapping[tuple[str, bytes], str]
+) -> Iterator[ChecksumPlace]:
     """ELF files whose symbols are in a file that has changed, by its name and sum."""
     top = os.fsencode(tree)
-    for file in regular_files(tree):
+    for file in programs:
         link = _debug_link(os.path.join(top, file) if file else top)
         if link is None:
             continue

@@ -135,9 +135,9 @@ def run(arguments: Sequence[str]) -> int:
     except GraftError as error:
         return _fail(error.kind, error.message, error.fields, settings, arguments)
     except OSError as error:
-        place = f"'{error.filename}': " if error.filename is not None else ""
-        message = f"{place}{(error.strerror or str(error)).lower()}"
-        return _fail("system", message, {"errno": error.errno}, settings, arguments)
+        from graft.formats.error_object import system_message
+
+        return _fail("system", system_message(error), {"errno": error.errno}, settings, arguments)
     except Exception:  # noqa: BLE001 - a defect of ours: shown whole, and not as the answer "no"
         _print_traceback()
         return settings.trouble
@@ -179,17 +179,9 @@ def _fail(
     settings: Settings,
     arguments: Sequence[str],
 ) -> int:
-    from graft.formats.file_name import printable_text
+    from graft.formats.error_object import error_object
 
-    def shown(value: Any) -> Any:
-        if isinstance(value, str):
-            return printable_text(value)
-        if isinstance(value, list | tuple):
-            return list(map(shown, value))
-        return value
-
-    error = {"kind": kind, "message": message, **fields}
-    error = {name: shown(value) for name, value in error.items()}
+    error = error_object({"kind": kind, "message": message, **fields})
     print(f"graft: error: {error['message']}", file=sys.stderr)
     # A usage error may stop click before it has read --json; after "--" it is not for graft.
     own = arguments[: arguments.index("--")] if "--" in arguments else arguments

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 from graft.check.proof_document import incompleteness
 from graft.errors import ClusterError, GraftError
+from graft.formats.error_object import error_object, system_message
 from graft.formats.file_name import printable_text
 from graft.jobs.batch.variables import Variables
 from graft.jobs.outcome import Outcome, outcome_document
@@ -58,8 +59,7 @@ class JobResult:
     def message(self) -> str | None:
         """Why it failed, in one sentence."""
         if isinstance(self.error, OSError):
-            place = f"'{self.error.filename}': " if self.error.filename is not None else ""
-            return f"{place}{(self.error.strerror or str(self.error)).lower()}"
+            return system_message(self.error)
         if self.error is not None:
             about_all = self.original is None or isinstance(self.error, ClusterError)
             if about_all or str(self.original) in self.error.message:
@@ -162,12 +162,4 @@ def error_document(result: JobResult, variables: Variables) -> dict[str, Any] | 
         return None
     fields = result.error.fields if isinstance(result.error, GraftError) else {}
     error = {"kind": result.kind, "message": result.message, **fields}
-    return {name: _printable(value) for name, value in variables.hide_in(error).items()}
-
-
-def _printable(value: Any) -> Any:
-    if isinstance(value, str):
-        return printable_text(value)
-    if isinstance(value, list):
-        return list(map(_printable, value))
-    return value
+    return error_object(variables.hide_in(error))

@@ -147,6 +147,7 @@ class ChecksumFinder:
 
     Attributes:
         longest: bytes of the longest spelling.
+        anchors: one of them stands in every file that holds such a digest.
     """
 
     def __init__(self, files: Sequence[ChangedFile]) -> None:
@@ -161,6 +162,7 @@ class ChecksumFinder:
             _Spelled([files[index].old[algorithm] for index, algorithm in self._meanings]), _STEP
         )
         self.longest = self._patterns.longest
+        self.anchors = self._patterns.anchors
 
     def find(self, data: Buffer) -> Iterator[Checksum]:
         """Every old digest in some bytes; if files were equal, the digest of the first one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import graphlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from graft.errors import TreeError
@@ -55,6 +55,7 @@ def search_tree(
     files: Sequence[ChangedFile],
     *,
     finder: ChecksumFinder | None = None,
+    suspected: Iterable[bytes] | None = None,
     on_bytes: Callable[[int], object] = lambda _: None,
 ) -> Iterator[ChecksumPlace]:
     """Finds old digests in a tree.
@@ -62,12 +63,14 @@ def search_tree(
     Args:
         files: whose.
         finder: of these files; to be given where many trees are searched.
+        suspected: the tree's files in which a walk has seen one of the finder's anchors; None: all
+            of them are searched.
         on_bytes: called with the number of bytes read since the last call.
 
     Raises:
         TreeError: something cannot be read.
     """
-    for file, found in _found(tree, finder or ChecksumFinder(files), on_bytes):
+    for file, found in _found(tree, finder or ChecksumFinder(files), on_bytes, suspected):
         yield _place(file, found, files[found.index])
 
 
@@ -158,11 +161,14 @@ def _order(holds: Mapping[bytes, set[bytes]]) -> tuple[list[bytes], list[bytes]]
 
 
 def _found(
-    tree: str | bytes, finder: ChecksumFinder, on_bytes: Callable[[int], object] = lambda _: None
+    tree: str | bytes,
+    finder: ChecksumFinder,
+    on_bytes: Callable[[int], object] = lambda _: None,
+    suspected: Iterable[bytes] | None = None,
 ) -> Iterator[tuple[bytes, Checksum]]:
     """The file and the place in it of every digest in a tree."""
     top = os.fsencode(tree)
-    for file in regular_files(tree):
+    for file in regular_files(tree) if suspected is None else suspected:
         for base, found in search_file(_in(top, file), finder.find, finder.longest, on_bytes):
             yield file, replace(found, offset=base + found.offset)
 
