@@ -1,8 +1,8 @@
 """Work given to the workers of a dask.distributed cluster, on this machine or on many.
 
-The scheduler sees names and small values only. What is common to all calls, the function with the
-stores it has open, goes to each worker once; NARs go from store to store through the worker that is
-at work on them. A worker that dies costs what it was about: the scheduler gives that to another.
+The scheduler sees names and small values only. The function of all calls, with its open stores,
+goes to each worker once. NARs go from store to store through the worker of their path. If a worker
+dies, the scheduler gives its current work to another.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ class Cluster:
         """Begins a call of a function that can be pickled, and goes to each worker once.
 
         Returns:
-            What the call will return, or the GraftError it will raise.
+            The result of the call, or the GraftError it will raise.
         """
         outer: Future[Any] = Future()
         if self._is_gone:
@@ -232,8 +232,8 @@ class Cluster:
 class _Packed:
     """A function on its way to a worker, which unpacks it when it is first called.
 
-    What it has open is closed when the worker needs it no more, also if that is because whoever
-    has sent it is dead.
+    Its open files are closed when the worker does not need it any more, also after the death of the
+    sender.
     """
 
     def __init__(self, token: str, data: bytes) -> None:

@@ -62,7 +62,7 @@ class JobTable:
     """The values of one job.
 
     Args:
-        defaults: those at the top.
+        defaults: the keys at the top.
         own: the job's.
         file: the jobs file.
         title: the job's name.

@@ -27,7 +27,7 @@ class JobResult:
 
     Attributes:
         job: as it was written.
-        outcome: what was done, if it came to an end.
+        outcome: the result of the job, if it came to an end.
         error: why it did not.
         original: the full path of which something could not be made, if it is about one.
     """
@@ -98,7 +98,7 @@ class BatchResult:
 
     Attributes:
         file: the name of the jobs file.
-        variables: knows what may not be shown.
+        variables: the variables with values that may not be shown.
         jobs: in the order of the jobs file.
         rewritten: paths made now, each counted once however many jobs need it.
         resumed: new paths that were there before.
