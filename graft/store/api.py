@@ -87,7 +87,7 @@ class Closeable:
 class Source(Store, Protocol):
     """A store whose objects can be read. It is closed when a block that it is entered for is left.
 
-    What all of it promises is held by tests/store/conformance.py, for every kind of store.
+    tests/store/conformance.py holds all its promises, for every kind of store.
     """
 
     @property
@@ -225,7 +225,7 @@ class LocalTarget(RootedTarget, Protocol):
 
         Args:
             paths: to be made; each one's references are valid or among them.
-            repair: those of them that are made again even if they are valid.
+            repair: paths that are made again even if they are valid.
         """
 
 

@@ -1,9 +1,8 @@
 """A binary cache: narinfos and NAR files, in a directory or behind a server.
 
 Source: src/libstore/binary-cache-store.cc of Nix. A path is valid if there is a narinfo of its hash
-part; that names the file of its NAR. Every word of it is a stranger's: what is read is checked
-against what was promised, and whether to believe the promise is for signatures to say
-(graft/store/trust.py).
+part; the narinfo names the file of its NAR. Every word of it is a stranger's. Data is compared with
+the promise, and signatures say whether to trust the promise (graft/store/trust.py).
 """
 
 from __future__ import annotations
@@ -46,10 +45,9 @@ class BinaryCache(Closeable):
     Args:
         address: where it is.
         files: of the cache; they are closed with it.
-        info: what the cache says of itself.
+        info: the contents of its `nix-cache-info`.
 
-    A pickled one is its address only, passwords in it included: whoever unpickles it opens the
-    cache anew.
+    A pickled one is its address only, passwords in it included: the receiver opens the cache anew.
     """
 
     def __init__(self, address: CacheAddress, files: CacheFiles, info: CacheInfo) -> None:
@@ -69,7 +67,7 @@ class BinaryCache(Closeable):
             BadStoreUrlError: it has another form, or a parameter that is not known.
             StoreMissingError: there is no cache.
             CacheError: it cannot be read.
-            BadFormatError: its nix-cache-info is none.
+            BadFormatError: its nix-cache-info is malformed.
         """
         address = CacheAddress.parse(url)
         with ExitStack() as opened:
@@ -121,14 +119,14 @@ class BinaryCache(Closeable):
 
         Raises:
             CacheError: it cannot be read.
-            BadFormatError, CorruptCacheError: a narinfo is none, or another path's.
+            BadFormatError, CorruptCacheError: a narinfo is malformed, or another path's.
         """
         return {path: _path_info(info) for path, info in self.narinfos(paths).items()}
 
     def narinfos(self, paths: Iterable[StorePath]) -> dict[StorePath, NarInfo]:
         """The narinfos of the valid paths among `paths`.
 
-        What was read once is not read again, as long as the cache is open.
+        A narinfo is read once, as long as the cache is open.
 
         Raises: as `path_infos`.
         """
@@ -197,7 +195,7 @@ class BinaryCache(Closeable):
         """The NAR of a path, to be read until it ends: only then its hash is checked.
 
         Args:
-            on_file: called with each piece of its file, as it is compressed.
+            on_file: called with each piece of its compressed file.
 
         Raises:
             InvalidPathError: the path is not valid in the cache.

@@ -1,7 +1,7 @@
 """A store that only Nix's daemon may write: new paths go to it from a temporary cache.
 
-Source: Nix manual, "Multi-User Mode" and "nix copy". The daemon takes a path if a key it trusts has
-signed it, if its name comes from its contents, or from a user it trusts. Nix's own programs speak
+Source: Nix manual, "Multi-User Mode" and "nix copy". The daemon takes a path if a trusted key has
+signed it, if its name comes from its contents, or from a trusted user. Nix's own programs speak
 with it.
 """
 
@@ -134,7 +134,7 @@ class DaemonStore(Closeable):
         """Makes sure that the daemon will take the new paths, as far as this process can see.
 
         Args:
-            sign_keys: what it will be signed with.
+            sign_keys: the keys that will sign the paths.
             content_addressed: whether new names come from contents.
 
         Raises:
@@ -167,9 +167,9 @@ class DaemonStore(Closeable):
     def protect(self, paths: Iterable[StorePath]) -> None:
         """Until the store is closed, no collector deletes the paths or their references.
 
-        The daemon keeps links in a temporary directory as roots. It makes none to a path that is
-        not valid yet; but a link that is a root already may be turned by whoever owns it. Before
-        any path was given that is valid, the others are not protected.
+        The daemon keeps links in a temporary directory as roots. It makes no root to a path that is
+        not valid yet; but the owner of a link that is a root already may turn it. Before any valid
+        path was given, the others are not protected.
         """
         paths = set(paths)
         valid = sorted(self.path_infos(paths))
@@ -190,7 +190,7 @@ class DaemonStore(Closeable):
         """A temporary cache, of which the daemon gets all paths if the block ends well.
 
         Args:
-            repair: what was asked for; it cannot be done.
+            repair: the requested repairs; the daemon cannot do them.
 
         Raises:
             UsageError: the daemon takes nothing in place of a path that is valid.

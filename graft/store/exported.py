@@ -28,8 +28,8 @@ class ExportedGraph(Closeable):
     builder.
 
     Args:
-        paths: what is valid.
-        name: of the file, for messages.
+        paths: the valid paths.
+        name: the name of the file, for messages.
     """
 
     def __init__(self, paths: MemoryStore, name: str) -> None:

@@ -1,7 +1,7 @@
 """The store on this machine's disk, as Nix keeps it: a directory of trees and a database of them.
 
-How it lives beside Nix's own programs, and the reason for each rule, is in
-docs/explanation/living-with-nix.md.
+docs/explanation/living-with-nix.md tells how it lives together with Nix's own programs, and the
+reason for each rule.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class LocalStore(Closeable):
         state: the state directory that belongs to `store`.
         location: all three at once, as a URL gives them.
 
-    Without arguments it is the machine's store, as NIX_STORE_DIR and NIX_STATE_DIR say. Whoever
-    unpickles a store opens it anew.
+    Without arguments it is the machine's store, as NIX_STORE_DIR and NIX_STATE_DIR say. The
+    receiver of a pickled store opens it anew.
 
     Raises:
         UsageError: `store` is given without `state`, `state` without `store`, or two places.
@@ -126,7 +126,7 @@ class LocalStore(Closeable):
     def owner(self) -> tuple[int, int]:
         """User and group of the files in the store.
 
-        The group of the store directory itself is that of the build users and of nothing in it, so
+        The group of the store directory itself belongs to the build users and not to its files, so
         new paths get the group their owner would give them.
         """
         user = os.stat(self.location.real_store_dir).st_uid

@@ -21,7 +21,7 @@ class MemoryStore:
 
     Args:
         store_dir: the logical store directory.
-        infos: what is valid from the start.
+        infos: the paths that are valid from the start.
     """
 
     def __init__(self, store_dir: str = "/nix/store", infos: Iterable[PathInfo] = ()) -> None:

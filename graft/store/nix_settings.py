@@ -46,7 +46,7 @@ class NixSettings:
         """The settings of the user with this environment.
 
         Raises:
-            BadFormatError: a file holds no settings or no text, or a key is none.
+            BadFormatError: a file holds no settings or no text, or a key is malformed.
             StoreError: a file is no text.
         """
         file = _machine_file(environment)

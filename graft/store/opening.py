@@ -24,11 +24,11 @@ def open_store(url: str, environment: Mapping[str, str]) -> Source:
 
     Args:
         url: as for `--store`.
-        environment: what `auto` depends on.
+        environment: the variables that `auto` depends on.
 
     Raises:
         BadStoreUrlError: the URL has no form that is known.
-        StoreMissingError, StoreError, CacheError: there is none that can be read.
+        StoreMissingError, StoreError, CacheError: the store is missing or cannot be read.
     """
     return kind_of(url).open(url, environment)
 
@@ -38,7 +38,7 @@ def open_sources(
 ) -> list[Source]:
     """Opens stores to be read in addition to another, in the order in which they are to be asked.
 
-    Stores on this machine go first, then caches, those of a lower priority before the others.
+    Stores on this machine go first, then caches, the ones of a lower priority before the others.
 
     Args:
         opened: closes them.
@@ -70,7 +70,7 @@ def open_target(url: str, environment: Mapping[str, str], store_dir: StoreDir) -
     """Opens a store to be written; a missing cache is made.
 
     Args:
-        store_dir: the logical store directory of what is written.
+        store_dir: the logical store directory of written paths.
 
     Raises: as `open_store`; BadStoreUrlError also for a cache that can only be read.
     """
@@ -112,12 +112,12 @@ def trusted_keys(
     """The keys whose signatures count for paths from caches.
 
     Args:
-        given: texts of one or several keys, as the user has given them; if there are none, Nix's
-            own configuration says it.
+        given: texts of one or several keys, as the user has given them; the default is Nix's own
+            configuration.
         sources: unless one of them needs signatures no configuration is read.
 
     Raises:
-        BadFormatError: a key is none, or a file is no configuration.
+        BadFormatError: a key or the configuration is malformed.
     """
     from graft.formats.signature import PublicKey  # noqa: PLC0415 - for caches only
     from graft.store.nix_settings import NixSettings  # noqa: PLC0415

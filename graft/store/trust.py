@@ -1,7 +1,7 @@
 """Trust in paths from elsewhere: signatures, and names from contents.
 
-A path that has its name from its contents needs no signature: whoever asked for it by that name
-gets those contents, or an error.
+A path that has its name from its contents needs no signature: a request for that name gets those
+contents, or an error.
 """
 
 from __future__ import annotations
@@ -87,12 +87,12 @@ def check_signatures(
 ) -> None:
     """Makes sure that a trusted key has signed a store's registrations of paths.
 
-    What the paths' bytes really are must be checked beside it.
+    The paths' bytes must be checked as well.
 
     Raises:
         UntrustedPathError: a path has no such signature, and no name from its contents; or a
             signature that a trusted key should have made is another's.
-        BadFormatError: a signature or a content address is none.
+        BadFormatError: a signature or a content address is malformed.
     """
     for info in infos:
         if not _is_content_addressed(store, info) and not _is_signed(

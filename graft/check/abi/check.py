@@ -1,8 +1,8 @@
 """Do the programs and libraries of a plan fit what they will load?
 
-What is loaded for every ELF file of every path that is rewritten is found out twice, as it is and
-as it will be. Where one of the libraries is another, every file that is loaded beside it must find
-there what it found before: what is the same before and after is taken to work.
+The check finds the loaded files of every ELF file of every rewritten path twice, before and after
+the graft. Where one of the libraries is another, every file that is loaded with it must find the
+same things there as before. Unchanged files are taken to work.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def check_abi(plan: Plan, source: Source, contents: StoreContents | None = None)
 
     Args:
         source: where the originals and every NEW are.
-        contents: of the source, so that what several plans share is read once.
+        contents: the contents of the source; objects that several plans share are read once.
 
     Raises:
         TreeError, CacheError, CorruptCacheError, BadFormatError: an object cannot be read.

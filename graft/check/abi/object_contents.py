@@ -16,7 +16,7 @@ class Script:
     """An executable text.
 
     Attributes:
-        interpreter: what its first line says is to be started.
+        interpreter: the interpreter in its first line.
     """
 
     interpreter: bytes

@@ -1,7 +1,7 @@
 """The files of a binary cache in a bucket: `s3://`, at Amazon or wherever its protocol is spoken.
 
-Source: src/libstore/s3-binary-cache-store.cc of Nix for the URL, the types of contents, and what
-counts as absent.
+Source: src/libstore/s3-binary-cache-store.cc of Nix for the URL, the types of contents, and the
+answers that count as absent.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ class CacheBucket:
 
         Args:
             file: it is read from where it stands.
-            size: of it, in bytes.
+            size: its size in bytes.
 
         Raises:
             CacheError, StorePermissionError, StoreMissingError: it cannot be written.

@@ -1,7 +1,7 @@
 """Clients of the servers of buckets, made by boto3, and their errors.
 
 Credentials are found as every program of Amazon's finds them, in the environment, in `~/.aws` or on
-the machine itself; where there are none, requests are not signed.
+the machine itself. Without credentials, requests are not signed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def bucket_client(address: CacheAddress, url: str, **settings: object) -> Any:
         settings: of the client.
 
     Raises:
-        BadStoreUrlError: `endpoint` or `scheme` is none.
+        BadStoreUrlError: `endpoint` or `scheme` is malformed.
         CacheError: boto3 is not installed.
         StoreError: there is no such profile.
     """

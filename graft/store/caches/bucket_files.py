@@ -23,9 +23,9 @@ class BucketStream:
     """A file that is read, piece by piece of one version.
 
     Args:
-        piece: gives what begins at a position of the version that a tag names (None: of any), the
-            length of the whole file in bytes, and the version's tag; a position at the end of the
-            file is asked for only if the file is empty.
+        piece: gives the bytes from a position of the version that a tag names (None: of any). It
+            also gives the length of the whole file in bytes, and the version's tag; a position at
+            the end of the file is asked for only if the file is empty.
         changed: makes the error that the file is another one by now.
     """
 

@@ -1,8 +1,8 @@
 """The files of a binary cache in a directory: `file://`.
 
 New files get their names when they are whole. Until then they are in a directory `.graft-...` of
-the cache, locked by whoever writes there: what nobody has locked is left over from a run that died,
-and goes when the next one begins to write.
+the cache, locked by its writer. An unlocked directory is left over from a run that died, and goes
+when the next one begins to write.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The parts of a binary cache: files, in a directory, on a server or in a bucket.
 
-`BinaryCache` knows what the files mean; whoever keeps this protocol knows where they are.
+`BinaryCache` knows the meaning of the files; an implementation of this protocol knows their places.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The files of a binary cache behind a server: `http://` and `https://`.
 
-What fails for a moment is tried again, later each time; a file whose transfer is cut goes on where
-it was cut (RFC 9110, "Range Requests"), as long as it is still the same file. Proxies are those of
-the environment, certificates those of the system, of SSL_CERT_FILE or of NIX_SSL_CERT_FILE.
+A request that fails for a moment is tried again, later each time. A file whose transfer is cut goes
+on where it was cut (RFC 9110, "Range Requests"), as long as it is still the same file. Proxies come
+from the environment; certificates come from the system, from SSL_CERT_FILE or from
+NIX_SSL_CERT_FILE.
 """
 
 from __future__ import annotations
@@ -163,7 +164,7 @@ class CacheServer:
         """The beginning of a server's answer, also of an error.
 
         Raises:
-            CacheError: there was none.
+            CacheError: the server gave no answer.
         """
         url = f"{self._url}/{name}"
         for _ in range(_MOST_REDIRECTS + 1):

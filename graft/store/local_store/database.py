@@ -1,6 +1,6 @@
 """The SQLite database of valid paths, Nix's or Guix's: `schema` says how they differ.
 
-Source: src/libstore/local-store.cc of Nix, for what a query means and what a row holds.
+Source: src/libstore/local-store.cc of Nix, for the meaning of a query and of a row.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ def shared_lock(path: str, waiting_for: str) -> Iterator[None]:
 
     Args:
         path: the lock file.
-        waiting_for: what is said if another process holds it.
+        waiting_for: the note if another process holds it.
     """
     descriptor = open_lock_file(path)
     try:

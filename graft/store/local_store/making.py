@@ -18,8 +18,8 @@ class LocalMaking:
     """Paths of a local store under their locks, until they are registered.
 
     An unregistered tree under a final name is never trusted: Nix may have died while it wrote it.
-    Temporary trees are called `<hash part>-graft`: the collector deletes what it does not know in
-    the store directory, unless its hash part is that of a path somebody protects.
+    Temporary trees are called `<hash part>-graft`: the collector deletes unknown names in the store
+    directory, unless their hash part belongs to a protected path.
     """
 
     def __init__(

@@ -5,8 +5,8 @@ process writes its roots, each with a NUL behind it, into `temproots/<pid>` and 
 file while it lives. A collector reads these files once it has `gc.lock` exclusively; what comes
 after that it must be told through `gc-socket/socket`, and answers when the path is safe.
 
-Older collectors, and Guix's, have no socket. They lock the files for reading while they work, which
-is why ours is locked exclusively only while it is written, and never while `gc.lock` is waited for.
+Older collectors, and Guix's, have no socket. They lock the files for reading while they work. So
+ours is locked exclusively only while it is written, and never while `gc.lock` is waited for.
 """
 
 from __future__ import annotations
@@ -81,9 +81,10 @@ class TemporaryRoots:
     def add_again(self, paths: Iterable[str]) -> None:
         """As `add`, and a collector that has begun since then keeps the paths until it ends.
 
-        To be called between the making of a permanent root and the end of the temporary one: a
+        To be called between the making of a permanent root and the end of the temporary one. A
         collector reads the permanent roots first, and the temporary ones when it has looked at
-        every process. What became permanent in between, and was given up, it would see in neither.
+        every process. A root that became permanent in between, and whose temporary root was given
+        up, would be in neither list.
         """
         for path in paths:
             self._add(path)

@@ -34,7 +34,7 @@ def find_profiles(
 ) -> Iterator[Profile]:
     """The profiles in a directory and below it, in the order of their names.
 
-    Whatever has a generation is a profile, whether or not it leads to one.
+    Every path with a generation is a profile, even if it leads to no generation.
 
     Args:
         directory: need not exist.
@@ -252,7 +252,7 @@ def generations_to_delete(
     it, and those that are newer.
 
     Args:
-        words: as they are given to nix-env.
+        words: the arguments of nix-env.
         now: in seconds since 1970.
 
     Returns:
