@@ -23,7 +23,7 @@ class CommandEntry(NamedTuple):
     """A command of `graft`.
 
     Attributes:
-        name: as it is typed.
+        name: the name as it is typed.
         module: in `graft.cli.commands`; its `command` is called.
         summary: the line of `graft --help`, which imports no command.
     """

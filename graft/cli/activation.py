@@ -37,7 +37,8 @@ def system_to_activate(
     """The root to activate, and the profile that gets it, once all is found in order for that.
 
     Args:
-        everywhere: what `--all-roots` has found, if that was given, the system's profile with it.
+        everywhere: the roots and places of `--all-roots`, if that was given, the system's profile
+            with it.
 
     Raises:
         ActivationError: this is no single NixOS system of this machine's own store.
@@ -100,7 +101,8 @@ def activate_generation(target: str, action: Action) -> None:
     """Activates the present generation of a profile.
 
     Raises:
-        ActivationError: it is no NixOS system, or that failed. The profile stays as it is.
+        ActivationError: the generation is no NixOS system, or its activation failed. The profile
+            stays unchanged.
     """
     check_system(target)
     activate(target, action, os.environ)

@@ -24,10 +24,10 @@ def ask_for_all_roots(
     """The request, with all roots that lead to OLD, and their places.
 
     Args:
-        daemon: what writes into the store, if this user may not.
+        daemon: the daemon that writes into the store, if this user may not.
 
     Raises:
-        UsageError: there are none, or this is no store that has them.
+        UsageError: no root leads to OLD, or the store has no roots.
     """
     if asked.roots:
         raise UsageError("--all-roots finds the roots by itself: leave ROOTs out")

@@ -144,7 +144,8 @@ def resolve_request(store: Source, asked: PlanArguments) -> PlanRequest:
     Raises:
         UsageError: there is no root or nothing to replace, or more is said than the plan file says.
         BadFormatError: a file has not its form.
-        BadStorePathError, InvalidPathError: a path argument is none, or the path is not valid.
+        BadStorePathError, InvalidPathError: a path argument names no store path, or the path is not
+            valid.
     """
     from graft.plan import PlanFile
     from graft.plan.request import Graft
@@ -193,8 +194,8 @@ def requested_pairs(
     """The replacements that are asked for; errors as of `resolve_request`.
 
     Args:
-        roots: what is to be grafted: of files of pairs, and of derivations' outputs, what they do
-            not lead to is left out.
+        roots: the paths to be grafted: pairs of files, and of derivations' outputs, are left out if
+            no root leads to them.
     """
     pairs = resolve_replacements(store, asked.replacements)
     if asked.replacements_file is not None:

@@ -46,7 +46,7 @@ class Settings:
         """Opens the store, to be read, and if it is on this machine to be written.
 
         Raises:
-            BadStoreUrlError, StoreError: there is none that can be read.
+            BadStoreUrlError, StoreError: the store is missing or cannot be read.
         """
         from graft.store.opening import open_store
 
@@ -56,7 +56,7 @@ class Settings:
         """Opens the store, which must lie on this machine.
 
         Raises:
-            BadStoreUrlError, StoreError: there is none that can be read.
+            BadStoreUrlError, StoreError: the store is missing or cannot be read.
         """
         from graft.store.opening import open_local_store
 

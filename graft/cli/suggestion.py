@@ -21,8 +21,8 @@ def suggest(settings: Settings, roots: Sequence[str], name: str, patched: str) -
 
     Args:
         roots: the paths whose closures are searched, as arguments.
-        name: of the package, without a version.
-        patched: where what is new comes from, as an argument of `graft diff`.
+        name: the name of the package, without a version.
+        patched: the origin of NEW, as an argument of `graft diff`.
 
     Returns:
         The exit status.

@@ -1,8 +1,8 @@
 """NixOS systems activated as nixos-rebuild does it, and the things that go on with OLD.
 
-Source: nixos-rebuild-ng and switch-to-configuration of nixpkgs. What switches is started in a
-transient unit of systemd, so that a connection that breaks, or graft's own end, does not stop it
-half-way; without systemd it is started by itself.
+Source: nixos-rebuild-ng and switch-to-configuration of nixpkgs. The switching program is started in
+a transient unit of systemd, so that a connection that breaks, or graft's own end, does not stop it
+half-way. Without systemd it is started by itself.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class Remainder:
     """Something that goes on with OLD after an activation, or with an older kernel.
 
     Attributes:
-        kind: what it is.
+        kind: the kind of the remainder.
         what: its unit, program, container or file.
-        advice: what ends that; a command or a short sentence.
+        advice: the remedy; a command or a short sentence.
         pids: its processes, if it is some.
     """
 
@@ -66,7 +66,7 @@ def check_system(tree: str) -> None:
         tree: where it is on this machine.
 
     Raises:
-        ActivationError: it is none.
+        ActivationError: it is no NixOS system.
     """
     for name in ("nixos-version", _PROGRAM):
         if not os.path.exists(os.path.join(tree, name)):
@@ -80,11 +80,11 @@ def activate(
 ) -> None:
     """Activates a system; for `switch` and `test` it first shows the units to be restarted.
 
-    What is said goes to stderr.
+    The program's output goes to stderr.
 
     Args:
         system: its full store path.
-        environment: of what is started.
+        environment: the environment of the started program.
         machine: where it says in `/run` whether systemd runs.
 
     Raises:
@@ -148,8 +148,8 @@ def find_remainders(
 
     Args:
         store: of the machine.
-        system: what was activated.
-        olds: what was replaced in it.
+        system: the activated system.
+        olds: the replaced paths of the system.
         machine: where its `/run` is.
     """
     with_old = leads_to(store, olds)
@@ -193,7 +193,7 @@ def started_by(process: Process, groups: str) -> tuple[RemainderKind, str, str]:
     """The starter of a process: its kind, its name, and the command that starts it again.
 
     Args:
-        groups: what its file `cgroup` says, cgroups(7); systemd names groups after its units.
+        groups: the contents of its file `cgroup`, cgroups(7); systemd names groups after its units.
     """
     if process.pid == 1:
         return "first-process", process.program, "systemctl daemon-reexec"

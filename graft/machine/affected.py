@@ -22,8 +22,8 @@ class AffectedRoot:
     """A root that leads to something that was asked for.
 
     Attributes:
-        chain: from a path of the root's to one that was asked for, a shortest one; of a process the
-            one that begins with what it runs, if there is one of the same length.
+        chain: a shortest one from a path of the root's to a requested path; for a process the chain
+            that begins with its program, if there is one of the same length.
         reaches: all paths it leads to of those that were asked for.
         uses: of a process: how it holds the first path of the chain.
     """
@@ -45,8 +45,8 @@ class Cost:
 
     Attributes:
         roots: how many paths are roots.
-        paths: how many would be rewritten, beside what is replaced.
-        bytes: the sizes of their NARs, at most what is written.
+        paths: the number of paths that would be rewritten, without the replaced ones.
+        bytes: the sizes of their NARs, an upper limit of the written size.
     """
 
     roots: int
@@ -59,13 +59,14 @@ class Affected:
     """The answer.
 
     Attributes:
-        hits: what matters most comes first: what runs, the current system, the booted one, current
+        hits: the most urgent first: processes, the current system, the booted one, current
             generations, other links, old generations, the newest first.
         asked: the paths that were asked for, and are there.
         unversioned: paths with a name that was asked for, but no version to compare; not counted.
         current_cost: of all roots in force that are hit.
-        whole_cost: of all lasting roots that are hit, counted.
-        planned: whether the cost of those in force is a plan's; else it is counted, and at most.
+        whole_cost: the counted cost of all lasting roots that are hit.
+        planned: whether the cost of the roots in force is a plan's; else it is counted, and at
+            most.
     """
 
     hits: tuple[AffectedRoot, ...]
@@ -86,8 +87,8 @@ def find_affected(
 
     Args:
         machine: all roots of the store.
-        wanted: valid or not: a process may hold what has been deleted.
-        replacements: what would be grafted; each OLD is asked for as well.
+        wanted: valid or not: a process may hold deleted paths.
+        replacements: the replacements of a graft; each OLD is asked for as well.
 
     Raises:
         InvalidPathError, PlanError: the replacements make no plan.

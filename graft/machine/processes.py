@@ -33,7 +33,7 @@ class Process:
 
     Attributes:
         program: its name, as the kernel has it: at most 15 characters.
-        user: the name of its user, or the number if it has none.
+        user: the name of its user, or the number if the user has no name.
         unit: the systemd unit it belongs to.
         uses: how it holds each path, be it valid or not.
     """
@@ -50,7 +50,7 @@ class Processes:
     """The store paths that the processes of this machine hold.
 
     Attributes:
-        found: those that hold something, by number.
+        found: the processes that hold something, by number.
         unreadable: how many could not be looked at, or not wholly: they belong to others.
     """
 
@@ -172,7 +172,7 @@ def systemd_unit(groups: str) -> str | None:
     """The innermost systemd unit of a process.
 
     Args:
-        groups: what its file `cgroup` says, cgroups(7).
+        groups: the contents of its file `cgroup`, cgroups(7).
     """
     for line in groups.splitlines():
         number, _, rest = line.partition(":")

@@ -1,8 +1,8 @@
 """Provenance: the grafts made in a store, their inputs, times, reasons and places.
 
-It is graft's own record and nothing depends on it: a result is right or wrong by its proof, and Nix
-knows nothing of it. It is `graft/grafts.sqlite` in the store's state directory, which everybody may
-read. Who may not write there, as on a multi-user Nix, has a record of his own, below
+It is graft's own record and nothing depends on it: the proof says whether a result is right, and
+Nix knows nothing of the record. It is `graft/grafts.sqlite` in the store's state directory, which
+all users may read. A user who may not write there, as on a multi-user Nix, has a record below
 `$XDG_STATE_HOME/graft`; readers take both together.
 """
 
@@ -56,8 +56,8 @@ class PlaceRecord:
     Attributes:
         kind: a profile, or a link that is a garbage collector root.
         link: the profile's path, or the link's; absolute.
-        root: what was grafted.
-        new_root: what came of it.
+        root: the original root.
+        new_root: the grafted root.
         generation: the profile's that led to it.
     """
 
@@ -73,13 +73,13 @@ class GraftRecord:
     """The record of one graft.
 
     Attributes:
-        roots: each root and what came of it.
+        roots: each root and its grafted root.
         replacements: OLD to NEW.
-        cutoffs: what was kept as it is.
+        cutoffs: paths that were kept unchanged.
         rewrites: each path that was made anew, and its new name; aliases by the name of OLD.
-        addressing: what new names were made from, `input` or `content`.
+        addressing: the origin of new names, `input` or `content`.
         places: where the new roots were put, first ones first.
-        note: what whoever made it has said of it.
+        note: the note of its author.
         time: when it was made first, in seconds since 1970.
         ended: when it was taken back; None if it was not.
         tool_version: of the graft that made it.

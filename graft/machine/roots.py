@@ -57,9 +57,9 @@ class Root:
 
     Attributes:
         place: its link; of a process its directory in /proc.
-        paths: one, but for processes and what they are at work on; valid or not.
+        paths: one path, except for processes and their temporary roots; valid or not.
         current: whether it is in force: neither an old generation nor the system once booted.
-        profile: of a generation, or of one's specialisation.
+        profile: the profile of a generation, or of a generation's specialisation.
         number: of the generation.
         time: when the generation was made, in seconds since 1970.
         name: of a specialisation or a container.
@@ -116,8 +116,8 @@ def find_machine_roots(
 ) -> MachineRoots:
     """Finds all roots.
 
-    The places outside of a store's own directories, `/run` and the home directories, are looked
-    at for the machine's own store, and for a store at a root below that root.
+    Some places are outside of a store's own directories, such as `/run` and the home directories.
+    They are looked at for the machine's own store, and for a store at a root below that root.
 
     Args:
         environment: XDG_STATE_HOME is looked up, for the machine's own store.

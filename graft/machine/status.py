@@ -1,7 +1,7 @@
 """The standing of grafts: the places where they are in force, and the roots that keep them.
 
-The record says what was done; the profiles, links and registered references say what is so now.
-A profile is asked for the generation it leads to, however it came there: by graft, nix-env or
+The record has the history; the profiles, links and registered references have the present state. A
+profile is asked for the generation it leads to, however it came there: by graft, nix-env or
 nixos-rebuild.
 """
 
@@ -28,7 +28,7 @@ class PlaceNow:
 
     Attributes:
         place: as it was recorded last.
-        state: what it leads to.
+        state: the state of its target.
         path: that path.
         generation: the profile's current one.
         exactly: whether it leads to the very root the graft made.
@@ -48,10 +48,10 @@ class Standing:
     Attributes:
         graft: its record.
         places: where it was put, each once.
-        keep_originals: the garbage collector roots that lead to what was rewritten or replaced.
-        keep_grafts: those that lead to what was made.
+        keep_originals: the garbage collector roots that lead to rewritten or replaced paths.
+        keep_grafts: the garbage collector roots that lead to new paths.
         valid: the paths that were made and are in the store.
-        bytes: what these take on disk, beyond what they share with the originals' files.
+        bytes: the room of the new paths on disk, without the files shared with the originals.
     """
 
     graft: GraftRecord

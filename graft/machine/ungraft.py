@@ -22,9 +22,9 @@ class Ungrafted:
     Attributes:
         graft: its record.
         restored: the places that lead to an original again, and which.
-        left: the places that did not lead to the graft's own root, and stay as they are.
+        left: the places that did not lead to the graft's own root, and stay unchanged.
         deleted: the links of the generations that were deleted.
-        kept_by: the garbage collector roots that still lead to what the graft made.
+        kept_by: the garbage collector roots that still lead to grafted paths.
     """
 
     graft: GraftRecord

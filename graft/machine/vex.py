@@ -81,12 +81,12 @@ def vex_document(
     Scanners that go by names and versions find OLD's in an alias, or none in NEW's that is fixed.
 
     Args:
-        author: who says so.
+        author: the author of the document.
         given: the vulnerabilities, where the notes have no identifiers, or to say it of others.
         now: in seconds since 1970.
 
     Raises:
-        UsageError: nobody has said which vulnerability a graft is for.
+        UsageError: the vulnerability of a graft is unknown.
     """
     statements = []
     for standing in standings:

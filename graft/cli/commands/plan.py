@@ -131,8 +131,8 @@ def show_plan(
         store: where everything is.
         free_bytes: room where the result would go, if that is known.
         output: a file for the document.
-        abi_report: a file or a directory for what abidiff says.
-        rebuild_cost: tell what a rebuild would cost as well.
+        abi_report: a file or a directory for abidiff's report.
+        rebuild_cost: tell the cost of a rebuild as well.
 
     Raises:
         UsageError: that is asked of a store without derivations.

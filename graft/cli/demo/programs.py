@@ -54,7 +54,7 @@ class Recipe:
     """How one store object is made.
 
     Attributes:
-        name: of the store path, after the hash part.
+        name: the name of the store path, after the hash part.
         parts: its files, by their paths inside the object.
     """
 

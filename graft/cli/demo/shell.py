@@ -21,7 +21,7 @@ class DemoStep:
         command: as a user would type it.
         status: its exit status.
         expected: the status it had to have.
-        output: what it printed, stdout and stderr together.
+        output: its output, stdout and stderr together.
     """
 
     command: str
