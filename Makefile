@@ -75,6 +75,7 @@ test-versions: $(LOWEST)/.stamp
 # Properties with 25 times as many examples, where a test does not say how many.
 test-thorough: native
 	$(PYTEST) -m "not nix and not sanitize and not slow" --hypothesis-profile=thorough $(PYTEST_ARGS)
+	GRAFT_TEST_CASES=20000 $(PYTEST) tests/fixups/fragments/test_trial.py
 
 test-large: native
 	$(BIN)/python -m pytest -m large $(PYTEST_ARGS)

@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 
 from graft.fixups.allowance import Allowance
 from graft.fixups.api import HEAD, Fixup, FixupOutcome, LeftAloneError, Limits
+from graft.fixups.streams import embedded_streams
 from graft.kernel.place import Place, Site, Where
 
 
@@ -108,6 +109,7 @@ class Look:
         fixup = self.recognise(data, name)
         if fixup is None or not fixup.opens:
             self.search(data, ())
+            self.streams(data, (), typed=fixup is not None)
         if fixup is not None:
             _Level(self, fixup, (), 1).file(data, name)
 
@@ -127,6 +129,45 @@ class Look:
             steps: the container of what is found.
         """
         self.places += self.finder.find(data, Site(self._path, where, steps))
+
+    def streams(
+        self,
+        data: bytes,
+        steps: tuple[str, ...],
+        *,
+        typed: bool,
+        depth: int = 1,
+        base: int = 0,
+    ) -> None:
+        """Looks into the streams at any offset of a file that no fix-up opens.
+
+        Args:
+            steps: the container that the file is.
+            typed: a fix-up knows the type of the file: what begins at its first byte is told.
+            depth: of what is in the file.
+            base: the offset of `data` in the file.
+        """
+        if depth > self.limits.depth:
+            return
+        for stream in embedded_streams(data, self.allowance, base):
+            inner = (*steps, stream.step)
+            if stream.reason is not None and not (typed and stream.start == 0):
+                self.outcomes.append(
+                    FixupOutcome(
+                        container=steps,
+                        fixup=stream.kind,
+                        outcome="left-alone",
+                        reason=stream.reason,
+                    )
+                )
+            if not stream.contents:
+                continue
+            fixup = self.recognise(stream.contents, b"")
+            if fixup is None or not fixup.opens:
+                self.search(stream.contents, inner)
+                self.streams(stream.contents, inner, typed=fixup is not None, depth=depth + 1)
+            if fixup is not None:
+                _Level(self, fixup, inner, depth + 1).file(stream.contents, b"")
 
     def search_apart(self, data: bytes, steps: tuple[str, ...], *, suspected: bool) -> None:
         """Searches a file for finds that show only there: see `Finder.find_apart`."""
@@ -151,6 +192,7 @@ class _Level:
         self._container = container  # the steps to the file in hand
         self._depth = depth  # of what is in it
         self._searched = searched  # the file in hand, as it stands
+        self._places = 0  # found before the file in hand
         self._apart = apart
 
     def file(self, data: bytes, name: bytes) -> None:
@@ -158,7 +200,8 @@ class _Level:
         if self._fixup.opens and self._depth > limits.depth:
             self._left_alone(data, f"it is nested deeper than {limits.depth} containers")
             return
-        before = len(self._look.places), len(self._look.outcomes)
+        self._places = len(self._look.places)
+        before = self._places, len(self._look.outcomes)
         try:
             self._fixup.apply(data, name, self)
         except LeftAloneError as error:
@@ -176,6 +219,8 @@ class _Level:
 
     def _left_alone(self, data: bytes, reason: str) -> None:
         self._outcome("left-alone", reason)
+        if self._fixup.opens and len(self._look.places) == self._places:
+            self._look.streams(data, self._container, typed=True, depth=self._depth)
         self._search_rest(data)
 
     def _outcome(self, outcome: Literal["left-alone", "noted"], reason: str) -> None:
@@ -218,6 +263,7 @@ class _Level:
                 look.search(data, steps)
             else:
                 look.search_apart(data, steps, suspected=self._apart)
+            look.streams(data, steps, typed=fixup is not None, depth=self._depth + 1)
         if fixup is not None and (not fixup.packs or fixup.is_packed(BytesIO(data))):
             seen = stored and self._searched
             apart = self._apart or not seen

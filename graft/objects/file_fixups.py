@@ -127,7 +127,8 @@ class FileFixups:
         if not outcomes and not fixup.opens:
             return None
         replaced = unshared = False
-        if fixup.opens or any(outcome.outcome != "noted" for outcome in outcomes):
+        # What is noted alone is as plain rewriting makes it, unless references were put back.
+        if fixup.opens or new == data or any(each.outcome != "noted" for each in outcomes):
             plain = self.table.rewrite(data)[0] if plain is None else plain
             replaced = new != plain
             unshared = replaced and plain == data

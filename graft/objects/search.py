@@ -18,11 +18,13 @@ from typing import IO, TYPE_CHECKING, Final
 from graft.errors import TreeError
 from graft.fixups import HEAD, Fixup, FixupOutcome, Look, Registry, registered
 from graft.fixups.fragments import FragmentFinder, Seed
+from graft.fixups.streams import PNG
 from graft.formats.file_name import printable
 from graft.formats.store_path import StoreDir, StorePath
 from graft.kernel import Table
 from graft.kernel.anchors import WORD
 from graft.kernel.place import FRAGMENT, Place, Site, Where
+from graft.kernel.streams import find_streams
 from graft.kernel.tree import Suspicion, TreeReport
 from graft.objects.references import WantedPaths
 from graft.objects.spellings import SpellingFinder
@@ -113,6 +115,7 @@ class DeepSearch:
         self.suspicions = (
             Suspicion(self._spellings.anchors),
             Suspicion(self._fragments.anchors, _CODE),
+            Suspicion(None),  # streams
         )
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -150,8 +153,9 @@ class DeepSearch:
         findings = Findings(self)
         top = os.fsencode(top)
         suspected = {suspect.file for suspect in report.suspects if suspect.where == "contents"}
-        for file in sorted({*report.marked, *suspected}):
-            findings.file(top, file, suspected=file in suspected)
+        streamed = frozenset(report.streamed)
+        for file in sorted({*report.marked, *suspected, *streamed}):
+            findings.file(top, file, suspected=file in suspected, streamed=file in streamed)
         for suspect in report.suspects:
             place = os.path.join(top, suspect.file) if suspect.file else top
             if suspect.where == "name":
@@ -275,8 +279,12 @@ class Findings:
         """Looks through a name or a symlink's target."""
         self._hidden += self._search.find_spelled(text, Site(file, where))
 
-    def file(self, top: bytes, file: bytes, *, suspected: bool) -> None:
+    def file(self, top: bytes, file: bytes, *, suspected: bool, streamed: bool = False) -> None:
         """Looks into a file of a tree.
+
+        Args:
+            suspected: a word of a suspicion stands in it.
+            streamed: a stream may begin in it.
 
         Raises:
             TreeError: it cannot be read.
@@ -296,6 +304,8 @@ class Findings:
                     self.passed(passing, lambda: _whole(path))
                 if fixup is not None:
                     self.into(fixup, file, os.path.basename(path), head, size, stream, suspected)
+                if streamed and (fixup is None or not fixup.opens):
+                    self.streams(file, size, lambda: _whole(path), typed=fixup is not None)
         except OSError as error:
             shown = printable(path)
             raise TreeError(f"'{shown}' cannot be read: {error.strerror}", path=shown) from error
@@ -335,6 +345,26 @@ class Findings:
         self._hidden += look.places
         self._unread += [self._not_read(file, outcome) for outcome in look.outcomes]
 
+    def streams(
+        self, file: bytes, size: int, whole: Callable[[], bytes], *, typed: bool, base: int = 0
+    ) -> None:
+        """Looks into the streams in a file that no fix-up opens.
+
+        Args:
+            size: of the file.
+            whole: reads it, from `base` on.
+            typed: a fix-up knows its type.
+            base: the offset of the first byte that is looked at.
+        """
+        reason = self._search.is_too_large(size)
+        if reason is not None:
+            self._unread.append(Unread(file=file, container=(), fixup="stream", reason=reason))
+            return
+        look = self._search.look(file)
+        look.streams(whole(), (), typed=typed, base=base)
+        self._hidden += look.places
+        self._unread += [self._not_read(file, outcome) for outcome in look.outcomes]
+
     def passed(self, passing: _Passing, whole: Callable[[], bytes]) -> None:
         """Takes the finds in a file whose bytes have passed."""
         self._hidden += passing.found
@@ -365,6 +395,7 @@ class PassingFile:
         self._fixup: Fixup | None = None
         self._passing: _Passing | None = None
         self._kept: SpooledTemporaryFile[bytes] | None = None
+        self._streams: _PassingStreams | None = None
 
     def more(self, data: Buffer, *, final: bool) -> None:
         """The bytes that come next; with the last ones it is looked into."""
@@ -379,6 +410,8 @@ class PassingFile:
         self._passing.more(piece)
         if self._kept is not None:
             self._kept.write(piece)
+        if self._streams is not None:
+            self._streams.more(piece, final=final)
         if final:
             self._end(self._passing)
 
@@ -392,6 +425,8 @@ class PassingFile:
             # What comes in one piece is in memory already.
             most = max(_IN_MEMORY, len(head))
             self._kept = SpooledTemporaryFile(most)  # noqa: SIM115 - closed at the file's end
+        if self._fixup is None or not self._fixup.opens:
+            self._streams = _PassingStreams(whole=head.startswith(PNG))
 
     def _end(self, passing: _Passing) -> None:
         try:
@@ -406,14 +441,71 @@ class PassingFile:
                     self._kept or BytesIO(self._head),
                     passing.has_pieces,
                 )
+            if self._streams is not None and self._streams.begun:
+                typed = self._fixup is not None
+                streams = self._streams
+                self._findings.streams(
+                    self._file, self._size, streams.whole, typed=typed, base=streams.base
+                )
         finally:
-            if self._kept is not None:
-                self._kept.close()
+            for kept in (self._kept, self._streams):
+                if kept is not None:
+                    kept.close()
 
     def _whole(self) -> bytes:
         assert self._kept is not None
         self._kept.seek(0)
         return self._kept.read()
+
+
+class _PassingStreams:
+    """The part of a passing file from the first beginning of a stream on, which is kept.
+
+    Args:
+        whole: keep all of it from its first byte on.
+
+    Attributes:
+        base: offset in the file of what is kept.
+    """
+
+    def __init__(self, *, whole: bool) -> None:
+        self.base = 0
+        self._whole = whole
+        self._carry = b""
+        self._kept: SpooledTemporaryFile[bytes] | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether a stream may have begun."""
+        return self._kept is not None
+
+    def more(self, data: bytes, *, final: bool) -> None:
+        """The bytes that come next."""
+        if self._kept is not None:
+            self._kept.write(data)
+            return
+        text = self._carry + data if self._carry else data
+        last = len(text) if final else len(text) - (WORD - 1)
+        found = (each.offset for each in find_streams(text, final=final))
+        first = 0 if self._whole else next(found, last)
+        if first < last:
+            self._kept = SpooledTemporaryFile(max(_IN_MEMORY, len(text)))  # noqa: SIM115 - as above
+            self._kept.write(text[first:])
+            self.base += first
+        else:
+            self._carry = text[-(WORD - 1) :]
+            self.base += len(text) - len(self._carry)
+
+    def whole(self) -> bytes:
+        """What is kept."""
+        assert self._kept is not None
+        self._kept.seek(0)
+        return self._kept.read()
+
+    def close(self) -> None:
+        """Lets it go."""
+        if self._kept is not None:
+            self._kept.close()
 
 
 def _whole(path: bytes) -> bytes:

@@ -15,7 +15,6 @@ from typing import Final
 from graft import kernel
 from graft.formats.elf.sections import Image
 
-_MOV_IMM64: Final = re.compile(rb"(?=[\x48\x49][\xb8-\xbf])")
 _RELATIVE: Final = re.compile(rb"[\x05\x0d\x15\x1d\x25\x2d\x35\x3d]")
 """A ModRM byte that says: the operand is at a distance from the next instruction."""
 _GRANULE: Final = 16
@@ -29,12 +28,6 @@ _HALF = frozenset({0x12, 0x13, 0x16, 0x17, 0xD6})
 """Opcodes after 0F that move half of a register: movlps, movhps and the like, movq."""
 _SCALAR = frozenset({0x10, 0x11, *range(0x51, 0x60), 0x5A, 0x7E, 0xC2})
 """Opcodes after 0F that take one number only after F2 or F3."""
-
-
-def immediates64(code: bytes) -> Iterator[int]:
-    """Where the eight bytes of a `movabs` begin."""
-    for match in _MOV_IMM64.finditer(code):
-        yield match.start() + 2
 
 
 def immediate_size(code: bytes, at: int) -> int:

@@ -41,7 +41,7 @@ _SYMTAB = 2
 _FUNCTION = 2
 _PCREL_SDATA4, _UDATA4, _DATAREL_SDATA4 = 0x1B, 0x03, 0x3B
 _AROUND = 512
-"""Bytes on either side that count as one function where nothing says where functions end."""
+"""Bytes of the last function of a table that does not say where functions end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,23 +123,24 @@ class ElfSections:
                 return segment
         return None
 
-    def function(self, offset: int) -> tuple[int, int]:
+    def whole_function(self, offset: int) -> tuple[int, int] | None:
         """The function around a byte of code: its first byte's offset in the file, and its end.
 
-        By the symbol table or the table of frames; else the code nearby.
+        By the symbol table or the table of frames, up to where the next one begins; None if
+        neither says.
         """
         segment = self.segment(offset)
         if segment is None:
-            return offset, offset
+            return None
         address = offset - segment.offset + segment.address
         starts, ends = self._functions
         at = bisect_right(starts, address) - 1
+        if at < 0 or address >= ends[at]:
+            return None
+        end = min(ends[at], starts[at + 1]) if at + 1 < len(starts) else ends[at]
         move = segment.offset - segment.address
-        if at >= 0 and address < ends[at]:
-            start, end = starts[at] + move, ends[at] + move
-        else:
-            start, end = offset - _AROUND, offset + _AROUND
-        return max(start, segment.offset), min(end, segment.offset + segment.size)
+        start = max(starts[at] + move, segment.offset)
+        return start, min(end + move, segment.offset + segment.size)
 
     def _segments_loaded(self) -> Iterator[tuple[int, int, int, bool]]:
         if len(self._headers.program_headers) < self._headers.programs.entries:

@@ -47,6 +47,8 @@ class TreeReport:
         marked: the regular files that have one of the marks asked for: paths relative to the top,
             in the original's names, sorted; empty for the top itself.
         suspects: where words of the suspicions asked for stand, sorted.
+        streamed: the regular files in which a stream may begin, if a suspicion asked for them; as
+            those in `marked`, but in the result's names.
     """
 
     nar_size: int
@@ -64,3 +66,4 @@ class TreeReport:
     seen: frozenset[int]
     marked: tuple[bytes, ...] = ()
     suspects: tuple[Site, ...] = ()
+    streamed: tuple[bytes, ...] = ()

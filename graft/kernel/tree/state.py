@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 IN_CONTENTS: Final = 0
 IN_TARGET: Final = 1
 IN_NAME: Final = 2
+IN_STREAMS: Final = 3  # of a suspect: a stream begins in its contents
 
 STORE_TIME: Final = (1_000_000_000, 1_000_000_000)
 """Access and modification time of every file in a store: the second after the epoch, in ns."""
@@ -156,7 +157,10 @@ class WalkState:
 
     def search_text(self, text: bytes, where: int) -> None:
         """Searches a name or a symlink's target, whole."""
-        if any(not each.magics and each.anchors.find(text) for each in self.suspicions):
+        if any(
+            each.anchors is not None and not each.magics and each.anchors.find(text)
+            for each in self.suspicions
+        ):
             self.suspects.append((self.new_path, where))
         self.search(text, where)
 
