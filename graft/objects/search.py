@@ -497,7 +497,7 @@ class _PassingStreams:
             self.base += len(text) - len(self._carry)
 
     def whole(self) -> bytes:
-        """What is kept."""
+        """The kept bytes."""
         assert self._kept is not None
         self._kept.seek(0)
         return self._kept.read()
