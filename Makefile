@@ -105,6 +105,7 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python docs/english.py --check
 	for source in graft/kernel/native/*.c; do \
 	    $(CC) -std=c11 -O2 -D_GNU_SOURCE -Wall -Wextra -Werror -Wshadow -fsyntax-only \
 	        -I"$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')" \

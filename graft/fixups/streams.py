@@ -56,7 +56,7 @@ class EmbeddedStream(NamedTuple):
 
 
 def embedded_streams(data: bytes, allowance: Allowance, base: int = 0) -> Iterator[EmbeddedStream]:
-    """The streams in a file, in their order; none within another.
+    """The streams in a file, in their order; a stream within another is left out.
 
     Args:
         data: the whole file, or its end.
@@ -77,7 +77,7 @@ def embedded_streams(data: bytes, allowance: Allowance, base: int = 0) -> Iterat
 def _opened(
     kind: str, data: bytes, at: int, allowance: Allowance, base: int
 ) -> EmbeddedStream | None:
-    """The stream that begins at an offset of the data; None: there is none."""
+    """The stream that begins at an offset of the data, if there is one."""
     start = base + at
     step = f"{kind}@{start}"
     new: _New | None = _DECOMPRESSORS.get(kind)
@@ -157,7 +157,7 @@ _New = Callable[[], _Decompressor]
 
 
 class _Expansion:
-    """One stream as it is expanded.
+    """One stream while it is expanded.
 
     Attributes:
         damage: why it ended before its end, if it did.
@@ -171,7 +171,7 @@ class _Expansion:
         self.damage: str | None = None
 
     def read(self, most: int) -> bytes:
-        """The next bytes, not more than so many; none at the end, or where it is damaged."""
+        """The next bytes, not more than so many; empty at the end, or where it is damaged."""
         stream = self._stream
         while self.damage is None and not stream.eof:  # type: ignore[attr-defined]
             given = self._rest

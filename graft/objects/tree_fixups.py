@@ -1,4 +1,4 @@
-"""The fix-ups at work on one tree: what is hidden in its files found, or rewritten in a copy of it.
+"""The fix-ups at work on one tree: hidden references found, or rewritten in a copy of it.
 
 A copy is made by `copy_tree`, which changes references as they stand, and tells which files have
 the registry's marks. Each of these is then made from its original by its fix-up, and takes the
@@ -34,7 +34,7 @@ _NOWHERE: Final = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENA
 
 
 class Fixes:
-    """What the fix-ups make of one tree's files, all of it known before anything is written.
+    """The results of fix-ups for one tree's files, all of them known before any write.
 
     Args:
         source: the tree's top, without a slash at its end.
@@ -83,7 +83,7 @@ class Fixes:
         return bool(self._new) or self._registry.sums
 
     def place(self, staged: bytes, *, owner: tuple[int, int]) -> None:
-        """Puts what was made into a copy of the tree.
+        """Puts the new files into a copy of the tree.
 
         What is made has the metadata of a store. Files that are hard links to each other stay so.
 
@@ -122,7 +122,7 @@ class Fixes:
         return None if _leads_out(path) else _regular(_below(self._source, path))
 
     def new(self, path: bytes) -> bytes | None:
-        """A file as it is going to be; as plain rewriting makes it, if it is the one that asks."""
+        """A file after the rewrite; after plain rewriting only, if it is the asking file."""
         if path in self._marked:
             self._fix(path)
         new = self._new.get(path)
@@ -137,7 +137,7 @@ class Fixes:
         return old is not None and old != self.new(path)
 
     def is_signed(self, path: bytes) -> bool:
-        """Whether a signature lies beside a file."""
+        """Whether a file has a signature in a file next to it."""
         return any(self.old(path + suffix) is not None for suffix in SIGNATURES)
 
     def detached(self, name: bytes) -> list[tuple[bytes, bytes]]:
@@ -212,7 +212,7 @@ class Fixes:
 
 @contextmanager
 def _replaceable(place: bytes, top: bytes) -> Iterator[None]:
-    """Lets a file of a tree be replaced; the top itself is in a directory that is none of its."""
+    """Lets a file of a tree be replaced; the top itself is in a directory outside of the tree."""
     if place == top:
         yield
         return

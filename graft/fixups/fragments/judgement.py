@@ -1,4 +1,4 @@
-"""Whether a path's copies in one file can be rewritten: all of them, or none."""
+"""Whether a path's copies in one file can be rewritten, all of them together."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Fault = tuple[int, str]
 
 
 class Judgement:
-    """What is known of the copies of some paths in one file.
+    """The known facts about the copies of some paths in one file.
 
     Every byte of a path must be accounted for: by loads of it that end in one place, where they
     spell the path. No byte may serve another text.
@@ -84,7 +84,7 @@ class Judgement:
             self._judge(index)
 
     def faults(self, index: int) -> list[Fault]:
-        """What of an entry cannot be rewritten."""
+        """The parts of an entry that cannot be rewritten."""
         return self._faults[index]
 
     def patches(self) -> dict[int, int]:
@@ -218,7 +218,7 @@ class Judgement:
         spelled = self._explained[index].issuperset(range(run.offset, run.offset + HASH_LENGTH))
         if text.renamed and size == HASH_LENGTH and not spelled:
             # The name may be written elsewhere, or spelled in another way.
-            return "its name does not follow it as it is"
+            return "its name does not follow it unchanged"
         if self._leads_into(run.offset + 1, run.offset + text.last + 1):
             return "the end of it is another text, too"
         return ""

@@ -1,4 +1,4 @@
-"""What the instructions of x86-64 do with bytes, as far as compilers copy and compare text by them.
+"""The effects of x86-64's instructions on bytes, as far as compilers copy and compare text by them.
 
 Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2.
 """
@@ -218,7 +218,7 @@ class X86Code(Machine):
         self._decode: Callable[..., Iterator[Any]] = disassembler("x86").disasm_lite  # type: ignore[attr-defined]
 
     def instructions(self, start: int, end: int) -> Iterator[Instruction]:
-        """Those between two offsets."""
+        """The instructions between two offsets."""
         address = self.elf.address(start)
         for at, size, mnemonic, operands in self._decode(bytes(self.data[start:end]), address):
             yield Instruction(at, size, mnemonic, operands)
@@ -241,7 +241,7 @@ class X86Code(Machine):
         return "on", None
 
     def step(self, state: State, instruction: Instruction, effects: Effects) -> None:
-        """What an instruction does."""
+        """The effect of an instruction."""
         mnemonic = instruction.mnemonic
         if mnemonic.endswith("call") or mnemonic == "syscall":
             effects.observe()
@@ -402,7 +402,7 @@ class _Step:
             self._effects.point(value)
 
     def _put(self, operand: Operand, held: tuple[Byte, ...], linear: Linear | None = None) -> None:
-        """Writes an operand; what is known of it beyond is zero for half a register of 64 bits."""
+        """Writes an operand; beyond its known bytes half a register of 64 bits gets zeros."""
         if isinstance(operand, Place):
             self._effects.store(self._address(operand), held)
         elif isinstance(operand, Register):
@@ -598,7 +598,7 @@ class _Step:
                 self._effects.lose(self._get(each, self._size(each)))
 
     def other(self, *, reads_first: bool) -> None:
-        """What is not known in detail: nobody knows what becomes of the bytes it reads."""
+        """An instruction that is not known in detail: the bytes it reads may go anywhere."""
         for at, each in enumerate(self._operands):
             if (at or reads_first) and not (
                 isinstance(each, Immediate) and len(self._operands) > 2

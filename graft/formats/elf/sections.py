@@ -1,4 +1,4 @@
-"""What of an ELF file the search for fragments needs: where code is, and where functions end.
+"""The parts of an ELF file for the search for fragments: the code, and the ends of functions.
 
 Source: System V ABI, "Object Files"; Linux Standard Base, ".eh_frame_hdr".
 """
@@ -117,7 +117,7 @@ class ElfSections:
         return None
 
     def segment(self, offset: int) -> Segment | None:
-        """What a byte of the file is loaded with."""
+        """The segment that a byte of the file is loaded with."""
         for segment in self.segments:
             if 0 <= offset - segment.offset < segment.size:
                 return segment
@@ -175,7 +175,7 @@ class ElfSections:
         return [start for start, _ in spans], [end for _, end in spans]
 
     def _symbols(self, data: Image) -> list[tuple[int, int]]:
-        """The functions of a full symbol table; none if only those for the loader are left."""
+        """The functions of a full symbol table; empty if only the loader's symbols are left."""
         form, fields = ("IBBHQQ", (4, 5, 1, 3)) if self.wide else ("IIIBBH", (1, 2, 3, 5))
         value, length, info, section = fields
         entry = struct.Struct(self.order + form)
