@@ -203,6 +203,12 @@ class AbiError(GraftError):
     kind = "abi"
 
 
+class MissingFileError(GraftError):
+    """A path refers to a file of OLD that NEW has not."""
+
+    kind = "missing-file"
+
+
 class AbiReportError(GraftError):
     """The report of abidiff on libraries cannot be had."""
 

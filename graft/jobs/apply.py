@@ -50,6 +50,7 @@ def apply(  # noqa: PLR0913 - the public face: to its callers each is a word of 
     self_references: SelfReferences = "positions",
     fixups: Iterable[str] = (),
     allow_abi_breaks: bool = False,
+    allow_missing_files: bool = False,
     abi_report: str | None = None,
     approve: Callable[[Plan], object] = lambda _: None,
     progress: Progress = no_progress,
@@ -87,6 +88,7 @@ def apply(  # noqa: PLR0913 - the public face: to its callers each is a word of 
         self_references: then, the rule of the Nix that is to take them.
         fixups: names of fix-ups to be switched on, or with `no-` before them off.
         allow_abi_breaks: go on where a program will not work with the libraries it will load.
+        allow_missing_files: go on where a path refers to a file of OLD that NEW lacks.
         abi_report: a file or a directory for abidiff's report on the libraries that change.
         approve: is shown the plan before anything is written, and may raise to stop.
         progress: shows how far the job is.
@@ -115,6 +117,7 @@ def apply(  # noqa: PLR0913 - the public face: to its callers each is a word of 
             allowed=tuple(allowed),
             strict=strict,
             abi_breaks=allow_abi_breaks,
+            missing_files=allow_missing_files,
             abi_report=abi_report,
         ),
         placement=Placement(

@@ -133,12 +133,13 @@ class Pipeline:
             job.plan = plan
 
     def _check_all(self) -> None:
-        """Makes sure of room, and that programs will work with the libraries they will load."""
+        """Makes sure of room, and that programs and texts will find the files they refer to."""
         with StoreContents(self._stores.source) as contents:
 
             def check(job: StagedJob) -> None:
                 job.check_space()
                 job.check_abi(contents)
+                job.check_missing_files(contents)
 
             self._each(check)
 

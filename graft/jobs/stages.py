@@ -11,6 +11,7 @@ from itertools import groupby
 from graft.check.abi import AbiCheck, StoreContents, check_abi
 from graft.check.abi.report import write_report
 from graft.check.foreign_checksums import foreign_checksums
+from graft.check.missing_files import MissingFiles, missing_files
 from graft.check.proof import Problem, Proof, prove_result
 from graft.check.verification import library_problems
 from graft.errors import NoSpaceError, ProvenanceError
@@ -64,6 +65,7 @@ class StagedJob:
         self._stores = stores
         self._resources = resources
         self._abi: AbiCheck | None = None
+        self._missing: MissingFiles | None = None
         source, target, graft = stores.source, stores.target, request.graft
         target.check_writable()
         roots = tuple(dict.fromkeys(graft.roots))
@@ -137,6 +139,20 @@ class StagedJob:
             check.refuse_breaks()
         self._abi = check
 
+    def check_missing_files(self, contents: StoreContents) -> None:
+        """Makes sure that NEW has the files of OLD that paths refer to, or warns in the outcome.
+
+        Args:
+            contents: of the source, so that what several jobs share is read once.
+
+        Raises:
+            MissingFileError: it has not, and that is not put up with.
+        """
+        found = missing_files(self.plan, self._stores.source, contents)
+        if not self.request.acceptance.missing_files:
+            found.refuse()
+        self._missing = found
+
     def conclude(self, execution: Execution, done: Done, search: ObjectSearch) -> Outcome:
         """Proves the result, and if it holds makes links and profile, and writes it down.
 
@@ -148,6 +164,8 @@ class StagedJob:
         plan, stores = self.plan, self._stores
         proof = self._prove(execution, done, search)
         warnings = (*plan.warnings, *(self._abi.warnings if self._abi is not None else ()))
+        if self._missing is not None:
+            warnings += self._missing.warnings
         if "checksums" in plan.fixups and self.request.acceptance.scope == "closure":
             warnings += foreign_checksums(plan, stores.source, stores.target, self._resources)
         if proof is not None:

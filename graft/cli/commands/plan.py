@@ -71,9 +71,9 @@ def command(
 ) -> int:
     """Show the paths that `graft apply` would make of the closures of ROOTs. Changes nothing.
 
-    Programs that will not work with the libraries they would load are among the warnings: `graft
-    apply` refuses them. Where that takes downloading NARs from a cache, they are looked for with
-    --deep or --abi-report only.
+    Programs that will not work with the libraries they would load are among the warnings, and files
+    of OLD that paths refer to and that NEW has not: `graft apply` refuses both. Where that takes
+    downloading NARs from a cache, they are looked for with --deep or --abi-report only.
     """
     settings.start_log()
     if suggested is not None or patched is not None:
@@ -137,7 +137,8 @@ def show_plan(
     Raises:
         UsageError: that is asked of a store without derivations.
     """
-    from graft.check.abi import forecast_abi
+    from graft.check.abi import StoreContents, forecast_abi
+    from graft.check.missing_files import MissingFiles, missing_files
     from graft.plan import plan_document, warnings_document
     from graft.store.local import LocalStore
     from graft.workers import Resources
@@ -151,10 +152,16 @@ def show_plan(
 
         check_reporting()
     plan = approved_plan(store, request, Resources(progress=Bars(settings)))
-    abi = forecast_abi(plan, store, download=request.graft.deep or abi_report is not None)
+    with StoreContents(store) as contents:
+        download = request.graft.deep or abi_report is not None
+        abi = forecast_abi(plan, store, contents, download=download)
+        # What is not downloaded for the one check is not for the other.
+        missing = MissingFiles(store_dir=plan.store_dir)
+        if not abi.not_downloaded:
+            missing = missing_files(plan, store, contents)
     if abi_report is not None:
         write_report(abi, store, abi_report)
-    warnings = (*plan.warnings, *abi.warnings)
+    warnings = (*plan.warnings, *abi.warnings, *missing.warnings)
     print_warnings(warnings, settings)
     cost = None
     if rebuild_cost:

@@ -47,6 +47,7 @@ KEYS: Final = frozenset(
         "allow-residual",
         "strict",
         "allow-abi-breaks",
+        "allow-missing-files",
         "add-root",
         "profile",
         "note",
@@ -129,6 +130,7 @@ class JobTable:
                     allowed=self._texts("allow-residual"),
                     strict=strict,
                     abi_breaks=self._flag("allow-abi-breaks", default=False),
+                    missing_files=self._flag("allow-missing-files", default=False),
                 ),
                 placement=Placement(
                     root_links=self._links(),
