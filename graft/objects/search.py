@@ -235,6 +235,7 @@ class _Passing:
         self._passed = 0
         self._carry = b""
         self._seeds: list[Seed] = []
+        self._known: set[Place] = set()
         self.found: list[Place] = []  # what is spelled otherwise in what has passed
 
     def more(self, data: bytes) -> None:
@@ -243,9 +244,11 @@ class _Passing:
         base = self._passed - before
         text = self._carry + data if before else data
         for found in self._spellings.find(text):
-            if found.offset + found.size > before:  # else it was found before
-                hash_part = self._search.hash_parts[found.index]
-                self.found.append(self.site.place(base + found.offset, found.encoding, hash_part))
+            hash_part = self._search.hash_parts[found.index]
+            place = self.site.place(base + found.offset, found.encoding, hash_part)
+            if place not in self._known:  # what is carried over was searched before
+                self._known.add(place)
+                self.found.append(place)
         if self._is_code:
             start = max(before - WORD + 1, 0)
             for seed in self._fragments.seeds(memoryview(text)[start:]):
