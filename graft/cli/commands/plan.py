@@ -71,9 +71,9 @@ def command(
 ) -> int:
     """Show the paths that `graft apply` would make of the closures of ROOTs. Changes nothing.
 
-    Programs that will not work with the libraries they would load are among the warnings, and files
-    of OLD that paths refer to and that NEW has not: `graft apply` refuses both. Where that takes
-    downloading NARs from a cache, they are looked for with --deep or --abi-report only.
+    Programs that will not work with the libraries they would load are among the warnings. So are
+    files of OLD that paths refer to and NEW lacks. `graft apply` refuses both. Where that takes
+    downloads of NARs from a cache, only --deep and --abi-report look for them.
     """
     settings.start_log()
     if suggested is not None or patched is not None:
