@@ -94,7 +94,7 @@ class MissingFiles:
         warnings = self.warnings
         more = f" (and {counted(len(warnings) - 1, 'more file')})" if len(warnings) > 1 else ""
         raise MissingFileError(
-            f"{warnings[0].message}{more}: replace by what has it, or give --allow-missing-files",
+            f"{warnings[0].message}{more}: take a NEW that has it, or give --allow-missing-files",
             file=printable(self.found[0].reference),
             missing=[self._as_json(one) for one in self.found],
         )

@@ -135,7 +135,9 @@ class DatabaseFile:
         page = int.from_bytes(data[start + local : start + local + 4])
         while left > 0:
             if not 1 <= page <= self._pages or page in self._visited:
-                raise BadFormatError(f"a payload leads to page {page}, and the page is not in this payload")
+                raise BadFormatError(
+                    f"a payload leads to page {page}, and the page is not in this payload"
+                )
             self._visited.add(page)
             at = (page - 1) * self._page_size
             piece = min(left, usable - 4)
