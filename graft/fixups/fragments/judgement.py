@@ -191,7 +191,7 @@ class Judgement:
         (role,) = usage.roles.of[offset]
         if role is None or not self._texts[index].changes(role[1]):
             return ""
-        if offset in usage.roles.lost or self._is_blind(offset):
+        if self._is_lost(offset):
             return "it is used in a way that is not known"
         start = usage.roles.starts.get(offset, offset)
         if not self._is_code(offset) and self._leads_into(start, offset + 1):
@@ -207,7 +207,8 @@ class Judgement:
             if not text.changes(at):
                 continue
             roles = usage.roles.of.get(offset, set())
-            if offset in usage.roles.lost or self._is_blind(offset):
+            # A path that stands whole is no other text; only its name may be a part of one.
+            if text.renamed and self._is_lost(offset):
                 return "it is used in a way that is not known"
             if roles and roles != {(index, at)}:
                 return "a part of it is a part of another text, too"
@@ -228,9 +229,15 @@ class Judgement:
         end = run.offset + self._texts[index].replaced_size(self._data, run.offset)
         roles = self._usage.roles
         return any(
-            offset in roles.of or offset in roles.lost or self._is_blind(offset)
+            offset in roles.of or self._is_lost(offset)
             for offset in range(run.offset, end)
         )
+
+    def _is_lost(self, offset: int) -> bool:
+        """Whether code may use a byte in a way that is not known."""
+        if within(offset, self._elf.loader_texts):
+            return False
+        return offset in self._usage.roles.lost or self._is_blind(offset)
 
     def _is_blind(self, offset: int) -> bool:
         return within(offset, self._blind)

@@ -34,7 +34,8 @@ X86_64: Final = 62
 AARCH64: Final = 183
 
 _RELOCATABLE = 1
-_LOAD, _EH_FRAME_HDR = 1, 0x6474E550
+_LOAD, _INTERP, _EH_FRAME_HDR = 1, 3, 0x6474E550
+_DYNAMIC = 6
 _EXECUTABLE = 1
 _NOBITS, _ALLOC, _EXECINSTR = 8, 2, 4
 _SYMTAB = 2
@@ -141,6 +142,22 @@ class ElfSections:
         move = segment.offset - segment.address
         start = max(starts[at] + move, segment.offset)
         return start, min(end + move, segment.offset + segment.size)
+
+    @cached_property
+    def loader_texts(self) -> list[tuple[int, int]]:
+        """The spans of texts that only the loader reads: its own name, and the dynamic strings."""
+        spans = [
+            (header.offset, header.offset + header.size)
+            for header in self._headers.program_headers
+            if header.type == _INTERP
+        ]
+        spans += [
+            (names.offset, names.offset + names.size)
+            for section in self.sections
+            if section.type == _DYNAMIC and section.link < len(self.sections)
+            for names in [self.sections[section.link]]
+        ]
+        return sorted(spans)
 
     def _segments_loaded(self) -> Iterator[tuple[int, int, int, bool]]:
         if len(self._headers.program_headers) < self._headers.programs.entries:
