@@ -228,10 +228,7 @@ class Judgement:
         """Whether code takes a path piece by piece."""
         end = run.offset + self._texts[index].replaced_size(self._data, run.offset)
         roles = self._usage.roles
-        return any(
-            offset in roles.of or self._is_lost(offset)
-            for offset in range(run.offset, end)
-        )
+        return any(offset in roles.of or self._is_lost(offset) for offset in range(run.offset, end))
 
     def _is_lost(self, offset: int) -> bool:
         """Whether code may use a byte in a way that is not known."""
