@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import sys
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ class CommandEntry(NamedTuple):
     """A command of `graft`.
 
     Attributes:
-        name: as it is typed.
+        name: the name as it is typed.
         module: in `graft.cli.commands`; its `command` is called.
         summary: the line of `graft --help`, which imports no command.
     """
@@ -138,6 +139,9 @@ def run(arguments: Sequence[str]) -> int:
         from graft.formats.error_object import system_message
 
         return _fail("system", system_message(error), {"errno": error.errno}, settings, arguments)
+    except MemoryError:
+        message = "this machine has no memory left for the work: give fewer --jobs, or more memory"
+        return _fail("system", message, {"errno": errno.ENOMEM}, settings, arguments)
     except Exception:  # noqa: BLE001 - a defect of ours: shown whole, and not as the answer "no"
         _print_traceback()
         return settings.trouble
@@ -148,7 +152,7 @@ def run(arguments: Sequence[str]) -> int:
 def _run(arguments: list[str], settings: Settings) -> int:
     try:
         status = graft_group.main(arguments, prog_name="graft", standalone_mode=False, obj=settings)
-    except (GraftError, OSError):
+    except (GraftError, OSError, MemoryError):
         if settings.verbosity >= 2:
             _print_traceback()
         raise
@@ -165,7 +169,7 @@ def _print_traceback() -> None:
 
 
 def _sentence(error: click.ClickException) -> str:
-    """A sentence of click's in the form of ours: lower case, one line, and what to do."""
+    """A sentence of click's in the form of graft's: lower case, one line, and the remedy."""
     message = " ".join(error.format_message().split()).removesuffix(".")
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "graft"

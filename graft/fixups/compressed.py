@@ -1,10 +1,11 @@
-"""What compressed files have in common: streams behind each other, and one file inside."""
+"""The common part of compressed files: streams behind each other, and one file inside."""
 
 from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
 from graft.fixups.api import Fixup, Inside, LeftAloneError
+from graft.fixups.damage import damage
 
 _CHUNK = 1 << 16
 _STEP = 1 << 18
@@ -25,7 +26,7 @@ class Stream(NamedTuple):
 
 
 class Decompressor(Protocol):
-    """What the libraries' decompressors have in common."""
+    """The common interface of the libraries' decompressors."""
 
     @property
     def eof(self) -> bool:
@@ -39,19 +40,19 @@ class Decompressor(Protocol):
 
     @property
     def unused_data(self) -> bytes | None:
-        """What follows the stream."""
+        """The bytes after the stream."""
         ...
 
     def decompress(self, data: bytes | memoryview, max_length: int) -> bytes:
-        """No more than that of what the data expands to."""
+        """At most `max_length` bytes of the expanded data."""
         ...
 
 
 class Compressor(Protocol):
-    """What the libraries' compressors have in common."""
+    """The common interface of the libraries' compressors."""
 
     def compress(self, data: bytes, /) -> bytes:
-        """Takes data; what is done of what it becomes."""
+        """Takes data; returns the compressed bytes that are finished."""
         ...
 
     def flush(self) -> bytes:
@@ -60,7 +61,7 @@ class Compressor(Protocol):
 
 
 def compresses_to(compressor: Compressor, contents: bytes, compressed: bytes) -> bool:
-    """Whether contents become exactly that; those that do not mostly differ at the beginning."""
+    """Whether contents become exactly these bytes; most others differ at the beginning."""
     done = 0
     for start in range(0, len(contents), _STEP):
         piece = compressor.compress(contents[start : start + _STEP])
@@ -100,7 +101,7 @@ class Compressed(Fixup):
         return made + bytes(zeros_before(begun, at, len(made))) + rest
 
     def inner_name(self, name: bytes) -> bytes:
-        """The name of what is inside a file of a name."""
+        """The name of the contents of a file, from its own name."""
         for suffix in self.suffixes:
             if name.endswith(suffix):
                 base = name[: -len(suffix)]
@@ -108,7 +109,7 @@ class Compressed(Fixup):
         return name + b".contents" if name else b""
 
     def _rest(self, rest: bytes, inside: Inside) -> bytes | None:
-        """What follows the streams, if it changes."""
+        """The new bytes after the streams, if they change."""
         begun = rest.lstrip(b"\0")
         if not begun:
             return None
@@ -169,7 +170,12 @@ def expanded_stream(
     inside: Inside,
     errors: tuple[type[Exception], ...],
 ) -> Stream:
-    """A stream by one of the libraries' decompressors, which all work in the same way."""
+    """A stream by one of the libraries' decompressors, which all work in the same way.
+
+    Args:
+        errors: what that library raises for damaged data. It reads no file: an OSError tells of
+            the data alone.
+    """
     at = start  # of what was not given to it yet; at once, it would be copied again and again
 
     def read(most: int) -> bytes:
@@ -177,15 +183,15 @@ def expanded_stream(
         while not stream.eof:
             given = data[at : at + _CHUNK] if stream.needs_input else b""
             at += len(given)
-            piece = stream.decompress(given, most)
+            try:
+                piece = stream.decompress(given, most)
+            except errors as error:
+                raise LeftAloneError(f"it is damaged: {damage(error).lower()}") from None
             if piece:
                 return piece
             if not given and stream.needs_input and not stream.eof:
                 raise LeftAloneError("it is cut")
         return b""
 
-    try:
-        contents = inside.expanded(read, len(data) - start)
-    except errors as error:
-        raise LeftAloneError(f"it is damaged: {str(error).lower()}") from None
+    contents = inside.expanded(read, len(data) - start)
     return Stream(start, at - len(stream.unused_data or b""), contents)

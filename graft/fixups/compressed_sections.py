@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import IO, NamedTuple
 
 from graft.fixups.api import Inside, LeftAloneError
+from graft.fixups.damage import damage
 from graft.fixups.deflated import deflated, deflated_again, inflated
 from graft.formats.elf.headers import ElfHeaders, SectionHeader
 from graft.formats.zstd import zstd_module
@@ -33,7 +34,7 @@ class _Section(NamedTuple):
 
 
 def compressed_sections(data: bytes, inside: Inside) -> bytes:
-    """An ELF file with what is in its compressed sections changed; the same object if nothing is.
+    """An ELF file with changed contents of compressed sections; the same object if nothing changes.
 
     Args:
         data: the whole file. Other changes may have been made to it, but not to these sections.
@@ -121,8 +122,9 @@ def _contents(data: bytes, section: _Section, inside: Inside) -> bytes:
 
         try:
             contents = inside.expanded(read, section.end - start)
-        except zstd.ZstdError:
-            raise LeftAloneError(f"its section {_shown(section)} is damaged") from None
+        except zstd.ZstdError as error:
+            reason = f"its section {_shown(section)} is damaged: {damage(error).lower()}"
+            raise LeftAloneError(reason) from None
     else:
         raise LeftAloneError(f"its section {_shown(section)} is compressed in an unknown way")
     if len(contents) != size:

@@ -13,6 +13,7 @@ from functools import cache
 
 from graft.fixups.api import Inside, LeftAloneError, UnknownLibraryError
 from graft.fixups.compressed import compresses_to
+from graft.fixups.damage import damage
 from graft.fixups.sample import sample_text
 
 _RAW = -15  # no header, a window of 32 KiB
@@ -52,7 +53,7 @@ _DIGESTS = {
 
 
 def inflated(data: bytes, start: int, inside: Inside) -> tuple[bytes, int]:
-    """What a deflated stream expands to, and where it ends.
+    """The expanded contents of a deflated stream, and its end.
 
     Raises:
         LeftAloneError: it is damaged or cut, or larger than the limits allow.
@@ -67,17 +68,17 @@ def inflated(data: bytes, start: int, inside: Inside) -> tuple[bytes, int]:
             if not given:
                 given = data[at : at + _CHUNK]
                 at += len(given)
-            piece = stream.decompress(given, most)
+            try:
+                piece = stream.decompress(given, most)
+            except zlib.error as error:
+                raise LeftAloneError(f"its deflated data is damaged: {damage(error)}") from None
             if piece:
                 return piece
             if not given and not stream.eof:
                 raise LeftAloneError("its deflated data is cut")
         return b""
 
-    try:
-        contents = inside.expanded(read, len(data) - start)
-    except zlib.error as error:
-        raise LeftAloneError(f"its deflated data is damaged: {error}") from None
+    contents = inside.expanded(read, len(data) - start)
     return contents, at - len(stream.unused_data)
 
 

@@ -5,9 +5,19 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Final
 
-from graft.errors import UsageError
-from graft.fixups.api import Fixup
+from graft.errors import GraftError, UsageError
+from graft.fixups.api import (
+    BrokenFixupError,
+    Fixup,
+    Inside,
+    LeftAloneError,
+    UnknownLibraryError,
+)
+from graft.fixups.damage import DAMAGE
 
 GROUP = "graft.fixups"
 """The group of users' own: each names an object with the attributes and methods of a Fixup."""
@@ -23,7 +33,7 @@ def users_own() -> list[Fixup]:
         return []
     from importlib.metadata import entry_points  # noqa: PLC0415 - late: see may_be_installed
 
-    fixups = []
+    fixups: list[Fixup] = []
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
         try:
             loaded = point.load()
@@ -40,8 +50,74 @@ def users_own() -> list[Fixup]:
                 "lower-case letters, digits and dashes",
                 fixup=point.name,
             )
-        fixups.append(fixup)
+        fixups.append(OwnFixup(fixup))
     return fixups
+
+
+class OwnFixup(Fixup):
+    """A user's own fix-up, of which a defect is told as the defect of that fix-up.
+
+    Args:
+        fixup: does the work.
+
+    Attributes:
+        origin: the module and the class that it comes from.
+    """
+
+    def __init__(self, fixup: Fixup) -> None:
+        self._fixup = fixup
+        self.name, self.version, self.by_default = fixup.name, fixup.version, fixup.by_default
+        self.plain_without, self.opens = fixup.plain_without, fixup.opens
+        self.stores, self.packs, self.hides = fixup.stores, fixup.packs, fixup.hides
+        self.magics, self.suffixes, self.names = fixup.magics, fixup.suffixes, fixup.names
+        self.origin = f"{type(fixup).__module__}:{type(fixup).__qualname__}"
+
+    @property
+    def is_looked_into(self) -> bool:
+        """As the user's own says."""
+        return self._fixup.is_looked_into
+
+    def recognises(self, head: bytes, name: bytes) -> bool:
+        """As the user's own says."""
+        with self._defects():
+            return self._fixup.recognises(head, name)
+
+    def is_packed(self, file: IO[bytes]) -> bool:
+        """As the user's own says."""
+        with self._defects():
+            return self._fixup.is_packed(file)
+
+    def vital(self, data: bytes, name: bytes) -> bool:
+        """As the user's own says."""
+        with self._defects():
+            return self._fixup.vital(data, name)
+
+    def apply(self, data: bytes, name: bytes, inside: Inside) -> bytes:
+        """The file as the user's own fix-up makes it."""
+        with self._defects():
+            return self._fixup.apply(data, name, inside)
+
+    @contextmanager
+    def _defects(self) -> Iterator[None]:
+        try:
+            yield
+        except _MEANT:
+            raise
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise BrokenFixupError(self.name, reason) from error
+
+
+# What a fix-up may raise without a defect of its own: of its file, of graft, or of the machine.
+_MEANT: Final = (
+    LeftAloneError,
+    UnknownLibraryError,
+    BrokenFixupError,
+    GraftError,
+    OSError,
+    MemoryError,
+    *DAMAGE,
+)
 
 
 def may_be_installed() -> bool:

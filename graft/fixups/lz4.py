@@ -10,6 +10,7 @@ import struct
 
 from graft.fixups.api import Inside, LeftAloneError
 from graft.fixups.compressed import Compressed, Stream, expanded_stream
+from graft.fixups.damage import damage
 
 _MAGIC = b"\x04\x22\x4d\x18"
 _LEGACY = b"\x02\x21\x4c\x18"
@@ -75,15 +76,15 @@ def _legacy_stream(data: bytes, start: int, inside: Inside) -> Stream:
                 if at + 4 + length > len(data):
                     raise LeftAloneError("it is cut")
                 block = data[at + 4 : at + 4 + length]
-                expanded = decompress(block, uncompressed_size=_LEGACY_BLOCK)
+                try:
+                    expanded = decompress(block, uncompressed_size=_LEGACY_BLOCK)
+                except LZ4BlockError as error:
+                    raise LeftAloneError(f"it is damaged: {damage(error).lower()}") from None
                 at += 4 + length
         piece, expanded = expanded[:most], expanded[most:]
         return piece
 
-    try:
-        contents = inside.expanded(read, len(data) - start)
-    except LZ4BlockError as error:
-        raise LeftAloneError(f"it is damaged: {str(error).lower()}") from None
+    contents = inside.expanded(read, len(data) - start)
     return Stream(start, at, contents)
 
 

@@ -1,4 +1,4 @@
-"""Files looked into to any depth, and nothing changed: who only looks needs less than a rewrite."""
+"""Files looked into to any depth, and nothing changed: a search needs less than a rewrite."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Literal, Protocol
 
 from graft.fixups.allowance import Allowance
 from graft.fixups.api import HEAD, Fixup, FixupOutcome, LeftAloneError, Limits
+from graft.fixups.damage import DAMAGE, damage
 from graft.fixups.streams import embedded_streams
 from graft.kernel.place import Place, Site, Where
 
 
 class Finder(Protocol):
-    """What is looked for inside of containers."""
+    """The search inside of containers."""
 
     def find(self, data: bytes, site: Site) -> Iterable[Place]:
         """All of it in a file, or in a name or a target.
@@ -25,7 +26,7 @@ class Finder(Protocol):
         ...
 
     def find_apart(self, data: bytes, site: Site, *, suspected: bool) -> Iterable[Place]:
-        """What is found in a file only if it is looked at by itself.
+        """The finds that show only if the file is looked at by itself.
 
         Args:
             site: where the bytes are.
@@ -35,7 +36,7 @@ class Finder(Protocol):
 
 
 class Recogniser:
-    """Finds the fix-up of a file, quickly where it has none.
+    """Finds the fix-up of a file, quickly where it has no fix-up.
 
     Args:
         fixups: in their order.
@@ -170,13 +171,13 @@ class Look:
                 _Level(self, fixup, inner, depth + 1).file(stream.contents, b"")
 
     def search_apart(self, data: bytes, steps: tuple[str, ...], *, suspected: bool) -> None:
-        """Searches a file in it for what only shows there: see `Finder.find_apart`."""
+        """Searches a file for finds that show only there: see `Finder.find_apart`."""
         site = Site(self._path, "contents", steps)
         self.places += self.finder.find_apart(data, site, suspected=suspected)
 
 
 class _Level:
-    """A file in hand and its fix-up; the `Inside` of that."""
+    """A current file and its fix-up; the `Inside` of the fix-up."""
 
     def __init__(
         self,
@@ -206,14 +207,15 @@ class _Level:
             self._fixup.apply(data, name, self)
         except LeftAloneError as error:
             self._left_alone(data, str(error))
-        except Exception as error:  # noqa: BLE001 - a stranger's file may break any parser
-            self._left_alone(data, f"it cannot be read: {type(error).__name__}: {error}")
+        except DAMAGE as error:
+            reason = f"it cannot be read: {type(error).__name__}: {damage(error)}"
+            self._left_alone(data, reason)
         else:
             if (len(self._look.places), len(self._look.outcomes)) == before:
                 self._search_rest(data)
 
     def _search_rest(self, data: bytes) -> None:
-        """Looks for what stands in a part of the file that its fix-up has not shown."""
+        """Looks for references in a part of the file that its fix-up has not shown."""
         if self._fixup.opens and not self._searched:
             self._look.search(data, self._container)
 
@@ -236,7 +238,7 @@ class _Level:
     # ---- what a fix-up sees -------------------------------------------------------------------
 
     def plain(self, data: bytes, where: Where = "contents") -> bytes:
-        """Bytes of the file in hand as it stands."""
+        """The unchanged bytes of the current file, searched in the open."""
         if self._fixup.opens and not self._searched:
             steps = (*self._container, self._fixup.name)
             self._look.search(data, steps, where)
@@ -271,11 +273,11 @@ class _Level:
             inner.file(data, name)
 
     def expanded(self, read: Callable[[int], bytes], compressed: int) -> bytes:
-        """What a compressed file expands to, within the limits."""
+        """The expanded contents of a compressed file, within the limits."""
         return self._look.allowance.expanded(read, compressed)
 
     def old(self, path: bytes) -> bytes | None:
-        """No file beside the one in hand: where nothing is changed, none is asked for."""
+        """No sibling of the current file: a search changes nothing, and asks for no file."""
         del path
         return None
 
@@ -300,5 +302,5 @@ class _Level:
         return ()
 
     def note(self, text: str) -> None:
-        """What cannot be read of the file in hand."""
+        """Records a part of the current file that cannot be read."""
         self._outcome("noted", text)

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from graft.fixups.allowance import Allowance
 from graft.fixups.api import LeftAloneError
+from graft.fixups.damage import damage
 from graft.kernel.streams import LEAST, find_streams
 
 _CHUNK: Final = 1 << 16
@@ -55,7 +56,7 @@ class EmbeddedStream(NamedTuple):
 
 
 def embedded_streams(data: bytes, allowance: Allowance, base: int = 0) -> Iterator[EmbeddedStream]:
-    """The streams in a file, in their order; none within another.
+    """The streams in a file, in their order; a stream within another is left out.
 
     Args:
         data: the whole file, or its end.
@@ -76,7 +77,7 @@ def embedded_streams(data: bytes, allowance: Allowance, base: int = 0) -> Iterat
 def _opened(
     kind: str, data: bytes, at: int, allowance: Allowance, base: int
 ) -> EmbeddedStream | None:
-    """The stream that begins at an offset of the data; None: there is none."""
+    """The stream that begins at an offset of the data, if there is one."""
     start = base + at
     step = f"{kind}@{start}"
     new: _New | None = _DECOMPRESSORS.get(kind)
@@ -156,7 +157,7 @@ _New = Callable[[], _Decompressor]
 
 
 class _Expansion:
-    """One stream as it is expanded.
+    """One stream while it is expanded.
 
     Attributes:
         damage: why it ended before its end, if it did.
@@ -170,7 +171,7 @@ class _Expansion:
         self.damage: str | None = None
 
     def read(self, most: int) -> bytes:
-        """The next bytes, not more than so many; none at the end, or where it is damaged."""
+        """The next bytes, not more than so many; empty at the end, or where it is damaged."""
         stream = self._stream
         while self.damage is None and not stream.eof:  # type: ignore[attr-defined]
             given = self._rest
@@ -183,7 +184,7 @@ class _Expansion:
             try:
                 piece: bytes = stream.decompress(given, most)  # type: ignore[attr-defined]
             except self._errors as error:
-                self.damage = str(error)
+                self.damage = damage(error)
                 break
             if not self._keeps:
                 self._rest = stream.unconsumed_tail  # type: ignore[attr-defined]

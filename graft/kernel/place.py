@@ -71,7 +71,7 @@ class Site(NamedTuple):
         )
 
     def places(self, table: Table, data: Buffer) -> Iterator[Place]:
-        """The places where hash parts of a table stand as they are.
+        """The places where hash parts of a table stand in the open.
 
         Args:
             data: the whole text.

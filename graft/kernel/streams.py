@@ -79,7 +79,7 @@ _TRUNCATED: Final = 16  # bytes; deflated data that breaks off can be unpacked u
 
 
 class _MoreError(Exception):
-    """The bytes end before it is known what they are."""
+    """The bytes end before their form is known."""
 
 
 class _Bits:

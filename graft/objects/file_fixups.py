@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from graft.errors import FixupError
 from graft.fixups import HEAD, Fixup, FixupOutcome, Registry, Siblings
+from graft.fixups.api import BrokenFixupError
 from graft.formats.file_name import printable
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FixedFile:
-    """What the fix-ups did with one file.
+    """The result of the fix-ups for one file.
 
     Attributes:
         file: its path from the top of the tree, in new names.
@@ -32,7 +33,7 @@ class FixedFile:
 
 @dataclass(frozen=True, slots=True)
 class FileFix:
-    """What becomes of one file.
+    """The new contents of one file, and the outcomes.
 
     Attributes:
         contents: its new bytes, where plain rewriting makes others; None: those of the original.
@@ -47,7 +48,7 @@ class FileFix:
     unshared: bool = False
 
     def fixed(self, path: bytes, table: Table) -> FixedFile:
-        """The same, as it is told.
+        """The same, as reports show it.
 
         Args:
             path: the file's, in old names.
@@ -58,7 +59,7 @@ class FileFix:
 
 
 class FileFixups:
-    """What the fix-ups of a registry make of files.
+    """The fix-ups of a registry, applied to files.
 
     Args:
         table: what is rewritten.
@@ -98,7 +99,7 @@ class FileFixups:
         return size > self._registry.limits.size
 
     def too_large(self, fixup: Fixup) -> FileFix:
-        """What becomes of a file that is not opened."""
+        """The result for a file that is not opened."""
         outcome = FixupOutcome(
             container=(),
             fixup=fixup.name,
@@ -115,7 +116,7 @@ class FileFixups:
         siblings: Siblings,
         plain: bytes | bytearray | None = None,
     ) -> FileFix | None:
-        """What becomes of a file; None: what plain rewriting makes of it, silently.
+        """The result for a file; None if plain rewriting makes it, silently.
 
         Args:
             fixup: whose file it is.
@@ -135,6 +136,21 @@ class FileFixups:
         if not replaced and not outcomes:
             return None
         return FileFix(new if replaced else None, replaced, tuple(outcomes), unshared)
+
+
+def broken_fixup(error: BrokenFixupError, full: bytes) -> FixupError:
+    """The error for a user's own fix-up that failed on a file.
+
+    Args:
+        full: the file's path, as it is to be named.
+    """
+    shown = printable(full)
+    return FixupError(
+        f"the fix-up '{error.fixup}' fails on '{shown}' ({error}): mend the fix-up, or leave its "
+        f"files alone with --fixup no-{error.fixup}",
+        file=shown,
+        fixup=error.fixup,
+    )
 
 
 def check_vital(outcomes: Sequence[FixupOutcome], full: bytes) -> None:

@@ -1,4 +1,4 @@
-"""The fix-ups at work on a NAR that passes: what a file asks of the others is answered on trust.
+"""The fix-ups at work on a NAR that passes: answers about other files are given on trust.
 
 A file is given to its fix-up as soon as all of it has passed. Of the files before it is known which
 have changed; of those behind it is taken for granted that they stay as they are, and that no
@@ -11,8 +11,8 @@ from __future__ import annotations
 import posixpath
 from typing import TYPE_CHECKING, Final
 
-from graft.fixups.api import SIGNATURES
-from graft.objects.file_fixups import FileFix, FixedFile, check_vital
+from graft.fixups.api import SIGNATURES, BrokenFixupError
+from graft.objects.file_fixups import FileFix, FixedFile, broken_fixup, check_vital
 
 if TYPE_CHECKING:
     from graft.fixups import Fixup
@@ -22,11 +22,11 @@ _OUTSIDE: Final = b".."
 
 
 class TreeNeededError(Exception):
-    """What becomes of a file depends on others whose bytes have passed, or are still to come."""
+    """A file depends on others whose bytes have passed, or are still to come."""
 
 
 class NarFixups:
-    """What the fix-ups make of one NAR's files, as these pass; the `Siblings` of each.
+    """The fix-ups of one NAR's files, as these pass; the `Siblings` of each.
 
     Args:
         fixups: of single files.
@@ -92,11 +92,11 @@ class NarFixups:
         return self._fixups.is_too_large(size)
 
     def too_large(self, fixup: Fixup, path: bytes) -> FileFix:
-        """What becomes of a file that is not opened."""
+        """The result for a file that is not opened."""
         return self._taken(path, self._fixups.too_large(fixup))
 
     def fix(self, fixup: Fixup, path: bytes, data: bytes, plain: bytearray) -> FileFix | None:
-        """What becomes of a file; None: what plain rewriting makes of it.
+        """The result for a file; None if plain rewriting makes it.
 
         Args:
             fixup: as `regular` gave it.
@@ -105,9 +105,13 @@ class NarFixups:
 
         Raises:
             TreeNeededError: that cannot be told without other files.
+            FixupError: a user's own fix-up fails on it.
         """
         known_by = path or posixpath.basename(self._full)
-        fix = self._fixups.fix(fixup, data, known_by, self, plain)
+        try:
+            fix = self._fixups.fix(fixup, data, known_by, self, plain)
+        except BrokenFixupError as error:
+            raise broken_fixup(error, self._full_of(path)) from error
         if self._is_tree_needed:
             raise TreeNeededError
         return None if fix is None else self._taken(path, fix)
@@ -130,7 +134,10 @@ class NarFixups:
             FixupError: one must not.
         """
         for path, fix in sorted(self._left, key=lambda each: each[0]):
-            check_vital(fix.outcomes, self._full + b"/" + path if path else self._full)
+            check_vital(fix.outcomes, self._full_of(path))
+
+    def _full_of(self, path: bytes) -> bytes:
+        return self._full + b"/" + path if path else self._full
 
     def _taken(self, path: bytes, fix: FileFix) -> FileFix:
         self.files.append(fix.fixed(path, self._fixups.table))
@@ -160,7 +167,7 @@ class NarFixups:
         return False
 
     def is_signed(self, path: bytes) -> bool:
-        """Whether a signature lies beside a file."""
+        """Whether a file has a signature in a file next to it."""
         if not self._is_inside(path):
             return False
         signatures = [path + suffix for suffix in SIGNATURES]

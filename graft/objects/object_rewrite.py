@@ -1,4 +1,4 @@
-"""Exactly what changes in one store object: its moved references, and its own name."""
+"""The exact changes in one store object: its moved references, and its own name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from graft.objects.tree_fixups import Fixes
 
 
 class ObjectRewrite(Protocol):
-    """One object that becomes another, as a plan has it; `graft.plan.Rewrite` says of what."""
+    """One object that becomes another, as a plan has it; `graft.plan.Rewrite` has the fields."""
 
     @property
     def path(self) -> StorePath:
@@ -37,7 +37,7 @@ class ObjectRewrite(Protocol):
 
 
 class Rewriting:
-    """Exactly what changes in one object's bytes: its moved references, and its own name.
+    """The exact changes in one object's bytes: its moved references, and its own name.
 
     Args:
         path: the object's.
@@ -82,7 +82,7 @@ class Rewriting:
         return cls(rewrite.path, rewrite.new_path, rewrite.references, registry, store_dir)
 
     def fixes(self, tree: str, marked: Iterable[bytes], *, bare: int = 0) -> Fixes:
-        """What fix-ups make of a tree's files.
+        """The results of fix-ups for a tree's files.
 
         Args:
             marked: those that have the `marks`.
@@ -103,5 +103,5 @@ class Rewriting:
         )
 
     def nar_fixups(self) -> NarFixups:
-        """What fix-ups make of the files of its NAR; for one that passes."""
+        """The fix-ups for the files of its NAR, which passes."""
         return NarFixups(FileFixups(self._registry, self.table, self._fragments), self._full)

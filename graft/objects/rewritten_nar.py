@@ -1,4 +1,4 @@
-"""The NAR of an object as it is going to be, wherever the original is; nothing is made."""
+"""The NAR of an object after its rewrite, from any kind of store; nothing is made."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was seen in an object as it is going to be.
+    """The references and hashes of an object after its rewrite.
 
     Attributes:
         report: of the walk.
@@ -49,7 +49,7 @@ def read_rewritten(
     *,
     search: DeepSearch | None = None,
 ) -> Reading:
-    """Reads an object as it is going to be, and hands over its NAR.
+    """Reads an object as if it were rewritten, and hands over its NAR.
 
     One that is a NAR is rewritten as it passes, whatever fix-ups make of its files; of these, one
     at a time is held in memory. It lies in the temporary directory meanwhile only if:
@@ -113,7 +113,7 @@ def _read_tree(
     begin: Callable[[], Sink],
     search: DeepSearch | None,
 ) -> Reading:
-    """Hands over what plain rewriting makes of a tree, and begins again if a fix-up replaces."""
+    """Hands over the result of plain rewriting of a tree, and begins again if a fix-up replaces."""
     wanted = None if search is None else search.table
     report = read_tree(
         original.tree,

@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Final
 
 from graft.errors import TreeError
 from graft.fixups import HEAD, Fixup, FixupOutcome, Look, Registry, registered
+from graft.fixups.api import BrokenFixupError
 from graft.fixups.fragments import FragmentFinder, Seed
 from graft.fixups.streams import PNG
 from graft.formats.file_name import printable
@@ -26,6 +27,7 @@ from graft.kernel.anchors import WORD
 from graft.kernel.place import FRAGMENT, Place, Site, Where
 from graft.kernel.streams import find_streams
 from graft.kernel.tree import Suspicion, TreeReport
+from graft.objects.file_fixups import broken_fixup
 from graft.objects.references import WantedPaths
 from graft.objects.spellings import SpellingFinder
 
@@ -59,7 +61,7 @@ class Unread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeepReport:
-    """What searching an object has shown.
+    """The result of searching an object.
 
     Attributes:
         report: of the walk: what stands in the bytes as it is.
@@ -74,7 +76,7 @@ class DeepReport:
 
 
 class DeepSearch:
-    """What is looked for; made once and used by all threads. It may be pickled.
+    """The search for paths; made once and used by all threads. It may be pickled.
 
     Args:
         paths: whose hash parts are looked for.
@@ -127,11 +129,11 @@ class DeepSearch:
         return self.standing.paths
 
     def seen(self, found: DeepReport) -> frozenset[StorePath]:
-        """The paths that were found in an object in whatever form."""
+        """The paths that were found in an object in any form."""
         return self._known(found, found.hidden)
 
     def referred(self, found: DeepReport) -> frozenset[StorePath]:
-        """Those of them that a rewrite may replace: all but what is spelled otherwise only."""
+        """The found paths that a rewrite may replace: all but paths in other spellings only."""
         return self._known(found, (each for each in found.hidden if not each.is_spelled))
 
     def _known(self, found: DeepReport, hidden: Iterable[Place]) -> frozenset[StorePath]:
@@ -140,7 +142,7 @@ class DeepSearch:
         return frozenset(self._paths[hash_part] for hash_part in seen & self._paths.keys())
 
     def in_tree(self, top: str | bytes, report: TreeReport) -> Findings:
-        """What is hidden in a tree.
+        """The hidden references in a tree.
 
         Args:
             top: of the tree, as it is now.
@@ -173,7 +175,7 @@ class DeepSearch:
         yield from self.find_apart(data, site, suspected=True)
 
     def find_spelled(self, data: bytes, site: Site) -> Iterator[Place]:
-        """What is spelled otherwise in any bytes."""
+        """The paths in other spellings in any bytes."""
         for found in self._spellings.find(data):
             yield site.place(found.offset, found.encoding, self.hash_parts[found.index])
 
@@ -216,7 +218,7 @@ def _remade(
 
 
 class _Passing:
-    """One file's bytes, searched for what is spelled otherwise or cut up."""
+    """One file's bytes, searched for paths in other spellings or cut up."""
 
     def __init__(
         self,
@@ -261,12 +263,12 @@ class _Passing:
 
     @property
     def is_promising(self) -> bool:
-        """Whether there may be fragments in what has passed."""
+        """Whether there may be fragments in the bytes that have passed."""
         return self._fragments.is_promising(self._head, self._seeds)
 
 
 class Findings:
-    """What is hidden in one object, as it is found."""
+    """The hidden references in one object, in the order of the search."""
 
     def __init__(self, search: DeepSearch) -> None:
         self._search = search
@@ -274,7 +276,7 @@ class Findings:
         self._unread: list[Unread] = []
 
     def with_report(self, report: TreeReport) -> DeepReport:
-        """All that was found, together with what the walk has."""
+        """All finds, together with the walk's."""
         places = sorted(self._hidden, key=lambda each: (each.file, each.container, each.offset))
         return DeepReport(report=report, hidden=tuple(places), unread=tuple(self._unread))
 
@@ -334,6 +336,9 @@ class Findings:
             size: of all of it.
             stream: it, wherever it is looked at.
             suspected: whether something may be in the files that are stored in it.
+
+        Raises:
+            FixupError: a user's own fix-up fails on it.
         """
         if fixup.packs and not fixup.is_packed(stream):
             return
@@ -344,7 +349,10 @@ class Findings:
             return
         look = self._search.look(file)
         stream.seek(0)
-        look.into(fixup, stream.read() if opened else head, name, apart=suspected)
+        try:
+            look.into(fixup, stream.read() if opened else head, name, apart=suspected)
+        except BrokenFixupError as error:
+            raise broken_fixup(error, file or name) from error
         self._hidden += look.places
         self._unread += [self._not_read(file, outcome) for outcome in look.outcomes]
 
@@ -369,7 +377,7 @@ class Findings:
         self._unread += [self._not_read(file, outcome) for outcome in look.outcomes]
 
     def passed(self, passing: _Passing, whole: Callable[[], bytes]) -> None:
-        """Takes what was found in a file whose bytes have passed."""
+        """Takes the finds in a file whose bytes have passed."""
         self._hidden += passing.found
         if passing.is_promising:
             self._hidden += self._search.find_apart(whole(), passing.site, suspected=True)
@@ -385,7 +393,9 @@ class Findings:
 
 
 class PassingFile:
-    """A file of a NAR whose bytes pass; what may have to be looked into is kept meanwhile."""
+    """A file of a NAR whose bytes pass; contents that may have to be looked into are kept
+    meanwhile.
+    """
 
     def __init__(
         self, search: DeepSearch, findings: Findings, file: bytes, name: bytes, size: int
@@ -498,7 +508,7 @@ class _PassingStreams:
             self.base += len(text) - len(self._carry)
 
     def whole(self) -> bytes:
-        """What is kept."""
+        """The kept bytes."""
         assert self._kept is not None
         self._kept.seek(0)
         return self._kept.read()

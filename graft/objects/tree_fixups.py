@@ -1,4 +1,4 @@
-"""The fix-ups at work on one tree: what is hidden in its files found, or rewritten in a copy of it.
+"""The fix-ups at work on one tree: hidden references found, or rewritten in a copy of it.
 
 A copy is made by `copy_tree`, which changes references as they stand, and tells which files have
 the registry's marks. Each of these is then made from its original by its fix-up, and takes the
@@ -16,11 +16,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from itertools import groupby
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from graft.errors import NoSpaceError, TreeError
 from graft.fixups import HEAD, Fixup, FixupOutcome, Registry
-from graft.fixups.api import SIGNATURES
+from graft.fixups.api import SIGNATURES, BrokenFixupError
 from graft.fixups.fragments import FragmentFinder
 from graft.formats.file_name import printable
 from graft.kernel import Table
@@ -28,11 +28,14 @@ from graft.kernel.tree import read_tree
 from graft.kernel.tree.state import STORE_TIME
 from graft.objects.checksums import ChangedFile, ChecksumPlace, digests_of, repair_tree
 from graft.objects.escaped_names import NameFinder
-from graft.objects.file_fixups import FileFix, FileFixups, FixedFile, check_vital
+from graft.objects.file_fixups import FileFix, FileFixups, FixedFile, broken_fixup, check_vital
+
+_NOWHERE: Final = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG))
+"""The errors that say that there is no such file. Any other tells of the machine."""
 
 
 class Fixes:
-    """What the fix-ups make of one tree's files, all of it known before anything is written.
+    """The results of fix-ups for one tree's files, all of them known before any write.
 
     Args:
         source: the tree's top, without a slash at its end.
@@ -47,7 +50,8 @@ class Fixes:
 
     Raises:
         TreeError: a file cannot be read.
-        FixupError: one cannot be rewritten, and must not be left alone.
+        FixupError: one cannot be rewritten, and must not be left alone; or a user's own fix-up
+            fails on it.
     """
 
     def __init__(
@@ -84,7 +88,7 @@ class Fixes:
         return bool(self._new) or self._registry.sums
 
     def place(self, staged: bytes, *, owner: tuple[int, int]) -> None:
-        """Puts what was made into a copy of the tree.
+        """Puts the new files into a copy of the tree.
 
         What is made has the metadata of a store. Files that are hard links to each other stay so.
 
@@ -123,7 +127,7 @@ class Fixes:
         return None if _leads_out(path) else _regular(_below(self._source, path))
 
     def new(self, path: bytes) -> bytes | None:
-        """A file as it is going to be; as plain rewriting makes it, if it is the one that asks."""
+        """A file after the rewrite; after plain rewriting only, if it is the asking file."""
         if path in self._marked:
             self._fix(path)
         new = self._new.get(path)
@@ -138,7 +142,7 @@ class Fixes:
         return old is not None and old != self.new(path)
 
     def is_signed(self, path: bytes) -> bool:
-        """Whether a signature lies beside a file."""
+        """Whether a file has a signature in a file next to it."""
         return any(self.old(path + suffix) is not None for suffix in SIGNATURES)
 
     def detached(self, name: bytes) -> list[tuple[bytes, bytes]]:
@@ -163,7 +167,10 @@ class Fixes:
             fix: FileFix | None = self._fixups.too_large(fixup)
         else:
             name = path or posixpath.basename(self._source)
-            fix = self._fixups.fix(fixup, data, name, self)
+            try:
+                fix = self._fixups.fix(fixup, data, name, self)
+            except BrokenFixupError as error:
+                raise broken_fixup(error, _below(self._source, path)) from error
         if fix is None:
             return  # it is as plain rewriting makes it
         if fix.replaced:
@@ -234,7 +241,7 @@ class Fixes:
 
 @contextmanager
 def _replaceable(place: bytes, top: bytes) -> Iterator[None]:
-    """Lets a file of a tree be replaced; the top itself is in a directory that is none of its."""
+    """Lets a file of a tree be replaced; the top itself is in a directory outside of the tree."""
     if place == top:
         yield
         return
@@ -277,7 +284,9 @@ def _regular(path: bytes) -> bytes | None:
     """A file's bytes; None if there is no such file, or a symlink leads there."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
+    except OSError as error:
+        if error.errno not in _NOWHERE:
+            raise
         return None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)  # no stream opens a directory
@@ -305,11 +314,11 @@ def _errors(top: bytes) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        said = (error.strerror or str(error)).lower()
+        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             raise NoSpaceError(
-                f"'{os.fsdecode(top)}' cannot be written, the file system is full: free some room",
+                f"'{os.fsdecode(top)}' cannot be written, {said}: free some room",
                 file=os.fsdecode(top),
             ) from error
         where = os.fsdecode(error.filename if error.filename is not None else top)
-        said = (error.strerror or str(error)).lower()
         raise TreeError(f"'{where}' cannot be looked into: {said}", file=where) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import importlib.util
 import os
@@ -11,6 +12,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 import zlib
 from pathlib import Path
 
@@ -18,9 +20,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graft.fixups import registered
+from graft.fixups import registered, sqlite
 from graft.fixups.pyc import siphash
 from graft.fixups.rewrite import Members
+from graft.formats.sqlite import DatabaseFile
 from tests.detached_symbols import with_detached_symbols
 from tests.fixups.samples import NEW, OLD, TABLE, grafted, unpacked, zipped
 
@@ -196,6 +199,75 @@ def test_a_database_whose_order_holds_is_rewritten_as_it_stands(
     data = database(tmp_path, *statements)
     assert REGISTRY.rewrite(data, b"a.db", TABLE) == (grafted(data), [])
     assert registered(("no-sqlite",)).rewrite(data, b"a.db", TABLE)[0] == grafted(data)
+
+
+@pytest.mark.parametrize("encoding", ["UTF-8", "UTF-16le"])
+def test_a_reference_on_the_border_of_overflow_pages_is_rewritten(
+    tmp_path: Path, encoding: str
+) -> None:
+    line = f"see {OLD.decode()}/share, "
+    values = ", ".join(f"('{'x' * n}{line * 40}')" for n in range(64))
+    data = database(
+        tmp_path,
+        f"PRAGMA encoding = '{encoding}'",
+        "PRAGMA page_size = 512",
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, body TEXT)",
+        f"INSERT INTO t (body) VALUES {values}",
+    )
+    codec = encoding.lower()
+    assert data.count(OLD.decode().encode(codec)) < 64 * 40
+    new, [outcome] = REGISTRY.rewrite(data, b"a.db", TABLE)
+    assert (outcome.fixup, outcome.outcome) == ("sqlite", "rewritten")
+    (tmp_path / "database").write_bytes(new)
+    with contextlib.closing(sqlite3.connect(tmp_path / "database")) as connection:
+        texts = [body for (body,) in connection.execute("SELECT body FROM t ORDER BY id")]
+    expected = line.replace(OLD.decode(), NEW.decode())
+    assert texts == ["x" * n + expected * 40 for n in range(64)]
+
+
+def test_a_reference_that_only_lies_on_a_border_is_seen(tmp_path: Path) -> None:
+    create, text = "CREATE TABLE t (body TEXT)", "y" * 12000
+    probe = database(tmp_path, create, f"INSERT INTO t VALUES ('{text}')")
+    [payload] = DatabaseFile(probe).overflowing()
+    head = payload.spans[0].end - payload.spans[0].start
+    body = (text[: head - 20] + OLD.decode() + text)[: len(text)]
+    data = database(tmp_path, create, f"INSERT INTO t VALUES ('{body}')")
+    assert OLD not in data
+    [place], outcomes = REGISTRY.references(data, b"a.db", TABLE)
+    assert outcomes == []
+    assert place.container == ("sqlite:page 2",)
+    new, _ = REGISTRY.rewrite(data, b"a.db", TABLE)
+    assert REGISTRY.references(new, b"a.db", TABLE)[0] == []
+
+
+def test_a_schema_that_asks_for_endless_work_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "_FREE_STEPS", 300_000)
+    monkeypatch.setattr(sqlite, "_STEPS_A_BYTE", 1)
+    rows = ", ".join(f"('{n} {OLD.decode()}')" for n in range(20_000))
+    data = database(
+        tmp_path,
+        f"CREATE TABLE t (path TEXT CHECK ({' AND '.join(['path > 0'] * 400)}))",
+        f"INSERT INTO t VALUES {rows}",
+    )
+    begin = time.monotonic()
+    new, [outcome] = REGISTRY.rewrite(data, b"a.db", TABLE)
+    assert new is data
+    assert outcome.reason == "SQLite cannot read it: interrupted"
+    assert time.monotonic() - begin < 20
+
+
+def test_a_check_that_asks_for_memory_gets_none(tmp_path: Path) -> None:
+    data = database(
+        tmp_path,
+        "CREATE TABLE t (path TEXT CHECK (length(zeroblob(900000000)) > 0))",
+        f"INSERT INTO t VALUES ('{OLD.decode()}')",
+    )
+    new, [outcome] = REGISTRY.rewrite(data, b"a.db", TABLE)
+    assert new is data
+    assert outcome.reason is not None
+    assert outcome.reason.startswith("SQLite cannot read it: ")
 
 
 def test_a_table_that_is_in_an_order_itself_is_left_alone(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from graft.errors import UsageError
 from graft.fixups import HEAD, Fixup, Limits, bzip2, deflated, registered, xz
-from graft.fixups.api import Inside, LeftAloneError
+from graft.fixups.api import BrokenFixupError, Inside, LeftAloneError
 from graft.fixups.entry_points import may_be_installed
 from graft.kernel import Table
 from tests.fixups.samples import NEW, OLD, TABLE, grafted, tar, text, zipped
@@ -215,6 +215,8 @@ class Shouting(Fixup):
         assert name.endswith(self.suffixes)
         if data.startswith(b"!"):
             raise ZeroDivisionError("an accident")
+        if data.startswith(b"*"):
+            raise AttributeError("a defect")
         if data.startswith(b"?"):
             raise LeftAloneError("it is a question")
         return inside.plain(data)
@@ -250,6 +252,8 @@ def test_users_add_their_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
         "it cannot be read: ZeroDivisionError: an accident"
     )
     assert registry.rewrite(b"?" + OLD, b"a.shout", TABLE)[1][0].reason == "it is a question"
+    with pytest.raises(BrokenFixupError, match="AttributeError: a defect"):
+        registry.rewrite(b"*" + OLD, b"a.shout", TABLE)
 
 
 @pytest.mark.parametrize(
@@ -337,6 +341,8 @@ def test_packages_are_read_only_where_one_may_have_a_fixup(
 ) -> None:
     monkeypatch.setattr(sys, "path", [str(tmp_path), str(tmp_path / "missing")])
     monkeypatch.setattr(sys, "meta_path", [PathFinder])
+    # The backport of importlib.metadata, which other packages import, takes this away.
+    monkeypatch.setattr(PathFinder, "find_distributions", lambda *_: [], raising=False)
     (tmp_path / "other.dist-info").mkdir()
     (tmp_path / "old.egg-info").write_text("Name: old\n")
     assert not may_be_installed()

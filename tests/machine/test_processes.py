@@ -187,6 +187,8 @@ def test_threads_of_the_kernel_and_dead_processes_hide_nothing(tmp_path: Path) -
     proc = tmp_path / "proc"
     (proc / "2").mkdir(parents=True)
     (proc / "2/stat").write_text("2 (a) b) S 0 0 0 0 -1 2129984 0\n")
+    (proc / "3").mkdir()
+    (proc / "3/stat").write_text("3 (dead) Z 0 0 0 0 -1 0 0\n")
     found = find_processes(store.store_dir, store.store_dir, proc=str(proc))
     assert (found.found, found.unreadable) == ((), 0)
     child.wait()

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from graft.check.abi.breaks import AbiCheck
 from graft.check.abi.check import check_abi
+from graft.check.abi.store_contents import StoreContents
 from graft.plan import Plan
 from graft.store.api import Source
 from graft.store.objects import NarObject
 
 
-def forecast_abi(plan: Plan, source: Source, *, download: bool) -> AbiCheck:
+def forecast_abi(
+    plan: Plan, source: Source, contents: StoreContents, *, download: bool
+) -> AbiCheck:
     """Checks a plan that is only shown.
 
     Args:
         source: where the originals and every NEW are.
+        contents: of the source.
         download: read NARs that are not on this machine too. Otherwise, where one of the paths to
             be rewritten is such a NAR, nothing is checked at all, and the result says so: which of
             them have programs in them shows in their bytes alone.
@@ -25,7 +29,7 @@ def forecast_abi(plan: Plan, source: Source, *, download: bool) -> AbiCheck:
         size = _remote_bytes(plan, source)
         if size:
             return AbiCheck(store_dir=plan.store_dir, not_downloaded=size)
-    return check_abi(plan, source)
+    return check_abi(plan, source, contents)
 
 
 def _remote_bytes(plan: Plan, source: Source) -> int:

@@ -158,6 +158,12 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Go on where a program will not work with the libraries it will load; warn only.",
 )
+@click.option(
+    "--allow-missing-files",
+    "missing_files",
+    is_flag=True,
+    help="Go on where a path refers to a file of OLD that NEW has not; warn only.",
+)
 @abi_report_option
 @click.option(
     "--activate",

@@ -1,4 +1,4 @@
-"""What the instructions of 64-bit ARM do with bytes, as far as compilers copy and compare text.
+"""The effects of 64-bit ARM's instructions on bytes, as far as compilers copy and compare text.
 
 Source: Arm Architecture Reference Manual for A-profile, chapter C6.
 """
@@ -45,7 +45,7 @@ def _split(text: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=1 << 10)
 def _register(text: str) -> tuple[str, int] | None:
-    """The widest register that one is a part of, and its size; None if the text is none."""
+    """The widest register that one is a part of, and its size; None if the text is no register."""
     if text in {"sp", "xzr", "wzr"}:
         return text, 4 if text == "wzr" else 8
     match = _REGISTER.fullmatch(text)
@@ -73,7 +73,7 @@ class ArmCode(Machine):
         self._decode: Callable[..., Iterator[Any]] = disassembler("arm64").disasm_lite  # type: ignore[attr-defined]
 
     def instructions(self, start: int, end: int) -> Iterator[Instruction]:
-        """Those between two offsets."""
+        """The instructions between two offsets."""
         address = self.elf.address(start)
         for at, size, mnemonic, operands in self._decode(bytes(self.data[start:end]), address):
             yield Instruction(at, size, mnemonic, operands)
@@ -95,7 +95,7 @@ class ArmCode(Machine):
         return "on", None
 
     def step(self, state: State, instruction: Instruction, effects: Effects) -> None:
-        """What an instruction does."""
+        """The effect of an instruction."""
         way, _ = self.way(instruction)
         if way in {"call", "end"}:
             effects.observe()
@@ -336,7 +336,7 @@ class _Step:
         self._effects.compare(tuple(a for a, _ in pairs), tuple(b for _, b in pairs))
 
     def _other(self) -> None:
-        """What is not known in detail."""
+        """An instruction that is not known in detail."""
         here = self._instruction.address
         names = re.findall(r"[\w.]+", self._instruction.operands)
         for name in names:

@@ -1,4 +1,6 @@
-"""What a function does with bytes of its file: stores them, compares them, or something else."""
+"""The effects of a function on bytes of its file: it stores them, compares them, or does something
+else.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,7 @@ class Written(NamedTuple):
 
 @dataclass(slots=True)
 class Effects:
-    """What was seen in one function.
+    """The stores and comparisons seen in one function.
 
     Attributes:
         loads: the bytes of the file that each instruction takes, by its address.
@@ -77,7 +79,7 @@ class Effects:
             self._last.append(Written(to.terms, to.number, held))
 
     def observe(self) -> None:
-        """Others may read what was stored until now."""
+        """Other code may read the bytes that were stored until now."""
         if self._last:
             self.stores.append(self._last)
             self._last = []

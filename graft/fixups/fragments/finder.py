@@ -66,7 +66,7 @@ class Fragment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rewritten:
-    """What became of a file's fragments.
+    """The result of rewriting a file's fragments.
 
     Attributes:
         patches: offsets in the file and the bytes to write there, after whole hash parts were
@@ -103,7 +103,7 @@ class FragmentFinder:
         )
 
     def seeds(self, data: Buffer) -> Iterator[Seed]:
-        """Where eight characters of a hash part stand, in any bytes: what a search begins with."""
+        """The places of eight characters of a hash part, in any bytes: the start of a search."""
         for offset, anchor in self.anchors.find(data):
             yield Seed(offset, *divmod(anchor, _WINDOWS))
 
@@ -126,7 +126,7 @@ class FragmentFinder:
         )
 
     def find(self, data: Image) -> list[Fragment]:
-        """Every fragment of a file, in ascending order of offset; none if it is no ELF file."""
+        """Every fragment of a file, in ascending order of offset; empty if it is no ELF file."""
         _, runs = self._read(data)
         found = [
             Fragment(offset=run.offset, index=index, whole=False, reason="")
@@ -136,7 +136,7 @@ class FragmentFinder:
         return sorted(found, key=lambda fragment: (fragment.offset, fragment.index))
 
     def rewrite(self, data: Image) -> Rewritten:
-        """What must be written to have every whole fragment refer to NEW.
+        """The bytes to be written so that every whole fragment refers to NEW.
 
         Args:
             data: the file as it was before anything in it was replaced.
@@ -177,7 +177,7 @@ class FragmentFinder:
         return Fragment(offset=faults[0][0], index=index, whole=False, reason=why)
 
     def _read(self, data: Image) -> tuple[ElfSections | None, dict[int, list[Run]]]:
-        """What is known of a file, and the pieces in it; None if its headers tell nothing."""
+        """The known parts of a file, and the pieces in it; None if its headers tell nothing."""
         if data[:4] != MAGIC:
             return None, {}
         runs = _runs(self.seeds(data))

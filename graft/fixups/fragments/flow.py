@@ -17,7 +17,7 @@ _VISITS: Final = 12
 def effects_of(
     machine: Machine, start: int, end: int, entries: Iterable[int] = ()
 ) -> Effects | None:
-    """What a function does.
+    """The effects of a function.
 
     Args:
         start: its first byte's offset in the file.
@@ -76,7 +76,7 @@ class _Flow:
         return True
 
     def settle(self) -> bool:
-        """Finds what is known at the beginning of each block; false if that takes too long."""
+        """Finds the known values at the beginning of each block; false if that takes too long."""
         led_to = {each for following in self._next.values() for each in following}
         waiting: dict[int, None] = {}
         for address in self._blocks:
@@ -107,7 +107,7 @@ class _Flow:
         return True
 
     def effects(self) -> Effects:
-        """Goes through all blocks once more and takes down what they do."""
+        """Goes through all blocks once more and takes down their effects."""
         effects = Effects()
         for address in self._blocks:
             self._through(address, effects)

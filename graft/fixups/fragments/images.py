@@ -1,4 +1,4 @@
-"""What a function's stores and comparisons spell, and which bytes of the file they take for it."""
+"""The texts that a function's stores and comparisons spell, and the bytes of the file in them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _Image = dict[int, Origin]
 
 
 class Roles:
-    """What the bytes of a file are used for, as far as code that was followed uses them.
+    """The uses of a file's bytes, as far as the followed code uses them.
 
     Args:
         texts: the paths that may be spelled, by their entries.
@@ -37,7 +37,7 @@ class Roles:
         self.faults: list[tuple[int, int, str]] = []
 
     def add(self, effects: Effects, wanted: Callable[[int], bool]) -> set[int]:
-        """Takes what a function does.
+        """Takes the effects of a function.
 
         Args:
             wanted: whether a byte of the file belongs to a path, by its offset.
@@ -117,7 +117,9 @@ def _stored(written: Iterable[Written]) -> tuple[_Image, dict[int, int]]:
 
 
 def _compared(written: Iterable[Written]) -> tuple[_Image, dict[int, int]]:
-    """What memory is compared with, where that is one thing; and how many times it is."""
+    """The bytes that memory is compared with, where they are the same; and the number of
+    comparisons.
+    """
     image: _Image = {}
     counts: dict[int, int] = {}
     several: set[int] = set()
@@ -153,7 +155,7 @@ def _size(text: bytes, at: int, path: PathText) -> int:
 
 def _fault(image: _Image, counts: dict[int, int], places: range, path: PathText) -> str:
     if not places:
-        return "its name does not follow it as it is"
+        return "its name does not follow it unchanged"
     changed = [place for at, place in enumerate(places) if path.changes(at)]
     if any(image[place].offset < 0 for place in changed):
         return "a part of it is among other bits of an instruction"

@@ -1,4 +1,4 @@
-"""Whether a path's copies in one file can be rewritten: all of them, or none."""
+"""Whether a path's copies in one file can be rewritten, all of them together."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Fault = tuple[int, str]
 
 
 class Judgement:
-    """What is known of the copies of some paths in one file.
+    """The known facts about the copies of some paths in one file.
 
     Every byte of a path must be accounted for: by loads of it that end in one place, where they
     spell the path. No byte may serve another text.
@@ -84,7 +84,7 @@ class Judgement:
             self._judge(index)
 
     def faults(self, index: int) -> list[Fault]:
-        """What of an entry cannot be rewritten."""
+        """The parts of an entry that cannot be rewritten."""
         return self._faults[index]
 
     def patches(self) -> dict[int, int]:
@@ -191,7 +191,7 @@ class Judgement:
         (role,) = usage.roles.of[offset]
         if role is None or not self._texts[index].changes(role[1]):
             return ""
-        if offset in usage.roles.lost or self._is_blind(offset):
+        if self._is_lost(offset):
             return "it is used in a way that is not known"
         start = usage.roles.starts.get(offset, offset)
         if not self._is_code(offset) and self._leads_into(start, offset + 1):
@@ -207,7 +207,8 @@ class Judgement:
             if not text.changes(at):
                 continue
             roles = usage.roles.of.get(offset, set())
-            if offset in usage.roles.lost or self._is_blind(offset):
+            # A path that stands whole is no other text; only its name may be a part of one.
+            if text.renamed and self._is_lost(offset):
                 return "it is used in a way that is not known"
             if roles and roles != {(index, at)}:
                 return "a part of it is a part of another text, too"
@@ -218,7 +219,7 @@ class Judgement:
         spelled = self._explained[index].issuperset(range(run.offset, run.offset + HASH_LENGTH))
         if text.renamed and size == HASH_LENGTH and not spelled:
             # The name may be written elsewhere, or spelled in another way.
-            return "its name does not follow it as it is"
+            return "its name does not follow it unchanged"
         if self._leads_into(run.offset + 1, run.offset + text.last + 1):
             return "the end of it is another text, too"
         return ""
@@ -227,10 +228,13 @@ class Judgement:
         """Whether code takes a path piece by piece."""
         end = run.offset + self._texts[index].replaced_size(self._data, run.offset)
         roles = self._usage.roles
-        return any(
-            offset in roles.of or offset in roles.lost or self._is_blind(offset)
-            for offset in range(run.offset, end)
-        )
+        return any(offset in roles.of or self._is_lost(offset) for offset in range(run.offset, end))
+
+    def _is_lost(self, offset: int) -> bool:
+        """Whether code may use a byte in a way that is not known."""
+        if within(offset, self._elf.loader_texts):
+            return False
+        return offset in self._usage.roles.lost or self._is_blind(offset)
 
     def _is_blind(self, offset: int) -> bool:
         return within(offset, self._blind)

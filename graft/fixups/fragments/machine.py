@@ -1,4 +1,4 @@
-"""What the machines whose code is followed have in common: instructions, and a file's memory."""
+"""The common part of the machines whose code is followed: instructions, and a file's memory."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Instruction(NamedTuple):
 
 
 class Machine(ABC):
-    """How the instructions of a machine change what is known.
+    """The effects of a machine's instructions on the known values.
 
     Args:
         data: the file.
@@ -52,7 +52,7 @@ class Machine(ABC):
 
     @abstractmethod
     def instructions(self, start: int, end: int) -> Iterator[Instruction]:
-        """Those between two offsets in the file, up to bytes that are none."""
+        """The instructions between two offsets in the file, up to bytes that are no instruction."""
 
     @abstractmethod
     def way(self, instruction: Instruction) -> tuple[Way, int | None]:
@@ -60,7 +60,7 @@ class Machine(ABC):
 
     @abstractmethod
     def step(self, state: State, instruction: Instruction, effects: Effects) -> None:
-        """Changes a state as an instruction does, and takes down what is seen."""
+        """Changes a state as an instruction does, and takes down its effects."""
 
     def tables(self, instructions: Iterable[Instruction]) -> Iterator[int]:
         """The addresses to which a function jumps by tables that it computes addresses from."""

@@ -68,7 +68,7 @@ class Reference(NamedTuple):
 
 
 def linked(data: Image, elf: ElfSections) -> Image:
-    """A file's bytes; of an object file a copy with the distances to what is in the file itself.
+    """A file's bytes; for an object file, a copy with the distances to places in the file itself.
 
     A linker computes them from relocations. All else, immediates and constants among it, is as it
     was, at the same offsets.
@@ -104,7 +104,7 @@ def _link_arm(copy: bytearray, place: int, kind: int, target: int) -> None:
 
 
 def _relocations(data: Image, elf: ElfSections) -> Iterator[tuple[int, int, int]]:
-    """Of an object file: the offset of each place, its relocation's type, and the target."""
+    """The relocations of an object file: the offset of each place, the type, and the target."""
     for table in elf.sections:
         if table.type != _RELA or max(table.info, table.link) >= len(elf.sections):
             continue
@@ -123,7 +123,7 @@ def _relocations(data: Image, elf: ElfSections) -> Iterator[tuple[int, int, int]
 
 
 def addresses(data: Image, elf: ElfSections) -> frozenset[int] | None:
-    """Where addresses stand in the code of a file as they are; None: any number may be one."""
+    """The places of addresses in the code of a file; None: any number may be one."""
     if elf.relocatable:
         known = _ABSOLUTE.get(elf.machine, {})
         return frozenset(place for place, kind, _ in _relocations(data, elf) if kind in known)
@@ -136,7 +136,7 @@ def _is_fixed(data: Image) -> bool:
 
 
 class References:
-    """What leads to some bytes of a file.
+    """The references to some bytes of a file.
 
     Args:
         data: the file; of an object file as `linked` gives it.
@@ -217,7 +217,7 @@ class References:
                     yield Reference(place, value, in_code=False, is_pointer=True)
 
     def _pointers(self, wanted: list[Range]) -> Iterator[Reference]:
-        """What the loader makes pointers of, and what a linker does that is not known here."""
+        """The places that the loader makes pointers of, and unknown work of a linker."""
         if self._elf.relocatable:
             for place, kind, target in _relocations(self._data, self._elf):
                 segment = self._elf.segment(place)
@@ -259,7 +259,7 @@ class References:
 
     @cached_property
     def _distances(self) -> list[int]:
-        """Where tables may be whose entries are distances from them: of what compilers look up.
+        """The possible tables of distances from themselves, as compilers look values up.
 
         Their addresses are taken in code; they are data, and at even places.
         """
@@ -302,7 +302,7 @@ class References:
 
 
 def merged(ranges: Iterable[Range]) -> list[Range]:
-    """Ranges in ascending order, none of which meets another."""
+    """Ranges in ascending order, merged where they meet."""
     merged: list[Range] = []
     for low, high in sorted(ranges):
         if merged and low <= merged[-1][1]:

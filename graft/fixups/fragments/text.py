@@ -1,4 +1,4 @@
-"""A store path as it is looked for in code: its hash part, its name, and what replaces them."""
+"""A store path's text for the search in code: its hash part, its name, and their replacements."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ HASH_LENGTH: Final = 32
 
 @dataclass(frozen=True)
 class PathText:
-    """The text of an old store path, and what is to stand in its place.
+    """The text of an old store path, and its replacement.
 
     Args:
         base: the old base name or hash part.

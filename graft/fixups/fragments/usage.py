@@ -1,4 +1,4 @@
-"""Which functions of a file use the bytes of some paths, and what for."""
+"""The functions of a file that use the bytes of some paths, and their uses."""
 
 from __future__ import annotations
 

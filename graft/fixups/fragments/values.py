@@ -1,4 +1,4 @@
-"""What registers of a function hold: sums of unknown values, and bytes that come from the file."""
+"""The values in a function's registers: sums of unknown values, and bytes from the file."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def origins(values: Iterable[Byte]) -> set[Origin]:
 
 
 class Value(NamedTuple):
-    """What a register holds.
+    """The value in a register.
 
     Attributes:
         linear: as a number.
@@ -135,7 +135,7 @@ class State:
         return State(dict(self.registers), self.rest)
 
     def get(self, family: str) -> Value:
-        """What a register holds."""
+        """The value in a register."""
         return self.registers.get(family) or unknown(*self.rest, family)
 
     def forget(self, families: Iterable[str], *where: object) -> None:
@@ -144,7 +144,7 @@ class State:
             self.registers[family] = unknown(*where, family)
 
     def joined(self, other: State, *where: object) -> State:
-        """What is known where two ways come together.
+        """The known values where two ways come together.
 
         Args:
             where: names the place.

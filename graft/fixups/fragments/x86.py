@@ -31,7 +31,7 @@ _SCALAR = frozenset({0x10, 0x11, *range(0x51, 0x60), 0x5A, 0x7E, 0xC2})
 
 
 def immediate_size(code: bytes, at: int) -> int:
-    """The bytes of the immediate that begins there; 0 if there is none.
+    """The size of the immediate that begins there in bytes; 0 if there is no immediate.
 
     One that has four bytes, or two after a prefix, is taken for four.
     """
@@ -51,7 +51,7 @@ def _follows(code: bytes, at: int, opcodes: frozenset[int]) -> bool:
 
 
 def _address_size(code: bytes, at: int) -> int:
-    """The bytes of a ModRM byte and of what follows for the address."""
+    """The bytes of a ModRM byte and of the rest of the address."""
     mode, base = code[at] >> 6, code[at] & 7
     if mode == 3:
         return 1
@@ -87,7 +87,8 @@ def relative_operands(data: Image, start: int, end: int, address: int) -> Iterat
 def operands_within(
     data: Image, start: int, end: int, address: int, ranges: Sequence[tuple[int, int]]
 ) -> Iterator[tuple[int, int]]:
-    """Those of `relative_operands` that lie in one of some ranges of addresses, or close to one.
+    """The results of `relative_operands` that lie in one of some ranges of addresses, or close to
+    one.
 
     Args:
         ranges: first addresses and ends, at least one.
@@ -106,7 +107,7 @@ def operands_within(
 
 
 def operand_size(code: bytes, at: int) -> int:
-    """The bytes that an instruction takes from memory, told by what is before its ModRM byte.
+    """The bytes that an instruction takes from memory, told by the bytes before its ModRM byte.
 
     Returns:
         0 if that is no instruction known to load a value.

@@ -1,4 +1,4 @@
-"""What the instructions of x86-64 do with bytes, as far as compilers copy and compare text by them.
+"""The effects of x86-64's instructions on bytes, as far as compilers copy and compare text by them.
 
 Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2.
 """
@@ -33,7 +33,7 @@ class Register(NamedTuple):
     shift: int = 0
 
 
-class Place(NamedTuple):
+class MemoryOperand(NamedTuple):
     """A place in memory; size 0: it is not said."""
 
     size: int
@@ -50,7 +50,7 @@ class Immediate(NamedTuple):
     value: int
 
 
-Operand = Register | Place | Immediate
+Operand = Register | MemoryOperand | Immediate
 
 _SIZES: Final = {
     "byte": 1,
@@ -126,7 +126,7 @@ def _operands(text: str) -> tuple[Operand, ...] | None:
     return tuple(found)
 
 
-def _place(size: int, segment: str, inside: str) -> Place | None:
+def _place(size: int, segment: str, inside: str) -> MemoryOperand | None:
     base = index = ""
     scale, distance, sign = 1, 0, 1
     for each in inside.split(" "):
@@ -143,7 +143,7 @@ def _place(size: int, segment: str, inside: str) -> Place | None:
             index = each
         else:
             return None
-    return Place(size, segment, base, index, scale, distance)
+    return MemoryOperand(size, segment, base, index, scale, distance)
 
 
 _COPIES: Final = frozenset(
@@ -218,7 +218,7 @@ class X86Code(Machine):
         self._decode: Callable[..., Iterator[Any]] = disassembler("x86").disasm_lite  # type: ignore[attr-defined]
 
     def instructions(self, start: int, end: int) -> Iterator[Instruction]:
-        """Those between two offsets."""
+        """The instructions between two offsets."""
         address = self.elf.address(start)
         for at, size, mnemonic, operands in self._decode(bytes(self.data[start:end]), address):
             yield Instruction(at, size, mnemonic, operands)
@@ -241,7 +241,7 @@ class X86Code(Machine):
         return "on", None
 
     def step(self, state: State, instruction: Instruction, effects: Effects) -> None:
-        """What an instruction does."""
+        """The effect of an instruction."""
         mnemonic = instruction.mnemonic
         if mnemonic.endswith("call") or mnemonic == "syscall":
             effects.observe()
@@ -251,7 +251,10 @@ class X86Code(Machine):
             effects.observe()
             return
         operands = _operands(instruction.operands)
-        between = operands is not None and [type(each) for each in operands] == [Place, Place]
+        between = operands is not None and [type(each) for each in operands] == [
+            MemoryOperand,
+            MemoryOperand,
+        ]
         if _STRINGS.fullmatch(mnemonic) or operands is None or between:
             self._give_up(state, instruction, effects, operands or ())
             return
@@ -346,7 +349,7 @@ class _Step:
         sizes = [each.size for each in operands if not isinstance(each, Immediate) and each.size]
         return min(sizes, default=8)
 
-    def _address(self, place: Place) -> Linear:
+    def _address(self, place: MemoryOperand) -> Linear:
         result = Linear((), place.distance)
         if place.segment in {"fs", "gs"}:
             result = Linear((((place.segment,), 1),), place.distance)
@@ -374,7 +377,7 @@ class _Step:
             held = self._state.get(operand.family).low(operand.shift + size)[operand.shift :]
             # Half of a register is no more than that.
             return (*held[: operand.size], *(None,) * (size - operand.size))
-        if isinstance(operand, Place):
+        if isinstance(operand, MemoryOperand):
             address = self._address(operand)
             at = self._instruction.address
             return self._machine.read(self._effects, at, address, size)
@@ -402,8 +405,8 @@ class _Step:
             self._effects.point(value)
 
     def _put(self, operand: Operand, held: tuple[Byte, ...], linear: Linear | None = None) -> None:
-        """Writes an operand; what is known of it beyond is zero for half a register of 64 bits."""
-        if isinstance(operand, Place):
+        """Writes an operand; beyond its known bytes half a register of 64 bits gets zeros."""
+        if isinstance(operand, MemoryOperand):
             self._effects.store(self._address(operand), held)
         elif isinstance(operand, Register):
             if linear is None or not linear.is_small:
@@ -445,7 +448,7 @@ class _Step:
 
     def lea(self) -> None:
         to, source = self._operands
-        assert isinstance(source, Place)
+        assert isinstance(source, MemoryOperand)
         address = self._address(source)
         if not address.terms and self._machine.is_mapped(address.number):
             self._effects.point(address.number)
@@ -464,13 +467,13 @@ class _Step:
     def pop(self) -> None:
         (to,) = self._operands
         top = self._state.get("rsp").linear
-        held = self._get(Place(8, "", "rsp", "", 1, 0), 8)
+        held = self._get(MemoryOperand(8, "", "rsp", "", 1, 0), 8)
         self._state.registers["rsp"] = Value(top.moved(8), ())
         self._put(to, held)
 
     def add(self) -> None:
         to, *more = self._operands
-        if isinstance(to, Place):
+        if isinstance(to, MemoryOperand):
             self.look()
             return
         assert isinstance(to, Register)
@@ -494,7 +497,7 @@ class _Step:
                 if not held.terms:
                     self._effects.drift(held.number)
         for each in more:
-            if isinstance(each, Place):
+            if isinstance(each, MemoryOperand):
                 self._effects.lose(self._get(each, self._size(to, each)))
         self._put(to, (None,) * to.size, linear)
 
@@ -558,10 +561,10 @@ class _Step:
 
     def half(self, at: int) -> None:
         to, source = self._operands
-        if isinstance(to, Place) and isinstance(source, Register):
+        if isinstance(to, MemoryOperand) and isinstance(source, Register):
             held = self._state.get(source.family).low(16)
             self._put(to, held[at : at + 8])
-        elif isinstance(to, Register) and isinstance(source, Place):
+        elif isinstance(to, Register) and isinstance(source, MemoryOperand):
             old = self._state.get(to.family).low(16)
             new = self._get(source, 8)
             self._put(to, (*old[:8], *new) if at else (*new, *old[8:]))
@@ -598,7 +601,7 @@ class _Step:
                 self._effects.lose(self._get(each, self._size(each)))
 
     def other(self, *, reads_first: bool) -> None:
-        """What is not known in detail: nobody knows what becomes of the bytes it reads."""
+        """An instruction that is not known in detail: the bytes it reads may go anywhere."""
         for at, each in enumerate(self._operands):
             if (at or reads_first) and not (
                 isinstance(each, Immediate) and len(self._operands) > 2

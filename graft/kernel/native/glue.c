@@ -7,6 +7,7 @@
 #include "tree.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 typedef struct {
     PyObject *walk_error;

@@ -1,4 +1,4 @@
-"""What a walk over one tree saw and did."""
+"""The counts and finds of a walk over one tree."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class FileCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TreeReport:
-    """What a walk over one tree saw and did.
+    """The counts and finds of a walk over one tree.
 
     Attributes:
         nar_size: of the result's NAR, in bytes.

@@ -1,4 +1,4 @@
-"""What one walk is asked, where it stands, and what it has seen: the pure twin's state."""
+"""The request, the place and the finds of one walk: the pure twin's state."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STORE_TIME: Final = (1_000_000_000, 1_000_000_000)
 
 
 class WalkError(Exception):
-    """A walk failed; a cause is what the sink or a signal's handler raised.
+    """A walk failed; its cause is the exception of the sink or of a signal's handler.
 
     args are kind (system, unsupported, collision, changed, stopped), errno, the system call, the
     file relative to the top, whether that is the target's, and whether something was made at the
@@ -54,14 +54,14 @@ class Tally:
         return bool(taking)
 
     def add(self, other: Tally) -> None:
-        """Counts what another has counted."""
+        """Adds the counts of another walk."""
         self.references += other.references
         self.bare += other.bare
         self.overlapped += other.overlapped
 
 
 class WalkState:
-    """What is common to directories, symlinks and files.
+    """The state that directories, symlinks and files share.
 
     Attributes:
         table: what to rewrite; None if that is nothing.
@@ -125,7 +125,7 @@ class WalkState:
         self._call, self._in_target = call, True
 
     def error(self, kind: str, code: int = 0) -> WalkError:
-        """The error for what was noted last."""
+        """The error for the failure noted last."""
         file = self.new_path if self._in_target else self.old_path
         return WalkError(kind, code, self._call, file, self._in_target, self.begun)
 

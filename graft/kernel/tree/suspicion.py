@@ -1,4 +1,4 @@
-"""By what words a walk suspects what it passes of something longer."""
+"""The words by which a walk suspects a longer pattern in the bytes it passes."""
 
 from __future__ import annotations
 

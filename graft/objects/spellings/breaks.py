@@ -1,4 +1,4 @@
-"""What stands between the parts of a text that is broken, as regular expressions."""
+"""The fillers between the parts of a broken text, as regular expressions."""
 
 from __future__ import annotations
 

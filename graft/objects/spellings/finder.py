@@ -107,7 +107,7 @@ class SpellingFinder:
 
 
 def _words(text: bytes) -> Iterator[bytes]:
-    """The words of which one is looked at, at whatever offset a text stands, even if it is broken.
+    """The words, one of which the walk meets at any offset of a text, even of a broken one.
 
     A piece of `_STEP + 7` bytes has as many words as a step has bytes. Pieces are at both ends of a
     text, for a break is in one of them at most; and in the middle of what may have several breaks.

@@ -1,4 +1,4 @@
-"""Forms of spelling: how bytes that look like one are read back into what they spell."""
+"""Forms of spelling: bytes that look like a form are read back into the text they spell."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def _patterns(alphabet: bytes, between: bytes) -> tuple[re.Pattern[bytes], re.Pa
 
 
 def _token_patterns(token: bytes, between: bytes) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
-    """A run of 32 tokens and more; and one of them, with what stands before the next."""
+    """A run of 32 tokens and more; and one token, with the filler before the next."""
     made = _MADE.get((token, between))
     if made is None:
         bare = re.sub(rb"(?<!\\)\((?!\?)", b"(?:", token)
