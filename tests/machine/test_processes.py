@@ -59,6 +59,8 @@ def test_a_program_that_was_deleted_while_it_runs_is_seen(tmp_path: Path) -> Non
     store = new_store(tmp_path)
     path = add_program(store)
     with running(f"{store.store_dir.path(path)}/bin/sleep") as pid:
+        os.chmod(os.path.join(store.tree(path), "bin"), 0o755)
+        os.chmod(store.tree(path), 0o755)
         shutil.rmtree(store.tree(path))
         process = _found(store, pid)
         assert process is not None
