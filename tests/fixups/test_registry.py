@@ -337,6 +337,8 @@ def test_packages_are_read_only_where_one_may_have_a_fixup(
 ) -> None:
     monkeypatch.setattr(sys, "path", [str(tmp_path), str(tmp_path / "missing")])
     monkeypatch.setattr(sys, "meta_path", [PathFinder])
+    # The importlib_metadata of packages takes this away from PathFinder for good.
+    monkeypatch.setattr(PathFinder, "find_distributions", list, raising=False)
     (tmp_path / "other.dist-info").mkdir()
     (tmp_path / "old.egg-info").write_text("Name: old\n")
     assert not may_be_installed()
