@@ -26,7 +26,7 @@ _SIGNS: Final = ("\\{}", "\\\\{}", "\\\\\\\\{}", "[{}]")
 
 @dataclass(frozen=True, slots=True)
 class EscapedNames:
-    """What escaped names there are in a file behind hash parts that plain rewriting changes.
+    """The escaped names in a file behind hash parts that plain rewriting changes.
 
     Attributes:
         offsets: of their hash parts.
@@ -85,7 +85,7 @@ class NameFinder:
         ]
 
     def find(self, data: bytes) -> EscapedNames | None:
-        """What is in a whole file; None: nothing."""
+        """The escaped names in a whole file; None for a file without any."""
         offsets: list[int] = []
         new: bytearray | None = bytearray(self._table.rewrite(data)[0])
         for hit in self._table.find(data)[0]:
@@ -116,7 +116,7 @@ def _spelled(character: str) -> bytes:
 
 
 def _respelled(spelled: bytes, old: str, new: str) -> bytes | None:
-    """Another character in the spelling of one; None: what it needs there is not known."""
+    """Another character in the spelling of one; None: its need of an escape is not known."""
     if spelled == old.encode():
         return new.encode() if new.isalnum() else None
     for form in _NUMBERS:
