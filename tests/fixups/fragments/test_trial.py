@@ -10,9 +10,13 @@ import pytest
 
 from tests.fixups.fragments.trial import Result, trials
 
-CASES = int(os.environ.get("GRAFT_TEST_CASES", "500"))
+FEW = 200
+CASES = int(os.environ.get("GRAFT_TEST_CASES", FEW))
 """How many functions with store paths are tried: 20,000 in `make test-thorough`."""
-SEED = int(os.environ.get("GRAFT_TEST_SEED", "0")) or random.randrange(1 << 30)
+SEED = int(os.environ.get("GRAFT_TEST_SEED", "0")) or (
+    30_000 if CASES == FEW else random.randrange(1 << 30)
+)
+"""The same programs in each run of `make test`, others in each thorough run."""
 OTHERS = ("clang", "g++", "clang++")
 
 pytestmark = pytest.mark.slow
