@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 SOURCES := pyproject.toml $(wildcard graft/kernel/native/*.c graft/kernel/native/*.h)
 
-.PHONY: demo test test-unit test-versions test-thorough test-large test-fresh tools native bench check lock fuzz fuzz-fixups clean
+.PHONY: demo test test-unit test-versions test-thorough test-mutants test-large test-fresh tools native bench check lock fuzz fuzz-fixups clean
 
 # Those of the tests need more than all others; a compiler must be there before the extension is built.
 tools:
@@ -72,9 +72,15 @@ $(LOWEST)/.stamp: $(STAMP)
 test-versions: $(LOWEST)/.stamp
 	$(LOWEST)/bin/python -m pytest -n auto --dist loadfile -m "not nix and not sanitize and not slow" $(PYTEST_ARGS)
 
-# Properties with 25 times as many examples, where a test does not say how many.
+# Hours: properties with 40 times as many examples, and the longest runs of the tests marked thorough.
 test-thorough: native
-	$(PYTEST) -m "not nix and not sanitize and not slow" --hypothesis-profile=thorough $(PYTEST_ARGS)
+	$(PYTEST) -m "(not nix and not sanitize and not slow) or thorough" --hypothesis-profile=thorough $(PYTEST_ARGS)
+	GRAFT_TEST_CASES=20000 $(PYTEST) tests/fixups/fragments/test_trial.py
+
+# One small fault at a time in the code, each tried with the tests that run its line.
+MUTANTS ?= --rooms jobs,machine,store --count 100
+test-mutants: native
+	$(BIN)/python -m tests.mutants $(MUTANTS)
 
 test-large: native
 	$(BIN)/python -m pytest -m large $(PYTEST_ARGS)
@@ -99,6 +105,7 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python docs/english.py --check
 	for source in graft/kernel/native/*.c; do \
 	    $(CC) -std=c11 -O2 -D_GNU_SOURCE -Wall -Wextra -Werror -Wshadow -fsyntax-only \
 	        -I"$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')" \

@@ -4,8 +4,9 @@ Help texts and messages must have none. Pages and the first lines of docstrings 
 AT_MOST says, which goes down with each pass over them. `--verbose` shows these faults too.
 
 A semicolon and a colon end a sentence here. Right are "what" and "who" in a question, "who" after
-the name of a person, and "none" as a table's whole cell. Not read are headings, code, quoted names,
-generated tables of figures, and the rest of a docstring. "The one" in a noun's place is not found.
+the name of a person, Python's None, and "none" as a table's whole cell. Not read are headings,
+code, quoted names, generated tables of figures, and the rest of a docstring. Not found is "the one"
+in a noun's place.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import click
@@ -31,7 +33,7 @@ _PATTERNS = {
     "what": r"\bwhat(?:ever)?\b",
     "that of": r"(?<!\bso )\b(?:that|those) (?:of|in|from|with|without|by|for|on)\b",
     "who": r"(?<!user )(?<!users )(?<!people )(?<!somebody )\bwho(?:ever|m)?\b",
-    "nobody": r"\b(?:nobody|none|no one)\b",
+    "nobody": r"\b(?:nobody|(?-i:none)|no one)\b",
     "beside": r"\bbeside\b",
     "in hand": r"\bin hand\b",
     "as it is": r"\bas (?:it is|they are)\b",
@@ -101,19 +103,17 @@ def messages() -> Iterator[tuple[str, str]]:
 
 
 def docstrings() -> Iterator[tuple[str, str]]:
-    """The first lines of the docstrings of public modules, classes and functions."""
+    """The first lines of the docstrings of modules, classes and functions."""
     for place, tree in _modules():
         for node in ast.walk(tree):
-            if isinstance(node, _OWNERS) and not getattr(node, "name", "").startswith("_"):
-                text = ast.get_docstring(node)
-                if text:
-                    line = getattr(node, "lineno", 1)
-                    yield f"{place}:{line}", text.split("\n\n")[0]
+            if isinstance(node, _OWNERS) and (text := ast.get_docstring(node)):
+                yield f"{place}:{getattr(node, 'lineno', 1)}", text.split("\n\n")[0]
 
 
-def _modules() -> Iterator[tuple[str, ast.Module]]:
-    for file in sorted((ROOT / "graft").rglob("*.py")):
-        yield str(file.relative_to(ROOT)), ast.parse(file.read_text(encoding="utf-8"))
+@cache
+def _modules() -> list[tuple[str, ast.Module]]:
+    files = sorted((ROOT / "graft").rglob("*.py"))
+    return [(str(file.relative_to(ROOT)), ast.parse(file.read_text("utf-8"))) for file in files]
 
 
 def _text(node: ast.expr) -> str:

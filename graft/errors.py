@@ -96,7 +96,7 @@ class CacheError(StoreError):
 
 
 class CorruptCacheError(CacheError):
-    """What a binary cache gave is not what it promised."""
+    """A binary cache gave other data than it promised."""
 
     kind = "corrupt-cache"
 
@@ -108,13 +108,13 @@ class UntrustedPathError(StoreError):
 
 
 class DaemonError(StoreError):
-    """Nix's daemon cannot be reached, or does not do what it was asked for."""
+    """Nix's daemon cannot be reached, or refuses a request."""
 
     kind = "daemon"
 
 
 class UntrustedUserError(StorePermissionError):
-    """Nix's daemon would not take from this user what is to be made."""
+    """Nix's daemon would not take the new paths from this user."""
 
     kind = "untrusted-user"
 
@@ -126,7 +126,7 @@ class TreeError(GraftError):
 
 
 class FixupError(GraftError):
-    """A file cannot be rewritten soundly and must not be left as it is, or a fix-up fails on it."""
+    """A file must not be left alone and cannot be rewritten soundly, or a fix-up fails on it."""
 
     kind = "fixup"
 
@@ -192,7 +192,7 @@ class ContentAddressError(GraftError):
 
 
 class StalePlanError(PlanError):
-    """A plan file is not what planning again gives."""
+    """A new plan differs from the plan file."""
 
     kind = "stale-plan"
 
@@ -210,7 +210,7 @@ class MissingFileError(GraftError):
 
 
 class AbiReportError(GraftError):
-    """What abidiff says of libraries cannot be had."""
+    """The report of abidiff on libraries cannot be had."""
 
     kind = "abi-report"
 
@@ -240,7 +240,7 @@ class ProvenanceError(GraftError):
 
 
 class UngraftError(GraftError):
-    """A graft cannot be taken back, or there is none of that name."""
+    """A graft cannot be taken back, or no graft has that name."""
 
     kind = "ungraft"
 

@@ -31,7 +31,7 @@ def reachable(graph: Mapping[Node, Iterable[Node]], starts: Iterable[Node]) -> s
 
 
 def turned(graph: Mapping[Node, Iterable[Node]]) -> dict[Node, list[Node]]:
-    """The same graph with every edge turned round; what nothing leads to is left out."""
+    """The same graph with every edge turned round; nodes without an edge to them are left out."""
     referrers: dict[Node, list[Node]] = {}
     for node, references in graph.items():
         for reference in references:

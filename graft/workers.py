@@ -18,15 +18,15 @@ class Progress(Protocol):
     def __call__(
         self, stage: str, total: int | None
     ) -> AbstractContextManager[Callable[[int], object]]:
-        """Begins a stage of `total` bytes; what is entered is told of the bytes done."""
+        """Begins a stage of `total` bytes; the function it gives takes the bytes done."""
 
 
 def untold(_size: int) -> None:
-    """Takes the bytes done for those who do not look."""
+    """Takes the bytes done, and shows nothing."""
 
 
 def no_progress(stage: str, total: int | None) -> AbstractContextManager[Callable[[int], object]]:
-    """Progress for callers who do not look."""
+    """Progress that is not shown."""
     del stage, total
     return nullcontext(untold)
 
@@ -109,7 +109,7 @@ class Workers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskPool:
-    """What does tasks: threads of this process, or the workers of a cluster.
+    """The workers of tasks: threads of this process, or the workers of a cluster.
 
     Attributes:
         submit: begins the call of a function with one argument.
@@ -135,12 +135,12 @@ class TaskCluster(Protocol):
         """Begins a call of a function that can be pickled."""
 
     def forget(self) -> None:
-        """Lets the workers close what the functions had open."""
+        """Lets the workers close the files that the functions had open."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
-    """What a job is done with, and what is told of it.
+    """The workers of a job, and its progress.
 
     Attributes:
         jobs: threads; the number of usable processors if None.
@@ -160,7 +160,7 @@ class Resources:
 
     @contextmanager
     def task_pool(self, stage: str, total: int | None) -> Iterator[TaskPool]:
-        """What does the tasks of a stage of `total` bytes: the cluster if there is one.
+        """The workers for the tasks of a stage of `total` bytes: the cluster if there is one.
 
         Progress comes from threads as they read and write, from a cluster task by task.
         """

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import settings
 
 from graft import kernel
+from tests.examples import THOROUGH, USUAL
 from tests.golden import Golden
 from tests.store_objects import close_stores
 from tests.tools import REQUIRE_ALL, need, present, skipped
 
 # How long an example takes says nothing on a machine that others use as well.
-# Few, for there are many properties and they are tested often: `make test-thorough` takes more.
-settings.register_profile("graft", deadline=None, max_examples=40)
-settings.register_profile("thorough", deadline=None, max_examples=1000)
+settings.register_profile("graft", deadline=None, max_examples=USUAL)
+settings.register_profile("thorough", deadline=None, max_examples=THOROUGH)
 settings.load_profile("graft")
 
 _TOOLS = {"nix": ("nix-store", "nix-build", "nix"), "sanitize": ("gcc",)}
@@ -32,6 +32,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--accept", action="store_true", help="write what the tests got into the golden files"
     )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves the thorough tests out where they are not asked for."""
+    if settings().max_examples >= THOROUGH or "thorough" in config.option.markexpr:
+        return
+    unwanted = [item for item in items if item.get_closest_marker("thorough")]
+    config.hook.pytest_deselected(items=unwanted)
+    items[:] = [item for item in items if item not in unwanted]
 
 
 def pytest_report_header() -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import re
 import subprocess
 from typing import Any
@@ -14,8 +15,10 @@ from graft.formats.hash_modulo import SelfReferences
 @functools.cache
 def version() -> tuple[int, int]:
     """The first two numbers of the version of the Nix that is installed."""
+    # As any user: it looks into the home directory, and makes one in the state directory if it may.
+    environment = {**os.environ, "HOME": "/", "NIX_REMOTE": "daemon"}
     told = subprocess.run(
-        ["nix-store", "--version"], check=True, capture_output=True, text=True
+        ["nix-store", "--version"], check=True, capture_output=True, text=True, env=environment
     ).stdout
     found = re.search(r"(\d+)\.(\d+)", told)
     assert found is not None, told

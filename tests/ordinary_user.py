@@ -53,6 +53,8 @@ def as_ordinary_user(test: Callable[..., None]) -> Callable[..., None]:
 @functools.cache
 def _import_all() -> None:
     """Imports graft's modules before the user changes, for not everybody may read a checkout."""
+    for encoding in ("ascii", "utf_16_be", "utf_16_le", "utf_32_be", "utf_32_le", "latin_1"):
+        importlib.import_module(f"encodings.{encoding}")
     for module in pkgutil.walk_packages(graft.__path__, "graft."):
         if module.name != "graft.__main__":
             importlib.import_module(module.name)

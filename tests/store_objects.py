@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from graft.formats.store_path import StoreDir, StorePath, make_store_path
-from graft.kernel.tree import copy_tree, read_tree
+from graft.kernel.tree import copy_tree, read_tree, remove_tree
 from graft.store.api import PathInfo
 from graft.store.local import LocalStore
 from graft.store.location import Location
@@ -57,7 +56,7 @@ def add_object(
         digest = hashlib.sha256()
         copy_tree(raw, making.staging(path), None, sink=digest.update, links=False)
         size = read_tree(raw).nar_size
-        os.system(f"rm -rf '{raw}'")
+        remove_tree(raw)
         own = {path} if full.encode() in _all_bytes(contents, full) else set()
         making.finish(
             PathInfo(

@@ -41,13 +41,13 @@ def foreign_checksums(
 ) -> tuple[PlanWarning, ...]:
     """Reads a plan's result for checksums of its files' contents before the graft.
 
-    Those are md5, sha1, sha256 and sha512; and the CRC-32 by which a debugger knows the file that
-    has a program's symbols.
+    The sums are md5, sha1, sha256 and sha512; and the CRC-32 by which a debugger knows the file
+    that has a program's symbols.
 
     Args:
         source: where the originals are.
-        target: where the result is; what is not valid there is left out.
-        resources: threads, and what is told of the bytes read.
+        target: the store of the result; paths that are not valid there are left out.
+        resources: threads, and the progress of the bytes read.
 
     Returns:
         A warning for each file that holds such checksums.

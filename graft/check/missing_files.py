@@ -94,7 +94,7 @@ class MissingFiles:
         warnings = self.warnings
         more = f" (and {counted(len(warnings) - 1, 'more file')})" if len(warnings) > 1 else ""
         raise MissingFileError(
-            f"{warnings[0].message}{more}: replace by what has it, or give --allow-missing-files",
+            f"{warnings[0].message}{more}: take a NEW that has it, or give --allow-missing-files",
             file=printable(self.found[0].reference),
             missing=[self._as_json(one) for one in self.found],
         )
@@ -152,7 +152,7 @@ def missing_files(plan: Plan, source: Source, contents: StoreContents) -> Missin
 
 
 class _Search:
-    """Of one path that refers to replaced ones."""
+    """The search in one path that refers to replaced ones."""
 
     def __init__(
         self,
@@ -263,7 +263,7 @@ class _Search:
                 yield found[0]
 
     def _target(self, file: bytes, target: bytes) -> bytes:
-        """Where a symlink leads to, as a full path; what is relative begins at its directory."""
+        """Where a symlink leads to, as a full path; a relative target begins at its directory."""
         if target.startswith(b"/"):
             return target
         directory = posixpath.dirname(posixpath.join(os.fsencode(self._path), file).rstrip(b"/"))

@@ -59,7 +59,7 @@ class Problem:
             `not-the-rewrite` or `unresolved-library`.
         path: the store path.
         file: of the last kind: which file, relative to the path.
-        library: and what it no longer finds.
+        library: the library that it no longer finds.
     """
 
     kind: str
@@ -88,7 +88,7 @@ class Proof:
         unsearched: paths of the new closure that were not read, or not to their end.
         unread: files that may hold references which cannot be seen, by the path each is in.
         unknown: changed files of types whose rules are not known, by the path each is in.
-        remaining: what else is left of the packages that are replaced.
+        remaining: the rest of the replaced packages.
     """
 
     scope: Scope
@@ -106,8 +106,8 @@ class Proof:
     def verdict(self) -> Verdict:
         """The word for the traces of OLD.
 
-        `gone`: every byte was read and every container opened, and OLD is in none; every changed
-        file is of a type whose rules are known. `not-found`: OLD is in nothing that was read.
+        `gone`: every byte was read and every container opened, and OLD is nowhere; every changed
+        file is of a type whose rules are known. `not-found`: OLD was not in anything that was read.
         `found`: it is there, acknowledged or not.
         """
         if self.residual:
@@ -147,7 +147,7 @@ def prove(
 
     Args:
         store: where the new paths are.
-        scope: what is read.
+        scope: the paths to be read.
         allowed: shell patterns of `BASENAME/FILE`; residual references in such files are
             acknowledged.
         written: new paths that were written, and hashed as they were, just now: with scope

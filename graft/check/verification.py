@@ -26,16 +26,16 @@ def verify(
 ) -> Proof:
     """Checks every path of a plan's result, and reads every byte of it.
 
-    Beyond what `prove` finds, each rewritten path must be its original with nothing but the
-    references changed (problem `not-the-rewrite`), and have the references registered that the
-    plan gives it (problem `references`), and in content addressing its address (problem
+    `prove` finds some problems. Beyond these, each rewritten path must be its original with only
+    the references changed (problem `not-the-rewrite`). It must have the plan's references
+    registered (problem `references`), and in content addressing its address (problem
     `content-address`). Where `prove` finds nothing, `library_problems` are looked for too.
 
     Args:
         store: where the originals are.
         target: where the result is, if that is another.
         allowed: as for `prove`.
-        resources: threads, and what is told of the bytes read.
+        resources: threads, and the progress of the bytes read.
 
     Raises:
         TreeError, CacheError: an object cannot be read.
@@ -72,7 +72,7 @@ def library_problems(plan: Plan, source: Source, target: Source) -> Iterator[Pro
     """Looks for libraries that an ELF file of a result needs and the loader would not find.
 
     Args:
-        source: where the originals are: what was missing for one of them already is none.
+        source: the store of the originals: a library that an original already lacks is not missing.
         target: where the result is, complete and as it was registered.
 
     Yields:

@@ -24,7 +24,7 @@ class CommandEntry(NamedTuple):
     """A command of `graft`.
 
     Attributes:
-        name: as it is typed.
+        name: the name as it is typed.
         module: in `graft.cli.commands`; its `command` is called.
         summary: the line of `graft --help`, which imports no command.
     """
@@ -169,7 +169,7 @@ def _print_traceback() -> None:
 
 
 def _sentence(error: click.ClickException) -> str:
-    """A sentence of click's in the form of ours: lower case, one line, and what to do."""
+    """A sentence of click's in the form of graft's: lower case, one line, and the remedy."""
     message = " ".join(error.format_message().split()).removesuffix(".")
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "graft"

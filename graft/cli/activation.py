@@ -1,4 +1,4 @@
-"""What `--activate` does beside grafting and going back: the profile it needs, and what it says."""
+"""The work of `--activate` in a graft or a rollback: the profile it needs, and its output."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ def system_to_activate(
     """The root to activate, and the profile that gets it, once all is found in order for that.
 
     Args:
-        everywhere: what `--all-roots` has found, if that was given, the system's profile with it.
+        everywhere: the roots and places of `--all-roots`, if that was given, the system's profile
+            with it.
 
     Raises:
         ActivationError: this is no single NixOS system of this machine's own store.
@@ -67,7 +68,8 @@ def system_to_activate(
 def activate_outcome(
     store: Source, outcome: Outcome, system: StorePath, action: Action, settings: Settings
 ) -> dict[str, Any]:
-    """Activates what became of a system, and tells what goes on with OLD, for the JSON document.
+    """Activates the grafted system, and lists everything that goes on with OLD, for the JSON
+    document.
 
     Raises:
         ActivationError: it failed.
@@ -96,10 +98,11 @@ def activate_outcome(
 
 
 def activate_generation(target: str, action: Action) -> None:
-    """Activates what a profile has been switched to.
+    """Activates the present generation of a profile.
 
     Raises:
-        ActivationError: it is no NixOS system, or that failed. The profile stays as it is.
+        ActivationError: the generation is no NixOS system, or its activation failed. The profile
+            stays unchanged.
     """
     check_system(target)
     activate(target, action, os.environ)

@@ -1,4 +1,4 @@
-"""What `--all-roots` stands for: everything in force that leads to OLD, found and told."""
+"""The roots of `--all-roots`: everything in force that leads to OLD, found and told."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from graft.store.local import LocalStore
 def ask_for_all_roots(
     store: Source, daemon: DaemonStore | None, asked: PlanArguments, settings: Settings
 ) -> tuple[PlanArguments, Everywhere]:
-    """What is asked for, with all roots that lead to OLD, and the places they are to be put.
+    """The request, with all roots that lead to OLD, and their places.
 
     Args:
-        daemon: what writes into the store, if this user may not.
+        daemon: the daemon that writes into the store, if this user may not.
 
     Raises:
-        UsageError: there are none, or this is no store that has them.
+        UsageError: no root leads to OLD, or the store has no roots.
     """
     if asked.roots:
         raise UsageError("--all-roots finds the roots by itself: leave ROOTs out")

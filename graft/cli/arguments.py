@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanArguments:
-    """What a command line says of a plan, as it was typed; the names are those of its options."""
+    """The arguments of a plan, as they were typed; the names belong to its options."""
 
     roots: tuple[str, ...]
     all_roots: bool = False
@@ -40,7 +40,7 @@ class PlanArguments:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanRequest:
-    """What is to be planned.
+    """The request of a plan.
 
     Attributes:
         graft: that.
@@ -51,7 +51,7 @@ class PlanRequest:
     file: PlanFile | None = None
 
     def approve(self, plan: Plan) -> None:
-        """Makes sure that a plan is what the plan file says, if there is one.
+        """Makes sure that a plan equals the plan file, if there is one.
 
         Raises:
             StalePlanError: it is not.
@@ -68,7 +68,7 @@ strict_option = click.option(
 
 
 def plan_options(command: Callable[..., int]) -> Callable[..., int]:
-    """Adds ROOT... and the options that say what to plan; the command gets them as `asked`."""
+    """Adds ROOT... and the options of a plan; the command gets them as `asked`."""
     wrapped = gather("graft.cli.arguments:PlanArguments", "asked")(command)
     for option in (
         click.option(
@@ -136,7 +136,7 @@ def plan_options(command: Callable[..., int]) -> Callable[..., int]:
 
 
 def resolve_request(store: Source, asked: PlanArguments) -> PlanRequest:
-    """What the options of `plan_options` ask for; one ROOT that is a file is a plan file.
+    """The request of the options of `plan_options`; one ROOT that is a file is a plan file.
 
     Args:
         store: in which the paths must be valid.
@@ -144,7 +144,8 @@ def resolve_request(store: Source, asked: PlanArguments) -> PlanRequest:
     Raises:
         UsageError: there is no root or nothing to replace, or more is said than the plan file says.
         BadFormatError: a file has not its form.
-        BadStorePathError, InvalidPathError: a path argument is none, or the path is not valid.
+        BadStorePathError, InvalidPathError: a path argument names no store path, or the path is not
+            valid.
     """
     from graft.plan import PlanFile
     from graft.plan.request import Graft
@@ -193,8 +194,8 @@ def requested_pairs(
     """The replacements that are asked for; errors as of `resolve_request`.
 
     Args:
-        roots: what is to be grafted: of files of pairs, and of derivations' outputs, what they do
-            not lead to is left out.
+        roots: the paths to be grafted: pairs of files, and of derivations' outputs, are left out if
+            no root leads to them.
     """
     pairs = resolve_replacements(store, asked.replacements)
     if asked.replacements_file is not None:

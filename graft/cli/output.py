@@ -1,4 +1,4 @@
-"""What commands print: JSON documents and tables on stdout; warnings and progress on stderr."""
+"""The output of commands: JSON documents and tables on stdout; warnings and progress on stderr."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def print_table(
     right: Iterable[str] = (),
     to_stderr: bool = False,
 ) -> None:
-    """Prints a table; as wide as it needs to be where nobody's terminal limits it.
+    """Prints a table; as wide as it needs to be where no terminal limits it.
 
     Args:
         columns: their headings.
@@ -114,7 +114,7 @@ def _padded(texts: Sequence[str], *, right: bool) -> list[str]:
 
 
 def _cells(text: str) -> Callable[[str], int]:
-    """What says how wide a text like this one is on a terminal."""
+    """The function that gives the width of such a text on a terminal."""
     if _NARROW.fullmatch(text):
         return len
     from rich.cells import cell_len
@@ -130,7 +130,7 @@ class Bars:
 
     @contextmanager
     def __call__(self, stage: str, total: int | None) -> Iterator[Callable[[int], object]]:
-        """Shows a bar of `total` bytes; what is entered is told of the bytes done."""
+        """Shows a bar of `total` bytes; the function it gives takes the bytes done."""
         if not self._wanted:
             yield lambda _size: None
             return

@@ -1,4 +1,4 @@
-"""What a rebuild would cost in the place of a graft: `graft plan --rebuild-cost`."""
+"""The cost of a rebuild in the place of a graft: `graft plan --rebuild-cost`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOST_SHOWN = 10
 
 
 class RebuildCost:
-    """The derivations that would have to be built again, and what a graft leaves alone.
+    """The derivations that would have to be built again, and the paths that a graft leaves alone.
 
     Args:
         plan: of the graft.
@@ -38,7 +38,7 @@ class RebuildCost:
             self._left_alone = sorted(apart & before)
 
     def document(self) -> dict[str, Any]:
-        """As JSON; `docs/reference/json.md` says what it holds."""
+        """As JSON; `docs/reference/json.md` has its keys."""
         full, rebuild = self._store_dir.path, self._rebuild
         if rebuild is None:
             return {"available": False, "reason": self._reason}

@@ -22,7 +22,7 @@ def with_all_outputs(
     *,
     every: bool,
 ) -> list[tuple[StorePath, StorePath]]:
-    """The pairs, those of derivations as pairs of their outputs.
+    """The pairs, with pairs of derivations as pairs of their outputs.
 
     Args:
         roots: outputs that they do not lead to are left out.
@@ -56,15 +56,14 @@ def pairs_of_file(
 ) -> list[tuple[StorePath, StorePath]]:
     """The pairs of a file, which may be made for more roots than these.
 
-    Of what the roots do not lead to, only that is taken which is valid: something new may lead
-    there.
+    A valid OLD counts even if the roots do not lead to it: something new may lead there.
 
     Args:
-        file: what messages call it.
+        file: the file's name in messages.
 
     Raises:
-        UsageError: that leaves none of them.
-        InvalidPathError: what is new for a path of the closures is not valid.
+        UsageError: no pair is left.
+        InvalidPathError: the NEW of a path of the closures is not valid.
     """
     named = [(store.resolve(old), store.resolve(new)) for old, new in pairs]
     asked = {path for pair in named for path in pair}

@@ -22,7 +22,7 @@ OWN_TROUBLE = 125
 
 
 class RunningCommand(click.Command):
-    """A command that runs what stands after the first `--`, and gets it as `program`."""
+    """A command that runs the words after the first `--`, and gets them as `program`."""
 
     def make_context(
         self,
@@ -37,7 +37,7 @@ class RunningCommand(click.Command):
         return super().make_context(info_name, args, parent, **extra)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Reads what stands before the first `--`; the rest is nobody's but CMD's."""
+        """Reads the words before the first `--`; the rest belongs to CMD."""
         end = args.index("--") if "--" in args else len(args)
         program = tuple(args[end + 1 :])
         rest = super().parse_args(ctx, args[:end])

@@ -1,4 +1,4 @@
-"""The options every command has, before and after its name, and what they mean."""
+"""The options of every command, before and after its name, and their meaning."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 @dataclass(slots=True)
 class Settings:
-    """What the common options say.
+    """The values of the common options.
 
     Attributes:
         store_url: the store, `auto` if nothing was said.
@@ -46,7 +46,7 @@ class Settings:
         """Opens the store, to be read, and if it is on this machine to be written.
 
         Raises:
-            BadStoreUrlError, StoreError: there is none that can be read.
+            BadStoreUrlError, StoreError: the store is missing or cannot be read.
         """
         from graft.store.opening import open_store
 
@@ -56,7 +56,7 @@ class Settings:
         """Opens the store, which must lie on this machine.
 
         Raises:
-            BadStoreUrlError, StoreError: there is none that can be read.
+            BadStoreUrlError, StoreError: the store is missing or cannot be read.
         """
         from graft.store.opening import open_local_store
 
@@ -73,7 +73,7 @@ class Settings:
 
 
 def _remember(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
-    """Keeps an option that was given; one that was not leaves what stood before the command."""
+    """Keeps an option that was given; a missing one leaves the value from before the command."""
     settings = ctx.ensure_object(Settings)
     if value is not None and value is not False and value != 0:
         assert parameter.name is not None

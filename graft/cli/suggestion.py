@@ -1,4 +1,4 @@
-"""What `graft plan --suggest` prints: the options that replace all of one package name."""
+"""The output of `graft plan --suggest`: the options that replace all of one package name."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from graft.ways.diff.outputs import suggest_replacements
 
 
 def suggest(settings: Settings, roots: Sequence[str], name: str, patched: str) -> int:
-    """Prints the options, one a line; what needs a choice goes to stderr.
+    """Prints the options, one a line; packages that need a choice go to stderr.
 
     Args:
         roots: the paths whose closures are searched, as arguments.
-        name: of the package, without a version.
-        patched: where what is new comes from, as an argument of `graft diff`.
+        name: the name of the package, without a version.
+        patched: the origin of NEW, as an argument of `graft diff`.
 
     Returns:
         The exit status.

@@ -1,4 +1,4 @@
-"""What came of a graft, on the terminal: what was written, what fix-ups did, and the proof."""
+"""The result of a graft on the terminal: written paths, files of fix-ups, and the proof."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def place_name(name: str, file: bytes, container: Iterable[str]) -> str:
 
 
 def print_proof(proof: Proof, store_dir: StoreDir, settings: Settings) -> None:
-    """Prints what reading the result again has shown: the places that are left, and the verdict."""
+    """Prints the result of the proof: the places that are left, and the verdict."""
     from graft.objects.references import REGISTERED
 
     if proof.residual and not settings.quiet:
@@ -83,7 +83,7 @@ def print_proof(proof: Proof, store_dir: StoreDir, settings: Settings) -> None:
 
 
 def _verdict(proof: Proof) -> str:
-    """What may be said of OLD; only `gone` says *proven*."""
+    """The sentence about OLD; only `gone` says *proven*."""
     from graft.check.proof_document import incompleteness
 
     incomplete = incompleteness(proof)
@@ -107,7 +107,7 @@ def _read(proof: Proof) -> str:
 
 
 def _remaining(proof: Proof) -> str:
-    """What is left of the package, in a clause; empty if nothing is known to be."""
+    """The rest of the package, in a clause; empty if nothing is known to be left."""
     if not proof.remaining:
         return ""
     kinds = Counter(left.why for left in proof.remaining)
@@ -131,7 +131,7 @@ def _incomplete_files(proof: Proof, store_dir: StoreDir) -> list[str]:
 
 
 def print_problems(problems: Iterable[Problem], store_dir: StoreDir, settings: Settings) -> None:
-    """Prints which paths of a result are not what they should be."""
+    """Prints the wrong paths of a result."""
     for problem in problems:
         said = _PROBLEMS[problem.kind].format(
             file=printable(problem.file), library=printable(problem.library)
@@ -210,7 +210,7 @@ def print_summary(outcome: Outcome, settings: Settings) -> None:
 
 
 def _print_fixups(execution: Execution, settings: Settings) -> None:
-    """What became of files of known types: those of a kind in one line."""
+    """Prints the outcomes for files of known types: files of a kind in one line."""
     kinds: dict[tuple[str, str, str], list[str]] = {}
     for path, files in sorted(execution.fixed.items(), key=lambda item: item[0].name):
         for file in files:

@@ -1,7 +1,7 @@
 """Plans carried out: every path of them made by threads or other machines, and registered.
 
-The executor never decides what is done. The target store is its journal: what is valid there is
-not made again, so that the same command finishes what an interrupted one began.
+The executor never decides which paths are made. The target store is its journal: a valid path is
+not made again, so that the same command finishes an interrupted one.
 """
 
 from __future__ import annotations
@@ -66,23 +66,23 @@ def carry_out(
     """Makes and registers the paths of some plans, each once, and every other missing path.
 
     Until the target is closed the new closures are kept from collectors, and so are the plans'
-    roots and NEWs. What a daemon is to write goes to it at the end, all at once.
+    roots and NEWs. New paths for a daemon go to it at the end, all at once.
 
     Args:
-        source: where the originals and the shared paths are read; a NAR from a cache is always
-            compared with what the cache says of it.
-        target: where the new closure is to be; if it is on this machine, the NAR hash of what is
-            not valid there is always compared before it is used.
+        source: the store of the originals and the shared paths; a NAR from a cache is always
+            compared with its narinfo.
+        target: the store of the new closure; if it is on this machine, the NAR hash of each path
+            that is not valid there is compared before use.
         delivery: how it is written.
-        resources: what does it; a cluster only what goes into a cache.
+        resources: the workers; a cluster writes only into a cache.
         keep_going: do without the paths that fail, and without those above them.
         on_end: called when a path of a cache is made, or could not be.
 
     Raises:
-        CorruptOriginalError, CorruptCacheError: an original is not what was registered.
-        TreeError, StoreError, CacheError: a path cannot be read, written or registered. What was
-            registered before stays; nothing else is left. If it is about a single path, only if
-            not `keep_going`.
+        CorruptOriginalError, CorruptCacheError: an original differs from its registration.
+        TreeError, StoreError, CacheError: a path cannot be read, written or registered. Paths
+            registered before stay; nothing else is left. If the error is about a single path, only
+            if not `keep_going`.
     """
     if isinstance(target, RelayedTarget):
         target.protect(root for plan in plans for root in plan.new_roots.values())

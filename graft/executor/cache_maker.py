@@ -33,9 +33,9 @@ class Task:
 
     Attributes:
         path: the new one.
-        item: what becomes it.
-        original: what the source has registered of what a rewrite is made from.
-        content_name: what a rewrite's name comes from, if that is its contents.
+        item: the rewrite, alias or path that becomes it.
+        original: the source's registration of a rewrite's original.
+        content_name: the origin of a rewrite's name, if the name comes from its contents.
     """
 
     path: StorePath
@@ -50,11 +50,11 @@ class Made:
 
     Attributes:
         file: the NAR in the cache.
-        info: what another cache says of a path whose NAR file was taken over as it is.
+        info: another cache's registration of a path whose NAR file was copied.
         found: paths that are found in the bytes, new or not.
-        report: what was done to its files, if that is known.
-        unread: of what was taken over as it is, what could not be looked into.
-        fixed: those that fix-ups had something to do with.
+        report: the changes to its files, if they are known.
+        unread: files of a copied NAR that could not be looked into.
+        fixed: files in which fix-ups found something.
     """
 
     file: NarFile | None = None
@@ -72,8 +72,8 @@ class CacheMaker:
     Attributes:
         source: where originals are read.
         target: the cache that is written.
-        search: what is looked for in the new bytes.
-        compression: of what is written; a NAR file that is taken over keeps its own.
+        search: the search in the new bytes.
+        compression: of new NAR files; a copied NAR file keeps its own.
         check_inputs: compare originals that are trees with their registered NAR hash first.
         progress: called with the number of NAR bytes done since the last call; may raise to stop.
             It stays behind when the rest is pickled.

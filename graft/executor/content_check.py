@@ -22,9 +22,9 @@ def check_content(
     """Makes sure that a path was made with the contents it is named after.
 
     Args:
-        name: what the path's name comes from; None: not from contents.
-        made: what came of it.
-        original: what it was made from.
+        name: the origin of the path's name; None if it does not come from contents.
+        made: the result of making the path.
+        original: the path that it was made from.
 
     Raises:
         ContentAddressError: it was not, and why.

@@ -1,8 +1,8 @@
 """Names from contents for the placeholders of a plan in content addressing.
 
-A name is known once the bytes are, and those hold the names of what the path refers to: so paths
-are named from the bottom up, by reading what they would become. Nothing is written. Each path is a
-task of its own, which any thread, process or machine may do that can open the source.
+A name is known once the bytes are, and the bytes hold the names of the path's references. So paths
+are named from the bottom up, by reading the bytes they would have. Nothing is written. Each path is
+a task of its own, for any thread, process or machine that can open the source.
 
 Source: makeFixedOutputPath and make-content-addressed.cc in src/libstore of Nix.
 """
@@ -45,7 +45,7 @@ def realise(plan: Plan, source: Source, *, jobs: int | None = None) -> Plan:
 def realised_plans(plans: Sequence[Plan], source: Source, resources: Resources) -> list[Plan]:
     """Plans with the names of their new paths: in content addressing it reads all of them.
 
-    What several have in common is read once.
+    Paths that several plans share are read once.
 
     Raises:
         GraftError: an original cannot be read.
@@ -69,8 +69,8 @@ class NamingTask:
     """One path to be named.
 
     Attributes:
-        item: what becomes the path, all names but its own being real ones.
-        references: of the new path, real names, without itself.
+        item: the rewrite that becomes the path, with real names for all paths but itself.
+        references: the references of the new path, with real names, without itself.
         self_reference: whether it is registered as referring to itself.
         rule: for self-references.
     """
@@ -87,7 +87,7 @@ class Namer:
 
     Attributes:
         source: where originals are read.
-        search: what is looked for in the new bytes, and becomes a reference if it is found.
+        search: the search in the new bytes; its finds become references.
         progress: called with the number of NAR bytes read since the last call; may raise to stop.
             It stays behind when the rest is pickled.
     """
@@ -168,7 +168,7 @@ def content_names(
     """The names for every placeholder of plans with one source; shared paths are read once.
 
     Args:
-        tasks: what calls the namer.
+        tasks: the workers that call the namer.
 
     Raises:
         GraftError: an original cannot be read.

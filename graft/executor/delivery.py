@@ -16,7 +16,7 @@ class Compression:
     Attributes:
         name: one of `graft.formats.compression_levels.LEVELS`.
         level: of the compression; None is its own default.
-        threads: of zstd's own, for each NAR.
+        threads: zstd's own threads for each NAR.
 
     Raises:
         UsageError: there is no such compression or level, or threads are not for it.
@@ -38,7 +38,7 @@ class Delivery:
         links: whether unchanged files may be hard links to the original's.
         check_inputs: compare each original's bytes with its registered NAR hash first.
         repair: read the new paths that are valid, and make again those whose bytes are wrong.
-        sign_keys: sign what is made and fetched, beside the signatures there are.
+        sign_keys: keys that sign new and fetched paths, in addition to earlier signatures.
         compression: of the NARs in a target that is a cache.
     """
 

@@ -1,9 +1,9 @@
 """Work done into a binary cache: NARs streamed from store to store, narinfos behind them.
 
 Each path is a task of its own, which any thread, process or machine may do that can open both
-stores: it reads one NAR or tree, and writes one NAR. What it gives back is small; the narinfos are
-written here, each when all it refers to is valid in the cache. A task that was done twice has
-written the same file twice.
+stores: it reads one NAR or tree, and writes one NAR. Its result is small. The narinfos are written
+here, each when all its references are valid in the cache. A task that was done twice has written
+the same file twice.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def make_into_cache(
     """Makes and registers the paths not valid in the target, each path after its references.
 
     Args:
-        maker: of the tasks, whose target is the work's.
-        tasks: what calls it.
+        maker: the function of the tasks, whose target is the work's.
+        tasks: the workers that call it.
         delivery: how it is written; `repair` makes again the new paths that cannot be read.
         keep_going: do without the paths that fail, and without those above them.
         on_end: called when a task has ended, well or not.
@@ -126,7 +126,7 @@ class _Loop:
             self._unregistered[path] = None
 
     def next_task(self) -> Task | None:
-        """The next task; None if no task is of any use."""
+        """The next task, if any is of use."""
         _, _, path = heappop(self.ready)
         if self._fails_below(path):
             return None
@@ -162,7 +162,7 @@ class _Loop:
         return self._work.info(path, made.file.nar_hash, made.file.nar_size, made.found)
 
     def _fetch_found(self, references: Collection[StorePath]) -> None:
-        """Adds what only the bytes of a new path lead to, and is not in the cache yet."""
+        """Adds paths that only the bytes of a new path lead to, and the cache does not have yet."""
         unknown = references - self._unregistered.keys()
         unknown -= self._target.path_infos(unknown).keys()
         if unknown:

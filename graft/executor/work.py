@@ -30,12 +30,12 @@ class Work:
 
     Attributes:
         items: each path that is made or fetched, unless it is there.
-        references: of each of them, without itself.
-        content_names: what the names come from that were made from contents.
-        originals: what is registered of every path of the plans' closures.
-        foreign: those of them that are not valid in the target.
-        search: for all of them, and what is replaced, in what is made.
-        protected: what a garbage collector of the target may not delete meanwhile.
+        references: the references of each path, without itself.
+        content_names: the origins of the names that were made from contents.
+        originals: the registration of every path of the plans' closures.
+        foreign: the originals that are not valid in the target.
+        search: the search in new bytes, for all paths of the closures and all replaced paths.
+        protected: paths that a garbage collector of the target may not delete meanwhile.
     """
 
     items: Mapping[StorePath, Item]
@@ -132,13 +132,14 @@ class Done:
     """The result of some work.
 
     Attributes:
-        made: the paths made and registered, with what was done to their files if that is known.
+        made: the paths made and registered, with the changes to their files if these are known.
         fixed: the files of those paths that fix-ups had something to do with.
-        seen: of a path whose NAR was taken over as it is, the paths that the work's `search` has
-            found in it: all of them were searched as they passed.
-        unread: what of such a path could not be looked into.
+        seen: for a path whose NAR was copied, the paths that the work's `search` has found in it:
+            all copied NARs were searched as they passed.
+        unread: files of such a path that could not be looked into.
         lost: paths that are registered, but whose objects are gone.
-        failed: why a path could not be made; those above it were left out, and are here too.
+        failed: the reason why a path could not be made; paths above it were left out, and are here
+            too.
     """
 
     made: dict[StorePath, TreeReport | None] = field(default_factory=dict)

@@ -1,8 +1,8 @@
 """Plans carried out into a store, in a process of its own where the store is mounted read-only.
 
 So NixOS mounts it. The writing process has a mount namespace of its own, in which the store is
-writable. This process never leaves the namespace it is in: links, profiles and what is started
-later, such as activation scripts with their mounts, must be seen by everybody.
+writable. This process never leaves its namespace. Other processes must see its links and profiles,
+and the later children with their mounts, such as activation scripts.
 
 The writing process is started anew and not forked: an open SQLite database may not be carried over
 a fork, nor locks of other threads.
@@ -82,9 +82,9 @@ def writer(target: Target) -> Iterator[PlanWriter]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Request:
-    """What `carry_out` is called with; pickled stores are opened by whoever unpickles them.
+    """The arguments of `carry_out`; the receiver opens pickled stores.
 
-    The keys are exposed: they go to nobody but our own process.
+    The keys are exposed: they go only to our own process.
     """
 
     plans: Sequence[Plan]
@@ -101,7 +101,7 @@ class _Channel:
     """Pickled messages over a socket to a process of our own.
 
     The writing process sends None once it can write, then numbers of bytes done and log records,
-    and at the end what was done or an exception.
+    and at the end the result or an exception.
     """
 
     def __init__(self, connection: socket.socket) -> None:
@@ -332,7 +332,7 @@ def _interrupt_at_end(channel: _Channel) -> None:
 
 
 class _LogSender(logging.Handler):
-    """Lets the other process say what is to be said."""
+    """Sends the log records of this process to the other one."""
 
     def __init__(self, channel: _Channel) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What is hidden inside of files: looked into, rewritten soundly, or left alone and reported.
+"""References hidden inside of files: found, rewritten soundly, or left alone and reported.
 
 One module per file type; `api` says what such a fix-up is. The registry is here.
 """
@@ -116,27 +116,27 @@ class Registry:
 
     @property
     def recogniser(self) -> Recogniser:
-        """Of the files that may hold more than a search of their bytes finds."""
+        """The recogniser of files that may hold more than a search of their bytes finds."""
         return Recogniser(fixup for fixup in self.fixups if fixup.is_looked_into)
 
     @property
     def marks(self) -> Marks:
-        """What files must have so that one of the fix-ups may rewrite them: for a walk."""
+        """The marks of files that one of the fix-ups may rewrite: for a walk."""
         return _marks(self.fixups)
 
     @property
     def searched_marks(self) -> Marks:
-        """The same, of those in which there may be what is not seen in the file as it stands."""
+        """The same, for files that may hold references not seen in the open."""
         return _marks([fixup for fixup in self.fixups if fixup.is_looked_into])
 
     @property
     def sums(self) -> bool:
-        """Whether checksums that are kept as text are to be those of the new files."""
+        """Whether checksums that are kept as text are to match the new files."""
         return "checksums" in self.switched_on
 
     @property
     def switched(self) -> tuple[str, ...]:
-        """What makes the same registry of `registered`, sorted: what differs from its defaults."""
+        """The differences from the defaults that make the same registry of `registered`, sorted."""
         return tuple(
             sorted(
                 fixup.name if fixup.name in self.switched_on else f"no-{fixup.name}"
@@ -147,7 +147,7 @@ class Registry:
 
     @property
     def switches(self) -> tuple[str, ...]:
-        """What differs from the defaults, as new store paths' names have to say it, sorted.
+        """The differences from the defaults, as new store paths' names have to say it, sorted.
 
         Users' own fix-ups are among it in any case: one that is switched off leaves its files
         alone, which others would rewrite.
@@ -178,7 +178,7 @@ class Registry:
     def references(
         self, data: bytes, name: bytes, table: Table
     ) -> tuple[list[Place], list[FixupOutcome]]:
-        """Where the references are in a file, at any depth; and what could not be looked into.
+        """The places of references in a file, at any depth; and the parts that could not be opened.
 
         Args:
             data: the whole file.
@@ -232,7 +232,7 @@ def _marks(fixups: Iterable[Fixup]) -> Marks:
 
 
 class Switches(NamedTuple):
-    """What a plan has to know of a registry: `Registry.switches` and `Registry.switched`."""
+    """The settings of a registry for a plan: `Registry.switches` and `Registry.switched`."""
 
     named: tuple[str, ...]
     switched: tuple[str, ...]

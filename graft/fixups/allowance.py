@@ -11,14 +11,14 @@ _PIECE: Final = 1 << 20  # bytes expanded at a time
 
 
 class Allowance:
-    """What is left of the limits of one file, whatever it has in it."""
+    """The rest of the limits of one file, over all its contents."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._spent = 0  # bytes that containers were expanded to
 
     def expanded(self, read: Callable[[int], bytes], compressed: int) -> bytes:
-        """What a compressed file expands to.
+        """The expanded contents of a compressed file.
 
         Args:
             read: gives at most so many bytes more, none at the end.

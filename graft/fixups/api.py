@@ -1,4 +1,4 @@
-"""What a fix-up is: the one protocol of every file type whose insides are looked into.
+"""The interface of a fix-up: the one protocol of every file type whose insides are looked into.
 
 A fix-up goes through a file once, and hands every piece of it that may hold references to what
 goes in with it, the `Inside`: that one searches where something is looked for, and gives the piece
@@ -65,7 +65,7 @@ class BrokenFixupError(Exception):
 
 
 class Inside(Protocol):
-    """What a fix-up meets its file's pieces with.
+    """The context of a fix-up: the rewriting of its file's pieces, and its sibling files.
 
     Pieces come back as they were, and are then the same object, where there is nothing to change.
     """
@@ -75,7 +75,7 @@ class Inside(Protocol):
         ...
 
     def contents(self, name: bytes, data: bytes) -> bytes:
-        """The only file inside: what it holds may be a file type of its own, and change length."""
+        """The only file inside: it may have a file type of its own, and change length."""
         ...
 
     def members(self, files: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
@@ -95,7 +95,7 @@ class Inside(Protocol):
         ...
 
     def old(self, path: bytes) -> bytes | None:
-        """Another file of the same tree or container, as it was; None if there is none.
+        """Another file of the same tree or container, before the rewrite; None if it is missing.
 
         Args:
             path: from the directory of the file in hand, with `..` where need be, in old names.
@@ -103,7 +103,7 @@ class Inside(Protocol):
         ...
 
     def new(self, path: bytes) -> bytes | None:
-        """The same, as it is going to be."""
+        """The same file after the rewrite."""
         ...
 
     def changed(self, path: bytes) -> bool:
@@ -115,11 +115,11 @@ class Inside(Protocol):
         ...
 
     def detached(self, name: bytes) -> list[tuple[bytes, bytes]]:
-        """Files of that name that hold what was detached from others: (old, new) of each."""
+        """Files of that name that hold detached parts of others: (old, new) of each."""
         ...
 
     def fragments(self, data: bytes) -> Sequence[tuple[int, bytes]]:
-        """What must be written over an ELF file whose references have changed as they stand.
+        """The bytes to be written over an ELF file whose plain references have changed.
 
         Compilers cut short strings up: see `graft.fixups.fragments`.
 
@@ -132,7 +132,7 @@ class Inside(Protocol):
         ...
 
     def note(self, text: str) -> None:
-        """Something that whoever reads the result should know of this file."""
+        """Adds a note on this file for the reader of the result."""
         ...
 
 
@@ -192,7 +192,7 @@ class Fixup:
         return self.packs
 
     def vital(self, data: bytes, name: bytes) -> bool:
-        """Whether a file of the type must not be left alone: what is made would do harm.
+        """Whether a file of the type must not be left alone: the result would do harm.
 
         Args:
             data: the whole file.
@@ -202,7 +202,7 @@ class Fixup:
         return False
 
     def apply(self, data: bytes, name: bytes, inside: Inside) -> bytes:
-        """The file with what is inside of it changed; the very same object if nothing is.
+        """The file with changed contents; the very same object if nothing changes.
 
         Raises:
             LeftAloneError: it cannot be. The exceptions of `graft.fixups.damage.DAMAGE` say the
@@ -213,7 +213,7 @@ class Fixup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How far a file is opened. What goes beyond is a bomb: reported, and not unpacked.
+    """The limits of opening a file. A file beyond them is a bomb: reported, and not unpacked.
 
     Attributes:
         depth: containers inside each other.
@@ -230,7 +230,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FixupOutcome:
-    """What a fix-up did with one file.
+    """The result of a fix-up for one file.
 
     Attributes:
         container: the steps to it, as in a Place; empty: the file is in no container.

@@ -58,7 +58,7 @@ def _chunks(data: bytes, length: int) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _expanded(kind: bytes, chunk: bytes, inside: Inside) -> tuple[int, bytes]:
-    """Where the zlib stream of a chunk begins, 0 if there is none; and what is in it."""
+    """The beginning of the zlib stream of a chunk, 0 if it has no stream; and its contents."""
     start = 0
     if kind == _LITERALS and any(chunk[:4]):  # else they are not compressed, from OTP 28 on
         start = 4

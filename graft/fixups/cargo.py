@@ -1,4 +1,4 @@
-"""`.cargo-checksum.json` of vendored Rust packages: the SHA-256 of each file beside it."""
+"""`.cargo-checksum.json` of vendored Rust packages: the SHA-256 of each file next to it."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from graft.fixups.api import Fixup
 
 
 class Checksums(Fixup):
-    """No file type of its own: every file is looked at, once all others are as they are to be."""
+    """Not a file type of its own: it looks at every file, once all others have new contents."""
 
     name = "checksums"
     by_default = False

@@ -1,4 +1,4 @@
-"""What compressed files have in common: streams behind each other, and one file inside."""
+"""The common part of compressed files: streams behind each other, and one file inside."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Stream(NamedTuple):
 
 
 class Decompressor(Protocol):
-    """What the libraries' decompressors have in common."""
+    """The common interface of the libraries' decompressors."""
 
     @property
     def eof(self) -> bool:
@@ -40,19 +40,19 @@ class Decompressor(Protocol):
 
     @property
     def unused_data(self) -> bytes | None:
-        """What follows the stream."""
+        """The bytes after the stream."""
         ...
 
     def decompress(self, data: bytes | memoryview, max_length: int) -> bytes:
-        """No more than that of what the data expands to."""
+        """At most `max_length` bytes of the expanded data."""
         ...
 
 
 class Compressor(Protocol):
-    """What the libraries' compressors have in common."""
+    """The common interface of the libraries' compressors."""
 
     def compress(self, data: bytes, /) -> bytes:
-        """Takes data; what is done of what it becomes."""
+        """Takes data; returns the compressed bytes that are finished."""
         ...
 
     def flush(self) -> bytes:
@@ -61,7 +61,7 @@ class Compressor(Protocol):
 
 
 def compresses_to(compressor: Compressor, contents: bytes, compressed: bytes) -> bool:
-    """Whether contents become exactly that; those that do not mostly differ at the beginning."""
+    """Whether contents become exactly these bytes; most others differ at the beginning."""
     done = 0
     for start in range(0, len(contents), _STEP):
         piece = compressor.compress(contents[start : start + _STEP])
@@ -101,7 +101,7 @@ class Compressed(Fixup):
         return made + bytes(zeros_before(begun, at, len(made))) + rest
 
     def inner_name(self, name: bytes) -> bytes:
-        """The name of what is inside a file of a name."""
+        """The name of the contents of a file, from its own name."""
         for suffix in self.suffixes:
             if name.endswith(suffix):
                 base = name[: -len(suffix)]
@@ -109,7 +109,7 @@ class Compressed(Fixup):
         return name + b".contents" if name else b""
 
     def _rest(self, rest: bytes, inside: Inside) -> bytes | None:
-        """What follows the streams, if it changes."""
+        """The new bytes after the streams, if they change."""
         begun = rest.lstrip(b"\0")
         if not begun:
             return None

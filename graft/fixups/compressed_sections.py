@@ -34,7 +34,7 @@ class _Section(NamedTuple):
 
 
 def compressed_sections(data: bytes, inside: Inside) -> bytes:
-    """An ELF file with what is in its compressed sections changed; the same object if nothing is.
+    """An ELF file with changed contents of compressed sections; the same object if nothing changes.
 
     Args:
         data: the whole file. Other changes may have been made to it, but not to these sections.

@@ -40,7 +40,7 @@ class Initrd(Fixup):
     suffixes = (b".cpio",)
 
     def apply(self, data: bytes, name: bytes, inside: Inside) -> bytes:
-        """The archive, and what follows it."""
+        """The archive, and the data after it."""
         del name
         members = _members(data)
         files = [m for m in members if m.type == _REGULAR and m.length]
@@ -65,7 +65,7 @@ class Initrd(Fixup):
 
 
 def _members(data: bytes) -> list[_Member]:
-    """Those of the first archive, its trailer the last."""
+    """The members of the first archive, its trailer the last."""
     members: list[_Member] = []
     at = 0
     while True:

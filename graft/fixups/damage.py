@@ -1,4 +1,4 @@
-"""What a damaged file makes of its parser, told from the machine's own trouble."""
+"""The exceptions of parsers on damaged files, told from the machine's own trouble."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _NO_MEMORY: Final = ("Error -4 ", "Allocation error", "allocation_failed")
 
 
 def damage(error: Exception) -> str:
-    """What a library says of a damaged file.
+    """The words of a library about a damaged file.
 
     Raises:
         MemoryError: the library says that there is no memory, which is no property of the file.

@@ -53,7 +53,7 @@ _DIGESTS = {
 
 
 def inflated(data: bytes, start: int, inside: Inside) -> tuple[bytes, int]:
-    """What a deflated stream expands to, and where it ends.
+    """The expanded contents of a deflated stream, and its end.
 
     Raises:
         LeftAloneError: it is damaged or cut, or larger than the limits allow.

@@ -1,4 +1,4 @@
-"""ELF files: strings cut up by compilers, compressed sections, sums of what was detached."""
+"""ELF files: strings cut up by compilers, compressed sections, sums of detached parts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FIRST = 1 << 16  # bytes in which linkers put notes; those of object files may 
 
 
 class ElfFixup(Fixup):
-    """What stands in immediates and constants, and the CRC of the file that has the symbols.
+    """Strings in immediates and constants, and the CRC of the file that has the symbols.
 
     A sum is computed again if it was right before. The build id is kept: by it debuggers and symbol
     servers find what belongs to the original, and that still fits, but for the references in it.

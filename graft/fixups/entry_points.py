@@ -93,7 +93,7 @@ class OwnFixup(Fixup):
             return self._fixup.vital(data, name)
 
     def apply(self, data: bytes, name: bytes, inside: Inside) -> bytes:
-        """What the user's own makes of a file."""
+        """The file as the user's own fix-up makes it."""
         with self._defects():
             return self._fixup.apply(data, name, inside)
 

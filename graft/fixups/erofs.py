@@ -102,7 +102,7 @@ class Erofs(Fixup):
     magics = ((MAGIC_AT, MAGIC),)
 
     def vital(self, data: bytes, name: bytes) -> bool:
-        """That of an /etc: a system would start with OLD's units."""
+        """Whether it is an /etc: a system would start with OLD's units."""
         return name.endswith(_NIXOS_NAME) or _REDIRECT in data
 
     def apply(self, data: bytes, name: bytes, inside: Inside) -> bytes:

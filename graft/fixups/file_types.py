@@ -54,5 +54,5 @@ class TypeProbe:
 
     @property
     def known(self) -> bool | None:
-        """Whether the type is known; None: the bytes that have passed do not tell yet."""
+        """Whether the type is known; None if the bytes that have passed do not tell yet."""
         return self._known

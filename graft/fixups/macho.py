@@ -8,7 +8,7 @@ from graft.formats.mach_o_signature import MAGICS, is_mach_o, resigned
 
 
 class Macho(Fixup):
-    """The hashes of the pages of what is signed ad hoc; requirements and entitlements stay."""
+    """The hashes of the pages of code signed ad hoc; requirements and entitlements stay."""
 
     name = "macho"
     opens = False

@@ -28,7 +28,7 @@ class Ocaml(Fixup):
         return file.read(len(_COMPRESSED)) == _COMPRESSED
 
     def apply(self, data: bytes, name: bytes, inside: Inside) -> bytes:
-        """The file, rewritten; what is compressed in it is looked into."""
+        """The file, rewritten; compressed data in it is looked into."""
         del name
         if data.startswith(_COMPRESSED, _HEADER):
             packed = data[_HEADER + data[_HEADER + 4] :]

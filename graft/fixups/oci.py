@@ -22,11 +22,11 @@ class OciBlob(Fixup):
     magics = ((0, b'{"'), (0, b"\x1f\x8b\x08"), (0, b"\x28\xb5\x2f\xfd"), (257, b"ustar"))
 
     def recognises(self, head: bytes, name: bytes) -> bool:
-        """By its name, and by what it may be."""
+        """By its name, and by its possible contents."""
         return _DIGEST.fullmatch(name) is not None and super().recognises(head, name)
 
     def apply(self, data: bytes, name: bytes, inside: Inside) -> bytes:
-        """The blob as it is, if its name is its hash."""
+        """The unchanged blob, if its name is its hash."""
         new = inside.contents(b"blob", data)
         if new is not data and hashlib.sha256(data).hexdigest().encode() == name:
             raise LeftAloneError(NAMED_BY_CONTENTS)

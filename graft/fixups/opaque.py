@@ -1,4 +1,4 @@
-"""File types that are recognised so as to be left alone: a rewrite would break what checks them.
+"""File types that are recognised so as to be left alone: a rewrite would break their checks.
 
 What can be seen in their bytes is reported; what is compressed in them is not looked into.
 """

@@ -20,7 +20,7 @@ class Pyc(Fixup):
     suffixes = (b".pyc",)
 
     def recognises(self, head: bytes, name: bytes) -> bool:
-        """By the name, and the line end in every magic number; only those with a hash."""
+        """By the name, and the line end in every magic number; only files with a hash."""
         return (
             super().recognises(head, name)
             and head[2:4] == b"\r\n"

@@ -1,4 +1,4 @@
-"""RECORD files of installed Python distributions: sums and sizes of files beside them.
+"""RECORD files of installed Python distributions: sums and sizes of the installed files.
 
 Source: the Python packaging specification "Recording installed projects".
 """

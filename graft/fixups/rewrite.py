@@ -1,4 +1,4 @@
-"""Files looked into to any depth: the way in, the limits, and what is kept of what was found."""
+"""Files looked into to any depth: the way in, the limits, and the record of the finds."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Siblings(Protocol):
     """The other files of a tree or a container, by their old paths in it."""
 
     def old(self, path: bytes) -> bytes | None:
-        """A file as it was; None if there is none."""
+        """A file before the rewrite; None if it is missing."""
         ...
 
     def new(self, path: bytes) -> bytes | None:
-        """The same as it is now."""
+        """The same file after the rewrite."""
         ...
 
     def changed(self, path: bytes) -> bool:
@@ -42,7 +42,7 @@ class Siblings(Protocol):
         ...
 
     def is_signed(self, path: bytes) -> bool:
-        """Whether a signature lies beside a file."""
+        """Whether a file has a signature in a file next to it."""
         ...
 
     def detached(self, name: bytes) -> list[tuple[bytes, bytes]]:
@@ -69,7 +69,7 @@ class Members:
         self._indices = {path: index for index, (path, _) in enumerate(files)}
 
     def all(self) -> list[bytes]:
-        """What all of them are now."""
+        """The new bytes of all members."""
         return [self._at(index) for index in range(len(self._files))]
 
     def old(self, path: bytes) -> bytes | None:
@@ -78,7 +78,7 @@ class Members:
         return None if index is None else self._files[index][1]
 
     def new(self, path: bytes) -> bytes | None:
-        """A member as it is now; as it was, if it is the one that asks."""
+        """A member after the rewrite; before it, if it is the asking member."""
         index = self._indices.get(path)
         return None if index is None else self._at(index)
 
@@ -163,7 +163,7 @@ class FileDescent:
         self._fixup = fixup  # in charge of it
 
     def file(self, data: bytes) -> bytes:
-        """The file in hand: given to its fix-up, or searched as it stands."""
+        """The current file: given to its fix-up, or searched in the open."""
         search = self._search
         name = posixpath.basename(self._path)
         fixup = search.recognise(data, name)
@@ -206,7 +206,7 @@ class FileDescent:
         return new
 
     def _check_rest(self, new: bytes, seen: int) -> None:
-        """Looks for what stands in a part of the file that its fix-up has not shown."""
+        """Looks for references in a part of the file that its fix-up has not shown."""
         search = self._search
         if any(outcome.outcome == "left-alone" for outcome in search.outcomes[seen:]):
             return  # a member that has its old bytes
@@ -314,19 +314,19 @@ class FileDescent:
         return inner.file(data)
 
     def expanded(self, read: Callable[[int], bytes], compressed: int) -> bytes:
-        """What a compressed file expands to, within the limits."""
+        """The expanded contents of a compressed file, within the limits."""
         return self._search.allowance.expanded(read, compressed)
 
     def old(self, path: bytes) -> bytes | None:
-        """A file beside the one in hand, as it was."""
+        """A sibling of the current file, before the rewrite."""
         return self._siblings.old(self._beside(path))
 
     def new(self, path: bytes) -> bytes | None:
-        """A file beside the one in hand, as it is now."""
+        """A sibling of the current file, after the rewrite."""
         return self._siblings.new(self._beside(path))
 
     def changed(self, path: bytes) -> bool:
-        """Whether a file beside the one in hand is other bytes now."""
+        """Whether a sibling of the current file has other bytes now."""
         return self._siblings.changed(self._beside(path))
 
     def detached(self, name: bytes) -> list[tuple[bytes, bytes]]:
@@ -334,7 +334,7 @@ class FileDescent:
         return self._siblings.detached(name)
 
     def fragments(self, data: bytes) -> Sequence[tuple[int, bytes]]:
-        """What a compiler has cut up, put together anew."""
+        """The new bytes of paths that a compiler has cut up."""
         if self._search.fragments is None:
             return ()
         found = self._search.fragments.rewrite(data)
@@ -343,7 +343,7 @@ class FileDescent:
         return found.patches
 
     def note(self, text: str) -> None:
-        """Keeps what is to be known of the file in hand."""
+        """Keeps a note on the current file."""
         assert self._fixup is not None
         self._outcome(self._fixup, "noted", text)
 

@@ -1,4 +1,4 @@
-"""A text to try compressors on: what they make of it tells whether graft knows them."""
+"""A text to try compressors on: the result tells whether graft knows them."""
 
 from __future__ import annotations
 

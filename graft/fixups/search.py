@@ -1,4 +1,4 @@
-"""Files looked into to any depth, and nothing changed: who only looks needs less than a rewrite."""
+"""Files looked into to any depth, and nothing changed: a search needs less than a rewrite."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Literal, Protocol
 from graft.fixups.allowance import Allowance
 from graft.fixups.api import HEAD, Fixup, FixupOutcome, LeftAloneError, Limits
 from graft.fixups.damage import DAMAGE, damage
+from graft.fixups.streams import embedded_streams
 from graft.kernel.place import Place, Site, Where
 
 
 class Finder(Protocol):
-    """What is looked for inside of containers."""
+    """The search inside of containers."""
 
     def find(self, data: bytes, site: Site) -> Iterable[Place]:
         """All of it in a file, or in a name or a target.
@@ -25,7 +26,7 @@ class Finder(Protocol):
         ...
 
     def find_apart(self, data: bytes, site: Site, *, suspected: bool) -> Iterable[Place]:
-        """What is found in a file only if it is looked at by itself.
+        """The finds that show only if the file is looked at by itself.
 
         Args:
             site: where the bytes are.
@@ -35,7 +36,7 @@ class Finder(Protocol):
 
 
 class Recogniser:
-    """Finds the fix-up of a file, quickly where it has none.
+    """Finds the fix-up of a file, quickly where it has no fix-up.
 
     Args:
         fixups: in their order.
@@ -109,6 +110,7 @@ class Look:
         fixup = self.recognise(data, name)
         if fixup is None or not fixup.opens:
             self.search(data, ())
+            self.streams(data, (), typed=fixup is not None)
         if fixup is not None:
             _Level(self, fixup, (), 1).file(data, name)
 
@@ -129,14 +131,53 @@ class Look:
         """
         self.places += self.finder.find(data, Site(self._path, where, steps))
 
+    def streams(
+        self,
+        data: bytes,
+        steps: tuple[str, ...],
+        *,
+        typed: bool,
+        depth: int = 1,
+        base: int = 0,
+    ) -> None:
+        """Looks into the streams at any offset of a file that no fix-up opens.
+
+        Args:
+            steps: the container that the file is.
+            typed: a fix-up knows the type of the file: what begins at its first byte is told.
+            depth: of what is in the file.
+            base: the offset of `data` in the file.
+        """
+        if depth > self.limits.depth:
+            return
+        for stream in embedded_streams(data, self.allowance, base):
+            inner = (*steps, stream.step)
+            if stream.reason is not None and not (typed and stream.start == 0):
+                self.outcomes.append(
+                    FixupOutcome(
+                        container=steps,
+                        fixup=stream.kind,
+                        outcome="left-alone",
+                        reason=stream.reason,
+                    )
+                )
+            if not stream.contents:
+                continue
+            fixup = self.recognise(stream.contents, b"")
+            if fixup is None or not fixup.opens:
+                self.search(stream.contents, inner)
+                self.streams(stream.contents, inner, typed=fixup is not None, depth=depth + 1)
+            if fixup is not None:
+                _Level(self, fixup, inner, depth + 1).file(stream.contents, b"")
+
     def search_apart(self, data: bytes, steps: tuple[str, ...], *, suspected: bool) -> None:
-        """Searches a file in it for what only shows there: see `Finder.find_apart`."""
+        """Searches a file for finds that show only there: see `Finder.find_apart`."""
         site = Site(self._path, "contents", steps)
         self.places += self.finder.find_apart(data, site, suspected=suspected)
 
 
 class _Level:
-    """A file in hand and its fix-up; the `Inside` of that."""
+    """A current file and its fix-up; the `Inside` of the fix-up."""
 
     def __init__(
         self,
@@ -152,6 +193,7 @@ class _Level:
         self._container = container  # the steps to the file in hand
         self._depth = depth  # of what is in it
         self._searched = searched  # the file in hand, as it stands
+        self._places = 0  # found before the file in hand
         self._apart = apart
 
     def file(self, data: bytes, name: bytes) -> None:
@@ -159,7 +201,8 @@ class _Level:
         if self._fixup.opens and self._depth > limits.depth:
             self._left_alone(data, f"it is nested deeper than {limits.depth} containers")
             return
-        before = len(self._look.places), len(self._look.outcomes)
+        self._places = len(self._look.places)
+        before = self._places, len(self._look.outcomes)
         try:
             self._fixup.apply(data, name, self)
         except LeftAloneError as error:
@@ -172,12 +215,14 @@ class _Level:
                 self._search_rest(data)
 
     def _search_rest(self, data: bytes) -> None:
-        """Looks for what stands in a part of the file that its fix-up has not shown."""
+        """Looks for references in a part of the file that its fix-up has not shown."""
         if self._fixup.opens and not self._searched:
             self._look.search(data, self._container)
 
     def _left_alone(self, data: bytes, reason: str) -> None:
         self._outcome("left-alone", reason)
+        if self._fixup.opens and len(self._look.places) == self._places:
+            self._look.streams(data, self._container, typed=True, depth=self._depth)
         self._search_rest(data)
 
     def _outcome(self, outcome: Literal["left-alone", "noted"], reason: str) -> None:
@@ -193,7 +238,7 @@ class _Level:
     # ---- what a fix-up sees -------------------------------------------------------------------
 
     def plain(self, data: bytes, where: Where = "contents") -> bytes:
-        """Bytes of the file in hand as it stands."""
+        """The unchanged bytes of the current file, searched in the open."""
         if self._fixup.opens and not self._searched:
             steps = (*self._container, self._fixup.name)
             self._look.search(data, steps, where)
@@ -220,6 +265,7 @@ class _Level:
                 look.search(data, steps)
             else:
                 look.search_apart(data, steps, suspected=self._apart)
+            look.streams(data, steps, typed=fixup is not None, depth=self._depth + 1)
         if fixup is not None and (not fixup.packs or fixup.is_packed(BytesIO(data))):
             seen = stored and self._searched
             apart = self._apart or not seen
@@ -227,11 +273,11 @@ class _Level:
             inner.file(data, name)
 
     def expanded(self, read: Callable[[int], bytes], compressed: int) -> bytes:
-        """What a compressed file expands to, within the limits."""
+        """The expanded contents of a compressed file, within the limits."""
         return self._look.allowance.expanded(read, compressed)
 
     def old(self, path: bytes) -> bytes | None:
-        """No file beside the one in hand: where nothing is changed, none is asked for."""
+        """No sibling of the current file: a search changes nothing, and asks for no file."""
         del path
         return None
 
@@ -256,5 +302,5 @@ class _Level:
         return ()
 
     def note(self, text: str) -> None:
-        """What cannot be read of the file in hand."""
+        """Records a part of the current file that cannot be read."""
         self._outcome("noted", text)

@@ -1,4 +1,4 @@
-"""What may be signed with a key that others have: kernel modules, PE, files with a signature.
+"""Files that others may have signed: kernel modules, PE, files with a signature.
 
 Sources: Documentation/admin-guide/module-signing.rst of the Linux kernel; Microsoft's "PE Format";
 the UAPI group's "Unified Kernel Image". IMA's signatures and fs-verity's digests are attributes of
@@ -80,7 +80,7 @@ class Pe(Fixup):
 
 
 class Signature(Fixup):
-    """Signatures of files beside them, by their names; if one of these changes, that is told.
+    """Signature files, by their names; a note tells if one of the signed files changes.
 
     One that is of a file type is left alone; this is of the others, which change as they stand.
     """
@@ -90,7 +90,7 @@ class Signature(Fixup):
     suffixes = SIGNATURES
 
     def apply(self, data: bytes, name: bytes, inside: Inside) -> bytes:
-        """The file as it is."""
+        """The unchanged file."""
         signed = name.rpartition(b".")[0]
         if inside.changed(signed):
             shown = signed.decode(errors="backslashreplace")

@@ -59,7 +59,7 @@ class Sqlite(Fixup):
 
 
 def _with_overflowing(data: bytes, plain: bytes, inside: Inside) -> bytes:
-    """What plain rewriting makes, but payloads that lie in several pages are rewritten whole."""
+    """The plain rewrite, but with payloads that lie in several pages rewritten whole."""
     made: bytearray | None = None
     for payload in DatabaseFile(data).overflowing():
         if not _is_cut(data, payload):
@@ -89,7 +89,7 @@ def _is_cut(data: bytes, payload: Payload) -> bool:
 
 
 def _limit(database: sqlite3.Connection, size: int) -> None:
-    """Bounds what a stranger's schema may ask for."""
+    """Bounds the time and the memory that a stranger's schema may take."""
     steps = itertools.count(_STRIDE, _STRIDE)
     most = _FREE_STEPS + _STEPS_A_BYTE * size
     database.set_progress_handler(lambda: next(steps) > most, _STRIDE)

@@ -100,7 +100,7 @@ def _is_compressed(value: bytes) -> bool:
 
 
 def _resource(value: bytes, inside: Inside) -> bytes:
-    """What a compressed resource is: length, flags and a zlib stream."""
+    """The parts of a compressed resource: length, flags and a zlib stream."""
     contents, end = inflated(value, 10, inside)
     if value[end : end + 4] != struct.pack(">I", zlib.adler32(contents)):
         raise LeftAloneError("the checksum of a resource is wrong")

@@ -131,7 +131,7 @@ def _summed(header: bytes) -> bytes:
 
 
 def _sum(header: bytes) -> int:
-    """Of all bytes, those of the sum itself taken for spaces."""
+    """The sum of all bytes, with the bytes of the sum itself taken for spaces."""
     return sum(header) - sum(header[_SUM]) + 8 * ord(" ")
 
 

@@ -76,7 +76,7 @@ class Zip(Fixup):
 
 
 class _Written:
-    """An archive written anew: what does not change is copied from the old one."""
+    """An archive written anew: unchanged parts are copied from the old one."""
 
     def __init__(self, data: bytes, end: int, members: list[_Member]) -> None:
         self._data, self._end = data, end
@@ -152,7 +152,7 @@ class _Written:
 
 
 def _descriptor(data: bytes, at: int, member: _Member, sums: tuple[int, int, int]) -> bytes:
-    """What stands behind a member's data, with other sums: in 4 or in 8 bytes each (zip64)."""
+    """The descriptor behind a member's data, with other sums: in 4 or in 8 bytes each (zip64)."""
     old = member.crc, member.end - member.start, member.size
     for signature in (_DESCRIPTOR, b""):
         for form in ("<III", "<IQQ"):

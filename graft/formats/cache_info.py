@@ -1,4 +1,4 @@
-"""nix-cache-info: what a binary cache says of itself.
+"""nix-cache-info: the description of a binary cache.
 
 Source: BinaryCacheStore::init in src/libstore/binary-cache-store.cc of Nix. A text of lines
 `KEY: VALUE`; keys that are not known are ignored.
@@ -22,7 +22,7 @@ _DIRECTORY: Final = re.compile(r"(?:/[^/\x00-\x1f\x7f]+)+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheInfo:
-    """What the text says.
+    """The fields of the text.
 
     Attributes:
         store_dir: the logical store directory of every path in the cache.

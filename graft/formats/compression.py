@@ -25,7 +25,7 @@ _GZIP: Final = 16 + zlib.MAX_WBITS
 
 
 class _Decompressor(Protocol):
-    """What lzma, bz2 and zstd have in common."""
+    """The common interface of lzma, bz2 and zstd."""
 
     @property
     def eof(self) -> bool: ...
@@ -40,7 +40,7 @@ class _Decompressor(Protocol):
 
 
 class DecompressingReader:
-    """A compressed stream, read as what it expands to.
+    """A compressed stream, read as its expanded contents.
 
     Args:
         readinto: puts bytes of the compressed stream at the beginning of the buffer it is given,
@@ -64,7 +64,7 @@ class DecompressingReader:
         self._stream = _decompressor(compression)
 
     def readinto(self, view: memoryview) -> int:
-        """Puts bytes at the beginning of a buffer, and returns how many: none only at the end.
+        """Puts bytes at the beginning of a buffer, and returns how many: 0 only at the end.
 
         Raises:
             BadFormatError: the stream is damaged, cut, followed by something else, or too long.
@@ -165,7 +165,7 @@ class CompressingWriter:
             self._write(compressed)
 
     def finish(self) -> None:
-        """Writes what is left; nothing may be written afterwards."""
+        """Writes the rest; nothing may be written afterwards."""
         if self._stream is not None:
             self._write(self._stream.flush())
         self.close()
@@ -180,7 +180,7 @@ class CompressingWriter:
 
 
 def unreadable(compression: str) -> BadFormatError:
-    """The error about a compression that is none of `LEVELS`."""
+    """The error about a compression that is not in `LEVELS`."""
     return BadFormatError(
         f"compression '{compression}' cannot be read: let the cache use one of {', '.join(LEVELS)}",
         compression=compression,
@@ -188,7 +188,7 @@ def unreadable(compression: str) -> BadFormatError:
 
 
 def _errors() -> tuple[type[Exception], ...]:
-    """What the libraries raise when a stream is damaged."""
+    """The exceptions that the libraries raise when a stream is damaged."""
     return (lzma.LZMAError, OSError, zlib.error, EOFError, zstd_module().ZstdError)
 
 

@@ -1,4 +1,4 @@
-"""Content addresses: what a store path was computed from, where that is its contents.
+"""Content addresses: the hashes of contents from which a store path was computed.
 
 Source: src/libstore/content-address.cc of Nix, and the Nix manual, "Content-addressing store
 objects". The text is `text:ALGORITHM:HASH`, `fixed:ALGORITHM:HASH` for the bytes of one file, or
@@ -25,7 +25,7 @@ _PREFIXES: Final = ("text:", "fixed:r:", "fixed:")  # the longer of two comes fi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContentAddress:
-    """How the contents were hashed, and to what.
+    """The hash of the contents, and the method.
 
     Attributes:
         prefix: `text:`, `fixed:` or `fixed:r:`.
@@ -57,7 +57,7 @@ class ContentAddress:
         return f"{self.prefix}{self.algorithm}:{nix32_encode(self.digest)}"
 
     def is_of(self, path: StorePath, references: Iterable[StorePath], store_dir: StoreDir) -> bool:
-        """Whether a path has its name from the address and from what it refers to, itself too."""
+        """Whether a path has its name from the address and from its references, itself too."""
         others = set(references)
         self_reference = path in others
         others.discard(path)

@@ -17,7 +17,7 @@ _LARGEST_NUMBER: Final = 2**31 - 1  # what does not fit into a C++ int is no num
 
 
 def split_drv_name(text: str) -> tuple[str, str]:
-    """Name and version: what is behind the first dash that no letter follows is the version.
+    """Name and version: the version begins behind the first dash that no letter follows.
 
     Returns:
         An empty version if there is no such dash.

@@ -71,7 +71,7 @@ class ImageText:
 
 @dataclass(frozen=True, slots=True)
 class ErofsImage:
-    """What all bytes of an image are that anything leads to from its root.
+    """The used bytes of an image: all bytes that its root leads to.
 
     Attributes:
         texts: in ascending order; one that is shared stands here once.
@@ -184,7 +184,7 @@ class _Reader:
             self._show(sum(end - start for start, end in text.parts))
 
     def _show(self, size: int) -> None:
-        """Counts what is given out: more than a few times the image can only be there to harm."""
+        """Counts the bytes given out: more than a few times the image can only be there to harm."""
         self._shown += size
         if self._shown > _MOST_SHARED * len(self._data):
             raise BadFormatError("files in the erofs image share too much")

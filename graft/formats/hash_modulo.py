@@ -46,7 +46,7 @@ class HashModulo:
         return len(self._offsets)
 
     def update(self, piece: Buffer) -> None:
-        """Takes the next bytes; of any length, and only read during the call."""
+        """Takes the next bytes; their number is free, and they are only read during the call."""
         data = bytearray(self._behind)
         data += piece
         at = 0

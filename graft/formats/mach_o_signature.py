@@ -91,7 +91,7 @@ def is_mach_o(head: bytes) -> bool:
 
 
 def code_directories(data: bytes) -> list[CodeDirectory]:
-    """The code directories of all slices; none if nothing is signed.
+    """The code directories of all slices; empty if nothing is signed.
 
     Args:
         data: a whole Mach-O file, thin or fat.

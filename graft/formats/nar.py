@@ -23,7 +23,7 @@ from typing import Final
 
 
 def padding(length: int) -> bytes:
-    """The NUL bytes after a string of `length` bytes: none to seven."""
+    """The NUL bytes after a string of `length` bytes: at most seven."""
     return bytes(-length % 8)
 
 
@@ -44,7 +44,7 @@ ENTRY_TAIL: Final = encode_string(b")")
 
 
 def regular_head(size: int, *, executable: bool) -> bytes:
-    """What stands before the contents of a regular file.
+    """The bytes before the contents of a regular file.
 
     Args:
         size: of the contents, in bytes.
@@ -56,7 +56,7 @@ def regular_head(size: int, *, executable: bool) -> bytes:
 
 
 def regular_tail(size: int) -> bytes:
-    """What stands after the contents of a regular file, which are `size` bytes."""
+    """The bytes after the contents of a regular file, which are `size` bytes."""
     return padding(size) + encode_string(b")")
 
 
@@ -66,7 +66,7 @@ def symlink_object(target: bytes) -> bytes:
 
 
 def entry_head(name: bytes) -> bytes:
-    """What stands before the object that a directory holds as `name`."""
+    """The bytes before the object that a directory holds as `name`."""
     return encode_strings(b"entry", b"(", b"name", name, b"node")
 
 

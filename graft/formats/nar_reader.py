@@ -188,7 +188,7 @@ class _Reader:
         raise self._difference(choices)
 
     def _difference(self, choices: tuple[bytes, ...]) -> BadFormatError:
-        """The error about the first word that is in none of the choices."""
+        """The error about the first word that is not among the choices."""
         begin = b""
         while True:
             word = bytes(self._string(_LONGEST_WORD))
@@ -224,7 +224,7 @@ class _Reader:
         return window.view[begin:stop]
 
     def _padding(self, size: int) -> None:
-        """Goes past what stands after a string of that size."""
+        """Goes past the padding after a string of that size."""
         length = -size % 8
         window = self._window
         if not window.holds(length):

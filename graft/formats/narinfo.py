@@ -1,4 +1,4 @@
-"""narinfo: what a binary cache says of one store path.
+"""narinfo: a binary cache's description of one store path.
 
 Source: src/libstore/nar-info.cc of Nix. A text of lines `KEY: VALUE`, each ended by a newline. Nix
 prints the keys in the order of the attributes of `NarInfo`, hashes in nix32, references and
@@ -36,7 +36,7 @@ _LONGEST_QUOTE: Final = 300  # of a value, which may have no end, in an error
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NarInfo:
-    """What the text says of a path.
+    """The fields of a path's narinfo.
 
     Attributes:
         url: of the NAR file, relative to the cache's.

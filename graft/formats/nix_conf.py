@@ -1,4 +1,4 @@
-"""Nix's configuration as text: what settings its files give, one after the other.
+"""Nix's configuration as text: the settings of its files, one after the other.
 
 Source: Nix manual, "nix.conf"; AbstractConfig::applyConfig and Config::set in src/libutil/config.cc
 of Nix. A line is `NAME = VALUE...`, or `include FILE`; `#` begins a comment. What stands later goes

@@ -1,4 +1,4 @@
-"""Ed25519 keys and signatures as Nix has them, and what of a store path is signed.
+"""Ed25519 keys and signatures as Nix has them, and the signed text of a store path.
 
 Source: src/libutil/signature/local-keys.cc and ValidPathInfo::fingerprint in
 src/libstore/path-info.cc of Nix. Keys and signatures are texts `NAME:BASE64`: 64 bytes of a secret
@@ -27,7 +27,7 @@ _NAME: Final = re.compile(r"[!-9;-~]+")  # printable, without space and colon
 
 @dataclass(frozen=True, slots=True)
 class PublicKey:
-    """What signatures are verified with.
+    """The key that verifies signatures.
 
     Attributes:
         name: by which signatures name it, such as `cache.example.org-1`.
@@ -61,7 +61,7 @@ class PublicKey:
         return _print(self.name, self.data)
 
     def verifies(self, text: str, signature: str) -> bool:
-        """Whether a signature of the key's name is that of a text, and of this key.
+        """Whether a signature of the key's name was made for a text, by this key.
 
         Raises:
             BadFormatError: `signature` is none.
@@ -83,7 +83,7 @@ class PublicKey:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SecretKey:
-    """What is signed with. Its bytes are in no message, no `repr` and no pickle.
+    """The key that signs. Its bytes are in no message, no `repr` and no pickle.
 
     Attributes:
         name: of the public key too.
@@ -137,7 +137,7 @@ class SecretKey:
 
     @property
     def public_key(self) -> PublicKey:
-        """What its signatures are verified with."""
+        """The key that verifies its signatures."""
         from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415
             Ed25519PrivateKey,
         )
@@ -160,7 +160,7 @@ class SecretKey:
 
 
 def parse_signature(text: str) -> tuple[str, bytes]:
-    """Reads a signature: the name of its key, and its bytes, of any length but none.
+    """Reads a signature: the name of its key, and its bytes, at least one.
 
     Raises:
         BadFormatError: it is not `NAME:BASE64`.
@@ -178,7 +178,7 @@ def fingerprint(
     references: Iterable[StorePath],
     store_dir: StoreDir,
 ) -> str:
-    """What is signed of a store path: where it is, its contents, and what it refers to.
+    """The signed text of a store path: its place, its contents, and its references.
 
     Args:
         nar_hash: SHA-256 of its NAR, 32 bytes.

@@ -81,7 +81,7 @@ class DatabaseFile:
                     yield Payload(root, tuple(payload))
 
     def _root(self, spans: list[Span]) -> int:
-        """The first page of the tree of a row of sqlite_schema; 0: it has none."""
+        """The first page of the tree of a row of sqlite_schema; 0 for a row without a tree."""
         record = b"".join(self._data[span.start : span.end] for span in spans)
         header, at = _varint(record, 0)
         types = []
@@ -97,13 +97,13 @@ class DatabaseFile:
     def _cells(self, page: int, depth: int) -> Iterator[list[Span]]:
         """The pieces of every payload of a tree."""
         if not 1 <= page <= self._pages or depth > _DEEPEST or page in self._visited:
-            raise BadFormatError(f"a tree leads to page {page}, which is none of its own")
+            raise BadFormatError(f"a tree leads to page {page}, and the page is not in this tree")
         self._visited.add(page)
         data, base = self._data, (page - 1) * self._page_size
         at = base + (_HEADER if page == 1 else 0)
         kind, count = data[at], int.from_bytes(data[at + 3 : at + 5])
         if kind not in (_INTERIOR_INDEX, _INTERIOR_TABLE, _LEAF_INDEX, _LEAF_TABLE):
-            raise BadFormatError(f"page {page} is none of a tree")
+            raise BadFormatError(f"page {page} is not a page of a tree")
         interior = kind in (_INTERIOR_INDEX, _INTERIOR_TABLE)
         pointers = at + (12 if interior else 8)
         end = base + self._page_size
@@ -135,7 +135,9 @@ class DatabaseFile:
         page = int.from_bytes(data[start + local : start + local + 4])
         while left > 0:
             if not 1 <= page <= self._pages or page in self._visited:
-                raise BadFormatError(f"a payload leads to page {page}, which is none of its own")
+                raise BadFormatError(
+                    f"a payload leads to page {page}, and the page is not in this payload"
+                )
             self._visited.add(page)
             at = (page - 1) * self._page_size
             piece = min(left, usable - 4)
@@ -146,7 +148,7 @@ class DatabaseFile:
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """A number of variable length, and where what follows it begins."""
+    """A number of variable length, and the offset behind it."""
     value = 0
     for index in range(9):
         byte = data[at + index]

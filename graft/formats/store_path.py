@@ -54,7 +54,7 @@ class StorePath(str):
 
     @property
     def name(self) -> str:
-        """What follows the hash part and its dash."""
+        """The text after the hash part and its dash."""
         return self[HASH_PART_LENGTH + 1 :]
 
     @property

@@ -1,4 +1,4 @@
-"""A window on a stream: what of it is in memory, where it can be changed before it goes on."""
+"""A window on a stream: the part in memory, where it can be changed before it goes on."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Window:
         return self._moved + self.at
 
     def move(self) -> bool:
-        """Writes what is before `at`, moves there, and reads on; False at the stream's end.
+        """Writes the bytes before `at`, moves there, and reads on; False at the stream's end.
 
         Raises:
             ValueError: the window is full, and its user is done with nothing of it.
@@ -93,7 +93,7 @@ class Window:
         return True
 
     def pass_on(self) -> None:
-        """Writes what is before `at`."""
+        """Writes the bytes before `at`."""
         withheld = min(self._withheld, self.at - self._passed)
         self._withheld -= withheld
         self._send(self.view[self._passed + withheld : self.at])
@@ -105,7 +105,7 @@ class Window:
         self._withheld += size
 
     def insert(self, *texts: bytes | bytearray) -> None:
-        """Writes other bytes, behind what is before `at`."""
+        """Writes other bytes, behind the bytes before `at`."""
         self.pass_on()
         for text in texts:
             self._send(memoryview(text))

@@ -60,44 +60,45 @@ def apply(  # noqa: PLR0913 - the public face: to its callers each is a word of 
     Args:
         store: where everything is that is valid there, and where the result goes unless `to` is
             given.
-        roots: what is to be had without OLD.
+        roots: the paths to be made without OLD.
         replacements: OLD to NEW.
-        cutoffs: paths that are kept as they are.
+        cutoffs: paths that are kept unchanged.
         initrd_cutoff: so are the initrds of NixOS systems among the roots.
         to: another store, where the result goes: a cache, or a store on this machine.
         source: another store, where NEW or originals come from that are not valid in `store`.
         add_roots: links to be made to the new roots, as many as there are roots, or one that is
             numbered (`LINK`, `LINK-2`, ...), as nix-store does.
         profile: gets the new root as its current generation; only for one root.
-        places: profiles and links that lead to one of `roots`, and get what becomes of it.
+        places: profiles and links that lead to one of `roots`, and get its grafted root.
         note: why, for the record of grafts.
         jobs: threads; the number of usable processors if None.
         links: whether unchanged files may be hard links to the original's.
-        scope: what the proof reads; None: there is none.
+        scope: the paths that the proof reads; None for no proof.
         allowed: shell patterns of `BASENAME/FILE` in which residual references are accepted.
         strict: no root or link is made unless the proof is complete; for scope `closure`.
         check_inputs: compare each original's bytes with its registered NAR hash first.
         repair: make again the new paths that are valid, but broken.
-        trusted_public_keys: whoever must have signed what is read from a cache, unless its name
-            comes from its contents; None: that is believed without.
-        sign_keys: sign what is made and fetched.
+        trusted_public_keys: the keys that must have signed a path from a cache, unless its name
+            comes from its contents; None to trust all paths.
+        sign_keys: keys that sign new and fetched paths.
         compression: of NARs in a cache; None is zstd's default.
         deep: read the closure for references that are not registered, and move them as well.
         hidden: such references as a deep plan has found them before.
-        addressing: what new paths are named after; `content`: their bytes.
+        addressing: the origin of new names; `content`: the paths' bytes.
         self_references: then, the rule of the Nix that is to take them.
         fixups: names of fix-ups to be switched on, or with `no-` before them off.
-        allow_abi_breaks: go on where a program will not work with what it will load.
-        allow_missing_files: go on where a path refers to a file of OLD that NEW has not.
-        abi_report: a file or a directory for what abidiff says of the libraries that change.
+        allow_abi_breaks: go on where a program will not work with the libraries it will load.
+        allow_missing_files: go on where a path refers to a file of OLD that NEW lacks.
+        abi_report: a file or a directory for abidiff's report on the libraries that change.
         approve: is shown the plan before anything is written, and may raise to stop.
         progress: shows how far the job is.
 
     Returns:
-        What was done. If it did not succeed the new paths stay valid, but no link was made.
+        The result of the job. If it did not succeed the new paths stay valid, but no link was
+        made.
 
     Raises:
-        GraftError: nothing was done, or what was registered so far stays and nothing else.
+        GraftError: nothing was done, or only the registered paths stay.
     """
     request = JobRequest(
         graft=Graft.of(

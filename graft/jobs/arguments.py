@@ -18,7 +18,7 @@ def resolve_path(store: Source, argument: str) -> StorePath:
     """The valid path an argument means.
 
     Raises:
-        BadStorePathError, InvalidPathError: it means none, or the path is not valid.
+        BadStorePathError, InvalidPathError: it names no store path, or the path is not valid.
     """
     return path_info(store, store.resolve(argument)).path
 
@@ -26,8 +26,8 @@ def resolve_path(store: Source, argument: str) -> StorePath:
 def resolve_roots(store: Source, arguments: Iterable[str]) -> tuple[StorePath, ...]:
     """The valid paths that arguments and patterns mean, without repetition.
 
-    A pattern of base names is held against those of all valid paths, `.drv` files only if it ends
-    so; one of other files against the links that there are.
+    A pattern of base names is compared with all valid paths, with `.drv` files only if it ends so.
+    Any other pattern is compared with the links that there are.
 
     Raises:
         InvalidPathError: a pattern matches nothing. Else as `resolve_path`.

@@ -17,13 +17,13 @@ class Outcome:
     """The result of a whole job.
 
     Attributes:
-        plan: what was to be done.
-        execution: what was written.
-        proof: what reading it again has shown; None if that was not wanted.
+        plan: the plan of the job.
+        execution: the written paths.
+        proof: the result of reading them again; None without a proof.
         problems: paths that are registered and not on disk, where no proof says so.
-        warnings: those of the plan and of the job.
+        warnings: the warnings of the plan and of the job.
         seconds: of wall time.
-        graft: the name it has in the record of grafts; None where it is in none.
+        graft: its name in the record of grafts; None if it is not recorded.
         strict: whether the result may only be used if the proof is complete.
     """
 

@@ -1,6 +1,6 @@
 """Jobs with the same stores, from plan to proof: shared work is done once.
 
-One job is n = 1: `run_job` raises what a batch writes down.
+One job is n = 1: `run_job` raises the errors that a batch writes down.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class JobFailure:
     """Why a job came to no end.
 
     Attributes:
-        error: what was raised.
+        error: the exception.
         original: the full path of which something could not be made, if it is about one.
-        execution: what was done nevertheless, if it came to that.
+        execution: the paths made before the error, if there are any.
     """
 
     error: GraftError | OSError
@@ -58,7 +58,7 @@ class Pipeline:
 
     Args:
         stores: of all the jobs.
-        resources: what the jobs are done with.
+        resources: the workers of the jobs.
         observer: is told of each.
         keep_going: do without the paths that fail, and without those above them.
     """
@@ -101,7 +101,7 @@ class Pipeline:
         self._conclude(done)
 
     def _each(self, stage: Callable[[StagedJob], object]) -> None:
-        """Takes the jobs that still go on through a stage; those that fail have ended."""
+        """Takes the jobs that still go on through a stage; jobs that fail have ended."""
         for job in list(self._going):
             try:
                 stage(job)
@@ -114,7 +114,7 @@ class Pipeline:
         self._observer.planned(job)
 
     def _name_all(self) -> None:
-        """Gives the plans their real names; what several have in common is read once.
+        """Gives the plans their real names; shared paths are read once.
 
         If something cannot be read it is done plan by plan, to learn whose it is.
         """
@@ -133,7 +133,7 @@ class Pipeline:
             job.plan = plan
 
     def _check_all(self) -> None:
-        """Makes sure of room, and that programs and texts will find what they refer to."""
+        """Makes sure of room, and that programs and texts will find the files they refer to."""
         with StoreContents(self._stores.source) as contents:
 
             def check(job: StagedJob) -> None:
@@ -175,7 +175,7 @@ def run_job(request: JobRequest[StorePath], stores: Stores, resources: Resources
     """Does one job.
 
     Raises:
-        GraftError: nothing was done, or what was registered so far stays and nothing else.
+        GraftError: nothing was done, or only the registered paths stay.
     """
     observer = _OnlyJob()
     job = StagedJob(request, stores, resources)

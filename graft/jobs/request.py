@@ -18,12 +18,12 @@ class Transfer:
     """From where to where, and how: jobs that agree in all of it share their work.
 
     Attributes:
-        store: URL of the store in which roots and replacements are; None: that of the command.
+        store: URL of the store that has roots and replacements; None for the command's.
         sources: URLs of stores where the rest comes from.
         target: URL of the store where the result goes; None: into `store`.
-        key_files: of secret keys, which sign what is written.
-        trusted_public_keys: whose signatures are believed; if there are none, as Nix is configured.
-        check_sigs: whether what comes from elsewhere must be signed.
+        key_files: files of secret keys, which sign new paths.
+        trusted_public_keys: keys whose signatures are trusted; if empty, as Nix is configured.
+        check_sigs: whether paths from elsewhere must be signed.
         delivery: how it is written; the keys are not read yet.
     """
 
@@ -36,7 +36,7 @@ class Transfer:
     delivery: Delivery = field(default_factory=Delivery)
 
     def __repr__(self) -> str:
-        """Nothing of the URLs: they may hold passwords, and schedulers log what they are given."""
+        """Nothing of the URLs: they may hold passwords, and schedulers log their tasks."""
         return f"<{type(self).__name__}>"
 
 
@@ -45,8 +45,8 @@ class JobRequest(Generic[PathT]):
     """The request of one job, whose stores are given.
 
     Attributes:
-        graft: what is planned.
-        acceptance: what must hold of it.
+        graft: the request of the plan.
+        acceptance: the conditions of the result.
         placement: where the new roots are put.
         approve: is shown the plan before anything is written, and may raise to stop.
     """

@@ -40,13 +40,13 @@ _LEAST_OBJECT_SIZE = 4096
 class StagedJob:
     """One job in its stages; several jobs may share the work between them.
 
-    Making one checks what can be checked before anything is done. Then come `make_plan`, the other
-    checks, whatever carries the plan out, and `conclude`.
+    Making one checks everything that can be checked before the work. Then come `make_plan`, the
+    other checks, the execution of the plan, and `conclude`.
 
     Args:
-        request: what is asked for.
+        request: the request of the job.
         stores: where it is read and written.
-        resources: what it is done with.
+        resources: the workers of the job.
 
     Attributes:
         request: as given, each root once.
@@ -86,8 +86,8 @@ class StagedJob:
         """Makes sure that all inputs are trusted, and that the result will be.
 
         Raises:
-            UntrustedPathError: nobody trusted has signed what comes from a cache.
-            UntrustedUserError: a daemon will not take what is made.
+            UntrustedPathError: no trusted key has signed a path from a cache.
+            UntrustedUserError: a daemon will not take the new paths.
         """
         plan, daemon = self.plan, self._stores.daemon
         if daemon is not None and (
@@ -101,7 +101,7 @@ class StagedJob:
     def check_space(self) -> None:
         """Raises NoSpaceError where a plan, whose names are known, cannot end well.
 
-        With links, nobody knows before; nor does anybody know how well NARs can be compressed.
+        With links the size is not known before. The compressed size of NARs is not known either.
         """
         plan, target = self.plan, self._stores.rooted
         free = target.free_bytes() if target is not None else None
@@ -125,7 +125,7 @@ class StagedJob:
         outcome.
 
         Args:
-            contents: of the source, so that what several jobs share is read once.
+            contents: the contents of the source; objects that several jobs share are read once.
 
         Raises:
             AbiError: a program will not, and that is not put up with.
@@ -157,8 +157,8 @@ class StagedJob:
         """Proves the result, and if it holds makes links and profile, and writes it down.
 
         Args:
-            execution: what was done for this job's plan.
-            done: what was done for it, and maybe for others.
+            execution: the result for this job's plan.
+            done: the result of the work for it, and maybe for others.
             search: as for `graft.check.proof.prove_result`.
         """
         plan, stores = self.plan, self._stores
@@ -206,7 +206,7 @@ class StagedJob:
         return replace(proof, problems=tuple(self._library_problems(plan)))
 
     def _library_problems(self, plan: Plan) -> Iterable[Problem]:
-        """Libraries that are not found in the result; what was written to a cache is not read."""
+        """Libraries that are not found in the result; paths written to a cache are not read."""
         if self._stores.rooted is not None:
             return library_problems(plan, self._stores.source, self._stores.rooted)
         missing = self._abi.missing_libraries if self._abi is not None else ()
@@ -253,17 +253,17 @@ class StagedJob:
 
 
 def _named(plan: Plan) -> dict[StorePath, StorePath]:
-    """What was made anew under the name of what: rewrites, and the aliases of replacements."""
+    """The new path of each original: rewrites, and the aliases of replacements."""
     found = {one.path: one.new_path for one in plan.rewrites}
     return found | {one.replaces: one.path for one in plan.aliases}
 
 
 def _check_inputs_signed(plan: Plan, stores: Stores) -> None:
-    """Makes sure that somebody trusted has signed whatever of a plan comes from a cache.
+    """Makes sure that a trusted key has signed each path of a plan that comes from a cache.
 
     Raises:
-        UntrustedPathError: nobody has.
-        BadFormatError: a signature is none.
+        UntrustedPathError: no trusted key has signed a path.
+        BadFormatError: a signature is malformed.
     """
     assert stores.trusted_public_keys is not None
     read = plan.shared.union(rewrite.path for rewrite in plan.rewrites)

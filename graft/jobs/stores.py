@@ -32,8 +32,8 @@ class Stores:
         source: where everything is that is read.
         target: where results go, often the same store.
         delivery: how they are written there.
-        trusted_public_keys: whoever must have signed what is read from a cache, unless its name
-            comes from its contents; None: that is believed without.
+        trusted_public_keys: the keys that must have signed a path from a cache, unless its name
+            comes from its contents; None to trust all paths.
     """
 
     source: Source
@@ -66,14 +66,14 @@ class StoreOpening:
     """The stores that a job names, opened one after the other.
 
     Args:
-        transfer: what names them.
-        store_url: of the store, if the job names none.
-        environment: what the store `auto` and Nix's settings depend on.
-        stack: closes what was opened.
+        transfer: the options that name them.
+        store_url: the URL of the store, if the job has no URL.
+        environment: the variables that the store `auto` and Nix's settings depend on.
+        stack: the stack that closes the open stores.
 
     Attributes:
         store: in which roots and replacements are.
-        source: where everything is that is read: that, and what is read beside it.
+        source: the source of all paths: that store, and the other sources.
 
     Raises:
         GraftError: a store cannot be opened, or a key cannot be read.

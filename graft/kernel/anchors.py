@@ -28,7 +28,7 @@ class Anchors(Protocol):
 
 
 class ReferenceAnchors:
-    """The specification: what the native one finds, in plain Python."""
+    """The specification of the native search, in plain Python."""
 
     def __init__(self, words: bytes, step: int = 1) -> None:
         if len(words) % WORD or step < 1:

@@ -29,7 +29,7 @@ class Place:
             `tar:usr/bin/a`. Empty: it is in the file itself.
         where: in the contents, in the target of a symlink, or in a name.
         offset: of the first character in these, in bytes.
-        encoding: `ascii`, `utf-16`, `utf-32`, FRAGMENT or a name of graft.objects.spellings.
+        encoding: `ascii`, `utf-16`, `utf-32`, FRAGMENT or a form of graft.objects.spellings.
         hash_part: 32 characters.
     """
 
@@ -71,7 +71,7 @@ class Site(NamedTuple):
         )
 
     def places(self, table: Table, data: Buffer) -> Iterator[Place]:
-        """The places where hash parts of a table stand as they are.
+        """The places where hash parts of a table stand in the open.
 
         Args:
             data: the whole text.

@@ -1,4 +1,4 @@
-"""The executable specification of the matcher: what a hit is, and what is written over it.
+"""The executable specification of the matcher: the definition of a hit, and its replacement.
 
 A hit is the 32 characters of a wanted hash part, at any offset, with 0, 1 or 3 NUL bytes between
 each two: ASCII, UTF-16 and UTF-32, whatever the byte order. Replacement is simultaneous: hits are
@@ -58,7 +58,7 @@ class Hit(NamedTuple):
 
 
 class Table:
-    """What to look for, and what to put in its place.
+    """The wanted hash parts and their replacements.
 
     Args:
         entries: pairs of an old base name (`hash-name`) or hash part and a new one of the same
@@ -187,7 +187,7 @@ class Table:
 def checked(
     entries: Iterable[tuple[bytes, bytes | None]],
 ) -> tuple[tuple[bytes, bytes | None], ...]:
-    """The entries, if they make a table; those of every kernel are checked here.
+    """The entries, if they make a table; every kernel's entries are checked here.
 
     Raises:
         BadTableError: an old or new one is no base name or hash part, the lengths of an entry

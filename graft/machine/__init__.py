@@ -1,1 +1,1 @@
-"""What a machine holds and runs: roots, places, processes, NixOS, the record of grafts."""
+"""The state of a machine: roots, places, processes, NixOS, the record of grafts."""

@@ -1,8 +1,8 @@
-"""NixOS systems activated as nixos-rebuild does it, and what goes on with OLD nevertheless.
+"""NixOS systems activated as nixos-rebuild does it, and the things that go on with OLD.
 
-Source: nixos-rebuild-ng and switch-to-configuration of nixpkgs. What switches is started in a
-transient unit of systemd, so that a connection that breaks, or graft's own end, does not stop it
-half-way; without systemd it is started by itself.
+Source: nixos-rebuild-ng and switch-to-configuration of nixpkgs. The switching program is started in
+a transient unit of systemd, so that a connection that breaks, or graft's own end, does not stop it
+half-way. Without systemd it is started by itself.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class Remainder:
     """Something that goes on with OLD after an activation, or with an older kernel.
 
     Attributes:
-        kind: what it is.
+        kind: the kind of the remainder.
         what: its unit, program, container or file.
-        advice: what ends that; a command or a short sentence.
+        advice: the remedy; a command or a short sentence.
         pids: its processes, if it is some.
     """
 
@@ -66,7 +66,7 @@ def check_system(tree: str) -> None:
         tree: where it is on this machine.
 
     Raises:
-        ActivationError: it is none.
+        ActivationError: it is no NixOS system.
     """
     for name in ("nixos-version", _PROGRAM):
         if not os.path.exists(os.path.join(tree, name)):
@@ -78,13 +78,13 @@ def check_system(tree: str) -> None:
 def activate(
     system: str, action: Action, environment: Mapping[str, str], *, machine: str = "/"
 ) -> None:
-    """Activates a system; for `switch` and `test` it is shown first what will be restarted.
+    """Activates a system; for `switch` and `test` it first shows the units to be restarted.
 
-    What is said goes to stderr.
+    The program's output goes to stderr.
 
     Args:
         system: its full store path.
-        environment: of what is started.
+        environment: the environment of the started program.
         machine: where it says in `/run` whether systemd runs.
 
     Raises:
@@ -144,12 +144,12 @@ def _run(system: str, action: Action, environment: Mapping[str, str], *, in_unit
 def find_remainders(
     store: LocalStore, system: StorePath, olds: Collection[StorePath], *, machine: str = "/"
 ) -> Iterator[Remainder]:
-    """What goes on with OLD once a system is activated, or waits for a reboot.
+    """The things that go on with OLD once a system is activated, or wait for a reboot.
 
     Args:
         store: of the machine.
-        system: what was activated.
-        olds: what was replaced in it.
+        system: the activated system.
+        olds: the replaced paths of the system.
         machine: where its `/run` is.
     """
     with_old = leads_to(store, olds)
@@ -173,7 +173,7 @@ def find_remainders(
 
 
 def _processes(roots: Collection[Root], olds: Collection[StorePath]) -> Iterator[Remainder]:
-    """Those that hold OLD itself, by what must be started again."""
+    """The processes that hold OLD itself, by the unit or session that must be started again."""
     found: dict[tuple[RemainderKind, str, str], list[int]] = {}
     for root in roots:
         process = root.process
@@ -190,10 +190,10 @@ def _processes(roots: Collection[Root], olds: Collection[StorePath]) -> Iterator
 
 
 def started_by(process: Process, groups: str) -> tuple[RemainderKind, str, str]:
-    """What has started a process: its kind, its name, and what starts it again.
+    """The starter of a process: its kind, its name, and the command that starts it again.
 
     Args:
-        groups: what its file `cgroup` says, cgroups(7); systemd names groups after its units.
+        groups: the contents of its file `cgroup`, cgroups(7); systemd names groups after its units.
     """
     if process.pid == 1:
         return "first-process", process.program, "systemctl daemon-reexec"

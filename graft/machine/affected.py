@@ -1,4 +1,4 @@
-"""Who is hit: which roots lead to some paths, on which way, and what a graft would cost."""
+"""Affected roots: the roots that lead to some paths, their chains, and the cost of a graft."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class AffectedRoot:
     """A root that leads to something that was asked for.
 
     Attributes:
-        chain: from a path of the root's to one that was asked for, a shortest one; of a process the
-            one that begins with what it runs, if there is one of the same length.
+        chain: a shortest one from a path of the root's to a requested path; for a process the chain
+            that begins with its program, if there is one of the same length.
         reaches: all paths it leads to of those that were asked for.
         uses: of a process: how it holds the first path of the chain.
     """
@@ -41,12 +41,12 @@ class AffectedRoot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What the graft of some roots would come to.
+    """The cost of the graft of some roots.
 
     Attributes:
         roots: how many paths are roots.
-        paths: how many would be rewritten, beside what is replaced.
-        bytes: the sizes of their NARs, at most what is written.
+        paths: the number of paths that would be rewritten, without the replaced ones.
+        bytes: the sizes of their NARs, an upper limit of the written size.
     """
 
     roots: int
@@ -59,13 +59,14 @@ class Affected:
     """The answer.
 
     Attributes:
-        hits: what matters most comes first: what runs, the current system, the booted one, current
+        hits: the most urgent first: processes, the current system, the booted one, current
             generations, other links, old generations, the newest first.
         asked: the paths that were asked for, and are there.
         unversioned: paths with a name that was asked for, but no version to compare; not counted.
         current_cost: of all roots in force that are hit.
-        whole_cost: of all lasting roots that are hit, counted.
-        planned: whether the cost of those in force is a plan's; else it is counted, and at most.
+        whole_cost: the counted cost of all lasting roots that are hit.
+        planned: whether the cost of the roots in force is a plan's; else it is counted, and at
+            most.
     """
 
     hits: tuple[AffectedRoot, ...]
@@ -82,12 +83,12 @@ def find_affected(
     wanted: Iterable[StorePath | PackageRange],
     replacements: Sequence[tuple[StorePath, StorePath]] = (),
 ) -> Affected:
-    """Asks who leads to some paths.
+    """Finds the roots that lead to some paths.
 
     Args:
         machine: all roots of the store.
-        wanted: valid or not: a process may hold what has been deleted.
-        replacements: what would be grafted; each OLD is asked for as well.
+        wanted: valid or not: a process may hold deleted paths.
+        replacements: the replacements of a graft; each OLD is asked for as well.
 
     Raises:
         InvalidPathError, PlanError: the replacements make no plan.
@@ -170,7 +171,7 @@ class _Dependents:
         self._reaches = self._masks()
 
     def _masks(self) -> dict[StorePath, frozenset[StorePath]]:
-        """What each dependent leads to of what was asked for."""
+        """The requested paths that each dependent leads to."""
         if len(self._asked) <= 1:
             everything = frozenset(self._asked)
             return dict.fromkeys(self._graph, everything)
@@ -185,7 +186,7 @@ class _Dependents:
         return found
 
     def hit(self, root: Root) -> AffectedRoot | None:
-        """How a root leads to what was asked for, if it does."""
+        """The way of a root to a requested path, if it leads to one."""
         uses: Mapping[StorePath, frozenset[Use]] = root.process.uses if root.process else {}
         hit = [path for path in root.paths if path in self._distances]
         if not hit:
@@ -209,7 +210,7 @@ class _Dependents:
         return chain
 
     def cost(self, roots: Collection[StorePath]) -> Cost:
-        """What the roots' closures hold of dependents, above what was asked for."""
+        """The dependents above the requested paths in the roots' closures."""
         above = {
             path: references for path, references in self._graph.items() if path not in self._asked
         }

@@ -1,7 +1,7 @@
 """All that is in force on a machine and leads to some paths: the places one graft is to turn.
 
-A place is turned by whoever owns it. Not even root writes where another user may: that one could
-put a link to somewhere else there meanwhile.
+A place is turned by its owner. Not even root writes where another user may: that user could put a
+link to somewhere else there meanwhile.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from graft.store.local import LocalStore
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Everywhere:
-    """What is in force and leads to some paths.
+    """The roots and places in force that lead to some paths.
 
     Attributes:
-        roots: what is to be grafted, sorted.
-        places: the profiles and links that this user can turn to what becomes of these.
-        left: the other places, and why they stay as they are.
+        roots: the paths to be grafted, sorted.
+        places: the profiles and links that this user can turn to the grafted roots.
+        left: the other places, and the reasons why they stay unchanged.
     """
 
     roots: tuple[StorePath, ...]
@@ -40,16 +40,16 @@ def find_everywhere(
     olds: Collection[StorePath],
     current: Iterable[Root],
 ) -> Everywhere:
-    """Finds what is in force and leads to some paths; a root that is one of these is not meant.
+    """Finds the roots in force that lead to some paths; a root of these very paths is left out.
 
-    Those are the current generations of all profiles and all other links that are roots of the
-    collector. What runs, was booted, or is a container's or a specialisation hangs on one of these,
-    or is told of.
+    These are the current generations of all profiles and all other links that are roots of the
+    collector. Running or booted systems, containers and specialisations hang on one of these, or
+    are told of.
 
     Args:
         target: where links and profiles are made; the store, or the daemon that writes into it.
         olds: the paths.
-        current: what is in force on the machine.
+        current: the roots in force on the machine.
     """
     with_old = leads_to(store, olds) - set(olds)
     places: dict[RootPlace, None] = {}

@@ -1,4 +1,4 @@
-"""What keeps new roots from the garbage collector: links, and generations of profiles."""
+"""The places that keep new roots from the garbage collector: links, and generations of profiles."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from graft.store.roots.profile import Profile
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RootPlace:
-    """A profile, or a link that is a root of the garbage collector, for what becomes of a root.
+    """A profile, or a link that is a root of the garbage collector, for a grafted root.
 
     Attributes:
         link: its path.
-        root: what is grafted.
+        root: the root to be grafted.
     """
 
     kind: PlaceKind
@@ -36,7 +36,7 @@ class Placement:
         root_links: links to be made to the new roots, as many as there are roots, or one that is
             numbered (`LINK`, `LINK-2`, ...), as nix-store does.
         profile: gets the new root as its current generation; only for one root.
-        places: profiles and links that lead to a root already, and get what becomes of it.
+        places: profiles and links that lead to a root already, and get its grafted root.
         note: why, for the record of grafts.
     """
 
@@ -51,11 +51,11 @@ class RootKeeping:
 
     Args:
         target: where the new roots will be.
-        roots: what is grafted.
+        roots: the roots to be grafted.
         placement: where they are put.
 
     Attributes:
-        passed: those of its places that led to something else in the end, and stay as they are.
+        passed: the places that led to something else in the end, and stay unchanged.
     """
 
     def __init__(self, target: Target, roots: Sequence[StorePath], placement: Placement) -> None:

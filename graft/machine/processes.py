@@ -1,4 +1,4 @@
-"""Running processes, and the store paths they hold: what Nix calls runtime roots.
+"""Running processes, and the store paths they hold: Nix calls these runtime roots.
 
 Source: findRuntimeRoots in src/libstore of Nix; proc(5). Looked at are the program, the working
 directory, open files, mapped files and the environment it was started with. Unlike Nix, which may
@@ -33,7 +33,7 @@ class Process:
 
     Attributes:
         program: its name, as the kernel has it: at most 15 characters.
-        user: the name of its user, or the number if it has none.
+        user: the name of its user, or the number if the user has no name.
         unit: the systemd unit it belongs to.
         uses: how it holds each path, be it valid or not.
     """
@@ -47,10 +47,10 @@ class Process:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Processes:
-    """What the processes of this machine hold.
+    """The store paths that the processes of this machine hold.
 
     Attributes:
-        found: those that hold something, by number.
+        found: the processes that hold something, by number.
         unreadable: how many could not be looked at, or not wholly: they belong to others.
     """
 
@@ -97,7 +97,7 @@ def find_kernel_roots(store_dir: StoreDir, *, proc: str = "/proc") -> dict[str, 
 
 
 class _Search:
-    """What finds store paths in the files of a process."""
+    """The search for store paths in the files of a process."""
 
     def __init__(self, directories: Iterable[str]) -> None:
         any_of = b"|".join(re.escape(os.fsencode(one)) for one in sorted(set(directories)))
@@ -106,7 +106,9 @@ class _Search:
         self._maps = re.compile(rb"^[^/\n]*(?:%s)/%s" % (any_of, _NAME), re.MULTILINE)
 
     def uses(self, place: str) -> tuple[dict[StorePath, frozenset[Use]], bool]:
-        """What a process holds, and whether it could be looked at wholly; nothing if it is gone."""
+        """The paths that a process holds, and whether it could be read wholly; a dead process holds
+        nothing.
+        """
         found: defaultdict[bytes, set[Use]] = defaultdict(set)
         complete = True
         for look in (self._links, self._texts):
@@ -152,7 +154,7 @@ class _Search:
 
 
 def _described(pid: int, place: str, uses: dict[StorePath, frozenset[Use]]) -> Process | None:
-    """Who it is; None if it has just ended."""
+    """The description of a process; None if it has just ended."""
     try:
         user = os.stat(place).st_uid
         with open(f"{place}/comm", encoding="utf-8", errors="replace") as stream:
@@ -170,7 +172,7 @@ def systemd_unit(groups: str) -> str | None:
     """The innermost systemd unit of a process.
 
     Args:
-        groups: what its file `cgroup` says, cgroups(7).
+        groups: the contents of its file `cgroup`, cgroups(7).
     """
     for line in groups.splitlines():
         number, _, rest = line.partition(":")
@@ -190,7 +192,7 @@ def _user_name(user: int) -> str:
 
 
 def _has_no_program(place: str) -> bool:
-    """Whether it is a thread of the kernel's own, a dead process nobody has waited for, or gone."""
+    """Whether it is a thread of the kernel's own, a dead process not waited for, or gone."""
     try:
         with open(f"{place}/stat", "rb") as stream:
             # The program's name is in parentheses, and may hold some itself.

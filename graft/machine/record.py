@@ -1,8 +1,8 @@
-"""Provenance: which grafts were made in a store, of what, when, why, and where they were put.
+"""Provenance: the grafts made in a store, their inputs, times, reasons and places.
 
-It is graft's own record and nothing depends on it: a result is right or wrong by its proof, and Nix
-knows nothing of it. It is `graft/grafts.sqlite` in the store's state directory, which everybody may
-read. Who may not write there, as on a multi-user Nix, has a record of his own, below
+It is graft's own record and nothing depends on it: the proof says whether a result is right, and
+Nix knows nothing of the record. It is `graft/grafts.sqlite` in the store's state directory, which
+all users may read. A user who may not write there, as on a multi-user Nix, has a record below
 `$XDG_STATE_HOME/graft`; readers take both together.
 """
 
@@ -56,8 +56,8 @@ class PlaceRecord:
     Attributes:
         kind: a profile, or a link that is a garbage collector root.
         link: the profile's path, or the link's; absolute.
-        root: what was grafted.
-        new_root: what came of it.
+        root: the original root.
+        new_root: the grafted root.
         generation: the profile's that led to it.
     """
 
@@ -70,16 +70,16 @@ class PlaceRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraftRecord:
-    """What is known of one graft.
+    """The record of one graft.
 
     Attributes:
-        roots: each root and what came of it.
+        roots: each root and its grafted root.
         replacements: OLD to NEW.
-        cutoffs: what was kept as it is.
+        cutoffs: paths that were kept unchanged.
         rewrites: each path that was made anew, and its new name; aliases by the name of OLD.
-        addressing: what new names were made from, `input` or `content`.
+        addressing: the origin of new names, `input` or `content`.
         places: where the new roots were put, first ones first.
-        note: what whoever made it has said of it.
+        note: the note of its author.
         time: when it was made first, in seconds since 1970.
         ended: when it was taken back; None if it was not.
         tool_version: of the graft that made it.
@@ -103,7 +103,7 @@ class GraftRecord:
 
     @property
     def id(self) -> str:
-        """Its short name: a function of what was asked for and what came of it."""
+        """Its short name: a function of the request and the result."""
         lines = [
             self.addressing,
             *(f"root {old} {new}" for old, new in sorted(self.roots.items())),
@@ -246,7 +246,7 @@ class Provenance:
 
 
 def user_name() -> str:
-    """The name of who is at work."""
+    """The name of the user."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # nobody has a name here
@@ -333,5 +333,5 @@ def _joined(first: GraftRecord | None, second: GraftRecord) -> GraftRecord:
 
 
 def named_grafts(grafts: Iterable[GraftRecord], name: str) -> list[GraftRecord]:
-    """Those of some grafts that were not taken back and that somebody who says `name` may mean."""
+    """The grafts in force among some that `name` may mean."""
     return [graft for graft in grafts if graft.ended is None and graft.is_named(name)]

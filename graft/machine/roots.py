@@ -57,9 +57,9 @@ class Root:
 
     Attributes:
         place: its link; of a process its directory in /proc.
-        paths: one, but for processes and what they are at work on; valid or not.
+        paths: one path, except for processes and their temporary roots; valid or not.
         current: whether it is in force: neither an old generation nor the system once booted.
-        profile: of a generation, or of one's specialisation.
+        profile: the profile of a generation, or of a generation's specialisation.
         number: of the generation.
         time: when the generation was made, in seconds since 1970.
         name: of a specialisation or a container.
@@ -103,7 +103,7 @@ class MachineRoots:
 
 
 def current_roots(store: LocalStore, environment: Mapping[str, str]) -> list[Root]:
-    """What is in force: profiles as they are now, links, and what hangs on one of these.
+    """The roots in force: current generations, links, and the roots that depend on one of these.
 
     Errors as of `find_machine_roots`.
     """
@@ -116,8 +116,8 @@ def find_machine_roots(
 ) -> MachineRoots:
     """Finds all roots.
 
-    The places outside of a store's own directories, `/run` and the home directories, are looked
-    at for the machine's own store, and for a store at a root below that root.
+    Some places are outside of a store's own directories, such as `/run` and the home directories.
+    They are looked at for the machine's own store, and for a store at a root below that root.
 
     Args:
         environment: XDG_STATE_HOME is looked up, for the machine's own store.
@@ -275,7 +275,7 @@ class _Finding:
                 yield Root(kind="link", place=link, paths=(path,))
 
     def _is_new(self, link: str) -> bool:
-        """Whether a link has not been found yet, on whatever way."""
+        """Whether a link has not been found yet, on any way."""
         real = self._resolved(link)
         new = real not in self._seen
         self._seen.add(real)
@@ -297,7 +297,7 @@ class _Finding:
 
 
 class _Resolved:
-    """Where links really are, whatever links lead to their directories."""
+    """The real places of links, behind all links to their directories."""
 
     def __init__(self) -> None:
         self._directories: dict[str, str] = {}

@@ -1,7 +1,7 @@
-"""What stands of the grafts that were made: where they are in force, and what keeps them.
+"""The standing of grafts: the places where they are in force, and the roots that keep them.
 
-The record says what was done; the profiles, links and registered references say what is so now.
-A profile is asked for the generation it leads to, however it came there: by graft, nix-env or
+The record has the history; the profiles, links and registered references have the present state. A
+profile is asked for the generation it leads to, however it came there: by graft, nix-env or
 nixos-rebuild.
 """
 
@@ -24,11 +24,11 @@ State = Literal["in-force", "undone", "replaced", "gone"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlaceNow:
-    """A place a graft was put, as it is now.
+    """A place of a graft, in its present state.
 
     Attributes:
         place: as it was recorded last.
-        state: what it leads to.
+        state: the state of its target.
         path: that path.
         generation: the profile's current one.
         exactly: whether it leads to the very root the graft made.
@@ -48,10 +48,10 @@ class Standing:
     Attributes:
         graft: its record.
         places: where it was put, each once.
-        keep_originals: the garbage collector roots that lead to what was rewritten or replaced.
-        keep_grafts: those that lead to what was made.
+        keep_originals: the garbage collector roots that lead to rewritten or replaced paths.
+        keep_grafts: the garbage collector roots that lead to new paths.
         valid: the paths that were made and are in the store.
-        bytes: what these take on disk, beyond what they share with the originals' files.
+        bytes: the room of the new paths on disk, without the files shared with the originals.
     """
 
     graft: GraftRecord
@@ -63,7 +63,9 @@ class Standing:
 
     @property
     def state(self) -> State:
-        """That of its places, if one of them is undone that; where it has none, of its paths."""
+        """The state of its places, `undone` if one is undone; without places, the state of its
+        paths.
+        """
         states = [now.state for now in self.places]
         for state in ("undone", "in-force", "replaced"):
             if state in states:
@@ -72,7 +74,7 @@ class Standing:
 
 
 def standing_of(store: LocalStore, grafts: Sequence[GraftRecord]) -> list[Standing]:
-    """How each of some grafts stands, of which none was taken back.
+    """The standing of each of some grafts, which were not taken back.
 
     Args:
         store: in which they were made.
@@ -138,7 +140,7 @@ def _standing(
 def leads_now(
     kind: PlaceKind, link: str, store_dir: StoreDir
 ) -> tuple[StorePath | None, int | None]:
-    """What a profile or a link leads to now, and a profile's current generation."""
+    """The present target of a profile or a link, and a profile's current generation."""
     if kind == "link":
         return led_to(link, store_dir), None
     profile = Profile(link, store_dir)
@@ -160,7 +162,7 @@ def _grafts_below(
 
 
 def _bytes_beyond(store: LocalStore, graft: GraftRecord, valid: frozenset[StorePath]) -> int:
-    """What new paths take on disk in files that are not those of their originals."""
+    """The room of new paths on disk, in files that are not shared with their originals."""
     total = 0
     counted: set[int] = set()
     for old, new in graft.rewrites.items():

@@ -17,14 +17,14 @@ from graft.store.roots.profile import Profile
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ungrafted:
-    """What taking a graft back has done.
+    """The result of taking a graft back.
 
     Attributes:
         graft: its record.
         restored: the places that lead to an original again, and which.
-        left: the places that did not lead to the graft's own root, and stay as they are.
+        left: the places that did not lead to the graft's own root, and stay unchanged.
         deleted: the links of the generations that were deleted.
-        kept_by: the garbage collector roots that still lead to what the graft made.
+        kept_by: the garbage collector roots that still lead to grafted paths.
     """
 
     graft: GraftRecord

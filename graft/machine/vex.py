@@ -1,4 +1,4 @@
-"""What others are told of grafts: an option of NixOS that has the same effect, and VEX.
+"""Grafts told to other tools: an option of NixOS that has the same effect, and VEX.
 
 Sources: `system.replaceDependencies` in nixos/modules/system/activation/top-level.nix of nixpkgs;
 the OpenVEX specification, 0.2.0. A package URL of type `nix` has the name and the version that
@@ -81,12 +81,12 @@ def vex_document(
     Scanners that go by names and versions find OLD's in an alias, or none in NEW's that is fixed.
 
     Args:
-        author: who says so.
+        author: the author of the document.
         given: the vulnerabilities, where the notes have no identifiers, or to say it of others.
         now: in seconds since 1970.
 
     Raises:
-        UsageError: nobody has said which vulnerability a graft is for.
+        UsageError: the vulnerability of a graft is unknown.
     """
     statements = []
     for standing in standings:

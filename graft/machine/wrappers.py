@@ -21,8 +21,8 @@ def wrapped_programs(
 ) -> Iterator[tuple[StorePath, str]]:
     """The paths that a wrapper runs with more rights than its caller's, and the wrapper.
 
-    A wrapper has its program's path compiled in; that of an older NixOS reads it in a file `.real`
-    beside it.
+    A wrapper has its program's path compiled in; a wrapper of an older NixOS reads it in a file
+    `.real` next to it.
 
     Args:
         store_dir: the logical store directory.

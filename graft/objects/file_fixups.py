@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FixedFile:
-    """What the fix-ups did with one file.
+    """The result of the fix-ups for one file.
 
     Attributes:
         file: its path from the top of the tree, in new names.
@@ -33,7 +33,7 @@ class FixedFile:
 
 @dataclass(frozen=True, slots=True)
 class FileFix:
-    """What becomes of one file.
+    """The new contents of one file, and the outcomes.
 
     Attributes:
         contents: its new bytes, where plain rewriting makes others; None: those of the original.
@@ -48,7 +48,7 @@ class FileFix:
     unshared: bool = False
 
     def fixed(self, path: bytes, table: Table) -> FixedFile:
-        """The same, as it is told.
+        """The same, as reports show it.
 
         Args:
             path: the file's, in old names.
@@ -59,7 +59,7 @@ class FileFix:
 
 
 class FileFixups:
-    """What the fix-ups of a registry make of files.
+    """The fix-ups of a registry, applied to files.
 
     Args:
         table: what is rewritten.
@@ -99,7 +99,7 @@ class FileFixups:
         return size > self._registry.limits.size
 
     def too_large(self, fixup: Fixup) -> FileFix:
-        """What becomes of a file that is not opened."""
+        """The result for a file that is not opened."""
         outcome = FixupOutcome(
             container=(),
             fixup=fixup.name,
@@ -116,7 +116,7 @@ class FileFixups:
         siblings: Siblings,
         plain: bytes | bytearray | None = None,
     ) -> FileFix | None:
-        """What becomes of a file; None: what plain rewriting makes of it, silently.
+        """The result for a file; None if plain rewriting makes it, silently.
 
         Args:
             fixup: whose file it is.
@@ -128,7 +128,8 @@ class FileFixups:
         if not outcomes and not fixup.opens:
             return None
         replaced = unshared = False
-        if fixup.opens or any(outcome.outcome != "noted" for outcome in outcomes):
+        # What is noted alone is as plain rewriting makes it, unless references were put back.
+        if fixup.opens or new == data or any(each.outcome != "noted" for each in outcomes):
             plain = self.table.rewrite(data)[0] if plain is None else plain
             replaced = new != plain
             unshared = replaced and plain == data

@@ -1,4 +1,4 @@
-"""What is in a tree, piece by piece: files in windows, targets and names, to be searched."""
+"""The contents of a tree, piece by piece: files in windows, targets and names, to be searched."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Placed(Protocol):
 
     @property
     def offset(self) -> int:
-        """Of its first byte."""
+        """The offset of its first byte."""
         ...
 
     @property

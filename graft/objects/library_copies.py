@@ -1,4 +1,4 @@
-"""Copies of a library in paths that do not refer to it: what no graft of these can replace."""
+"""Copies of a library in paths that do not refer to it, which no graft can replace."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class _Place:
 
 
 class Likeness:
-    """What the libraries of a store path can be known by; made once and used by all threads.
+    """The messages that identify the libraries of a store path; made once and used by all threads.
 
     Args:
         path: the store path, for its version.
@@ -95,7 +95,7 @@ class Likeness:
         )
 
     def judged(self, file: bytes, places: Mapping[int, int]) -> Copy | None:
-        """What a file holds of it; None if that may be chance.
+        """The copy in a file; None if the found messages may be chance.
 
         Args:
             file: relative to its tree's top.
@@ -308,7 +308,7 @@ def find_copies(
     jobs: int | None = None,
     on_bytes: Callable[[int], object] | None = None,
 ) -> list[FoundCopy]:
-    """Searches paths, those of a closure say, for copies of the libraries of others.
+    """Searches paths, such as a closure's, for copies of the libraries of others.
 
     Args:
         source: where all of them are valid.

@@ -1,4 +1,4 @@
-"""The fix-ups at work on a NAR that passes: what a file asks of the others is answered on trust.
+"""The fix-ups at work on a NAR that passes: answers about other files are given on trust.
 
 A file is given to its fix-up as soon as all of it has passed. Of the files before it is known which
 have changed; of those behind it is taken for granted that they stay as they are, and that no
@@ -22,11 +22,11 @@ _OUTSIDE: Final = b".."
 
 
 class TreeNeededError(Exception):
-    """What becomes of a file depends on others whose bytes have passed, or are still to come."""
+    """A file depends on others whose bytes have passed, or are still to come."""
 
 
 class NarFixups:
-    """What the fix-ups make of one NAR's files, as these pass; the `Siblings` of each.
+    """The fix-ups of one NAR's files, as these pass; the `Siblings` of each.
 
     Args:
         fixups: of single files.
@@ -92,11 +92,11 @@ class NarFixups:
         return self._fixups.is_too_large(size)
 
     def too_large(self, fixup: Fixup, path: bytes) -> FileFix:
-        """What becomes of a file that is not opened."""
+        """The result for a file that is not opened."""
         return self._taken(path, self._fixups.too_large(fixup))
 
     def fix(self, fixup: Fixup, path: bytes, data: bytes, plain: bytearray) -> FileFix | None:
-        """What becomes of a file; None: what plain rewriting makes of it.
+        """The result for a file; None if plain rewriting makes it.
 
         Args:
             fixup: as `regular` gave it.
@@ -167,7 +167,7 @@ class NarFixups:
         return False
 
     def is_signed(self, path: bytes) -> bool:
-        """Whether a signature lies beside a file."""
+        """Whether a file has a signature in a file next to it."""
         if not self._is_inside(path):
             return False
         signatures = [path + suffix for suffix in SIGNATURES]

@@ -1,4 +1,4 @@
-"""What is looked for in a NAR that passes: as it stands, and hidden."""
+"""The search in a NAR that passes: references in the open, and hidden ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from graft.objects.search import Findings, PassingFile
 
 
 class NarSearch:
-    """Looks for what is wanted in the bytes of a NAR that will not change any more.
+    """Looks for the wanted references in the bytes of a NAR that will not change any more.
 
     Args:
         wanted: what is looked for as it stands.

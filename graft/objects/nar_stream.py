@@ -34,7 +34,7 @@ _SIZE: Final = 8  # bytes of a length in a NAR
 
 @dataclass(slots=True)
 class StreamReport:
-    """What was done to a stream, and of a NAR what was seen in it.
+    """The changes to a stream, and the contents of a NAR.
 
     Attributes:
         size: bytes written.
@@ -79,7 +79,7 @@ class StreamReport:
         return cut
 
     def as_of_tree(self) -> TreeReport:
-        """What a walk over the tree of a NAR would have said that writes nothing."""
+        """The report that a walk over the NAR's tree would give, without writing."""
         return TreeReport(
             nar_size=self.size,
             regular_files=self.patched + self.copied,
@@ -167,7 +167,7 @@ class _NarRewriting:
         self._held = bytearray()  # what has passed of it, if there is one
 
     def take(self, event: Event) -> None:
-        """Rewrites what the next event of the archive says."""
+        """Rewrites the data of the next event of the archive."""
         if isinstance(event, Contents):
             self._contents(event)
         elif isinstance(event, Regular):
@@ -242,7 +242,7 @@ class _NarRewriting:
             self._end(patched=patched, changed=patched and not self._stays)
 
     def _fix(self, fixups: NarFixups, fixup: Fixup, data: bytes) -> None:
-        """Sends on what a fix-up makes of the file that was held."""
+        """Sends on the fix-up's result for the file that was held."""
         plain = bytearray(data)
         self.report.rewrite(self._table, memoryview(plain), final=True)
         self._held = bytearray()

@@ -1,4 +1,4 @@
-"""Exactly what changes in one store object: its moved references, and its own name."""
+"""The exact changes in one store object: its moved references, and its own name."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from typing import Protocol, Self
 from graft.fixups import Registry, registered
 from graft.fixups.fragments import FragmentFinder
 from graft.formats.store_path import StoreDir, StorePath
-from graft.kernel import Table
+from graft.kernel import HASH_LENGTH, Table
+from graft.objects.escaped_names import NameFinder
 from graft.objects.file_fixups import FileFixups
 from graft.objects.nar_fixups import NarFixups
 from graft.objects.tree_fixups import Fixes
 
 
 class ObjectRewrite(Protocol):
-    """One object that becomes another, as a plan has it; `graft.plan.Rewrite` says of what."""
+    """One object that becomes another, as a plan has it; `graft.plan.Rewrite` has the fields."""
 
     @property
     def path(self) -> StorePath:
@@ -41,7 +42,7 @@ class ObjectRewrite(Protocol):
 
 
 class Rewriting:
-    """Exactly what changes in one object's bytes: its moved references, and its own name.
+    """The exact changes in one object's bytes: its moved references, and its own name.
 
     Args:
         path: the object's.
@@ -52,6 +53,7 @@ class Rewriting:
     Attributes:
         table: what is rewritten as it stands.
         marks: what files have that a fix-up may rewrite.
+        renames: whether a name changes with its hash part.
         sums: whether checksums of changed files are looked for in all files.
     """
 
@@ -68,7 +70,9 @@ class Rewriting:
         self.table = Table(entries)
         self.marks = registry.marks
         self.sums = registry.sums
+        self.renames = any(old[HASH_LENGTH:] != new[HASH_LENGTH:] for old, new in entries)
         self._registry = registry
+        self._entries = entries
         self._fragments = FragmentFinder(entries, os.fsencode(str(store_dir)))
         self._full = os.fsencode(store_dir.path(path))
 
@@ -85,19 +89,27 @@ class Rewriting:
             registry = replace(registry, replaced=replaced)
         return cls(rewrite.path, rewrite.new_path, rewrite.references, registry, store_dir)
 
-    def fixes(self, tree: str, marked: Iterable[bytes]) -> Fixes:
-        """What fix-ups make of a tree's files.
+    def fixes(self, tree: str, marked: Iterable[bytes], *, bare: int = 0) -> Fixes:
+        """The results of fix-ups for a tree's files.
 
         Args:
             marked: those that have the `marks`.
+            bare: how many hash parts stand there without their names, which may be escaped.
 
         Raises:
             TreeError: a file cannot be read.
             FixupError: one cannot be rewritten, and must not be left alone.
         """
         top = os.fsencode(tree)
-        return Fixes(top, self.table, marked, self._registry, fragments=self._fragments)
+        return Fixes(
+            top,
+            self.table,
+            marked,
+            self._registry,
+            fragments=self._fragments,
+            names=NameFinder(self.table, self._entries) if bare and self.renames else None,
+        )
 
     def nar_fixups(self) -> NarFixups:
-        """What fix-ups make of the files of its NAR; for one that passes."""
+        """The fix-ups for the files of its NAR, which passes."""
         return NarFixups(FileFixups(self._registry, self.table, self._fragments), self._full)

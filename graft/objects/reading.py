@@ -165,7 +165,7 @@ def references_in(
 
 @dataclass(frozen=True, slots=True)
 class Searched:
-    """What searching one object has shown.
+    """The result of searching one object.
 
     Attributes:
         report: of the walk.
@@ -225,7 +225,8 @@ class ObjectSearch:
         seen: Collection[StorePath],
         unread: Sequence[Unread],
     ) -> None:
-        """Takes for read an object that somebody else has searched, for more than what is wanted.
+        """Takes for read an object that another reader has searched, for more than the wanted
+        paths.
 
         Args:
             seen: what was found, hidden or not; if it is wanted, its places are not known, and it
@@ -243,7 +244,7 @@ class ObjectSearch:
         on_bytes: Callable[[int], object],
         written: WrittenPaths | None = None,
     ) -> Searched:
-        """Reads an object, unless what is asked for is known.
+        """Reads an object, unless the answer is known.
 
         Args:
             with_digest: of a tree; a NAR from a cache is checked as it is read.

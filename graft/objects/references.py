@@ -43,7 +43,7 @@ class WantedPaths:
 
 
 def place_document(place: Place | None) -> dict[str, object]:
-    """The fields of a place in docs/reference/json.md; None: it is a registered reference."""
+    """The fields of a place in docs/reference/json.md; null for a registered reference."""
     return {
         "file": printable(place.file) if place else "",
         "offset": place.offset if place else None,
@@ -75,7 +75,7 @@ class StoreDirScanner:
         self.hash_parts: set[str] = set()
 
     def feed(self, chunk: Buffer) -> None:
-        """Takes the next bytes of a stream; what was found is added to `hash_parts`."""
+        """Takes the next bytes of a stream; finds are added to `hash_parts`."""
         data = self._carry + bytes(chunk)
         for pattern, stride in self._patterns:
             for match in pattern.finditer(data):

@@ -32,7 +32,7 @@ from graft.store.objects import NarObject, StoreObject, TreeObject
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RewrittenObject:
-    """What came of a rewrite.
+    """The result of a rewrite.
 
     Attributes:
         nar_hash: SHA-256 of the new object's NAR, 32 bytes.
@@ -127,7 +127,7 @@ def _copy(
     )
     original_size = report.nar_size  # references never change a length
     try:
-        fixes = rewriting.fixes(source, report.marked)
+        fixes = rewriting.fixes(source, report.marked, bare=report.bare)
         if fixes.replaces:
             fixes.place(os.fsencode(new.tree), owner=new.owner)
             # Of the same bytes, once more: they were done before.
@@ -149,7 +149,7 @@ def _made(
     found: frozenset[StorePath] = frozenset(),
     fixed: Sequence[FixedFile] = (),
 ) -> RewrittenObject:
-    """What came of the tree whose NAR was hashed."""
+    """The result for the tree whose NAR was hashed."""
     return RewrittenObject(
         nar_hash=hashing.nar_hash,
         content_hash=hashing.content_hash,
@@ -249,7 +249,7 @@ def make_alias(
 
 
 def corrupt_original(path: StorePath, store_dir: StoreDir) -> CorruptOriginalError:
-    """The error for an original that is not what was registered."""
+    """The error for an original that differs from its registration."""
     full = store_dir.path(path)
     return CorruptOriginalError(
         f"the bytes of '{full}' are not those it was registered with: repair it with 'nix-store "

@@ -1,4 +1,4 @@
-"""The NAR of an object as it is going to be, wherever the original is; nothing is made."""
+"""The NAR of an object after its rewrite, from any kind of store; nothing is made."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was seen in an object as it is going to be.
+    """The references and hashes of an object after its rewrite.
 
     Attributes:
         report: of the walk.
@@ -49,7 +49,7 @@ def read_rewritten(
     *,
     search: DeepSearch | None = None,
 ) -> Reading:
-    """Reads an object as it is going to be, and hands over its NAR.
+    """Reads an object as if it were rewritten, and hands over its NAR.
 
     One that is a NAR is rewritten as it passes, whatever fix-ups make of its files; of these, one
     at a time is held in memory. It lies in the temporary directory meanwhile only if:
@@ -59,6 +59,7 @@ def read_rewritten(
       `.cargo-checksum.json`, `.gnu_debuglink` beside the symbols, Python's byte code with the hash
       of its source), if one of them changes;
     - a signature comes behind a file that changes;
+    - a hash part stands without its name, which may follow in an escaped spelling, and changes;
     - `checksums` is switched on, since any file may hold one.
 
     Args:
@@ -95,6 +96,8 @@ def _read_nar(
             findings=findings,
             fixups=fixups,
         )
+    if report.bare and rewriting.renames:
+        raise TreeNeededError  # an escaped name may follow
     fixups.check()  # not before all of the NAR has turned out to be as promised
     tree = report.as_of_tree()
     found: frozenset[StorePath] = frozenset()
@@ -110,7 +113,7 @@ def _read_tree(
     begin: Callable[[], Sink],
     search: DeepSearch | None,
 ) -> Reading:
-    """Hands over what plain rewriting makes of a tree, and begins again if a fix-up replaces."""
+    """Hands over the result of plain rewriting of a tree, and begins again if a fix-up replaces."""
     wanted = None if search is None else search.table
     report = read_tree(
         original.tree,
@@ -120,7 +123,7 @@ def _read_tree(
         marks=rewriting.marks,
     )
     size = report.nar_size  # references never change a length
-    fixes = rewriting.fixes(original.tree, report.marked)
+    fixes = rewriting.fixes(original.tree, report.marked, bare=report.bare)
     if fixes.replaces:
         return _read_staged(original, rewriting, fixes, size, begin, search, links=False)
     if search is None:
@@ -137,8 +140,8 @@ def _read_unpacked(
     search: DeepSearch | None,
 ) -> Reading:
     """Hands over the NAR of a tree in which a fix-up replaces files, as is to be expected."""
-    report = read_tree(at.tree, marks=rewriting.marks)
-    fixes = rewriting.fixes(at.tree, report.marked)
+    report = read_tree(at.tree, table=rewriting.table, marks=rewriting.marks)
+    fixes = rewriting.fixes(at.tree, report.marked, bare=report.bare)
     return _read_staged(at, rewriting, fixes, report.nar_size, begin, search, links=True)
 
 

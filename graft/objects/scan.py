@@ -16,7 +16,7 @@ from graft.store.objects import StoreObject
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scan:
-    """What is in some files.
+    """The references in some files.
 
     Attributes:
         places: of hash parts that stand in the bytes as they are, then all others.

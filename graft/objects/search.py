@@ -19,11 +19,13 @@ from graft.errors import TreeError
 from graft.fixups import HEAD, Fixup, FixupOutcome, Look, Registry, registered
 from graft.fixups.api import BrokenFixupError
 from graft.fixups.fragments import FragmentFinder, Seed
+from graft.fixups.streams import PNG
 from graft.formats.file_name import printable
 from graft.formats.store_path import StoreDir, StorePath
 from graft.kernel import Table
 from graft.kernel.anchors import WORD
 from graft.kernel.place import FRAGMENT, Place, Site, Where
+from graft.kernel.streams import find_streams
 from graft.kernel.tree import Suspicion, TreeReport
 from graft.objects.file_fixups import broken_fixup
 from graft.objects.references import WantedPaths
@@ -59,7 +61,7 @@ class Unread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeepReport:
-    """What searching an object has shown.
+    """The result of searching an object.
 
     Attributes:
         report: of the walk: what stands in the bytes as it is.
@@ -74,7 +76,7 @@ class DeepReport:
 
 
 class DeepSearch:
-    """What is looked for; made once and used by all threads. It may be pickled.
+    """The search for paths; made once and used by all threads. It may be pickled.
 
     Args:
         paths: whose hash parts are looked for.
@@ -115,6 +117,7 @@ class DeepSearch:
         self.suspicions = (
             Suspicion(self._spellings.anchors),
             Suspicion(self._fragments.anchors, _CODE),
+            Suspicion(None),  # streams
         )
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -126,11 +129,11 @@ class DeepSearch:
         return self.standing.paths
 
     def seen(self, found: DeepReport) -> frozenset[StorePath]:
-        """The paths that were found in an object in whatever form."""
+        """The paths that were found in an object in any form."""
         return self._known(found, found.hidden)
 
     def referred(self, found: DeepReport) -> frozenset[StorePath]:
-        """Those of them that a rewrite may replace: all but what is spelled otherwise only."""
+        """The found paths that a rewrite may replace: all but paths in other spellings only."""
         return self._known(found, (each for each in found.hidden if not each.is_spelled))
 
     def _known(self, found: DeepReport, hidden: Iterable[Place]) -> frozenset[StorePath]:
@@ -139,7 +142,7 @@ class DeepSearch:
         return frozenset(self._paths[hash_part] for hash_part in seen & self._paths.keys())
 
     def in_tree(self, top: str | bytes, report: TreeReport) -> Findings:
-        """What is hidden in a tree.
+        """The hidden references in a tree.
 
         Args:
             top: of the tree, as it is now.
@@ -152,8 +155,9 @@ class DeepSearch:
         findings = Findings(self)
         top = os.fsencode(top)
         suspected = {suspect.file for suspect in report.suspects if suspect.where == "contents"}
-        for file in sorted({*report.marked, *suspected}):
-            findings.file(top, file, suspected=file in suspected)
+        streamed = frozenset(report.streamed)
+        for file in sorted({*report.marked, *suspected, *streamed}):
+            findings.file(top, file, suspected=file in suspected, streamed=file in streamed)
         for suspect in report.suspects:
             place = os.path.join(top, suspect.file) if suspect.file else top
             if suspect.where == "name":
@@ -171,7 +175,7 @@ class DeepSearch:
         yield from self.find_apart(data, site, suspected=True)
 
     def find_spelled(self, data: bytes, site: Site) -> Iterator[Place]:
-        """What is spelled otherwise in any bytes."""
+        """The paths in other spellings in any bytes."""
         for found in self._spellings.find(data):
             yield site.place(found.offset, found.encoding, self.hash_parts[found.index])
 
@@ -214,7 +218,7 @@ def _remade(
 
 
 class _Passing:
-    """One file's bytes, searched for what is spelled otherwise or cut up."""
+    """One file's bytes, searched for paths in other spellings or cut up."""
 
     def __init__(
         self,
@@ -231,6 +235,7 @@ class _Passing:
         self._passed = 0
         self._carry = b""
         self._seeds: list[Seed] = []
+        self._known: set[Place] = set()
         self.found: list[Place] = []  # what is spelled otherwise in what has passed
 
     def more(self, data: bytes) -> None:
@@ -239,9 +244,11 @@ class _Passing:
         base = self._passed - before
         text = self._carry + data if before else data
         for found in self._spellings.find(text):
-            if found.offset + found.size > before:  # else it was found before
-                hash_part = self._search.hash_parts[found.index]
-                self.found.append(self.site.place(base + found.offset, found.encoding, hash_part))
+            hash_part = self._search.hash_parts[found.index]
+            place = self.site.place(base + found.offset, found.encoding, hash_part)
+            if place not in self._known:  # what is carried over was searched before
+                self._known.add(place)
+                self.found.append(place)
         if self._is_code:
             start = max(before - WORD + 1, 0)
             for seed in self._fragments.seeds(memoryview(text)[start:]):
@@ -256,12 +263,12 @@ class _Passing:
 
     @property
     def is_promising(self) -> bool:
-        """Whether there may be fragments in what has passed."""
+        """Whether there may be fragments in the bytes that have passed."""
         return self._fragments.is_promising(self._head, self._seeds)
 
 
 class Findings:
-    """What is hidden in one object, as it is found."""
+    """The hidden references in one object, in the order of the search."""
 
     def __init__(self, search: DeepSearch) -> None:
         self._search = search
@@ -269,7 +276,7 @@ class Findings:
         self._unread: list[Unread] = []
 
     def with_report(self, report: TreeReport) -> DeepReport:
-        """All that was found, together with what the walk has."""
+        """All finds, together with the walk's."""
         places = sorted(self._hidden, key=lambda each: (each.file, each.container, each.offset))
         return DeepReport(report=report, hidden=tuple(places), unread=tuple(self._unread))
 
@@ -277,8 +284,12 @@ class Findings:
         """Looks through a name or a symlink's target."""
         self._hidden += self._search.find_spelled(text, Site(file, where))
 
-    def file(self, top: bytes, file: bytes, *, suspected: bool) -> None:
+    def file(self, top: bytes, file: bytes, *, suspected: bool, streamed: bool = False) -> None:
         """Looks into a file of a tree.
+
+        Args:
+            suspected: a word of a suspicion stands in it.
+            streamed: a stream may begin in it.
 
         Raises:
             TreeError: it cannot be read.
@@ -298,6 +309,8 @@ class Findings:
                     self.passed(passing, lambda: _whole(path))
                 if fixup is not None:
                     self.into(fixup, file, os.path.basename(path), head, size, stream, suspected)
+                if streamed and (fixup is None or not fixup.opens):
+                    self.streams(file, size, lambda: _whole(path), typed=fixup is not None)
         except OSError as error:
             shown = printable(path)
             raise TreeError(f"'{shown}' cannot be read: {error.strerror}", path=shown) from error
@@ -343,8 +356,28 @@ class Findings:
         self._hidden += look.places
         self._unread += [self._not_read(file, outcome) for outcome in look.outcomes]
 
+    def streams(
+        self, file: bytes, size: int, whole: Callable[[], bytes], *, typed: bool, base: int = 0
+    ) -> None:
+        """Looks into the streams in a file that no fix-up opens.
+
+        Args:
+            size: of the file.
+            whole: reads it, from `base` on.
+            typed: a fix-up knows its type.
+            base: the offset of the first byte that is looked at.
+        """
+        reason = self._search.is_too_large(size)
+        if reason is not None:
+            self._unread.append(Unread(file=file, container=(), fixup="stream", reason=reason))
+            return
+        look = self._search.look(file)
+        look.streams(whole(), (), typed=typed, base=base)
+        self._hidden += look.places
+        self._unread += [self._not_read(file, outcome) for outcome in look.outcomes]
+
     def passed(self, passing: _Passing, whole: Callable[[], bytes]) -> None:
-        """Takes what was found in a file whose bytes have passed."""
+        """Takes the finds in a file whose bytes have passed."""
         self._hidden += passing.found
         if passing.is_promising:
             self._hidden += self._search.find_apart(whole(), passing.site, suspected=True)
@@ -360,7 +393,9 @@ class Findings:
 
 
 class PassingFile:
-    """A file of a NAR whose bytes pass; what may have to be looked into is kept meanwhile."""
+    """A file of a NAR whose bytes pass; contents that may have to be looked into are kept
+    meanwhile.
+    """
 
     def __init__(
         self, search: DeepSearch, findings: Findings, file: bytes, name: bytes, size: int
@@ -371,6 +406,7 @@ class PassingFile:
         self._fixup: Fixup | None = None
         self._passing: _Passing | None = None
         self._kept: SpooledTemporaryFile[bytes] | None = None
+        self._streams: _PassingStreams | None = None
 
     def more(self, data: Buffer, *, final: bool) -> None:
         """The bytes that come next; with the last ones it is looked into."""
@@ -385,6 +421,8 @@ class PassingFile:
         self._passing.more(piece)
         if self._kept is not None:
             self._kept.write(piece)
+        if self._streams is not None:
+            self._streams.more(piece, final=final)
         if final:
             self._end(self._passing)
 
@@ -398,6 +436,8 @@ class PassingFile:
             # What comes in one piece is in memory already.
             most = max(_IN_MEMORY, len(head))
             self._kept = SpooledTemporaryFile(most)  # noqa: SIM115 - closed at the file's end
+        if self._fixup is None or not self._fixup.opens:
+            self._streams = _PassingStreams(whole=head.startswith(PNG))
 
     def _end(self, passing: _Passing) -> None:
         try:
@@ -412,14 +452,71 @@ class PassingFile:
                     self._kept or BytesIO(self._head),
                     passing.has_pieces,
                 )
+            if self._streams is not None and self._streams.begun:
+                typed = self._fixup is not None
+                streams = self._streams
+                self._findings.streams(
+                    self._file, self._size, streams.whole, typed=typed, base=streams.base
+                )
         finally:
-            if self._kept is not None:
-                self._kept.close()
+            for kept in (self._kept, self._streams):
+                if kept is not None:
+                    kept.close()
 
     def _whole(self) -> bytes:
         assert self._kept is not None
         self._kept.seek(0)
         return self._kept.read()
+
+
+class _PassingStreams:
+    """The part of a passing file from the first beginning of a stream on, which is kept.
+
+    Args:
+        whole: keep all of it from its first byte on.
+
+    Attributes:
+        base: offset in the file of what is kept.
+    """
+
+    def __init__(self, *, whole: bool) -> None:
+        self.base = 0
+        self._whole = whole
+        self._carry = b""
+        self._kept: SpooledTemporaryFile[bytes] | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether a stream may have begun."""
+        return self._kept is not None
+
+    def more(self, data: bytes, *, final: bool) -> None:
+        """The bytes that come next."""
+        if self._kept is not None:
+            self._kept.write(data)
+            return
+        text = self._carry + data if self._carry else data
+        last = len(text) if final else len(text) - (WORD - 1)
+        found = (each.offset for each in find_streams(text, final=final))
+        first = 0 if self._whole else next(found, last)
+        if first < last:
+            self._kept = SpooledTemporaryFile(max(_IN_MEMORY, len(text)))  # noqa: SIM115 - as above
+            self._kept.write(text[first:])
+            self.base += first
+        else:
+            self._carry = text[-(WORD - 1) :]
+            self.base += len(text) - len(self._carry)
+
+    def whole(self) -> bytes:
+        """The kept bytes."""
+        assert self._kept is not None
+        self._kept.seek(0)
+        return self._kept.read()
+
+    def close(self) -> None:
+        """Lets it go."""
+        if self._kept is not None:
+            self._kept.close()
 
 
 def _whole(path: bytes) -> bytes:

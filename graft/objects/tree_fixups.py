@@ -1,4 +1,4 @@
-"""The fix-ups at work on one tree: what is hidden in its files found, or rewritten in a copy of it.
+"""The fix-ups at work on one tree: hidden references found, or rewritten in a copy of it.
 
 A copy is made by `copy_tree`, which changes references as they stand, and tells which files have
 the registry's marks. Each of these is then made from its original by its fix-up, and takes the
@@ -27,6 +27,7 @@ from graft.kernel import Table
 from graft.kernel.tree import read_tree
 from graft.kernel.tree.state import STORE_TIME
 from graft.objects.checksums import ChangedFile, ChecksumPlace, digests_of, repair_tree
+from graft.objects.escaped_names import NameFinder
 from graft.objects.file_fixups import FileFix, FileFixups, FixedFile, broken_fixup, check_vital
 
 _NOWHERE: Final = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG))
@@ -34,13 +35,14 @@ _NOWHERE: Final = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENA
 
 
 class Fixes:
-    """What the fix-ups make of one tree's files, all of it known before anything is written.
+    """The results of fix-ups for one tree's files, all of them known before any write.
 
     Args:
         source: the tree's top, without a slash at its end.
         table: what is rewritten.
         marked: the files that have the registry's marks, as a TreeReport has them.
         fragments: for the same; None: what compilers have cut up stays.
+        names: for the same; None: no name follows its hash part in an escaped spelling.
 
     Attributes:
         files: those that fix-ups had something to do with, by their paths.
@@ -60,6 +62,7 @@ class Fixes:
         registry: Registry,
         *,
         fragments: FragmentFinder | None = None,
+        names: NameFinder | None = None,
     ) -> None:
         self._source, self._table, self._registry = source, table, registry
         self._fixups = FileFixups(registry, table, fragments)
@@ -75,6 +78,8 @@ class Fixes:
         with _errors(source):
             for path in self._marked:
                 self._fix(path)
+            if names is not None:
+                self._rename(names)
         self.files.sort(key=lambda fixed: fixed.file)
 
     @property
@@ -83,7 +88,7 @@ class Fixes:
         return bool(self._new) or self._registry.sums
 
     def place(self, staged: bytes, *, owner: tuple[int, int]) -> None:
-        """Puts what was made into a copy of the tree.
+        """Puts the new files into a copy of the tree.
 
         What is made has the metadata of a store. Files that are hard links to each other stay so.
 
@@ -122,7 +127,7 @@ class Fixes:
         return None if _leads_out(path) else _regular(_below(self._source, path))
 
     def new(self, path: bytes) -> bytes | None:
-        """A file as it is going to be; as plain rewriting makes it, if it is the one that asks."""
+        """A file after the rewrite; after plain rewriting only, if it is the asking file."""
         if path in self._marked:
             self._fix(path)
         new = self._new.get(path)
@@ -137,7 +142,7 @@ class Fixes:
         return old is not None and old != self.new(path)
 
     def is_signed(self, path: bytes) -> bool:
-        """Whether a signature lies beside a file."""
+        """Whether a file has a signature in a file next to it."""
         return any(self.old(path + suffix) is not None for suffix in SIGNATURES)
 
     def detached(self, name: bytes) -> list[tuple[bytes, bytes]]:
@@ -174,6 +179,30 @@ class Fixes:
             self.unshared.append((len(data), len(fix.contents)))
         check_vital(fix.outcomes, _below(self._source, path))
         self.files.append(fix.fixed(path, self._table))
+
+    def _rename(self, names: NameFinder) -> None:
+        """Changes the names that follow a hash part in an escaped spelling, or tells them."""
+        report = read_tree(self._source, wanted=self._table, report=True)
+        for path in sorted({place.file for place in report.found if place.where == "contents"}):
+            data = self.old(path)
+            found = None if data is None else names.find(data)
+            if found is None:
+                continue
+            fixes = not any(fixed.file == self._renamed(path) for fixed in self.files)
+            replaced = found.contents is not None and fixes and path not in self._new
+            if replaced:
+                self._new[path] = found.contents
+            where = ", ".join(map(str, found.offsets[:3]))
+            reason = f"a name in another spelling follows the hash part at {where}"
+            outcome = FixupOutcome(
+                container=(),
+                fixup="escaped-name",
+                outcome="rewritten" if replaced else "noted",
+                reason=reason if replaced else f"{reason}: it is still the old one",
+            )
+            self.files.append(
+                FixedFile(file=self._renamed(path), outcomes=(outcome,), replaced=replaced)
+            )
 
     def _recognised(self, path: bytes) -> tuple[Fixup, bytes | None] | None:
         """A file's fix-up and its bytes, None if it is too large; None if it is no fix-up's."""
@@ -212,7 +241,7 @@ class Fixes:
 
 @contextmanager
 def _replaceable(place: bytes, top: bytes) -> Iterator[None]:
-    """Lets a file of a tree be replaced; the top itself is in a directory that is none of its."""
+    """Lets a file of a tree be replaced; the top itself is in a directory outside of the tree."""
     if place == top:
         yield
         return

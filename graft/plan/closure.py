@@ -15,7 +15,7 @@ class Closure:
 
     Attributes:
         store_dir: the logical store directory.
-        infos: what is registered of each path.
+        infos: the registration of each path.
         hidden: the references of each path that are in its bytes, but not registered.
         graph: the references of each path, registered or hidden, without itself.
     """
@@ -42,7 +42,7 @@ class Closure:
             paths: everything a plan may ask about: roots, OLD and NEW.
 
         Raises:
-            InvalidPathError: one of them, or of what they refer to, is not valid.
+            InvalidPathError: one of the paths, or of their references, is not valid.
         """
         infos: dict[StorePath, PathInfo] = {}
         level = set(paths)

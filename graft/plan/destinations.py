@@ -45,7 +45,7 @@ class Ends:
 
         Args:
             order: each path after all that its end depends on.
-            graph: what that is.
+            graph: the paths that the end of each path depends on.
             last: the replacements, chains resolved.
             closure: of them all.
             converted: paths that get a new name even if nothing they refer to does.

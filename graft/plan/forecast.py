@@ -24,7 +24,7 @@ def static_copies(
 
     Args:
         source: where the originals are.
-        resources: threads, and what is told of the bytes read.
+        resources: threads, and the progress of the bytes read.
 
     Returns:
         A warning for each path and the OLD of which it has copies.
@@ -62,7 +62,7 @@ def forecast(
 
     Args:
         source: where the originals are.
-        reports: what was found in them, of those that have any.
+        reports: the hidden references of the paths that have any.
 
     Returns:
         Warnings: one for each path in which some would be left alone or cannot be seen.

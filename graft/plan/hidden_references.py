@@ -1,8 +1,8 @@
 """Hidden references: in the bytes of a path, but not registered, so that Nix does not know of them.
 
-Nix's scanner sees hash parts in ASCII only, and only those of a build's inputs. It misses what is
-in UTF-16 or UTF-32, compressed, cut up by a compiler, or put into a path by hand. What no rewrite
-can replace, such as base64, is no reference here: no plan would help.
+Nix's scanner sees hash parts in ASCII only, and only the hash parts of a build's inputs. It misses
+references in UTF-16 or UTF-32, compressed, cut up by a compiler, or put into a path by hand.
+Spellings that no rewrite can replace, such as base64, are no references here: no plan would help.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ class DeepClosure:
 
     Attributes:
         closure: by all references.
-        reports: of the paths with something that does not stand in their bytes as it is, or that
-            could not be looked into.
+        reports: the paths with hidden references, or with files that could not be looked into.
     """
 
     closure: Closure
@@ -45,7 +44,7 @@ def deep_closure(
         source: where the paths are valid.
         paths: as for Closure.of.
         also: valid paths that nothing registered may lead to, but hidden references may: every OLD.
-        resources: threads, and what is told of the bytes read.
+        resources: threads, and the progress of the bytes read.
 
     Raises:
         InvalidPathError: a path is not valid.

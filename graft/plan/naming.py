@@ -1,7 +1,7 @@
 """New names: pure functions of the plan, never of the bytes.
 
-So a path has one grafted variant whatever the roots, the order of arguments or the process, and
-every name is known before a byte is read.
+So a path has one grafted variant for all roots, orders of arguments and processes, and every name
+is known before a byte is read.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def rewrite_name(
     """The name of the rewritten `path`, whose references D(p) move as given.
 
     Args:
-        switches: of a registry of fix-ups, which make other bytes.
+        switches: the settings of a registry of fix-ups, which make other bytes.
     """
     # A space sorts before all that names hold: these lines are in the order of the old names.
     lines = sorted(map(" ".join, references.items()))

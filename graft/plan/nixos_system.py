@@ -1,8 +1,8 @@
 """NixOS systems among the roots, and their initrds.
 
-nixpkgs' `system.replaceDependencies` cuts the initrd off unless told otherwise: what is in it is
-compressed, and checked by nobody before the machine starts. The links are those that
-`nixos/modules/system/activation/top-level.nix` makes.
+nixpkgs' `system.replaceDependencies` cuts the initrd off by default: its contents are compressed,
+and nothing checks them before the machine starts. The links are made by
+`nixos/modules/system/activation/top-level.nix`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def find_specialisations(tree: str, store_dir: StoreDir) -> dict[str, StorePath]
     """The specialisations in the tree of a NixOS system, or of a home-manager generation, by name.
 
     Args:
-        tree: where it lies; of one without any, or that may not be read, there are none.
+        tree: the system's tree; the result is empty for a tree that is missing or may not be read.
         store_dir: its logical one.
     """
     directory = os.path.join(tree, _DIRECTORY)

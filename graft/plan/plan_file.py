@@ -1,7 +1,7 @@
 """The request of a plan, as a plan file has it.
 
-The form is in docs/reference/formats.md. No name of a new path is ever taken from a file: a plan
-file only says what to plan again, and what must come out.
+The form is in docs/reference/formats.md. No name of a new path is ever taken from a file. A plan
+file only has the request to plan again, and the expected result.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class PlanFile:
     """A plan file, not yet believed.
 
     Attributes:
-        name: of the file, for messages.
-        graft: what it asks for, in path arguments. Its cutoffs are all, initrds among them; what a
-            deep plan has found is among its hidden references.
+        name: the name of the file, for messages.
+        graft: its request, in path arguments. Its cutoffs are complete, initrds among them; the
+            finds of a deep plan are among its hidden references.
         document: all of it.
     """
 
@@ -58,7 +58,7 @@ class PlanFile:
         """Reads the JSON document that `graft plan --json` prints.
 
         Args:
-            name: what errors call the file.
+            name: the name of the file in errors.
 
         Raises:
             BadFormatError: it is no such document.

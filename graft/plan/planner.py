@@ -30,7 +30,7 @@ class Plan:
     """The work of a graft, by names only.
 
     Attributes:
-        closure: what it was made from.
+        closure: the closure that it was made from.
         roots: as given, without repetition.
         replacements: as given.
         cutoffs: as given.
@@ -41,12 +41,12 @@ class Plan:
         new_roots: where each root ends up; never an alias.
         new_references: the new closure: for each path its references there, without itself.
         warnings: in the order of kind and path.
-        addressing: what new paths are named after.
+        addressing: the origin of new names.
         self_references: the rule by which contents are hashed that hold their own name.
-        fixups: what is switched on or off of them, against the defaults.
-        placeholders: those of the new paths' names that stand for others: in content addressing
-            all, until the bytes are known.
-        content_names: then, by the real names of the new paths, what they come from.
+        fixups: the settings of fix-ups that differ from the defaults.
+        placeholders: the names of new paths that stand for others: in content addressing all, until
+            the bytes are known.
+        content_names: then, by the real names of the new paths, the origins of the names.
     """
 
     closure: Closure = field(repr=False)
@@ -83,12 +83,13 @@ class Plan:
         Args:
             closure: of the roots and of every NEW.
             replacements: OLD to NEW; pairs may repeat, but not contradict, each other.
-            roots: what is to be had without OLD.
-            cutoffs: paths that are kept as they are, and nothing below them is looked at.
-            initrds: of NixOS systems, each with its system: a warning speaks of those cut off.
-            addressing: in content addressing the new names are placeholders, those of input
-                addressing; and what nobody has signed and is named after its inputs is converted:
-                rewritten even if nothing changes below it.
+            roots: the paths to be made without OLD.
+            cutoffs: paths that are kept unchanged, and nothing below them is looked at.
+            initrds: the initrds of NixOS systems, each with its system: a warning names the ones
+                cut off.
+            addressing: in content addressing the new names are placeholders, as in input
+                addressing. Unsigned paths that are named after their inputs are converted:
+                rewritten even if nothing changes below them.
             self_references: only for content addressing.
             fixups: names of fix-ups to be switched on, or with `no-` before them off.
 
@@ -170,8 +171,8 @@ class Plan:
     def realised(self, names: Mapping[StorePath, ContentName]) -> Self:
         """The plan with the names that its placeholders turned out to stand for.
 
-        Two placeholders may stand for one path: then the same bytes came of both. Or for what was
-        there before: then that does not move.
+        Two placeholders may stand for one path: then both have the same bytes. Or one stands for an
+        original: then that does not move.
 
         Args:
             names: of every placeholder.
@@ -240,5 +241,5 @@ def _moved(
 
 
 def _unsigned(info: PathInfo) -> bool:
-    """Whether another store has no reason to believe what is registered of a path."""
+    """Whether another store has no reason to trust the registration of a path."""
     return info.content_address is None and not info.signatures

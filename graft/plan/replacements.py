@@ -37,7 +37,7 @@ def resolve_chains(
     """The last NEW for each OLD: for A→B and B→C it is C for both.
 
     Args:
-        replacements: none of them from a path to itself.
+        replacements: pairs without one from a path to itself.
 
     Raises:
         ReplacementCycleError: they lead back to where they began.
@@ -92,9 +92,9 @@ def circular_replacements(
 ) -> set[StorePath]:
     """The NEWs that must be kept unchanged, because rewriting them would never end.
 
-    In every strongly connected component of more than one path, that is each NEW to which a
-    replacement inside the component leads, such as a wrapper around its OLD. Every circle passes
-    through such a replacement, so without the edges that leave these NEWs there is none.
+    They are in strongly connected components of more than one path: each NEW to which a replacement
+    inside the component leads, such as a wrapper around its OLD. Every circle passes through such a
+    replacement. So the graph without the edges that leave these NEWs has no circle.
     """
     import networkx as nx  # noqa: PLC0415 - late: slow to import, and circles are rare
 

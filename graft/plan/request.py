@@ -18,13 +18,13 @@ class Graft(Generic[PathT]):
     """The request of one graft: in path arguments (`str`), or in store paths.
 
     Attributes:
-        roots: what is to be had without OLD.
+        roots: the paths to be made without OLD.
         replacements: pairs of OLD and NEW.
-        cutoffs: paths that are kept as they are.
+        cutoffs: paths that are kept unchanged.
         initrd_cutoff: so are the initrds of NixOS systems among the roots.
         deep: read the closure for references that are not registered, and move them as well.
         hidden: such references as a deep plan has found them before, by the path they are in.
-        addressing: what new paths are named after.
+        addressing: the origin of new names.
         self_references: in content addressing, the rule of the Nix that is to take the paths.
         fixups: names of fix-ups to be switched on, or with `no-` before them off.
     """
@@ -57,7 +57,7 @@ class Graft(Generic[PathT]):
 
         Args:
             path: gives the store path of an argument.
-            roots: those that this one's mean.
+            roots: the store paths of this one's roots.
         """
         asked: Any = self
         found: Graft[StorePath] = replace(

@@ -24,12 +24,12 @@ class Rewrite:
 
     Attributes:
         path: the original.
-        new_path: what the copy is called.
+        new_path: the path of the copy.
         references: D(p): which of its references end up elsewhere, and where. Empty where a path
             is only named after its contents.
         replaced: those of D that another package takes the place of; the others become copies.
         nar_size: length of the NAR of the original in bytes, which only fix-ups ever change.
-        fixups: what is switched on or off of them, as for `graft.fixups.registered`.
+        fixups: the settings of fix-ups, as for `graft.fixups.registered`.
     """
 
     path: StorePath
@@ -64,8 +64,8 @@ class ContentName:
         digest: SHA-256 of the path's NAR modulo self-references, 32 bytes.
         rule: by which it was computed.
         holds_itself: whether there are self-references; else it is the NAR's own hash.
-        found: old paths that are still found in the bytes, and so among what the name says the
-            path refers to.
+        found: old paths that are still found in the bytes, and so are among the references in the
+            name.
     """
 
     path: StorePath
@@ -93,7 +93,7 @@ class PlanWarning:
 
     Attributes:
         kind: a stable word for scripts; docs/reference/warnings.md lists them.
-        path: what it is about, if it is about one path.
+        path: the path of the warning, if it has one.
         message: one lower-case sentence.
     """
 

@@ -18,13 +18,13 @@ class Situation:
 
     Attributes:
         replacements: as given.
-        last: without those of a path by itself, chains resolved.
-        initrds: of NixOS systems, each with its system.
+        last: the replacements without a path by itself, chains resolved.
+        initrds: the initrds of NixOS systems, each with its system.
         circular: NEWs kept because rewriting them would never end.
         walked: every path the plan had to look at to know where the roots end up.
         new_closure: the paths of the result.
-        unsigned: paths that are named after their inputs and signed by nobody; none where that
-            does not matter.
+        unsigned: paths that are named after their inputs and not signed; empty where that does not
+            matter.
         placeholders: names of new paths that stand for others.
     """
 
@@ -74,7 +74,8 @@ def plan_warnings(situation: Situation) -> tuple[PlanWarning, ...]:
 def _above_replaced(situation: Situation) -> set[StorePath]:
     """The replaced and the converted paths, and everything above them, cut off or not.
 
-    Empty where nothing is cut off: then nobody asks, and the whole graph is turned round to know.
+    Empty where nothing is cut off: then the answer is not needed, and the whole graph is turned
+    round to know.
     """
     if not situation.cutoffs and not any(path.is_derivation for path in situation.walked):
         return set()

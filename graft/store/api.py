@@ -1,4 +1,4 @@
-"""What graft asks of a store: as a source of originals, and as a target of grafts.
+"""The interface of a store: a source of originals, and a target of grafts.
 
 The planner needs a `Store`, reading bytes needs a `Source`, writing needs a `Target`. A store may
 be each of them for another: the executor takes a source and a target, which are often the same.
@@ -23,7 +23,7 @@ LOCAL_PRIORITY: Final = -1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathInfo:
-    """What a store has registered of one valid path.
+    """The registration of one valid path.
 
     Attributes:
         nar_hash: SHA-256 of the path's NAR, 32 bytes.
@@ -48,7 +48,7 @@ class PathInfo:
 
 
 class Store(Protocol):
-    """A set of valid paths and what is registered of them."""
+    """A set of valid paths and their registrations."""
 
     @property
     def store_dir(self) -> StoreDir:
@@ -59,7 +59,7 @@ class Store(Protocol):
         """How messages name the store."""
 
     def path_infos(self, paths: Iterable[StorePath]) -> dict[StorePath, PathInfo]:
-        """What is registered of those of `paths` that are valid; the others are left out."""
+        """The registrations of the valid paths among `paths`; the others are left out."""
 
     def valid_paths(self) -> set[StorePath]:
         """Every valid path."""
@@ -80,19 +80,19 @@ class Closeable:
         self.close()
 
     def close(self) -> None:
-        """Gives back what is open."""
+        """Closes the open files and connections."""
         raise NotImplementedError
 
 
 class Source(Store, Protocol):
     """A store whose objects can be read. It is closed when a block that it is entered for is left.
 
-    What all of it promises is held by tests/store/conformance.py, for every kind of store.
+    tests/store/conformance.py holds all its promises, for every kind of store.
     """
 
     @property
     def priority(self) -> int:
-        """Of several stores the one of the lowest is asked first; -1 for one on this machine."""
+        """The store of the lowest priority is asked first; a store on this machine has -1."""
 
     @property
     def is_trusted(self) -> bool:
@@ -122,14 +122,14 @@ class Source(Store, Protocol):
         """Where the object of a valid path is."""
 
     def protect(self, paths: Iterable[StorePath]) -> None:
-        """Until the store is closed, no garbage collector deletes the paths or what they refer to.
+        """Until the store is closed, no garbage collector deletes the paths or their references.
 
         They need not be valid yet; whether they are must be asked afterwards. Where this user may
         not write, nothing can be protected.
         """
 
     def close(self) -> None:
-        """Gives back what the store has open: connections, locks, protection from collectors."""
+        """Closes the open things of the store: connections, locks, protection from collectors."""
 
 
 class LocalSource(Source, Protocol):
@@ -168,12 +168,12 @@ class Target(Source, Protocol):
         """Raises StorePermissionError unless this user may write; changes nothing."""
 
     def free_bytes(self) -> int | None:
-        """The room left for this user, in bytes; None where nobody knows."""
+        """The room left for this user, in bytes; not known for every store."""
 
 
 @runtime_checkable
 class RootedTarget(LocalSource, Target, Protocol):
-    """A store on this machine, in which roots and profiles keep what is written."""
+    """A store on this machine, in which roots and profiles keep new paths."""
 
     @property
     def location(self) -> Location:
@@ -225,12 +225,12 @@ class LocalTarget(RootedTarget, Protocol):
 
         Args:
             paths: to be made; each one's references are valid or among them.
-            repair: those of them that are made again even if they are valid.
+            repair: paths that are made again even if they are valid.
         """
 
 
 def path_info(store: Store, path: StorePath) -> PathInfo:
-    """What is registered of one path.
+    """The registration of one path.
 
     Raises:
         InvalidPathError: the path is not valid in the store.

@@ -1,9 +1,8 @@
 """A binary cache: narinfos and NAR files, in a directory or behind a server.
 
 Source: src/libstore/binary-cache-store.cc of Nix. A path is valid if there is a narinfo of its hash
-part; that names the file of its NAR. Every word of it is a stranger's: what is read is checked
-against what was promised, and whether to believe the promise is for signatures to say
-(graft/store/trust.py).
+part; the narinfo names the file of its NAR. Every word of it is a stranger's. Data is compared with
+the promise, and signatures say whether to trust the promise (graft/store/trust.py).
 """
 
 from __future__ import annotations
@@ -46,10 +45,9 @@ class BinaryCache(Closeable):
     Args:
         address: where it is.
         files: of the cache; they are closed with it.
-        info: what the cache says of itself.
+        info: the contents of its `nix-cache-info`.
 
-    A pickled one is its address only, passwords in it included: whoever unpickles it opens the
-    cache anew.
+    A pickled one is its address only, passwords in it included: the receiver opens the cache anew.
     """
 
     def __init__(self, address: CacheAddress, files: CacheFiles, info: CacheInfo) -> None:
@@ -69,7 +67,7 @@ class BinaryCache(Closeable):
             BadStoreUrlError: it has another form, or a parameter that is not known.
             StoreMissingError: there is no cache.
             CacheError: it cannot be read.
-            BadFormatError: its nix-cache-info is none.
+            BadFormatError: its nix-cache-info is malformed.
         """
         address = CacheAddress.parse(url)
         with ExitStack() as opened:
@@ -89,7 +87,7 @@ class BinaryCache(Closeable):
         return type(self).open, (self._address.url,)
 
     def close(self) -> None:
-        """Closes connections, and removes what was begun and not finished."""
+        """Closes connections, and removes unfinished files."""
         self._files.close()
 
     @property
@@ -104,7 +102,9 @@ class BinaryCache(Closeable):
 
     @property
     def priority(self) -> int:
-        """Of several caches that of the lowest is asked first; its URL may say another than it."""
+        """The cache of the lowest priority is asked first; the URL's parameter goes before the
+        cache's own.
+        """
         if self._address.priority is not None:
             return self._address.priority
         return self.info.priority or 0
@@ -115,18 +115,18 @@ class BinaryCache(Closeable):
         return False
 
     def path_infos(self, paths: Iterable[StorePath]) -> dict[StorePath, PathInfo]:
-        """What the cache says of those of `paths` that are valid; the others are left out.
+        """The cache's registrations of the valid paths among `paths`; the others are left out.
 
         Raises:
             CacheError: it cannot be read.
-            BadFormatError, CorruptCacheError: a narinfo is none, or another path's.
+            BadFormatError, CorruptCacheError: a narinfo is malformed, or another path's.
         """
         return {path: _path_info(info) for path, info in self.narinfos(paths).items()}
 
     def narinfos(self, paths: Iterable[StorePath]) -> dict[StorePath, NarInfo]:
-        """The narinfos of those of `paths` that are valid.
+        """The narinfos of the valid paths among `paths`.
 
-        What was read once is not read again, as long as the cache is open.
+        A narinfo is read once, as long as the cache is open.
 
         Raises: as `path_infos`.
         """
@@ -137,7 +137,7 @@ class BinaryCache(Closeable):
         return {path: self._known[path] for path in paths if path in self._known}
 
     def _at_once(self, work: Callable[[_Item], _Result], items: list[_Item]) -> list[_Result]:
-        """What comes of the items, in any order; as many at once as the files are good for."""
+        """The results for the items, in any order; as many at once as the files are good for."""
         jobs = min(self._files.connections, len(items))
         if jobs < 2:
             return [work(item) for item in items]
@@ -186,16 +186,16 @@ class BinaryCache(Closeable):
         return path in self.narinfos([path])  # a server would have to be asked for each
 
     def protect(self, paths: Iterable[StorePath]) -> None:
-        """Nothing is done: what is deleted from a cache, and when, is its owner's business."""
+        """Does nothing: the owner of a cache decides which paths are deleted, and when."""
 
     @contextmanager
     def nar(
         self, path: StorePath, *, on_file: Callable[[memoryview], object] | None = None
     ) -> Iterator[NarReader]:
-        """The NAR of a path, to be read until it ends: only then is it what was promised.
+        """The NAR of a path, to be read until it ends: only then its hash is checked.
 
         Args:
-            on_file: called with each piece of its file, as it is compressed.
+            on_file: called with each piece of its compressed file.
 
         Raises:
             InvalidPathError: the path is not valid in the cache.
@@ -261,7 +261,7 @@ def open_cache_files(address: CacheAddress) -> CacheFiles:
 
 
 def read_cache_info(files: CacheFiles) -> CacheInfo | None:
-    """What a cache says of itself; None if it is none."""
+    """The contents of `nix-cache-info`, if the files are a cache."""
     data = files.read(CACHE_INFO_FILE)
     return None if data is None else parse_cache_info(_decoded(data, files.url), files.url)
 

@@ -1,7 +1,7 @@
-"""A store that only Nix's daemon may write: what is made goes to it from a temporary cache.
+"""A store that only Nix's daemon may write: new paths go to it from a temporary cache.
 
-Source: Nix manual, "Multi-User Mode" and "nix copy". The daemon takes a path if a key it trusts has
-signed it, if its name comes from its contents, or from a user it trusts. Nix's own programs speak
+Source: Nix manual, "Multi-User Mode" and "nix copy". The daemon takes a path if a trusted key has
+signed it, if its name comes from its contents, or from a trusted user. Nix's own programs speak
 with it.
 """
 
@@ -41,7 +41,7 @@ _ESCAPES: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class DaemonStore(Closeable):
-    """The machine's store, read as it is and written by its daemon.
+    """The machine's store, read by this process and written by its daemon.
 
     Args:
         location: of the store.
@@ -88,7 +88,7 @@ class DaemonStore(Closeable):
 
     @property
     def priority(self) -> int:
-        """That of a store on this machine."""
+        """The priority of a store on this machine."""
         return LOCAL_PRIORITY
 
     @property
@@ -97,7 +97,7 @@ class DaemonStore(Closeable):
         return True
 
     def path_infos(self, paths: Iterable[StorePath]) -> dict[StorePath, PathInfo]:
-        """What is registered of those of `paths` that are valid."""
+        """The registrations of the valid paths among `paths`."""
         return self._store.path_infos(paths)
 
     def valid_paths(self) -> set[StorePath]:
@@ -131,10 +131,10 @@ class DaemonStore(Closeable):
     def check_accepted(
         self, sign_keys: Collection[SecretKey], *, content_addressed: bool = False
     ) -> None:
-        """Makes sure that the daemon will take what is made, as far as can be seen from here.
+        """Makes sure that the daemon will take the new paths, as far as this process can see.
 
         Args:
-            sign_keys: what it will be signed with.
+            sign_keys: the keys that will sign the paths.
             content_addressed: whether new names come from contents.
 
         Raises:
@@ -165,11 +165,11 @@ class DaemonStore(Closeable):
         )
 
     def protect(self, paths: Iterable[StorePath]) -> None:
-        """Until the store is closed, no collector deletes the paths or what they refer to.
+        """Until the store is closed, no collector deletes the paths or their references.
 
-        The daemon keeps links in a temporary directory as roots. It makes none to a path that is
-        not valid yet; but a link that is a root already may be turned by whoever owns it. Before
-        any path was given that is valid, the others are not protected.
+        The daemon keeps links in a temporary directory as roots. It makes no root to a path that is
+        not valid yet; but the owner of a link that is a root already may turn it. Before any valid
+        path was given, the others are not protected.
         """
         paths = set(paths)
         valid = sorted(self.path_infos(paths))
@@ -190,7 +190,7 @@ class DaemonStore(Closeable):
         """A temporary cache, of which the daemon gets all paths if the block ends well.
 
         Args:
-            repair: what was asked for; it cannot be done.
+            repair: the requested repairs; the daemon cannot do them.
 
         Raises:
             UsageError: the daemon takes nothing in place of a path that is valid.

@@ -22,8 +22,8 @@ def daemon_socket(location: Location, environment: Mapping[str, str]) -> str:
 def is_for_daemon(store: LocalStore, environment: Mapping[str, str]) -> bool:
     """Whether Nix itself would let its daemon write into a store.
 
-    So it is if this user may not, and there is a daemon, or NIX_REMOTE says so. A store below a
-    root directory has none.
+    A daemon writes the store if this user may not, and there is a daemon, or NIX_REMOTE says so. A
+    store below a root directory has no daemon.
     """
     if store.may_write or store.location.real_store_dir != store.location.store_dir:
         return False

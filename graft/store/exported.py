@@ -24,11 +24,12 @@ _DEFAULT_STORE_DIR: Final = "/nix/store"
 
 
 class ExportedGraph(Closeable):
-    """What `exportReferencesGraph` lists, its objects where Nix has put them for the builder.
+    """The paths that `exportReferencesGraph` lists, with objects where Nix has put them for the
+    builder.
 
     Args:
-        paths: what is valid.
-        name: of the file, for messages.
+        paths: the valid paths.
+        name: the name of the file, for messages.
     """
 
     def __init__(self, paths: MemoryStore, name: str) -> None:
@@ -37,7 +38,8 @@ class ExportedGraph(Closeable):
 
     @classmethod
     def open(cls, url: str, environment: Mapping[str, str]) -> Self:
-        """Reads a file: `.attrs.json`, or what a builder without structured attributes gets.
+        """Reads a file: `.attrs.json`, or the text file for a builder without structured
+        attributes.
 
         The latter tells no hashes: they are computed when they are asked for.
 
@@ -82,16 +84,16 @@ class ExportedGraph(Closeable):
 
     @property
     def priority(self) -> int:
-        """That of a store on this machine."""
+        """The priority of a store on this machine."""
         return LOCAL_PRIORITY
 
     @property
     def is_trusted(self) -> bool:
-        """Always: Nix has checked what it gives to a builder."""
+        """Always true: Nix has checked the paths that it gives to a builder."""
         return True
 
     def path_infos(self, paths: Iterable[StorePath]) -> dict[StorePath, PathInfo]:
-        """What the file says of those of `paths` that it lists."""
+        """The file's registrations of the paths among `paths` that it lists."""
         found = self._paths.path_infos(paths)
         for path, info in found.items():
             if not info.nar_size:
@@ -136,7 +138,7 @@ class ExportedGraph(Closeable):
         return tree
 
     def protect(self, paths: Iterable[StorePath]) -> None:
-        """Nothing: whoever builds keeps what the build needs."""
+        """Does nothing: Nix keeps the inputs of a running build."""
 
     def close(self) -> None:
         """Nothing is open."""

@@ -1,4 +1,4 @@
-"""A temporary cache of what is to be new in a store that somebody else writes."""
+"""A temporary cache of the new paths of a store that another process writes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from graft.store.writable_cache import WritableCache
 
 
 class IncomingCache(WritableCache):
-    """A cache of what is to be new in a store: all that is valid in the store is valid here."""
+    """A cache of the new paths of a store: all paths valid in the store are valid here."""
 
     store: LocalStore
     new_paths: dict[StorePath, None]
@@ -33,7 +33,7 @@ class IncomingCache(WritableCache):
         return cache
 
     def path_infos(self, paths: Iterable[StorePath]) -> dict[StorePath, PathInfo]:
-        """What is registered of those of `paths` that are valid in the store or here."""
+        """The registrations of the paths among `paths` that are valid in the store or here."""
         paths = set(paths)
         infos = self.store.path_infos(paths)
         return infos | super().path_infos(paths - infos.keys())

@@ -1,6 +1,6 @@
 """The kinds of stores, in one list: the command line, its help and the page on URLs are made of it.
 
-A kind is found by the beginning of its URLs. What opens it is named as text, `MODULE:FUNCTION`, and
+A kind is found by the beginning of its URLs. Its opener is named as text, `MODULE:FUNCTION`, and
 imported only when a store of that kind is opened.
 """
 
@@ -35,15 +35,15 @@ class StoreKind:
     """A kind of stores.
 
     Attributes:
-        schemes: what its URLs begin with, before a colon or a question mark; a URL that begins
+        schemes: the beginnings of its URLs, before a colon or a question mark; a URL that begins
             with a slash has the scheme `/`.
-        forms: its URLs, with words in capitals for what differs, each with what it means.
-        noun: what messages call such a store.
-        parameters: what may be said behind the question mark, each with its meaning.
+        forms: its URLs, with words in capitals for the variable parts, each with its meaning.
+        noun: the word of messages for such a store.
+        parameters: the parameters behind the question mark, each with its meaning.
         written: whether and how it is written, for the page on URLs.
-        opens: `MODULE:FUNCTION` of what opens a store: (URL, environment) → Source.
-        creates: `MODULE:FUNCTION` of what opens a store to be written, and makes it if need be:
-            (URL, environment, store directory) → Target. None if such a store is only read.
+        opens: `MODULE:FUNCTION` that opens a store: (URL, environment) → Source.
+        creates: `MODULE:FUNCTION` that opens a store to be written, and makes it if need be: (URL,
+            environment, store directory) → Target. None if such a store is only read.
     """
 
     schemes: tuple[str, ...]
@@ -55,12 +55,14 @@ class StoreKind:
     creates: str | None = None
 
     def open(self, url: str, environment: Mapping[str, str]) -> Source:
-        """Opens a store; errors are those of `graft.store.opening.open_store`."""
+        """Opens a store; the errors are the same as in `graft.store.opening.open_store`."""
         source: Source = _named(self.opens)(url, environment)
         return source
 
     def create(self, url: str, environment: Mapping[str, str], store_dir: StoreDir) -> Target:
-        """Opens a store to be written; errors are those of `graft.store.opening.open_target`."""
+        """Opens a store to be written; the errors are the same as in
+        `graft.store.opening.open_target`.
+        """
         if self.creates is None:
             shown = without_secrets(url)
             raise BadStoreUrlError(
@@ -153,7 +155,7 @@ def kind_of(url: str) -> StoreKind:
     """The kind of the store that a URL names.
 
     Raises:
-        BadStoreUrlError: it names none.
+        BadStoreUrlError: it names no kind.
     """
     scheme = "/" if url.startswith("/") else ""
     if not scheme and (found := _SCHEME.match(url)):

@@ -1,7 +1,7 @@
 """The store on this machine's disk, as Nix keeps it: a directory of trees and a database of them.
 
-How it lives beside Nix's own programs, and the reason for each rule, is in
-docs/explanation/living-with-nix.md.
+docs/explanation/living-with-nix.md tells how it lives together with Nix's own programs, and the
+reason for each rule.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class LocalStore(Closeable):
         state: the state directory that belongs to `store`.
         location: all three at once, as a URL gives them.
 
-    Without arguments it is the machine's store, as NIX_STORE_DIR and NIX_STATE_DIR say. Whoever
-    unpickles a store opens it anew.
+    Without arguments it is the machine's store, as NIX_STORE_DIR and NIX_STATE_DIR say. The
+    receiver of a pickled store opens it anew.
 
     Raises:
         UsageError: `store` is given without `state`, `state` without `store`, or two places.
@@ -124,9 +124,9 @@ class LocalStore(Closeable):
 
     @property
     def owner(self) -> tuple[int, int]:
-        """User and group of what is in the store.
+        """User and group of the files in the store.
 
-        The group of the store directory itself is that of the build users and of nothing in it, so
+        The group of the store directory itself belongs to the build users and not to its files, so
         new paths get the group their owner would give them.
         """
         user = os.stat(self.location.real_store_dir).st_uid
@@ -137,7 +137,7 @@ class LocalStore(Closeable):
 
     @property
     def priority(self) -> int:
-        """That of a store on this machine."""
+        """The priority of a store on this machine."""
         return LOCAL_PRIORITY
 
     @property
@@ -146,7 +146,7 @@ class LocalStore(Closeable):
         return True
 
     def path_infos(self, paths: Iterable[StorePath]) -> dict[StorePath, PathInfo]:
-        """What is registered of those of `paths` that are valid."""
+        """The registrations of the valid paths among `paths`."""
         return self._database.path_infos(paths)
 
     def valid_paths(self) -> set[StorePath]:
@@ -154,11 +154,13 @@ class LocalStore(Closeable):
         return self._database.valid_paths()
 
     def nar_sizes(self, paths: Iterable[StorePath]) -> dict[StorePath, int]:
-        """The sizes of the NARs of those of `paths` that are valid, in bytes."""
+        """The sizes of the NARs of the valid paths among `paths`, in bytes."""
         return self._database.nar_sizes(paths)
 
     def referrers(self, paths: Iterable[StorePath]) -> dict[StorePath, set[StorePath]]:
-        """What refers to each of `paths`, itself included; nothing to one that is not valid."""
+        """The referrers of each of `paths`, itself included; the set is empty for a path that is
+        not valid.
+        """
         return self._database.referrers(paths)
 
     def roots(self) -> dict[str, StorePath]:
@@ -204,7 +206,7 @@ class LocalStore(Closeable):
         return status.f_frsize * (status.f_bfree if os.geteuid() == 0 else status.f_bavail)
 
     def protect(self, paths: Iterable[StorePath]) -> None:
-        """Until the store is closed, no garbage collector deletes the paths or what they refer to.
+        """Until the store is closed, no garbage collector deletes the paths or their references.
 
         They become temporary roots, of which a collector that is at work is told. A user who may
         not write the store's state cannot make any.

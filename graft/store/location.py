@@ -135,7 +135,7 @@ class Location:
 
         Args:
             argument: a full store path or anything inside one, a base name, or a path that leads
-                into the store through symlinks, which are followed to the first path inside it.
+                into the store through symlinks. They are followed to the first path inside it.
 
         Raises:
             BadStorePathError: it leads nowhere inside the store.
@@ -146,7 +146,7 @@ class Location:
 def resolve_argument(argument: str, store_dir: StoreDir, real_store_dir: str) -> StorePath:
     """The store path a path argument means, in a store that lies somewhere.
 
-    Arguments and errors are those of `Location.resolve`.
+    Arguments and errors are the same as in `Location.resolve`.
     """
     if "/" not in argument and not os.path.lexists(argument):
         return StorePath(argument)

@@ -21,7 +21,7 @@ class MemoryStore:
 
     Args:
         store_dir: the logical store directory.
-        infos: what is valid from the start.
+        infos: the paths that are valid from the start.
     """
 
     def __init__(self, store_dir: str = "/nix/store", infos: Iterable[PathInfo] = ()) -> None:
@@ -55,7 +55,7 @@ class MemoryStore:
         self._infos[info.path] = info
 
     def path_infos(self, paths: Iterable[StorePath]) -> dict[StorePath, PathInfo]:
-        """What is registered of those of `paths` that are valid."""
+        """The registrations of the valid paths among `paths`."""
         return {path: self._infos[path] for path in paths if path in self._infos}
 
     def valid_paths(self) -> set[StorePath]:

@@ -1,4 +1,5 @@
-"""What Nix's configuration says of trust: whose signatures count, and who needs none.
+"""Trust in Nix's configuration: the keys whose signatures count, and the users that need no
+signature.
 
 Source: Nix manual, "nix.conf"; loadConfFile in src/libstore/globals.cc and matchUser in
 src/nix/daemon.cc of Nix. The user's own files go before the machine's, NIX_CONFIG before both. A
@@ -26,7 +27,7 @@ _DEFAULT_PUBLIC_KEYS: Final = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NixSettings:
-    """Nix's settings, as far as they say whom to trust.
+    """Nix's settings, as far as they concern trust.
 
     Attributes:
         file: the machine's nix.conf, there or not.
@@ -42,10 +43,10 @@ class NixSettings:
 
     @classmethod
     def of_user(cls, environment: Mapping[str, str]) -> Self:
-        """The settings of whoever has this environment.
+        """The settings of the user with this environment.
 
         Raises:
-            BadFormatError: a file holds no settings or no text, or a key is none.
+            BadFormatError: a file holds no settings or no text, or a key is malformed.
             StoreError: a file is no text.
         """
         file = _machine_file(environment)
@@ -85,7 +86,7 @@ class NixSettings:
         )
 
     def trusts_this_user(self) -> bool:
-        """Whether a daemon with these settings takes what this user says for true."""
+        """Whether a daemon with these settings trusts this user."""
         user, group = _user_name(), _group_name()
         return any(
             trusted in {"*", user}

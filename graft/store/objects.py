@@ -46,7 +46,7 @@ class NarObject:
         return self.cache.has_nar(self.path)
 
     def open(self) -> AbstractContextManager[NarReader]:
-        """The NAR, to be read until it ends: only then is it what was promised."""
+        """The NAR, to be read until it ends: only then its hash is checked."""
         return self.cache.nar(self.path)
 
 

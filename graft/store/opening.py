@@ -24,11 +24,11 @@ def open_store(url: str, environment: Mapping[str, str]) -> Source:
 
     Args:
         url: as for `--store`.
-        environment: what `auto` depends on.
+        environment: the variables that `auto` depends on.
 
     Raises:
         BadStoreUrlError: the URL has no form that is known.
-        StoreMissingError, StoreError, CacheError: there is none that can be read.
+        StoreMissingError, StoreError, CacheError: the store is missing or cannot be read.
     """
     return kind_of(url).open(url, environment)
 
@@ -36,9 +36,9 @@ def open_store(url: str, environment: Mapping[str, str]) -> Source:
 def open_sources(
     urls: Iterable[str], environment: Mapping[str, str], opened: ExitStack
 ) -> list[Source]:
-    """Opens stores to be read beside another, in the order in which they are to be asked.
+    """Opens stores to be read in addition to another, in the order in which they are to be asked.
 
-    Stores on this machine go first, then caches, those of a lower priority before the others.
+    Stores on this machine go first, then caches, the ones of a lower priority before the others.
 
     Args:
         opened: closes them.
@@ -67,10 +67,10 @@ def open_local_store(url: str, environment: Mapping[str, str]) -> LocalStore:
 
 
 def open_target(url: str, environment: Mapping[str, str], store_dir: StoreDir) -> Target:
-    """Opens a store to be written; a cache is made if there is none.
+    """Opens a store to be written; a missing cache is made.
 
     Args:
-        store_dir: the logical store directory of what is written.
+        store_dir: the logical store directory of written paths.
 
     Raises: as `open_store`; BadStoreUrlError also for a cache that can only be read.
     """
@@ -94,7 +94,7 @@ def open_local_target(
 
 
 def daemon_of(url: str, store: Source, environment: Mapping[str, str]) -> DaemonStore | None:
-    """What writes into a store this user may not write, if there is a daemon that does.
+    """The daemon that writes into a store this user may not write, if there is one.
 
     Args:
         url: by which the store was opened: the environment says something of `auto` only.
@@ -109,15 +109,15 @@ def daemon_of(url: str, store: Source, environment: Mapping[str, str]) -> Daemon
 def trusted_keys(
     given: Iterable[str], sources: Iterable[Source], environment: Mapping[str, str]
 ) -> list[PublicKey]:
-    """Whose signatures count for what is read from caches.
+    """The keys whose signatures count for paths from caches.
 
     Args:
-        given: texts of one or several keys, as the user has given them; if there are none, Nix's
-            own configuration says it.
+        given: texts of one or several keys, as the user has given them; the default is Nix's own
+            configuration.
         sources: unless one of them needs signatures no configuration is read.
 
     Raises:
-        BadFormatError: a key is none, or a file is no configuration.
+        BadFormatError: a key or the configuration is malformed.
     """
     from graft.formats.signature import PublicKey  # noqa: PLC0415 - for caches only
     from graft.store.nix_settings import NixSettings  # noqa: PLC0415

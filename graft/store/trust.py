@@ -1,7 +1,7 @@
-"""Whom paths from elsewhere are taken from: those who have signed them, or nobody at all.
+"""Trust in paths from elsewhere: signatures, and names from contents.
 
-A path that has its name from its contents needs no signature: whoever asked for it by that name
-gets those contents, or an error.
+A path that has its name from its contents needs no signature: a request for that name gets those
+contents, or an error.
 """
 
 from __future__ import annotations
@@ -65,13 +65,13 @@ def _error(file: str, what: str, error: OSError) -> StoreError:
 
 
 def signed(info: PathInfo, keys: Iterable[SecretKey], store_dir: StoreDir) -> PathInfo:
-    """What is registered of a path, with a signature of each key beside those it has."""
+    """The registration of a path, with a signature of each key added."""
     made = _signatures(info, keys, store_dir)
     return replace(info, signatures=tuple(sorted({*info.signatures, *made}))) if made else info
 
 
 def signed_narinfo(info: NarInfo, keys: Iterable[SecretKey], store_dir: StoreDir) -> NarInfo:
-    """What a cache says of a path, with a signature of each key beside those it has."""
+    """The narinfo of a path, with a signature of each key added."""
     return replace(info, signatures=info.signatures | _signatures(info, keys, store_dir))
 
 
@@ -85,14 +85,14 @@ def _signatures(
 def check_signatures(
     store: Store, infos: Iterable[PathInfo], trusted_public_keys: Collection[PublicKey]
 ) -> None:
-    """Makes sure that somebody trusted has signed what a store says of paths.
+    """Makes sure that a trusted key has signed a store's registrations of paths.
 
-    What the paths' bytes really are must be checked beside it.
+    The paths' bytes must be checked as well.
 
     Raises:
         UntrustedPathError: a path has no such signature, and no name from its contents; or a
             signature that a trusted key should have made is another's.
-        BadFormatError: a signature or a content address is none.
+        BadFormatError: a signature or a content address is malformed.
     """
     for info in infos:
         if not _is_content_addressed(store, info) and not _is_signed(

@@ -1,4 +1,4 @@
-"""Several stores seen as one source: what is not valid in the first comes from the next."""
+"""Several stores seen as one source: a path that is not valid in the first comes from the next."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from graft.store.objects import StoreObject
 
 
 class UnitedStore(Closeable):
-    """What any of some stores has.
+    """The paths of some stores together.
 
     Args:
         first: goes before the others.
@@ -50,7 +50,7 @@ class UnitedStore(Closeable):
 
     @property
     def priority(self) -> int:
-        """That of the first store."""
+        """The priority of the first store."""
         return self._stores[0].priority
 
     @property
@@ -59,7 +59,7 @@ class UnitedStore(Closeable):
         return all(store.is_trusted for store in self._stores)
 
     def path_infos(self, paths: Iterable[StorePath]) -> dict[StorePath, PathInfo]:
-        """What is registered of those of `paths` that are valid in any of the stores."""
+        """The registrations of the paths among `paths` that are valid in any of the stores."""
         wanted = set(paths)
         found: dict[StorePath, PathInfo] = {}
         for store in self._stores:

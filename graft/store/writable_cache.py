@@ -29,8 +29,8 @@ class WritableCache(BinaryCache):
 
     Args:
         address: where it is.
-        files: of the cache; what was begun there and not finished is removed when it is closed.
-        info: what the cache says of itself.
+        files: the files of the cache; unfinished ones are removed when it is closed.
+        info: the contents of its `nix-cache-info`.
 
     Raises:
         BadStoreUrlError: files of this kind can only be read.
@@ -42,7 +42,7 @@ class WritableCache(BinaryCache):
 
     @classmethod
     def create(cls, url: str, store_dir: StoreDir) -> Self:
-        """Opens a cache in a directory or a bucket, which is made one if it is none.
+        """Opens a cache in a directory or a bucket, and makes it if it is missing.
 
         Args:
             url: `file:///DIR` or `s3://BUCKET`; a bucket must be there.
@@ -52,7 +52,7 @@ class WritableCache(BinaryCache):
             BadStoreUrlError: nothing can be written there.
             CacheError, StorePermissionError, NoSpaceError: it cannot be made.
             StoreError: it is a cache of paths in another store directory.
-            BadFormatError: its nix-cache-info is none.
+            BadFormatError: its nix-cache-info is malformed.
         """
         address = CacheAddress.parse(url)
         with ExitStack() as opened:
@@ -87,7 +87,7 @@ class WritableCache(BinaryCache):
         self._writable.check_writable()
 
     def free_bytes(self) -> int | None:
-        """The room left for this user, in bytes; None where nobody knows."""
+        """The room left for this user, in bytes; not known for every cache."""
         return self._writable.free_bytes()
 
     @contextmanager
@@ -119,18 +119,18 @@ class WritableCache(BinaryCache):
         *,
         read_nar: Callable[[Callable[[memoryview], int]], object] | None = None,
     ) -> NarInfo:
-        """Takes over the NAR file of a path from another cache, checked, and compressed as it is.
+        """Copies the NAR file of a path from another cache, checked, in the same compression.
 
         Args:
-            read_nar: looks at the NAR as it passes: is given what reads it, as `NarReader.readinto`
-                does, and uses that until it returns 0.
+            read_nar: looks at the NAR as it passes: it gets a function like `NarReader.readinto`,
+                and uses it until that returns 0.
 
         Returns:
             What is to be registered of the path: what the other cache says, signatures too.
 
         Raises:
-            CorruptCacheError: the file is not what the other cache promises. Nothing is left of it,
-                whatever is raised.
+            CorruptCacheError: the file differs from the other cache's promise. After any error
+                nothing of it is left.
             InvalidPathError, BadFormatError: as `nar` raises them.
             CacheError, StorePermissionError, NoSpaceError: it cannot be read or written.
         """
@@ -149,11 +149,11 @@ class WritableCache(BinaryCache):
         """Makes paths valid whose NARs were written, each after all it refers to.
 
         Args:
-            elsewhere: paths that may lack here although others refer to them: those of whoever
-                will read this cache, if it is there to carry some paths to a store.
+            elsewhere: paths that may lack here although others refer to them: the reader of this
+                cache has them, if the cache is there to carry some paths to a store.
 
-        The cache never names what is not there, not even if the power fails: the NARs are on the
-        disk before the first narinfo gets its name.
+        The cache never names a missing file, not even if the power fails: the NARs are on the disk
+        before the first narinfo gets its name.
 
         Raises:
             CacheError: a path refers to one that is neither valid nor among them, or its NAR is
@@ -222,7 +222,7 @@ def open_cache(url: str, _environment: Mapping[str, str]) -> WritableCache:
 
 
 def create_cache(url: str, _environment: Mapping[str, str], store_dir: StoreDir) -> WritableCache:
-    """Opens a cache, which is made if there is none; see `WritableCache.create`."""
+    """Opens a cache, and makes it if it is missing; see `WritableCache.create`."""
     return WritableCache.create(url, store_dir)
 
 

@@ -1,4 +1,4 @@
-"""What a rebuild builds again: the derivations between a root and OLD; and what one has made."""
+"""The builds of a rebuild: the derivations between a root and OLD; and the result of one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from graft.store.api import Store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rebuild:
-    """The derivations that are built again, without those of OLD itself.
+    """The derivations that are built again, without OLD's own.
 
     Attributes:
         level_of: of each, how many builds at least end with it, one after the other.
@@ -47,7 +47,7 @@ class Rebuild:
         return sum(self.seconds_of.values()) if self.seconds_of else None
 
     def only_built_with(self, closure: Closure, changed: Collection[StorePath]) -> set[StorePath]:
-        """What of a closure would be built again, though it does not refer to what changes.
+        """The paths of a closure that would be built again, though they do not refer to a change.
 
         A graft leaves it alone: what it has from OLD it has taken in when it was built, such as a
         static library.
@@ -64,7 +64,7 @@ class Rebuild:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rebuilt:
-    """What a rebuild has made.
+    """The result of a rebuild.
 
     Attributes:
         paths: of its closure, those that the original's has not.
@@ -97,7 +97,7 @@ class Rebuilt:
 def _paired(
     made: Iterable[StorePath], originals: Iterable[StorePath]
 ) -> Iterator[tuple[StorePath, StorePath]]:
-    """What a rebuild made, and what that replaces: the only original of the same name."""
+    """The paths of a rebuild, and their originals: the only original of the same name."""
     by_name: dict[str, list[StorePath]] = {}
     for original in originals:
         by_name.setdefault(original.name, []).append(original)
@@ -107,7 +107,7 @@ def _paired(
 
 
 def log_dir_of(state_dir: str, environment: Mapping[str, str]) -> str:
-    """Where Nix keeps logs: beside the state directory, if the environment says nothing."""
+    """The place of Nix's logs: next to the state directory, if the environment says nothing."""
     return environment.get("NIX_LOG_DIR") or os.path.join(os.path.dirname(state_dir), "log", "nix")
 
 
@@ -118,7 +118,7 @@ def rebuild_of(
     olds: Iterable[StorePath],
     log_dir: str,
 ) -> Rebuild | str:
-    """What is built again if OLD's derivations change.
+    """The derivations that are built again if OLD's derivations change.
 
     Args:
         log_dir: Nix's, with `drvs/` in it.

@@ -12,7 +12,7 @@ NOT_FOUND: Final = 127
 
 
 def status_of(returncode: int) -> int:
-    """What a shell says of a program that has ended.
+    """The status that a shell gives for a program that has ended.
 
     Args:
         returncode: its exit status, or the negative number of the signal that has ended it.

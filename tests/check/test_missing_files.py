@@ -79,7 +79,7 @@ def test_a_text_that_names_a_file_which_new_lacks_is_refused(
     old, new = pair(store, NEW)
     root = user(store, old, contents(store.store_dir.path(old)))
     before = store.valid_paths()
-    with pytest.raises(MissingFileError, match="has no such file: replace by what has it") as found:
+    with pytest.raises(MissingFileError, match="has no such file: take a NEW that has it") as found:
         graft(store, root, old, new)
     assert store.valid_paths() == before
     [missing] = listed(found.value)

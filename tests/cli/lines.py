@@ -29,5 +29,5 @@ class CommandLine:
         out, _ = self(*arguments, "--json", status=status)
         document = json.loads(out)
         assert isinstance(document, dict)
-        assert next(iter(document)) == "version"
+        assert next(iter(document.items())) == ("version", 1)
         return document

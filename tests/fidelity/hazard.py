@@ -36,6 +36,8 @@ class Sample:
             the sample, with StaleError if it only finds something stale.
         needs: programs.
         switches: of fix-ups, for graft.
+        unsorted: whether sed leaves the archive's names out of order, which only a newer Nix
+            refuses.
     """
 
     hazard: str
@@ -45,6 +47,7 @@ class Sample:
     read: Callable[[Path], bytes]
     needs: tuple[str, ...] = ()
     switches: tuple[str, ...] = ()
+    unsorted: bool = False
 
 
 def run(

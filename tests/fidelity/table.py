@@ -15,6 +15,8 @@ HEAD = (
     "|---|---|---|---|---|---|---|\n"
 )
 
+UNSORTED = "right, or **broken**"
+
 
 def table() -> str:
     """All rows; every sample is made and judged, which takes a minute."""
@@ -40,6 +42,8 @@ def row(sample: Sample, found: Mapping[str, Verdict], *, first: bool) -> str:
         first: whether it is its hazard's first.
     """
     words = [_shown(found[way].word) for way in ("sed", "plain", "graft")]
+    if sample.unsorted and found["sed"].word in {"right", "broken"}:
+        words[0] = UNSORTED
     hazard = sample.hazard if first else ""
     told = "; ".join(found["graft"].told)
     return f"| {' | '.join((hazard, sample.name, sample.judge, *words, told))} |"

@@ -337,6 +337,7 @@ SAMPLES = [
         judge="the names that are there",
         make=named,
         read=listing,
+        unsorted=True,
     ),
     Sample(
         hazard=LISTS,

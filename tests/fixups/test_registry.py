@@ -341,6 +341,8 @@ def test_packages_are_read_only_where_one_may_have_a_fixup(
 ) -> None:
     monkeypatch.setattr(sys, "path", [str(tmp_path), str(tmp_path / "missing")])
     monkeypatch.setattr(sys, "meta_path", [PathFinder])
+    # The backport of importlib.metadata, which other packages import, takes this away.
+    monkeypatch.setattr(PathFinder, "find_distributions", lambda *_: [], raising=False)
     (tmp_path / "other.dist-info").mkdir()
     (tmp_path / "old.egg-info").write_text("Name: old\n")
     assert not may_be_installed()

@@ -125,7 +125,7 @@ def test_a_changed_byte_is_an_error_where_there_is_a_checksum(compression: str) 
 
 @pytest.mark.parametrize("compression", COMPRESSED)
 def test_a_bomb_takes_no_memory(compression: str) -> None:
-    bomb = _compress(bytes(1 << 26), compression, piece=1 << 20)
+    bomb = _compress(bytes(1 << 25), compression, piece=1 << 20)
     assert len(bomb) < 100_000
     source = io.BytesIO(bomb)
     buffer = memoryview(bytearray(65536))
@@ -180,13 +180,13 @@ def test_no_thread_outlives_its_stream(end: Callable[[CompressingWriter], None])
 
 
 def test_what_no_compression_has_is_an_error() -> None:
-    with pytest.raises(UsageError, match="none of none, xz"):
+    with pytest.raises(UsageError, match="not among none, xz"):
         _compress(b"", "br")
     with pytest.raises(BadFormatError, match="'br' cannot be read"):
         _expand(b"", "br")
     with pytest.raises(UsageError, match="from 1 to 22"):
         _compress(b"", "zstd", level=23)
-    with pytest.raises(UsageError, match="none at all"):
+    with pytest.raises(UsageError, match="no level at all"):
         _compress(b"", "none", level=1)
     with pytest.raises(UsageError, match="only zstd"):
         _compress(b"", "xz", threads=2)

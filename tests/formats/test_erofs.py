@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from graft.errors import BadFormatError
 from graft.fixups.erofs import rewritten
 from graft.formats.erofs import MAGIC, MAGIC_AT, ErofsImage, Where
 from graft.kernel import Table
+from tests.examples import examples
 from tests.store_objects import Contents, write_contents
 
 pytestmark = pytest.mark.needs("mkfs.erofs", "fsck.erofs")
@@ -306,7 +307,7 @@ def test_a_cut_off_image_is_read_or_refused(etc: bytes, cut: int) -> None:
         ErofsImage.parse(etc[:cut])
 
 
-@settings(max_examples=300)
+@examples(5)
 @given(
     changes=st.lists(
         st.tuples(

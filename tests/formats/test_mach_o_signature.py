@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from graft.errors import BadFormatError
 from graft.formats.mach_o_signature import code_directories, is_mach_o, resigned
+from tests.examples import examples
 
 OLD, NEW = b"0v5i4c9wjjllpnyrj27zl2j0wkk8x1nk", b"1w5i4c9wjjllpnyrj27zl2j0wkk8x1nz"
 PAGE = 4096
@@ -207,7 +208,7 @@ def test_a_file_that_is_cut_off_is_read_or_refused(cut: int) -> None:
 _START = 11104 - 16  # near the signature of the file below
 
 
-@settings(max_examples=400)
+@examples(6)
 @given(
     st.lists(
         st.tuples(

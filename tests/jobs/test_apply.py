@@ -21,14 +21,17 @@ from graft.errors import (
     StorePermissionError,
     UnsupportedFileError,
 )
+from graft.executor.delivery import Delivery
 from graft.formats.store_path import StorePath
 from graft.jobs.apply import apply
 from graft.jobs.outcome import outcome_document
+from graft.jobs.stores import Stores
 from graft.kernel.place import Place
 from graft.objects.rewrite import RewrittenObject, write_tree
 from graft.store.api import PathInfo, path_info
 from graft.store.local import LocalStore
 from tests.bind_mount import needs_mounts
+from tests.caches import cache_of
 from tests.graftable import Graftable
 from tests.ordinary_user import as_ordinary_user
 from tests.real_nix import RealNix
@@ -480,8 +483,10 @@ def test_a_pipe_in_a_tree_is_refused_and_nothing_is_left(it: Graftable) -> None:
 
 
 class _FullStore(LocalStore):
+    free = 4096
+
     def free_bytes(self) -> int:
-        return 4096
+        return self.free
 
 
 def test_a_full_disk_is_refused_before_the_first_byte(it: Graftable) -> None:
@@ -489,6 +494,19 @@ def test_a_full_disk_is_refused_before_the_first_byte(it: Graftable) -> None:
     with _FullStore(location=it.store.location) as full, pytest.raises(NoSpaceError):
         apply(full, [it.env], {it.old: it.new})
     assert _contents(it.store) == before
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_the_room_that_is_just_enough_is_enough(it: Graftable, links: bool) -> None:
+    sizes = [path_info(it.store, path).nar_size for path in (it.app, it.env)]
+    needed = 2 * 4096 + (0 if links else sum(sizes))
+    with _FullStore(location=it.store.location) as store:
+        store.free = needed - 1
+        with pytest.raises(NoSpaceError) as caught:
+            apply(store, [it.env], {it.old: it.new}, links=links)
+        assert caught.value.fields["needed"] == needed
+        store.free = needed
+        assert apply(store, [it.env], {it.old: it.new}, links=links).succeeded
 
 
 @needs_mounts
@@ -545,3 +563,18 @@ def test_the_new_root_becomes_the_current_generation_of_a_profile(
     assert "no-root" not in {warning.kind for warning in outcome.warnings}
     with pytest.raises(ProfileError):
         apply(it.store, [it.env, it.app], {it.old: it.new}, profile=str(profile))
+
+
+def test_only_the_trees_of_a_local_target_may_be_links(tmp_path: Path) -> None:
+    store = new_store(tmp_path / "store")
+    cache = cache_of(store, tmp_path / "cache")
+    linked, apart = Delivery(), Delivery(links=False)
+    assert linked.links
+    assert Stores(source=store, target=store, delivery=linked).links
+    assert not Stores(source=store, target=store, delivery=apart).links
+    assert not Stores(source=store, target=cache, delivery=linked).links
+    assert Stores(source=store, target=store).rooted is store
+    assert Stores(source=store, target=store).machine is store
+    assert Stores(source=store, target=cache).rooted is None
+    assert Stores(source=store, target=cache).machine is None
+    assert Stores(source=store, target=store).daemon is None

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.nix
 
 ONE_LIBRARY = """
   old = script "dep-1.0" "echo old";
-  new = script "dep-1.1" "echo new";
+  new = scriptAs "dep-1.0" "dep-1.1" "echo new";
   app = scriptAs "run" "app" "${old}/bin/dep-1.0";
 """
 

@@ -194,7 +194,7 @@ def test_names_from_contents_need_no_signatures(tmp_path: Path, grafting: Grafti
     with cache_of(it.store, tmp_path / "contents") as cache:
         assert not any(info.signatures for info in cache.path_infos([root, old, new]).values())
     job = ["apply", root, f"--replace={old}={new}", f"--to=file://{grafting.target}"]
-    job += ["--store", f"file://{tmp_path}/contents"]
+    job += ["--store", f"file://{tmp_path}/contents", "--allow-missing-files"]
     assert run(job) == 0
     # A name from other contents is none.
     file = tmp_path / "contents" / f"{new.hash_part}.narinfo"

@@ -6,10 +6,11 @@ from functools import cache
 from random import Random
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from graft.kernel import Hit, reference
+from tests.examples import examples
 from tests.kernel.strategies import (
     ALPHABET,
     Entries,
@@ -24,9 +25,8 @@ from tests.kernel.strategies import (
 Table = type[reference.Table]
 
 # Texts that are dense with hits take a while to draw; that is no sign of a bad strategy.
-lasting = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-often = settings(lasting, max_examples=25)
-seldom = settings(lasting, max_examples=10)
+often = examples(0.6, [HealthCheck.too_slow])
+seldom = examples(0.3, [HealthCheck.too_slow])
 
 
 def by_definition(entries: Entries, text: bytes) -> list[Hit]:

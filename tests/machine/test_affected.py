@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from graft import Closure
@@ -24,6 +24,7 @@ from graft.store.api import PathInfo
 from graft.store.local import LocalStore
 from graft.store.local_store.database import Database
 from graft.store.location import Location
+from tests.examples import examples
 from tests.graftable import Graftable
 from tests.plan.graphs import path, paths
 from tests.running import add_program, running
@@ -146,6 +147,21 @@ def test_what_matters_most_comes_first(web: LocalStore) -> None:
     assert [hit.runs_it for hit in answer.hits] == [True] + [False] * 8
 
 
+def test_among_equals_profiles_go_by_name_and_links_before_other_roots(web: LocalStore) -> None:
+    def generation(profile: str, number: int) -> Root:
+        return replace(link("web-1", "generation"), profile=profile, number=number)
+
+    ordered = [
+        generation("/a", 1),
+        generation("/b", 9),
+        generation("/b", 2),
+        link("web-1"),
+        Root(kind="temporary", place="/a", paths=(path("web-1"),)),
+        replace(link("app-1", "container"), current=False),
+    ]
+    assert [hit.root for hit in ask(web, ordered[::-1], "ssl").hits] == ordered
+
+
 def test_a_process_is_told_by_what_it_runs(web: LocalStore) -> None:
     held: dict[str, list[Use]] = {"web-1": ["cwd"], "curl-1": ["exe"], "apart-1": ["maps"]}
     (hit,) = ask(web, [process(1, held)], "ssl<1.1").hits
@@ -199,10 +215,7 @@ def cases(draw: st.DrawFn) -> Case:
     return Case(references, draw(some), draw(some))
 
 
-_SHARED = settings(
-    max_examples=30,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-)
+_SHARED = examples(0.6, [HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 
 
 @_SHARED

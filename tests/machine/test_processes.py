@@ -59,6 +59,8 @@ def test_a_program_that_was_deleted_while_it_runs_is_seen(tmp_path: Path) -> Non
     store = new_store(tmp_path)
     path = add_program(store)
     with running(f"{store.store_dir.path(path)}/bin/sleep") as pid:
+        os.chmod(os.path.join(store.tree(path), "bin"), 0o755)
+        os.chmod(store.tree(path), 0o755)
         shutil.rmtree(store.tree(path))
         process = _found(store, pid)
         assert process is not None
@@ -187,6 +189,8 @@ def test_threads_of_the_kernel_and_dead_processes_hide_nothing(tmp_path: Path) -
     proc = tmp_path / "proc"
     (proc / "2").mkdir(parents=True)
     (proc / "2/stat").write_text("2 (a) b) S 0 0 0 0 -1 2129984 0\n")
+    (proc / "3").mkdir()
+    (proc / "3/stat").write_text("3 (dead) Z 0 0 0 0 -1 0 0\n")
     found = find_processes(store.store_dir, store.store_dir, proc=str(proc))
     assert (found.found, found.unreadable) == ((), 0)
     child.wait()

@@ -12,7 +12,7 @@ import pytest
 from graft import __version__
 from graft.errors import ProvenanceError
 from graft.jobs.apply import apply
-from graft.machine.record import GraftRecord, PlaceRecord, Provenance
+from graft.machine.record import GraftRecord, PlaceRecord, Provenance, _joined
 from graft.store.local import LocalStore
 from tests.graftable import Graftable
 from tests.ordinary_user import as_ordinary_user
@@ -156,3 +156,19 @@ def test_what_is_no_database_is_an_error_with_its_name(it: Graftable, tmp_path: 
     Path(provenance.file).write_text("no database" * 100)
     with pytest.raises(ProvenanceError, match="not a database"):
         provenance.grafts()
+
+
+def test_two_records_of_one_graft_that_was_taken_back_are_ended(
+    it: Graftable, tmp_path: Path
+) -> None:
+    apply(it.store, [it.env], {it.old: it.new})
+    (graft,) = _provenance(it.store, tmp_path).grafts()
+    assert graft.ended is None
+    ended = replace(graft, ended=graft.time + 5)
+    for first, second, expected in (
+        (graft, graft, None),
+        (graft, ended, None),
+        (ended, graft, None),
+        (ended, ended, ended.ended),
+    ):
+        assert _joined(first, second).ended == expected

@@ -120,3 +120,26 @@ def test_files_that_are_the_originals_own_cost_nothing(it: Graftable, tmp_path: 
 def test_all_that_leads_to_a_path_is_found(it: Graftable) -> None:
     assert leads_to(it.store, [it.old]) == {it.old, it.app, it.env}
     assert leads_to(it.store, [StorePath(f"{'0' * 32}-nothing")]) == set()
+
+
+def test_the_cost_is_the_blocks_of_each_new_file_once(it: Graftable, tmp_path: Path) -> None:
+    _apply(it, it.env, it.old, it.new, str(tmp_path / "mine"))
+    (one,) = _standing(it)
+    own: dict[int, int] = {}
+    for old, new in one.graft.rewrites.items():
+        before = {os.lstat(file).st_ino for file in _every_file(it.store.tree(old))}
+        made = {file: os.lstat(file) for file in _every_file(it.store.tree(new))}
+        own |= {
+            status.st_ino: status.st_blocks * 512
+            for status in made.values()
+            if status.st_ino not in before
+        }
+    assert one.bytes == sum(own.values()) > 0
+
+
+def _every_file(tree: str) -> list[str]:
+    walk = os.walk(tree)
+    return [
+        tree,
+        *(os.path.join(top, name) for top, below, files in walk for name in below + files),
+    ]

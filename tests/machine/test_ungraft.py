@@ -87,6 +87,20 @@ def test_a_profile_that_never_had_the_original_gets_a_generation_with_it(
     assert provenance.grafts()[0].ended is not None
 
 
+def test_generations_that_the_graft_has_not_made_stay(
+    it: Graftable, provenance: Provenance, tmp_path: Path
+) -> None:
+    profile = str(tmp_path / "mine")
+    for path in (it.data, it.env):
+        it.store.switch_profile(profile, path)
+    apply(it.store, [it.env], {it.old: it.new}, profile=profile)
+    (graft,) = provenance.grafts()
+    done = _ungraft(it, provenance, graft)
+    assert (done.restored, done.deleted) == ({profile: it.env}, (f"{profile}-3-link",))
+    found = Profile(profile, it.store.store_dir)
+    assert ([one.number for one in found.generations()], found.current) == ([1, 2], 2)
+
+
 def test_generations_may_be_kept_and_then_keep_the_graft(
     it: Graftable, provenance: Provenance, tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,29 @@ def test_nix_reads_the_option_as_the_same_replacements(it: Graftable, tmp_path: 
         "cutoffPackages": [full(it.data), "initrd"],
     }
     assert "different lengths" not in text
+
+
+def test_the_option_is_whole_with_cutoffs_and_without(it: Graftable, tmp_path: Path) -> None:
+    graft = _grafted(it, tmp_path, None).graft
+    full = it.store.store_dir.path
+    replacements = [
+        "# builtins.storePath needs --impure with flakes: name the packages there instead.",
+        "system.replaceDependencies.replacements = [",
+        "  {",
+        f'    oldDependency = builtins.storePath "{full(it.old)}";',
+        f'    newDependency = builtins.storePath "{full(it.new)}";',
+        "  }",
+        "];",
+    ]
+    cutoffs = [
+        "system.replaceDependencies.cutoffPackages = [",
+        f'  (builtins.storePath "{full(it.data)}")',
+        "  config.system.build.initialRamdisk",
+        "];",
+    ]
+    without = replace(graft, cutoffs=frozenset())
+    assert nixos_option([graft], it.store.store_dir).splitlines() == replacements + cutoffs
+    assert nixos_option([without], it.store.store_dir).splitlines() == replacements
 
 
 def test_names_that_nixos_would_refuse_are_pointed_out(it: Graftable, tmp_path: Path) -> None:

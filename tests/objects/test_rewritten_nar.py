@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from graft.errors import CorruptCacheError, FixupError, NameCollisionError
@@ -29,6 +29,7 @@ from graft.store.writable_cache import WritableCache
 from tests.archives import File, Folder, Link, Node, archive_of
 from tests.caches import STORE, add_nar, new_cache, spoil
 from tests.detached_symbols import with_detached_symbols
+from tests.examples import examples
 from tests.fixups.samples import NEW, OLD, tar, text, zipped
 
 OLD_PATH, NEW_PATH = (StorePath(base.decode()) for base in (OLD, NEW))
@@ -250,7 +251,7 @@ _CONTENTS = st.sampled_from(
 )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(1, [HealthCheck.function_scoped_fixture])
 @given(
     files=st.dictionaries(
         st.lists(_NAMES, min_size=1, max_size=2).map("/".join), _CONTENTS, max_size=6

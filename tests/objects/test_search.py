@@ -12,7 +12,7 @@ import random
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from graft.formats.store_path import StorePath
@@ -25,6 +25,7 @@ from graft.store.objects import TreeObject
 from tests.archives import File, Node, archive_of, nodes, write
 from tests.debpkgs.built import small
 from tests.debpkgs.store import TOOLS
+from tests.examples import examples
 from tests.fixups.fragments.programs import NEW, OLD
 from tests.fixups.samples import ar
 
@@ -83,7 +84,7 @@ PIECES = st.lists(
 
 
 @given(node=nodes(PIECES), most=st.sampled_from([1 << 18, 1, 7]))
-@settings(deadline=None, max_examples=150)
+@examples(1.6)
 def test_a_tree_and_its_nar_have_the_same_places(
     node: Node, most: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

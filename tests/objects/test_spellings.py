@@ -1,70 +1,193 @@
-"""Hash parts spelled otherwise: every spelling is found wherever it stands, and nothing else."""
+"""Hash parts spelled otherwise: found wherever they stand and break, once, and nothing else."""
 
 from __future__ import annotations
 
 import base64
 import json
 import random
-from collections.abc import Callable
+import string
+from collections.abc import Callable, Iterator
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from graft.formats.hashing import NIX32_ALPHABET
 from graft.kernel import Table
-from graft.objects.spellings import SPELLINGS, SpellingFinder
+from graft.kernel.place import Site
+from graft.objects.search import DeepSearch
+from graft.objects.spellings import FORMS, SpellingFinder
 
 OTHER = "mpcaj8a1xyzs16j4fpc1gmd77012vi1g"
 HASH = "qfxj33vp13g8xmvr71kdchhrh9bck01f"
-PATH = f"/nix/store/{HASH}-openssl-3.0.20".encode()
-HASH_PARTS = st.text(NIX32_ALPHABET, min_size=32, max_size=32)
+ROUNDS = 8
 
-SPELLED: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
-    "base64": ("base64", base64.b64encode),
-    "url-base64": ("base64", base64.urlsafe_b64encode),
-    "hex": ("hex", lambda path: path.hex().encode()),
-    "upper-hex": ("hex", lambda path: path.hex().upper().encode()),
-    "percent": ("percent", lambda path: b"".join(b"%%%02x" % byte for byte in path)),
-    "upper-percent": ("percent", lambda path: b"".join(b"%%%02X" % byte for byte in path)),
-    "c": ("hex-escape", lambda path: b"".join(b"\\x%02x" % byte for byte in path)),
-    "json": ("json", lambda path: b"".join(b"\\u%04x" % byte for byte in path)),
-    "octal": ("octal", lambda path: b"".join(b"\\%03o" % byte for byte in path)),
-    "reversed": ("reversed", lambda path: path[::-1]),
+Spell = Callable[[bytes], list[str]]
+"""A spelling in pieces between which it may break."""
+
+
+def each(form: str) -> Spell:
+    return lambda text: [form.format(byte) for byte in text]
+
+
+def characters(spell: Callable[[bytes], bytes]) -> Spell:
+    return lambda text: list(spell(text).decode())
+
+
+def words(digits: str) -> list[str]:
+    return [digits[at : at + 4] + " " for at in range(0, len(digits), 4)]
+
+
+BROKEN: dict[str, tuple[str, Spell]] = {
+    "plain": ("broken", characters(bytes)),
+    "capitals": ("capitals", characters(bytes.upper)),
+    "base64": ("base64", characters(base64.b64encode)),
+    "url-base64": ("base64", characters(base64.urlsafe_b64encode)),
+    "base32": ("base32", characters(base64.b32encode)),
+    "hex": ("hex", each("{:02x}")),
+    "upper-hex": ("hex", each("{:02X}")),
+    "hex-in-words": ("hex", lambda text: words(text.hex())),
+    "hex-with-colons": ("hex", each("{:02x}:")),
+    "percent": ("percent", each("%{:02x}")),
+    "upper-percent": ("percent", each("%{:02X}")),
+    "quoted-printable": ("quoted-printable", each("={:02X}")),
+    "c": ("hex-escape", each("\\x{:02x}")),
+    "c-in-c": ("hex-escape", each("\\\\x{:02x}")),
+    "json": ("json", each("\\u{:04x}")),
+    "rust": ("json", each("\\u{{{:x}}}")),
+    "octal": ("octal", each("\\{:03o}")),
+    "lua": ("decimal-escape", each("\\{:03d}")),
+    "references": ("character-reference", each("&#{:d};")),
+    "hex-references": ("character-reference", each("&#x{:x};")),
 }
+WHOLE: dict[str, tuple[str, Spell]] = {
+    "reversed": ("reversed", characters(lambda text: text[::-1])),
+    "ascii85": ("ascii85", characters(base64.a85encode)),
+    "double-base64": ("base64", characters(lambda it: base64.b64encode(base64.b64encode(it)))),
+    "utf-16-in-base64": (
+        "base64",
+        characters(lambda text: base64.b64encode(text.decode("latin-1").encode("utf-16-le"))),
+    ),
+}
+ARRAYS: dict[str, tuple[str, Spell]] = {
+    "c-array": ("hex-bytes", each("0x{:02x}, ")),
+    "upper-c-array": ("hex-bytes", each("0x{:02X},")),
+    "decimal-array": ("decimal-bytes", each("{:d}, ")),
+    "narrow-decimal-array": ("decimal-bytes", each("{:d},")),
+    "character-array": ("characters", lambda text: [f"'{chr(byte)}', " for byte in text]),
+    "list-of-strings": ("characters", lambda text: [f'"{chr(byte)}",' for byte in text]),
+}
+JOINS = (
+    *("\n", "\r\n", "\n    ", "\r\n ", "\n# ", "\n// ", "\n * ", "\n> ", "\\\n", "=\n", "=\r\n"),
+    *('" "', '"\n  "', '" +\n   "', "' . '", '",\n  "', '\\n"\n"', "\\n", "\\n\\\n", '" \\\n"'),
+)
 
 
-@pytest.mark.parametrize("spelling", SPELLED)
-@given(before=st.binary(max_size=24), hash_part=HASH_PARTS.filter(lambda text: text != OTHER))
-def test_a_path_is_found_in_every_spelling_after_anything(
-    spelling: str, before: bytes, hash_part: str
-) -> None:
-    encoding, spell = SPELLED[spelling]
+def chances(salt: str) -> Iterator[tuple[random.Random, str, str]]:
+    """Random choices, a text to stand before a path, and a hash part; the same in every run."""
+    chance = random.Random(salt)
+    for _ in range(ROUNDS):
+        before = "".join(chance.choices(string.ascii_letters + " =-_.:", k=chance.randrange(80)))
+        yield chance, before, "".join(chance.choices(NIX32_ALPHABET, k=32))
+
+
+def path_of(before: str, hash_part: str) -> bytes:
+    return f"{before}/nix/store/{hash_part}-openssl-3.0.20/lib and more of it".encode()
+
+
+def found(text: str, hash_part: str) -> list[tuple[int, str]]:
     finder = SpellingFinder([OTHER.encode(), hash_part.encode()])
-    data = spell(before + b"/nix/store/" + hash_part.encode() + b"-name") + b" and more text"
-    found = [(each.index, each.encoding) for each in finder.find(data)]
-    assert (1, encoding) in found
-    assert {index for index, _ in found} == {1}
+    return [(each.index, each.encoding) for each in finder.find(text.encode())]
 
 
-@pytest.mark.parametrize("spelling", SPELLED)
-def test_the_offset_is_that_of_the_first_byte_that_only_the_hash_part_decides(
-    spelling: str,
-) -> None:
-    encoding, spell = SPELLED[spelling]
-    data = b"?" * 37 + spell(PATH)
-    (found,) = SpellingFinder([HASH.encode()]).find(data)
-    spellings = list(SPELLINGS[encoding](HASH.encode()))
-    assert data[found.offset : found.offset + found.size] in spellings
+def wrapped(pieces: list[str], columns: int, join: str) -> str:
+    """The pieces in lines of so many columns, at least of one piece each."""
+    lines = [""]
+    for piece in pieces:
+        if len(lines[-1]) + len(piece) > columns:
+            lines.append("")
+        lines[-1] += piece
+    return join.join(lines)
+
+
+@pytest.mark.parametrize("spelling", [*BROKEN, *WHOLE, *ARRAYS])
+def test_a_path_is_found_once_in_every_spelling_after_anything(spelling: str) -> None:
+    encoding, spell = {**BROKEN, **WHOLE, **ARRAYS}[spelling]
+    for _, before, hash_part in chances(spelling):
+        text = "".join(spell(path_of(before, hash_part)))
+        expected = [] if spelling == "plain" else [(1, encoding)]
+        assert found(f"a line\n{text}\nand another\n", hash_part) == expected
+
+
+@pytest.mark.parametrize("join", JOINS)
+@pytest.mark.parametrize("spelling", BROKEN)
+def test_a_path_is_found_once_over_the_breaks_of_a_text(spelling: str, join: str) -> None:
+    encoding, spell = BROKEN[spelling]
+    for chance, before, hash_part in chances(spelling + join):
+        pieces = spell(path_of(before, hash_part))
+        text = wrapped(pieces, chance.randrange(60, 80), join)
+        is_whole = spelling == "plain" and hash_part in text
+        expected = [] if is_whole else [(1, encoding)]
+        assert found(f"a line\n{text}\nand another\n", hash_part) == expected
+
+
+@pytest.mark.parametrize("join", JOINS)
+def test_a_hash_part_in_columns_narrower_than_itself_is_found(join: str) -> None:
+    for chance, before, hash_part in chances(join):
+        path = path_of(before, hash_part).decode()
+        text = wrapped(list(path), chance.randrange(16, 32), join)
+        assert found(text, hash_part) == [(1, "broken")]
+
+
+@pytest.mark.parametrize("spelling", ARRAYS)
+def test_an_array_of_bytes_is_found_over_its_lines(spelling: str) -> None:
+    encoding, spell = ARRAYS[spelling]
+    for chance, before, hash_part in chances(spelling):
+        pieces = spell(path_of(before, hash_part))
+        size = chance.choice([8, 12, 16, 20])
+        lines = ["".join(pieces[at : at + size]).rstrip() for at in range(0, len(pieces), size)]
+        text = "static const char path[] = {\n  " + "\n  ".join(lines) + "};"
+        assert found(text, hash_part) == [(1, encoding)]
+
+
+def test_a_hex_dump_is_found_over_its_offsets_and_texts() -> None:
+    for _, before, hash_part in chances("dump"):
+        path = path_of(before, hash_part)
+        xxd, canonical = [], []
+        for at in range(0, len(path), 16):
+            line = path[at : at + 16]
+            xxd.append(f"{at:08x}: {line.hex(' ', -2):39}  {line.decode()}")
+            halves = f"{line[:8].hex(' '):23}  {line[8:].hex(' '):23}"
+            canonical.append(f"{at:08x}  {halves}  |{line.decode()}|")
+        assert found("\n".join(xxd), hash_part) == [(1, "hex")]
+        assert found("\n".join(canonical), hash_part) == [(1, "hex")]
+
+
+def test_a_broken_text_inside_base64_is_found() -> None:
+    for chance, before, hash_part in chances("layers"):
+        whole = base64.b64encode(path_of(before, hash_part)).decode()
+        inner = wrapped(list(whole), chance.randrange(60, 80), "\n")
+        assert found(base64.b64encode(inner.encode()).decode(), hash_part) == [(1, "base64")]
+
+
+@pytest.mark.parametrize("spelling", [name for name in BROKEN if len(BROKEN[name][1](b"..")) == 2])
+def test_the_offset_is_that_of_the_first_piece_of_the_hash_part(spelling: str) -> None:
+    _, spell = BROKEN[spelling]
+    path = path_of("", HASH)
+    pieces, start = spell(path), path.index(HASH.encode())
+    middle = start + 16
+    first, second = "".join(pieces[:middle]), "".join(pieces[middle:])
+    (place,) = SpellingFinder([HASH.encode()]).find(f"{first}\n{second}".encode())
+    assert place.offset == len("".join(pieces[:start]))
+    assert place.size == len("".join(pieces[start : start + 32]).rstrip(":")) + 1
 
 
 def test_escapes_of_a_path_that_leave_its_hash_part_alone_need_no_spelling() -> None:
     table = Table([(HASH.encode(), OTHER.encode())])
+    path = f"/nix/store/{HASH}-openssl-3.0.20"
     for escaped in (
-        quote(PATH, safe=""),
-        json.dumps(PATH.decode()).replace("/", "\\/"),
-        PATH.decode().replace("/", "\\057"),
+        quote(path, safe=""),
+        json.dumps(path).replace("/", "\\/"),
+        path.replace("/", "\\057"),
     ):
         rewritten, hits, _ = table.rewrite(escaped.encode())
         assert len(hits) == 1
@@ -73,14 +196,36 @@ def test_escapes_of_a_path_that_leave_its_hash_part_alone_need_no_spelling() -> 
 
 def test_nothing_is_found_in_bytes_that_spell_other_hash_parts() -> None:
     chance = random.Random(1)
-    others = ["".join(chance.choice(NIX32_ALPHABET) for _ in range(32)).encode() for _ in range(50)]
-    spelled = b"\n".join(spell(b"x" + other) for other in others for _, spell in SPELLED.values())
-    assert not list(SpellingFinder([HASH.encode(), OTHER.encode()]).find(spelled))
+    others = ["".join(chance.choice(NIX32_ALPHABET) for _ in range(32)) for _ in range(50)]
+    kinds = [spell for _, spell in (BROKEN | WHOLE | ARRAYS).values()]
+    spelled = "\n".join(
+        wrapped(spell(path_of("x", other)), 70, "\n") for other in others for spell in kinds
+    )
+    assert not list(SpellingFinder([HASH.encode(), OTHER.encode()]).find(spelled.encode()))
 
 
-def test_so_many_hash_parts_that_the_step_is_smaller_are_found_as_well() -> None:
+def test_nothing_is_found_in_texts_of_the_same_characters() -> None:
     chance = random.Random(2)
-    many = ["".join(chance.choice(NIX32_ALPHABET) for _ in range(32)).encode() for _ in range(4100)]
-    data = b"..." + many[4099][::-1] + b"." + base64.b64encode(b"?" + many[7])
-    found = [(each.index, each.encoding) for each in SpellingFinder(many).find(data)]
-    assert sorted(found) == [(7, "base64"), (4099, "reversed")]
+    for _ in range(100):
+        text = "".join(chance.choices(NIX32_ALPHABET + "\n\"', ", k=2000))
+        assert not found(text, HASH)
+
+
+@pytest.mark.parametrize("spelling", sorted(BROKEN.keys() - {"plain"}))
+def test_a_file_that_passes_in_two_windows_has_every_place_once(spelling: str) -> None:
+    encoding, spell = BROKEN[spelling]
+    pieces = spell(path_of("x" * 60, HASH))
+    text = ("some text\n" * 50 + wrapped(pieces, 64, "\n") + "\n" + "more\n" * 100).encode()
+    search = DeepSearch((), [OTHER, HASH])
+    whole = list(search.find_spelled(text, Site(b"file", "contents")))
+    assert [place.encoding for place in whole] == [encoding]
+    for cut in range(0, len(text), 29):
+        passing = search.passing(b"file", text)
+        passing.more(text[:cut])
+        passing.more(text[cut:])
+        assert passing.found == whole
+
+
+def test_every_form_has_a_name_of_its_own() -> None:
+    names = [form.name for form in FORMS]
+    assert len(set(names)) == len(names)

@@ -74,6 +74,7 @@ def test_a_search_of_a_rewritten_tree_tells_them_and_reads_it_once(tmp_path: Pat
     written = WrittenPaths([NEW], search)
     found = search.search(path, with_digest=False, on_bytes=lambda _: None, written=written)
     assert found.places == ()
+    Path(store.tree(path)).chmod(0o755)
     Path(store.tree(path), "binary").unlink()
     assert search.unknown_files(path, written) == [b"binary"]
     again = ObjectSearch(store, DeepSearch([OLD]))

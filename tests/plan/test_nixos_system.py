@@ -61,7 +61,7 @@ def test_the_plan_says_so_and_that_it_holds_old(it: Libraries) -> None:
     system = add_system(it.store, it.old)
     warned = _warned(_planned(it, system.path))
     assert warned.keys() == {system.initrd}
-    assert "it still holds what is replaced" in warned[system.initrd]
+    assert "it still holds OLD" in warned[system.initrd]
     assert it.store.store_dir.path(system.path) in warned[system.initrd]
 
 

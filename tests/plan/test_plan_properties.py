@@ -6,7 +6,7 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from graft.errors import ReplacementCycleError
@@ -15,6 +15,7 @@ from graft.plan import Plan
 from graft.plan.closure import Closure
 from graft.store.api import PathInfo
 from graft.store.memory import MemoryStore
+from tests.examples import examples
 from tests.plan.graphs import path
 from tests.plan.naive import Circle, Naive
 
@@ -104,8 +105,8 @@ def circular(case: Case) -> bool:
 sound_cases = cases().filter(lambda case: not circular(case))
 # A busy machine, or many circles among what was drawn, are no defects.
 _ANY = [HealthCheck.too_slow, HealthCheck.filter_too_much]
-few = settings(max_examples=40, deadline=None, suppress_health_check=_ANY)
-many = settings(max_examples=150, deadline=None, suppress_health_check=_ANY)
+few = examples(0.8, _ANY)
+many = examples(2, _ANY)
 
 
 @few

@@ -156,7 +156,7 @@ def test_a_narinfo_of_another_path_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CorruptCacheError, match=f"describes '{info.path}'"):
         cache.valid_paths()
     renamed = StorePath(f"{info.path.hash_part}-renamed")
-    with pytest.raises(CorruptCacheError, match=f"true of '{info.path}'"):
+    with pytest.raises(CorruptCacheError, match=f"the narinfo of '{info.path}'"):
         BinaryCache.open(f"file://{tmp_path}").path_infos([renamed])
 
 
@@ -278,3 +278,11 @@ def test_an_error_is_one_sentence_and_names_the_cache(tmp_path: Path) -> None:
             call()
         assert raised.value.message[0] in "'abcdefghijklmnopqrstuvwxyz"
         assert "://" in raised.value.message
+
+
+def test_only_names_of_narinfos_are_taken_for_some(tmp_path: Path) -> None:
+    cache = new_cache(tmp_path)
+    path = add_nar(cache, "one-1", File(b"1")).path
+    (tmp_path / f"{'0' * 31}.narinfo").write_text("no narinfo")
+    (tmp_path / f"{'0' * 32}.narinf0").write_text("no narinfo")
+    assert cache.valid_paths() == {path}

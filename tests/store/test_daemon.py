@@ -238,6 +238,7 @@ def test_new_from_a_cache_goes_through_the_daemon_too(
         f"--from=file://{tmp_path}/news",
         "--no-check-sigs",
         f"--sign-key={multi.key_file(TRUSTED)}",
+        "--allow-missing-files",
         "--json",
         new=news,
     )

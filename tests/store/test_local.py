@@ -13,13 +13,20 @@ from typing import Any
 
 import pytest
 
-from graft.errors import SchemaError, StoreError, StoreMissingError, UsageError
+from graft.errors import (
+    SchemaError,
+    StoreError,
+    StoreMissingError,
+    StorePermissionError,
+    UsageError,
+)
 from graft.formats.store_path import StorePath
 from graft.kernel.tree import copy_tree
 from graft.store.api import PathInfo, path_info
 from graft.store.local import LocalStore
 from graft.store.local_store.database import Database
 from graft.store.location import Location
+from tests.ordinary_user import as_ordinary_user
 from tests.real_nix import RealNix
 from tests.store_objects import add_object, named_path, new_store, opened
 
@@ -240,3 +247,19 @@ def test_a_path_keeps_its_registration_time_when_it_is_made_again(store: LocalSt
     assert again.nar_hash == bytes(32)
     assert Path(store.tree(path)).read_bytes() == b"other"
     assert _listing(store) == {StorePath(path)}
+
+
+@as_ordinary_user
+def test_the_first_part_that_may_not_be_written_is_named(*, tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    location = store.location
+    store.check_writable()
+    for part in (location.real_store_dir, location.database_dir):
+        mode = os.stat(part).st_mode
+        os.chmod(part, 0o555)
+        with (
+            LocalStore(location=location) as again,
+            pytest.raises(StorePermissionError, match=part),
+        ):
+            again.check_writable()
+        os.chmod(part, mode)

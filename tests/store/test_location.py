@@ -62,6 +62,8 @@ def test_the_url_of_a_location_names_it(url: str) -> None:
         "relative/dir",
         "local?root=relative",
         "local?rot=/x",
+        "local?root=",
+        "local?rot=",
         "local?root=/x&store=/y",
         "https://cache.example.org",
         "file:///cache",

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from graft.cli import run
-from graft.errors import StorePermissionError, UnsupportedFileError
+from graft.errors import CorruptOriginalError, StorePermissionError
 from graft.formats.signature import SecretKey
 from graft.formats.store_path import StorePath
 from graft.jobs.apply import apply
@@ -325,14 +325,16 @@ def test_the_death_of_the_writer_is_told_and_the_same_command_finishes(
 def test_an_error_of_the_writer_is_the_error_of_the_job_and_leaves_nothing(
     unmounted: ReadOnly,
 ) -> None:
-    share = f"{unmounted.it.tree(unmounted.it.app)}/share"
-    os.chmod(share, 0o755)
-    os.mkfifo(f"{share}/pipe")
+    script = f"{unmounted.it.tree(unmounted.it.app)}/bin/run"
+    os.chmod(script, 0o755)
+    with open(script, "a", encoding="utf-8") as stream:
+        stream.write("# no longer what is registered\n")
+    os.chmod(script, 0o555)
     before = unmounted.contents()
     with mounted_again(str(unmounted.store_dir), "ro"):
-        with pytest.raises(UnsupportedFileError, match="share/pipe") as raised:
-            unmounted.apply()
-        assert raised.value.kind == "unsupported-file"
+        with pytest.raises(CorruptOriginalError, match="app-1") as raised:
+            unmounted.apply(check_inputs=True)
+        assert raised.value.kind == "corrupt-original"
         assert "in the writing process" in raised.value.__notes__[0]
         assert unmounted.contents() == before
 

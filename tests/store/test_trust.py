@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from graft.errors import BadFormatError, UntrustedPathError
+from graft.errors import BadFormatError, StoreError, UntrustedPathError
 from graft.formats.signature import PublicKey, SecretKey, fingerprint
 from graft.formats.store_path import StoreDir, make_fixed_output_path
 from graft.store.api import PathInfo
 from graft.store.memory import MemoryStore
-from graft.store.trust import check_signatures
+from graft.store.trust import check_signatures, read_secret_key, signed, write_secret_key
 from tests.store_objects import named_path
 
 STORE = StoreDir("/nix/store")
@@ -76,3 +78,27 @@ def test_contents_that_name_the_path_need_no_signature() -> None:
         _check(replace(info, references=frozenset()))
     with pytest.raises(BadFormatError):
         _check(replace(info, content_address="x"))
+
+
+def test_signatures_are_added_to_those_a_path_has() -> None:
+    once = signed(INFO, [KEY], STORE)
+    assert once == _signed(INFO, KEY)
+    twice = signed(once, [OTHER], STORE)
+    assert twice.signatures == tuple(sorted({*once.signatures, *_signed(INFO, OTHER).signatures}))
+    assert signed(twice, [KEY], STORE) == twice
+    assert signed(twice, [], STORE) == twice
+    assert signed(INFO, [], STORE).signatures == ()
+
+
+def test_a_key_file_is_for_its_owner_alone_and_never_written_over(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    mask = os.umask(0)
+    try:
+        write_secret_key(str(file), KEY)
+    finally:
+        os.umask(mask)
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert read_secret_key(str(file)).public_key == KEY.public_key
+    with pytest.raises(StoreError, match="cannot be made: file exists"):
+        write_secret_key(str(file), OTHER)
+    assert read_secret_key(str(file)).public_key == KEY.public_key

@@ -323,3 +323,21 @@ def test_nix_takes_what_is_written_from_directory_and_server(
     nix.check()
     assert set(substituted.path_infos([below.path, path])) == {below.path, path}
     substituted.close()
+
+
+def test_a_chain_is_registered_from_its_end_whatever_the_order(tmp_path: Path) -> None:
+    cache = new_cache(tmp_path)
+    paths = [named_path(f"link-{number}", STORE) for number in range(4)]
+    infos = [
+        written(cache, f"link-{number}", File(b"%d" % number), paths[:number])
+        for number in range(4)
+    ]
+    cache.register([infos[index] for index in (2, 0, 3, 1)])
+    assert cache.valid_paths() == set(paths)
+
+
+def test_of_a_cache_that_is_closed_nothing_is_left_but_its_files(tmp_path: Path) -> None:
+    with new_cache(tmp_path) as cache:
+        info = add_nar(cache, "one-1", FILE)
+    names = {"nar", "nix-cache-info", f"{info.path.hash_part}.narinfo"}
+    assert set(os.listdir(tmp_path)) == names

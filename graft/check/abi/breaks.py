@@ -37,9 +37,9 @@ class Break:
         reason: a stable word; docs/reference/warnings.md lists them.
         program: the file.
         loaded_by: the program that loads it with others, if it is not the file itself.
-        name: what it asks for: a library, an interpreter.
-        was: what it gets now.
-        library: what it will get; None where that is nothing.
+        name: the name that it asks for: a library, an interpreter.
+        was: the file that it gets now.
+        library: the file that it will get; None if it will get no file.
         symbols: which do not fit, with their versions.
     """
 
@@ -81,9 +81,9 @@ class AbiCheck:
 
     Attributes:
         store_dir: the logical store directory.
-        breaks: what will not work, in the order of the programs.
-        unchecked: files that could not be read as what they seem to be, and why.
-        libraries: what is loaded now and what will be in its place, where that is another.
+        breaks: the programs that will not work, in their order.
+        unchecked: files that could not be read as their form demands, and the reasons.
+        libraries: loaded files and their replacements, where these are others.
         not_downloaded: bytes of NARs that were left where they are, so that nothing was checked.
     """
 

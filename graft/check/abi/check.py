@@ -1,8 +1,8 @@
 """Do the programs and libraries of a plan fit what they will load?
 
-What is loaded for every ELF file of every path that is rewritten is found out twice, as it is and
-as it will be. Where one of the libraries is another, every file that is loaded beside it must find
-there what it found before: what is the same before and after is taken to work.
+The check finds the loaded files of every ELF file of every rewritten path twice, before and after
+the graft. Where one of the libraries is another, every file that is loaded with it must find the
+same things there as before. Unchanged files are taken to work.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def check_abi(plan: Plan, source: Source, contents: StoreContents | None = None)
 
     Args:
         source: where the originals and every NEW are.
-        contents: of the source, so that what several plans share is read once.
+        contents: the contents of the source; objects that several plans share are read once.
 
     Raises:
         TreeError, CacheError, CorruptCacheError, BadFormatError: an object cannot be read.
@@ -121,7 +121,7 @@ class _Checking:
                     self._compare(loaded, change, after, place)
 
     def _own_scope(self, place: ObjectEntry) -> LoadScope:
-        """What a library that comes from elsewhere loads where it comes from."""
+        """The files that a library from elsewhere loads in its own place."""
         if place not in self._own_scopes:
             thing = self._before.world.thing(place)
             assert isinstance(thing, Elf)
@@ -164,7 +164,7 @@ class _Checking:
             )
 
     def _misfits_of(self, user: Loaded, change: _Change) -> Iterator[Break]:
-        """What one file does not find in one library that it found in the one before."""
+        """The things that one file does not find in one library, and found in the one before."""
         wants = self._imports_of(user.place)
         was = self._exports_of(change.was.place)
 
@@ -231,7 +231,7 @@ class _Checking:
         return self._exports[place]
 
     def _nowhere(self, wanted: frozenset[bytes], scope: LoadScope) -> tuple[bytes, ...]:
-        """Those of the symbols that nothing offers that will be loaded."""
+        """The symbols that no loaded library will offer."""
         for one in scope.objects:
             wanted -= self._exports_of(one.place).provided(wanted)
             if not wanted:

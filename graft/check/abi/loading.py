@@ -34,10 +34,10 @@ class Loaded:
 
     Attributes:
         place: where it lies.
-        elf: what it needs.
+        elf: its needs.
         origin: the directory it was found in.
-        chain: those whose RPATH goes for what they load as well, nearest first: itself perhaps, and
-            what has needed it.
+        chain: the files whose RPATH counts for its needs as well, nearest first: itself perhaps,
+            and the files that have needed it.
     """
 
     place: ObjectEntry
@@ -52,9 +52,9 @@ class LoadScope:
 
     Attributes:
         objects: breadth first, the program itself included.
-        names: by what they were needed as, and by their sonames.
-        unresolved: what was not found, by who needs it and its name: a file of that name for
-            another machine, if there is one.
+        names: the loaded files by the names that were needed, and by their sonames.
+        unresolved: the names that were not found, by the file that needs them: with a file of that
+            name for another machine, if there is one.
         interpreter: the loader a program asks for, if it is there.
     """
 
@@ -66,7 +66,7 @@ class LoadScope:
 
 @dataclass(frozen=True, slots=True)
 class _Defaults:
-    """What a loader has built in.
+    """The built-in paths of a loader.
 
     Attributes:
         directories: where it looks at last.
@@ -98,8 +98,8 @@ class Loading:
     """The loader's work in one world, as far as it can be told from files.
 
     Args:
-        interpreters: by machine, loaders for what names none itself, each a text and the path it
-            stands in: the first one that is there loads it.
+        interpreters: by machine, loaders for files without an interpreter, each a text and the path
+            it stands in: the first one that is there loads them.
     """
 
     def __init__(
@@ -172,7 +172,7 @@ class Loading:
         return self._default_loaders[machine]
 
     def _needed(self, user: Loaded, loader: Loaded | None) -> list[tuple[bytes, _Found | None]]:
-        """All that a file needs, and what there is of each."""
+        """All needed names of a file, and the file found for each."""
         chain = tuple(one.place for one in user.chain)
         key = (user.place, user.origin, chain, loader and loader.place)
         if key not in self._found:

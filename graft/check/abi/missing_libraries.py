@@ -20,7 +20,7 @@ class Unresolved:
 
     Attributes:
         place: the file of the result.
-        library: what it needs.
+        library: the name that it needs.
     """
 
     place: ObjectEntry

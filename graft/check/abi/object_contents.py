@@ -16,7 +16,7 @@ class Script:
     """An executable text.
 
     Attributes:
-        interpreter: what its first line says is to be started.
+        interpreter: the interpreter in its first line.
     """
 
     interpreter: bytes
@@ -61,7 +61,7 @@ class ObjectContents(Protocol):
     """One object. Names are relative to its top, the empty one being the top itself."""
 
     def thing(self, name: bytes) -> Thing | None:
-        """The thing of a name; None if nothing has the name."""
+        """The thing of a name, if there is one."""
 
     def imports(self, name: bytes) -> Imports:
         """The needs of an ELF file from its libraries.
@@ -93,7 +93,7 @@ def parsed(read: Read, size: int) -> Elf | Broken | str:
 
 
 def script(head: bytes) -> Script | None:
-    """A script by its file's first HEAD_SIZE bytes; None without an absolute interpreter."""
+    """A script by its file's first HEAD_SIZE bytes, if it has an absolute interpreter."""
     if not head.startswith(b"#!"):
         return None
     words = head[2:].partition(b"\n")[0].split()

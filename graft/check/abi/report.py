@@ -37,7 +37,7 @@ def write_report(check: AbiCheck, source: Source, file: str) -> None:
 
     Args:
         source: where both are.
-        file: what is written; or a directory that is there, which gets a file for each library.
+        file: the file to be written; or an existing directory, which gets a file for each library.
 
     Raises:
         AbiReportError: abidiff is not there, or the file cannot be written.

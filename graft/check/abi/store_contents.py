@@ -16,7 +16,7 @@ from graft.store.objects import NarObject
 class StoreContents:
     """The objects of a store, each looked at when it is first asked for.
 
-    It is to be closed: what is kept of NARs lies in a temporary file.
+    It is to be closed: it keeps the contents of NARs in a temporary file.
 
     Args:
         source: where they are valid.

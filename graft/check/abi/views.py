@@ -1,7 +1,7 @@
 """Names in store objects, followed as they lead before a graft, and as they will after it.
 
-No byte is written for that: a path that is rewritten has the files of its original, and where its
-names lead to is what the plan says of each reference.
+No byte is written for that: a rewritten path has the files of its original, and its names lead
+where the plan sends each reference.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class ObjectEntry(NamedTuple):
     """A name in an object, no symlink and not reached through one.
 
     Attributes:
-        path: the store path; of one that is rewritten, the original.
+        path: the store path; the original of a rewritten one.
         name: relative to its top.
     """
 

@@ -1,4 +1,4 @@
-"""`graft affected`: who is hit."""
+"""`graft affected`: the roots that are hit."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def command(settings: Settings, wanted: tuple[str, ...], replacements: tuple[str
 
 
 def _wanted(store: LocalStore, argument: str) -> StorePath | PackageRange:
-    """What an argument means; a name that is also that of a link into the store means this."""
+    """The meaning of an argument; a name that is also a link into the store means the link."""
     from graft.formats.package_range import PackageRange
 
     if "/" in argument:

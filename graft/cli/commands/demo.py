@@ -97,7 +97,7 @@ def _print_json(place: str, compiler: str | None, steps: list[DemoStep]) -> None
 
 
 def _print_next(place: str, *, store_only: bool) -> None:
-    """Says what may be tried in a store that stays."""
+    """Names the next commands for a store that stays."""
     click.secho("\nIt is all still there. To go on:", bold=True)
     click.echo()
     programs = os.path.dirname(sys.executable)

@@ -1,4 +1,4 @@
-"""`graft diff`: what must be replaced to get from one package set to another."""
+"""`graft diff`: the replacements that lead from one package set to another."""
 
 from __future__ import annotations
 

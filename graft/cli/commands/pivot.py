@@ -1,4 +1,4 @@
-"""`graft pivot`: what programs look up at run time."""
+"""`graft pivot`: data that programs look up at run time."""
 
 from __future__ import annotations
 

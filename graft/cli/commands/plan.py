@@ -1,4 +1,4 @@
-"""`graft plan`: what would be done."""
+"""`graft plan`: the paths that a graft would make."""
 
 from __future__ import annotations
 
@@ -71,9 +71,9 @@ def command(
 ) -> int:
     """Show the paths that `graft apply` would make of the closures of ROOTs. Changes nothing.
 
-    Programs that will not work with the libraries they would load are among the warnings, and files
-    of OLD that paths refer to and that NEW has not: `graft apply` refuses both. Where that takes
-    downloading NARs from a cache, they are looked for with --deep or --abi-report only.
+    Programs that will not work with the libraries they would load are among the warnings. So are
+    files of OLD that paths refer to and NEW lacks. `graft apply` refuses both. Where that takes
+    downloads of NARs from a cache, only --deep and --abi-report look for them.
     """
     settings.start_log()
     if suggested is not None or patched is not None:
@@ -103,7 +103,7 @@ def free_bytes(store: Source) -> int | None:
 
 
 def approved_plan(store: Source, request: PlanRequest, resources: Resources) -> Plan:
-    """Plans what is asked for, and holds it against the plan file if there is one.
+    """Plans the request, and compares it with the plan file if there is one.
 
     Raises:
         StalePlanError: the plan file says something else.
@@ -131,8 +131,8 @@ def show_plan(
         store: where everything is.
         free_bytes: room where the result would go, if that is known.
         output: a file for the document.
-        abi_report: a file or a directory for what abidiff says.
-        rebuild_cost: tell what a rebuild would cost as well.
+        abi_report: a file or a directory for abidiff's report.
+        rebuild_cost: tell the cost of a rebuild as well.
 
     Raises:
         UsageError: that is asked of a store without derivations.

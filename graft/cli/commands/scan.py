@@ -123,9 +123,7 @@ def _scan(
     wanted: Iterable[str],
     deep: bool,
 ) -> tuple[list[tuple[str, Place, str | None]], list[tuple[str, Unread]]]:
-    """What an argument is called, a place in it, and the full path that it leads to; and what
-    could not be looked into.
-    """
+    """An argument's name, a place in it, and the full path that it leads to; and unread files."""
     from graft.formats.store_path import StorePath
     from graft.objects.scan import scan_object
 

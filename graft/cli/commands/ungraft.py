@@ -85,7 +85,7 @@ def _the_one(provenance: Provenance, name: str) -> GraftRecord:
     """The graft of that name.
 
     Raises:
-        UngraftError: there is none, or there are several.
+        UngraftError: no graft, or more than one, has the name.
     """
     from graft.machine.record import named_grafts
 

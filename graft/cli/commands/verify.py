@@ -1,4 +1,4 @@
-"""`graft verify`: what stands in the store, held against the plan."""
+"""`graft verify`: the paths in the store, compared with the plan."""
 
 from __future__ import annotations
 

@@ -22,12 +22,12 @@ def output_paths(
 ) -> dict[str, StorePath]:
     """The store path of each recipe, known before anything is built.
 
-    As with Nix the name comes from what an object is made of: its parts, the paths of its inputs,
-    and the compiler.
+    As with Nix the name comes from the origin of an object: its parts, the paths of its inputs, and
+    the compiler.
 
     Args:
         recipes: each after its inputs.
-        compiler: what compiles them.
+        compiler: the compiler of its programs.
     """
     paths: dict[str, StorePath] = {}
     for recipe in recipes:
@@ -55,7 +55,7 @@ def build_objects(
         The store path of each name.
 
     Raises:
-        GraftError: an object cannot be compiled, written or registered; then none is.
+        GraftError: an object cannot be compiled, written or registered; then no object is.
     """
     paths = output_paths(recipes, store.store_dir, compiler)
     wanted = WantedPaths(paths.values())

@@ -1,4 +1,4 @@
-"""The demo's programs: what is in each store object, compiled or as scripts."""
+"""The demo's programs: the files of each store object, compiled or as scripts."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Recipe:
     """How one store object is made.
 
     Attributes:
-        name: of the store path, after the hash part.
+        name: the name of the store path, after the hash part.
         parts: its files, by their paths inside the object.
     """
 
@@ -89,7 +89,7 @@ def filled(text: str, paths: Mapping[str, str]) -> str:
 
 
 def find_compiler() -> str | None:
-    """The C compiler of this machine, or None if there is none whose programs run."""
+    """The C compiler of this machine, if there is one whose programs run."""
     for name in _COMPILERS:
         compiler = shutil.which(name)
         if compiler is not None and _works(compiler):
@@ -98,7 +98,7 @@ def find_compiler() -> str | None:
 
 
 def _works(compiler: str) -> bool:
-    """Whether it finds the C library's headers, and what it makes runs here."""
+    """Whether it finds the C library's headers, and its programs run here."""
     with tempfile.TemporaryDirectory() as directory:
         source, program = Path(directory, "trial.c"), Path(directory, "trial")
         source.write_text('#include <stdio.h>\nint main(void) { return puts("") < 0; }\n')
@@ -185,7 +185,7 @@ def _scripts() -> list[Recipe]:
 
 
 def _above() -> list[Recipe]:
-    """What lies above the program: the same whether it is compiled or not."""
+    """The objects above the program: the same for compiled programs and scripts."""
     return [
         Recipe(
             name="hello-1.0",

@@ -1,4 +1,4 @@
-"""Commands as a user would type them, and what came of them."""
+"""Commands as a user would type them, and their results."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class DemoStep:
         command: as a user would type it.
         status: its exit status.
         expected: the status it had to have.
-        output: what it printed, stdout and stderr together.
+        output: its output, stdout and stderr together.
     """
 
     command: str
@@ -41,7 +41,7 @@ class DemoStep:
 
 
 class Shell:
-    """What a shell keeps between commands: its directory and its environment."""
+    """The state of a shell between commands: its directory and its environment."""
 
     def __init__(self) -> None:
         self._directory = os.getcwd()

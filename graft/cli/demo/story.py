@@ -25,7 +25,7 @@ _REPLACE = ("--replace", "./parse-1.0=./parse-1.1")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chapter:
-    """What the next steps are about.
+    """The subject of the next steps.
 
     Attributes:
         title: a few words.

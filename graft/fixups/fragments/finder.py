@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from graft.fixups.fragments import aarch64, x86
-from graft.fixups.fragments.loads import Loads
-from graft.fixups.fragments.relocations import related
-from graft.fixups.fragments.search import FragmentSearch, Run
+from graft.fixups.fragments.judgement import Judgement, Run
+from graft.fixups.fragments.references import linked
 from graft.fixups.fragments.text import HASH_LENGTH, PathText
 from graft.formats.elf.sections import AARCH64, I386, MAGIC, ElfSections, Image
 from graft.formats.hashing import NIX32_ALPHABET
@@ -23,6 +22,10 @@ if TYPE_CHECKING:
 _WINDOWS: Final = HASH_LENGTH - WORD + 1
 _HALF: Final = 4
 _HALVES: Final = re.compile(rb"(?=([%s]{4}))" % NIX32_ALPHABET.encode())
+_NEAR: Final = 256
+"""Bytes within which pieces in one piece of code or data are told of as one."""
+_TOLD: Final = 5
+"""How many offsets a reason names."""
 
 
 class Seed(NamedTuple):
@@ -51,7 +54,7 @@ class Fragment:
     Attributes:
         offset: of the part's first character in the file, in bytes.
         index: of the entry whose hash part it is.
-        whole: all of the hash part is there, in one function, and can be rewritten.
+        whole: all of the path is accounted for, and can be rewritten.
         reason: if not, why.
     """
 
@@ -63,14 +66,14 @@ class Fragment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rewritten:
-    """What became of a file's fragments.
+    """The result of rewriting a file's fragments.
 
     Attributes:
         patches: offsets in the file and the bytes to write there, after whole hash parts were
             replaced. Where a constant belongs to a fragment that is left alone, these are the
             original bytes: a path of which one half is OLD's and one is NEW's leads nowhere.
         done: what these rewrite.
-        left: what still refers to OLD.
+        left: what still refers to OLD: one for each path.
     """
 
     patches: tuple[tuple[int, bytes], ...]
@@ -84,7 +87,7 @@ class FragmentFinder:
     Args:
         entries: as those of a kernel's Table: old base names or hash parts, and new ones of equal
             length or None.
-        store_dir: what stands before them in a path.
+        store_dir: what stands before them in a path, to name it.
 
     Attributes:
         anchors: one of them stands in every file that has fragments which can be found.
@@ -94,13 +97,13 @@ class FragmentFinder:
         self, entries: Iterable[tuple[bytes, bytes | None]], store_dir: bytes = b"/nix/store"
     ) -> None:
         self._entries = list(entries)
-        self._store_dir = store_dir + b"/"
+        self._store_dir = store_dir
         self.anchors = make_anchors(
             old[at : at + WORD] for old, _ in self._entries for at in range(_WINDOWS)
         )
 
     def seeds(self, data: Buffer) -> Iterator[Seed]:
-        """Where eight characters of a hash part stand, in any bytes: what a search begins with."""
+        """The places of eight characters of a hash part, in any bytes: the start of a search."""
         for offset, anchor in self.anchors.find(data):
             yield Seed(offset, *divmod(anchor, _WINDOWS))
 
@@ -123,53 +126,73 @@ class FragmentFinder:
         )
 
     def find(self, data: Image) -> list[Fragment]:
-        """Every fragment of a file, in ascending order of offset; none if it is no ELF file."""
-        found = [fragment for search in self._searches(data) for fragment in _of(search)]
+        """Every fragment of a file, in ascending order of offset; empty if it is no ELF file."""
+        _, runs = self._read(data)
+        found = [
+            Fragment(offset=run.offset, index=index, whole=False, reason="")
+            for index, of_entry in runs.items()
+            for run in _apart(run for run in of_entry if run.size < HASH_LENGTH)
+        ]
         return sorted(found, key=lambda fragment: (fragment.offset, fragment.index))
 
     def rewrite(self, data: Image) -> Rewritten:
-        """What must be written to have every whole fragment refer to NEW.
+        """The bytes to be written so that every whole fragment refers to NEW.
 
         Args:
             data: the file as it was before anything in it was replaced.
         """
-        patches: dict[int, bytes] = {}
+        elf, runs = self._read(data)
+        wanted = {index: found for index, found in runs.items() if self._entries[index][1]}
+        if elf is None or not wanted:
+            return Rewritten(patches=(), done=(), left=tuple(self._unread(wanted)))
+        texts = {index: PathText(*self._entries[index]) for index in sorted(wanted)}
+        judgement = Judgement(linked(data, elf), elf, texts, wanted)
         done: list[Fragment] = []
         left: list[Fragment] = []
-        for search in self._searches(data):
-            patches.update(search.patches())
-            for fragment in _of(search):
-                (done if fragment.whole else left).append(fragment)
-        return Rewritten(patches=tuple(sorted(patches.items())), done=tuple(done), left=tuple(left))
+        for index, of_entry in sorted(wanted.items()):
+            faults = judgement.faults(index)
+            loose = [run for run in of_entry if run.size < HASH_LENGTH]
+            if faults:
+                left.append(self._left(index, faults))
+            else:
+                done += [
+                    Fragment(offset=run.offset, index=index, whole=True, reason="")
+                    for run in _apart(loose)
+                ]
+        patches = _joined(judgement.patches())
+        return Rewritten(patches=tuple(patches), done=tuple(done), left=tuple(left))
 
-    def _searches(self, data: Image) -> Iterator[_Found]:
+    def _unread(self, runs: dict[int, list[Run]]) -> Iterator[Fragment]:
+        """The pieces in a file whose headers cannot be read."""
+        for index, found in sorted(runs.items()):
+            offsets = [run.offset for run in found if run.size < HASH_LENGTH]
+            if offsets:
+                yield self._left(
+                    index, [(at, "the file's headers cannot be read") for at in offsets]
+                )
+
+    def _left(self, index: int, faults: list[tuple[int, str]]) -> Fragment:
+        path = (self._store_dir + b"/" + self._entries[index][0]).decode("utf-8", "replace")
+        why = f"{_told(faults[0][1], faults)} (of {path})"
+        return Fragment(offset=faults[0][0], index=index, whole=False, reason=why)
+
+    def _read(self, data: Image) -> tuple[ElfSections | None, dict[int, list[Run]]]:
+        """The known parts of a file, and the pieces in it; None if its headers tell nothing."""
         if data[:4] != MAGIC:
-            return
+            return None, {}
         runs = _runs(self.seeds(data))
         if not runs and data[18:19] not in _OTHERS:
-            return
+            return None, {}
         try:
             elf = ElfSections(data)
-            data = related(data, elf)
-        except (ValueError, struct.error):
-            return
-        if elf.machine == I386:
-            self._add_halves(data, elf, runs)
-        if elf.machine == AARCH64:
-            self._add_moves(data, elf, runs)
-        whole = {
-            run.offset
-            for index, found in runs.items()
-            if self._entries[index][1] is not None
-            for run in found
-            if run.size >= HASH_LENGTH
-        }
-        loads = Loads(data, elf, whole)
-        for index, found in sorted(runs.items()):
-            old, new = self._entries[index]
-            if new is not None or any(run.size < HASH_LENGTH for run in found):
-                text = PathText(old, new, self._store_dir)
-                yield _Found(index, FragmentSearch(data, elf, text, found, loads))
+            _ = elf.sections  # the last that may turn out not to be there
+            if elf.machine == I386:
+                self._add_halves(data, elf, runs)
+            if elf.machine == AARCH64:
+                self._add_moves(data, elf, runs)
+        except (ValueError, struct.error):  # headers that lie
+            return None, runs
+        return elf, runs
 
     def _add_halves(self, data: Image, elf: ElfSections, runs: dict[int, list[Run]]) -> None:
         """Four characters in code: the immediates of a 32-bit machine have no more."""
@@ -210,19 +233,36 @@ def _runs(seeds: Iterable[Seed]) -> dict[int, list[Run]]:
     return runs
 
 
+def _apart(runs: Iterable[Run]) -> Iterator[Run]:
+    """The first of those that lie together."""
+    end = -_NEAR
+    for run in sorted(runs):
+        if run.offset - end >= _NEAR:
+            yield run
+        end = run.offset + run.size
+
+
+def _told(reason: str, faults: list[tuple[int, str]]) -> str:
+    others = sorted({offset for offset, _ in faults[1:]} - {faults[0][0]})
+    if not others:
+        return reason
+    more = f" and {len(others) - _TOLD} more" if len(others) > _TOLD else ""
+    return f"{reason}; so are those at {', '.join(map(str, others[:_TOLD]))}{more}"
+
+
+def _joined(patches: dict[int, int]) -> Iterator[tuple[int, bytes]]:
+    """Bytes that follow each other as one."""
+    start, text = 0, bytearray()
+    for offset, byte in sorted(patches.items()):
+        if text and offset == start + len(text):
+            text.append(byte)
+            continue
+        if text:
+            yield start, bytes(text)
+        start, text = offset, bytearray([byte])
+    if text:
+        yield start, bytes(text)
+
+
 _OTHERS: Final = {bytes([I386]), bytes([AARCH64])}
 """Machines whose pieces may be shorter than an anchor, or not lie together."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    index: int
-    search: FragmentSearch
-
-    def patches(self) -> dict[int, bytes]:
-        return self.search.patches()
-
-
-def _of(found: _Found) -> Iterator[Fragment]:
-    for offset, reason in found.search.places():
-        yield Fragment(offset=offset, index=found.index, whole=not reason, reason=reason)

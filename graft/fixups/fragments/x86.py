@@ -15,7 +15,6 @@ from typing import Final
 from graft import kernel
 from graft.formats.elf.sections import Image
 
-_MOV_IMM64: Final = re.compile(rb"(?=[\x48\x49][\xb8-\xbf])")
 _RELATIVE: Final = re.compile(rb"[\x05\x0d\x15\x1d\x25\x2d\x35\x3d]")
 """A ModRM byte that says: the operand is at a distance from the next instruction."""
 _GRANULE: Final = 16
@@ -31,14 +30,8 @@ _SCALAR = frozenset({0x10, 0x11, *range(0x51, 0x60), 0x5A, 0x7E, 0xC2})
 """Opcodes after 0F that take one number only after F2 or F3."""
 
 
-def immediates64(code: bytes) -> Iterator[int]:
-    """Where the eight bytes of a `movabs` begin."""
-    for match in _MOV_IMM64.finditer(code):
-        yield match.start() + 2
-
-
 def immediate_size(code: bytes, at: int) -> int:
-    """The bytes of the immediate that begins there; 0 if there is none.
+    """The size of the immediate that begins there in bytes; 0 if there is no immediate.
 
     One that has four bytes, or two after a prefix, is taken for four.
     """
@@ -58,7 +51,7 @@ def _follows(code: bytes, at: int, opcodes: frozenset[int]) -> bool:
 
 
 def _address_size(code: bytes, at: int) -> int:
-    """The bytes of a ModRM byte and of what follows for the address."""
+    """The bytes of a ModRM byte and of the rest of the address."""
     mode, base = code[at] >> 6, code[at] & 7
     if mode == 3:
         return 1
@@ -94,7 +87,8 @@ def relative_operands(data: Image, start: int, end: int, address: int) -> Iterat
 def operands_within(
     data: Image, start: int, end: int, address: int, ranges: Sequence[tuple[int, int]]
 ) -> Iterator[tuple[int, int]]:
-    """Those of `relative_operands` that lie in one of some ranges of addresses, or close to one.
+    """The results of `relative_operands` that lie in one of some ranges of addresses, or close to
+    one.
 
     Args:
         ranges: first addresses and ends, at least one.
@@ -113,7 +107,7 @@ def operands_within(
 
 
 def operand_size(code: bytes, at: int) -> int:
-    """The bytes that an instruction takes from memory, told by what is before its ModRM byte.
+    """The bytes that an instruction takes from memory, told by the bytes before its ModRM byte.
 
     Returns:
         0 if that is no instruction known to load a value.

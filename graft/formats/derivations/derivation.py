@@ -1,4 +1,4 @@
-r"""Derivations, the `.drv` files: what was to be built, with what, and where to.
+r"""Derivations, the `.drv` files: the outputs to be built, their inputs, and their paths.
 
 Source: parseDerivation and Derivation::unparse in src/libstore/derivations.cc of Nix; Guix writes
 the same. It is one term of strings, lists and tuples in the notation of ATerms:
@@ -58,7 +58,7 @@ class DerivationOutput:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Derivation:
-    """What a `.drv` file says. Bytes that are not UTF-8 are surrogates, as in names of files.
+    """The contents of a `.drv` file. Bytes that are not UTF-8 are surrogates, as in names of files.
 
     Attributes:
         outputs: what it makes.

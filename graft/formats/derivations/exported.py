@@ -19,7 +19,7 @@ from graft.formats.store_path import StoreDir, StorePath
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportedPath:
-    """A path and what a builder is told of it.
+    """A path and its description for a builder.
 
     Attributes:
         nar_hash: SHA-256 of its NAR.
@@ -35,7 +35,7 @@ class ExportedPath:
 
 
 def parse_exported(text: str, store_dir: StoreDir, name: str) -> list[ExportedPath]:
-    """Reads all closures that `.attrs.json` holds; what is in several of them is there as often.
+    """Reads all closures that `.attrs.json` holds; a path of several closures is there as often.
 
     Args:
         name: what errors call the file.

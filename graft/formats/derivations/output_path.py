@@ -51,7 +51,7 @@ def fixed_output_path(output: DerivationOutput, name: str, store_dir: StoreDir) 
 
 
 def upstream_placeholder(path: StorePath, output: str) -> str:
-    """What stands for the path of an input derivation's output as long as nobody knows it."""
+    """The placeholder for the path of an input derivation's output while it is unknown."""
     name = output_path_name(path.derivation_name, output)
     text = f"nix-upstream-output:{path.hash_part}:{name}"
     return f"/{nix32_encode(hashlib.sha256(text.encode()).digest())}"

@@ -20,7 +20,7 @@ _LARGEST_NUMBER: Final = 2**64 - 1  # of the integers Nix reads sizes into
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphNode:
-    """A path and what it refers to.
+    """A path and its references.
 
     Attributes:
         deriver: the `.drv` it was built from; Nix leaves it out of what it exports.
@@ -73,13 +73,13 @@ class RegistrationLines:
         return self._place < len(self._lines)
 
     def error(self, expected: str) -> BadFormatError:
-        """The error that the line read last is not what was expected."""
+        """The error that the last line is not the expected one."""
         return BadFormatError(
             f"line {self._place} of the registration is not {expected}", line=self._place
         )
 
     def next(self, expected: str) -> str:
-        """A line, which is to hold what is expected."""
+        """The next line, which is to hold the expected thing."""
         self._place += 1
         if self._place > len(self._lines):
             raise self.error(f"{expected}: the text ends before it")

@@ -1,1 +1,1 @@
-"""ELF files: what the loader reads of them, their sections, and where bytes stand at run time."""
+"""ELF files: the loader's view, their sections, and the addresses of bytes at run time."""

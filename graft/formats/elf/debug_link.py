@@ -15,7 +15,7 @@ _SHORTEST, _LONGEST = 8, 4096 + 8  # bytes of the section: a name, padded, and t
 
 
 class DebugLink(NamedTuple):
-    """What the section says.
+    """The contents of the section.
 
     Attributes:
         name: of the detached file, without a directory.

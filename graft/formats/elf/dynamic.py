@@ -1,4 +1,4 @@
-"""What the dynamic loader reads of an ELF file: what it needs, what it wants, what it offers.
+"""The dynamic loader's view of an ELF file: needed libraries, wanted symbols, offered symbols.
 
 Source: the System V gABI, chapters 4 and 5; the GNU symbol versions of LSB Core 5, chapter 10.7;
 DT_GNU_HASH as elf/dl-lookup.c of glibc reads it. No chain is followed in a circle.
@@ -52,7 +52,7 @@ _MOST_SYMBOLS: Final = 2_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Elf:
-    """A file that a dynamic loader starts or loads, and what it finds libraries by.
+    """A file that a dynamic loader starts or loads, and the search paths for its libraries.
 
     Attributes:
         machine: class (1: 32 bits, 2: 64), byte order (1: little) and machine, as in its header.
@@ -74,7 +74,7 @@ class Elf:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imports:
-    """What a file wants of its libraries.
+    """The symbols and versions that a file wants of its libraries.
 
     A symbol is named `NAME@VERSION`, or `NAME` where no version is asked for.
 
@@ -90,13 +90,13 @@ class Imports:
 
     @classmethod
     def none(cls) -> Self:
-        """Those of a file that wants nothing."""
+        """The imports of a file that wants nothing."""
         return cls(undefined=frozenset(), copied={}, versions_needed={})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exports:
-    """What a library offers.
+    """The symbols and versions that a library offers.
 
     Attributes:
         symbols: and the size of each in bytes.
@@ -112,12 +112,12 @@ class Exports:
 
     @classmethod
     def none(cls) -> Self:
-        """Those of a file that offers nothing."""
+        """The exports of a file that offers nothing."""
         nothing: frozenset[bytes] = frozenset()
         return cls(symbols={}, thread_local=nothing, any_version=nothing, versions=nothing)
 
     def provided(self, wanted: frozenset[bytes]) -> frozenset[bytes]:
-        """Those of the wanted symbols that are offered."""
+        """The wanted symbols that are offered."""
         found = wanted & self.symbols.keys()
         if self.any_version:
             found |= {key for key in wanted - found if key.partition(b"@")[0] in self.any_version}
@@ -125,7 +125,7 @@ class Exports:
 
 
 def read_elf(read: Read, size: int) -> Elf | None:
-    """What a file needs; None if it is no ELF file, or none that a dynamic loader has to do with.
+    """The needs of a file; None if a dynamic loader has nothing to do with it.
 
     Args:
         size: of the file, in bytes.
@@ -149,7 +149,7 @@ def read_elf(read: Read, size: int) -> Elf | None:
 
 
 def read_imports(read: Read, size: int) -> Imports:
-    """What a file wants; nothing if `read_elf` gives None.
+    """The imports of a file; empty if `read_elf` gives None.
 
     Raises:
         BadFormatError: its tables are broken.
@@ -159,7 +159,7 @@ def read_imports(read: Read, size: int) -> Imports:
 
 
 def read_exports(read: Read, size: int) -> Exports:
-    """What a file offers; nothing if `read_elf` gives None.
+    """The exports of a file; empty if `read_elf` gives None.
 
     Raises:
         BadFormatError: its tables are broken.
@@ -169,7 +169,7 @@ def read_exports(read: Read, size: int) -> Exports:
 
 
 class _Tables:
-    """What the tables of an image mean."""
+    """The tables of an image, read."""
 
     def __init__(self, image: ElfImage) -> None:
         self._image = image
@@ -182,7 +182,7 @@ class _Tables:
         self._versions_left = _MOST_VERSIONS
 
     def imports(self) -> Imports:
-        """What it wants."""
+        """The imports of the file."""
         versions, needs = self._versions_needed()
         symbols, marks = self._symbols(), self._marks()
         key = self._key
@@ -201,7 +201,7 @@ class _Tables:
         return Imports(undefined=frozenset(undefined), copied=copied, versions_needed=needs)
 
     def exports(self) -> Exports:
-        """What it offers: to whom asks for a version, and who does not (check_match of glibc)."""
+        """The exports of the file, with and without a version (check_match of glibc)."""
         versions = self._versions_defined()
         marks = self._marks()
         sizes: dict[bytes, int] = {}
@@ -267,7 +267,7 @@ class _Tables:
         return 0
 
     def _symbols_hashed(self) -> int:
-        """The number of symbols: what follows the last bucket's first, until its chain ends."""
+        """The number of symbols: the last bucket's first symbol, and the rest of its chain."""
         word = struct.Struct(f"{self._order}I")
         head = self._image.table(_DT_GNU_HASH, 16)
         buckets, first, bloom, _ = struct.unpack(f"{self._order}4I", head)
@@ -293,7 +293,7 @@ class _Tables:
         raise broken("a chain of its hash table does not end")
 
     def _marks(self) -> tuple[int, ...]:
-        """Of each symbol, which version it has; empty where none has one."""
+        """The version of each symbol; empty where no symbol has a version."""
         if _DT_VERSYM not in self._image.values:
             return ()
         count = self._symbol_count

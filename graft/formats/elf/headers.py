@@ -1,4 +1,4 @@
-"""The headers of an ELF file: what it is, and where its segments and sections are.
+"""The headers of an ELF file: its kind, and the places of its segments and sections.
 
 Source: the System V gABI, chapters 4 and 5. Nothing here is an error but what is no ELF file:
 headers that a file has not, or in a size that no ABI has, are missing from the lists.
@@ -27,7 +27,9 @@ def broken(what: str) -> BadFormatError:
 
 
 class ProgramHeader(NamedTuple):
-    """Of a segment: its type and flags, and its offset in the file, address and size there."""
+    """The header of a segment: its type and flags, and its offset in the file, address and size
+    there.
+    """
 
     type: int
     flags: int
@@ -37,7 +39,7 @@ class ProgramHeader(NamedTuple):
 
 
 class SectionHeader(NamedTuple):
-    """Of a section; `name` is an offset in the section of names."""
+    """The header of a section; `name` is an offset in the section of names."""
 
     name: int
     type: int
@@ -71,7 +73,7 @@ class HeaderTable(NamedTuple):
 
 
 class ElfHeaders:
-    """What the headers of a file say.
+    """The fields of a file's headers.
 
     Attributes:
         ident: class (1: 32 bits, 2: 64) and byte order (1: little).
@@ -98,7 +100,7 @@ class ElfHeaders:
 
     @classmethod
     def open(cls, read: Read) -> Self | None:
-        """Those of a file; None if it is no ELF file of a known form."""
+        """The headers of a file; None if it is no ELF file of a known form."""
         head = read(0, 64)
         if head[:4] != MAGIC or len(head) < 52 or head[4] not in {1, 2} or head[5] not in {1, 2}:
             return None
@@ -108,7 +110,7 @@ class ElfHeaders:
 
     @cached_property
     def program_headers(self) -> list[ProgramHeader]:
-        """Those that are in the file: fewer than `programs.entries` where it is cut."""
+        """The program headers in the file: fewer than `programs.entries` where it is cut."""
         if self.wide:
             return [ProgramHeader(*fields) for fields in self._headers(self.programs)]
         return [
@@ -118,7 +120,7 @@ class ElfHeaders:
 
     @cached_property
     def section_headers(self) -> list[SectionHeader]:
-        """Those that are in the file: fewer than `sections.entries` where it is cut."""
+        """The section headers in the file: fewer than `sections.entries` where it is cut."""
         return [SectionHeader(*fields) for fields in self._headers(self.sections)]
 
     def size_place(self, section: int) -> int:
@@ -126,7 +128,7 @@ class ElfHeaders:
         return self.sections.offset + section * self.sections.entry_size + (32 if self.wide else 20)
 
     def read(self, offset: int, size: int) -> bytes:
-        """So many bytes of the file, or what there is."""
+        """The bytes of the file at an offset; fewer at its end."""
         return self._read(offset, size) if max(offset, size) < _FURTHEST else b""
 
     def section_name(self, section: SectionHeader) -> bytes:

@@ -1,4 +1,4 @@
-"""An ELF file as a dynamic loader sees it: what PT_DYNAMIC says, and tables by their addresses.
+"""The loader's view of an ELF file: the entries of PT_DYNAMIC, and tables by their addresses.
 
 Section headers may be missing or lie, and a file's size hardly matters. Source: the System V gABI,
 chapters 4 and 5. An ELF file from a cache is a stranger's word: every table lies in its file, and
@@ -22,7 +22,7 @@ _LARGEST_TABLE: Final = 256 << 20  # bytes
 
 
 def open_image(read: Read, size: int) -> ElfImage | None:
-    """A file's image; None if it is no ELF file, or none that a dynamic loader has to do with.
+    """A file's image; None if a dynamic loader has nothing to do with it.
 
     Raises:
         BadFormatError: it is one, but broken.
@@ -99,7 +99,7 @@ class ElfImage:
         self._names_left = 0
 
     def read_dynamic(self, dynamic: ProgramHeader, interpreter: ProgramHeader | None) -> None:
-        """Reads what leads to all the rest."""
+        """Reads the entries that lead to all the rest."""
         if interpreter is not None:
             text = self.read(interpreter.offset, min(interpreter.size, _LONGEST_PATH))
             self.interpreter = text.partition(b"\0")[0]

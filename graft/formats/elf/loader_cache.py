@@ -1,4 +1,4 @@
-"""glibc's ld.so.cache: which library is found under which name; and what a loader has built in.
+"""glibc's ld.so.cache: the libraries by their names; and a loader's built-in paths.
 
 Source: sysdeps/generic/dl-cache.h, elf/cache.c and elf/dl-cache.c of glibc 2.36; the "new" format
 alone, all that glibc has read since 2.2 and written since 2.32.
@@ -40,7 +40,7 @@ ELF_HEADER_SIZE: Final = 20
 
 
 def library_flags(header: bytes) -> int | None:
-    """The flags of a library's entry; None for what is no shared object the cache has a word for.
+    """The flags of a library's entry; None for a file of a kind that the cache does not know.
 
     Args:
         header: the file's first ELF_HEADER_SIZE bytes.
@@ -53,7 +53,8 @@ def library_flags(header: bytes) -> int | None:
 
 
 def flags_of_kind(elf_class: int, machine: int) -> int | None:
-    """The flags of the entries of one kind of library; None for what the cache has no word for.
+    """The flags of the entries of one kind of library; None for a kind that the cache does not
+    know.
 
     Args:
         elf_class, machine: as in the header of an ELF file.
@@ -84,7 +85,7 @@ def loader_cache(libraries: Mapping[tuple[str, int], str]) -> bytes:
 
 
 def parse_loader_cache(data: bytes, flags: int) -> dict[bytes, bytes]:
-    """What a cache says of the libraries of one kind: by name the full path, the first one said.
+    """The cache's libraries of one kind: by name the full path, the first one in the file.
 
     Those for some processors only are left out.
 
@@ -120,7 +121,7 @@ def default_directories(loader: bytes) -> tuple[bytes, ...]:
 
 
 def cache_place(loader: bytes) -> bytes | None:
-    """Where a loader looks for its cache; None for one that has none.
+    """The place where a loader looks for its cache; None if it has no cache.
 
     Args:
         loader: its file.

@@ -1,4 +1,4 @@
-"""What of an ELF file the search for fragments needs: where code is, and where functions end.
+"""The parts of an ELF file for the search for fragments: the code, and the ends of functions.
 
 Source: System V ABI, "Object Files"; Linux Standard Base, ".eh_frame_hdr".
 """
@@ -34,14 +34,15 @@ X86_64: Final = 62
 AARCH64: Final = 183
 
 _RELOCATABLE = 1
-_LOAD, _EH_FRAME_HDR = 1, 0x6474E550
+_LOAD, _INTERP, _EH_FRAME_HDR = 1, 3, 0x6474E550
+_DYNAMIC = 6
 _EXECUTABLE = 1
 _NOBITS, _ALLOC, _EXECINSTR = 8, 2, 4
 _SYMTAB = 2
 _FUNCTION = 2
 _PCREL_SDATA4, _UDATA4, _DATAREL_SDATA4 = 0x1B, 0x03, 0x3B
 _AROUND = 512
-"""Bytes on either side that count as one function where nothing says where functions end."""
+"""Bytes of the last function of a table that does not say where functions end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,29 +118,46 @@ class ElfSections:
         return None
 
     def segment(self, offset: int) -> Segment | None:
-        """What a byte of the file is loaded with."""
+        """The segment that a byte of the file is loaded with."""
         for segment in self.segments:
             if 0 <= offset - segment.offset < segment.size:
                 return segment
         return None
 
-    def function(self, offset: int) -> tuple[int, int]:
+    def whole_function(self, offset: int) -> tuple[int, int] | None:
         """The function around a byte of code: its first byte's offset in the file, and its end.
 
-        By the symbol table or the table of frames; else the code nearby.
+        By the symbol table or the table of frames, up to where the next one begins; None if
+        neither says.
         """
         segment = self.segment(offset)
         if segment is None:
-            return offset, offset
+            return None
         address = offset - segment.offset + segment.address
         starts, ends = self._functions
         at = bisect_right(starts, address) - 1
+        if at < 0 or address >= ends[at]:
+            return None
+        end = min(ends[at], starts[at + 1]) if at + 1 < len(starts) else ends[at]
         move = segment.offset - segment.address
-        if at >= 0 and address < ends[at]:
-            start, end = starts[at] + move, ends[at] + move
-        else:
-            start, end = offset - _AROUND, offset + _AROUND
-        return max(start, segment.offset), min(end, segment.offset + segment.size)
+        start = max(starts[at] + move, segment.offset)
+        return start, min(end + move, segment.offset + segment.size)
+
+    @cached_property
+    def loader_texts(self) -> list[tuple[int, int]]:
+        """The spans of texts that only the loader reads: its own name, and the dynamic strings."""
+        spans = [
+            (header.offset, header.offset + header.size)
+            for header in self._headers.program_headers
+            if header.type == _INTERP
+        ]
+        spans += [
+            (names.offset, names.offset + names.size)
+            for section in self.sections
+            if section.type == _DYNAMIC and section.link < len(self.sections)
+            for names in [self.sections[section.link]]
+        ]
+        return sorted(spans)
 
     def _segments_loaded(self) -> Iterator[tuple[int, int, int, bool]]:
         if len(self._headers.program_headers) < self._headers.programs.entries:
@@ -174,7 +192,7 @@ class ElfSections:
         return [start for start, _ in spans], [end for _, end in spans]
 
     def _symbols(self, data: Image) -> list[tuple[int, int]]:
-        """The functions of a full symbol table; none if only those for the loader are left."""
+        """The functions of a full symbol table; empty if only the loader's symbols are left."""
         form, fields = ("IBBHQQ", (4, 5, 1, 3)) if self.wide else ("IIIBBH", (1, 2, 3, 5))
         value, length, info, section = fields
         entry = struct.Struct(self.order + form)

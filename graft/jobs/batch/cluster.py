@@ -1,8 +1,8 @@
 """Work given to the workers of a dask.distributed cluster, on this machine or on many.
 
-The scheduler sees names and small values only. What is common to all calls, the function with the
-stores it has open, goes to each worker once; NARs go from store to store through the worker that is
-at work on them. A worker that dies costs what it was about: the scheduler gives that to another.
+The scheduler sees names and small values only. The function of all calls, with its open stores,
+goes to each worker once. NARs go from store to store through the worker of their path. If a worker
+dies, the scheduler gives its current work to another.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ class Cluster:
         """Begins a call of a function that can be pickled, and goes to each worker once.
 
         Returns:
-            What the call will return, or the GraftError it will raise.
+            The result of the call, or the GraftError it will raise.
         """
         outer: Future[Any] = Future()
         if self._is_gone:
@@ -174,7 +174,7 @@ class Cluster:
         return future
 
     def _result(self, inner: Any, path: object) -> Any:
-        """What a call has returned; an error if it was one, or if the cluster has failed."""
+        """The result of a call; an error if the call or the cluster has failed."""
         try:
             return inner.result()
         except CancelledError:
@@ -209,7 +209,7 @@ class Cluster:
         )
 
     def _watch_scheduler(self) -> None:
-        """Ends what was begun when the client has given up: it lets its own futures wait."""
+        """Ends waiting calls when the client has given up: it lets its own futures wait."""
         while not self._closed.wait(_WATCH_SECONDS):
             if self._is_gone:
                 for number in list(self._running):
@@ -232,8 +232,8 @@ class Cluster:
 class _Packed:
     """A function on its way to a worker, which unpacks it when it is first called.
 
-    What it has open is closed when the worker needs it no more, also if that is because whoever
-    has sent it is dead.
+    Its open files are closed when the worker does not need it any more, also after the death of the
+    sender.
     """
 
     def __init__(self, token: str, data: bytes) -> None:
@@ -268,9 +268,7 @@ _packed: weakref.WeakSet[_Packed] = weakref.WeakSet()
 
 
 def _call(packed: _Packed, argument: Any) -> Any:
-    """What a worker does. An error is returned: the scheduler would try what raises again, and log
-    it.
-    """
+    """A worker's work. An error is returned: the scheduler would repeat and log a raised one."""
     try:
         return packed.function()(argument)
     except GraftError as error:

@@ -63,7 +63,7 @@ class JobTable:
     """The values of one job.
 
     Args:
-        defaults: those at the top.
+        defaults: the keys at the top.
         own: the job's.
         file: the jobs file.
         title: the job's name.
@@ -284,6 +284,6 @@ def _argument(text: str, directory: str) -> str:
 
 
 def format_error(file: str, place: str | None, what: str) -> BadFormatError:
-    """The error about a place of a jobs file; None is its top."""
+    """The error about a place of a jobs file; no place is its top."""
     where = f"'{file}'" if place is None else f"'{file}', {place}"
     return BadFormatError(f"{where}: {what}", file=file)

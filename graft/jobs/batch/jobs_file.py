@@ -53,7 +53,7 @@ class JobsFile:
             read: gives the text of another file.
 
         Raises:
-            BadFormatError: it has not its form. Whatever `read` raises.
+            BadFormatError: it does not have the form. Also all errors of `read`.
         """
         variables = Variables(environment)
         read = functools.cache(read)

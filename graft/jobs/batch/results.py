@@ -27,7 +27,7 @@ class JobResult:
 
     Attributes:
         job: as it was written.
-        outcome: what was done, if it came to an end.
+        outcome: the result of the job, if it came to an end.
         error: why it did not.
         original: the full path of which something could not be made, if it is about one.
     """
@@ -98,7 +98,7 @@ class BatchResult:
 
     Attributes:
         file: the name of the jobs file.
-        variables: knows what may not be shown.
+        variables: the variables with values that may not be shown.
         jobs: in the order of the jobs file.
         rewritten: paths made now, each counted once however many jobs need it.
         resumed: new paths that were there before.
@@ -157,7 +157,7 @@ def shown(text: str) -> str:
 
 
 def error_document(result: JobResult, variables: Variables) -> dict[str, Any] | None:
-    """The reason for a job's failure, as JSON; None if it has not failed."""
+    """The reason for a job's failure, as JSON; null if it has not failed."""
     if result.status != "failed":
         return None
     fields = result.error.fields if isinstance(result.error, GraftError) else {}

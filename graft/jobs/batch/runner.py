@@ -42,11 +42,11 @@ def run_batch(
 
     Args:
         store_url: of jobs that name no store.
-        environment: what the store `auto` depends on.
-        resources: what does them; a cluster what goes into caches.
-        fail_fast: do one job after the other, and none after one that has failed.
-        on_event: told of what happens, as it happens.
-        on_note: told what a user should know beforehand, each thing once.
+        environment: the variables that the store `auto` depends on.
+        resources: the workers; a cluster writes into caches.
+        fail_fast: do one job after the other, and stop at the first failure.
+        on_event: called for each event, as it happens.
+        on_note: called once for each note to the user before the work.
     """
     begin = time.monotonic()
     groups = list(_groups(file.jobs, together=not fail_fast))
@@ -86,7 +86,7 @@ def _groups(jobs: Sequence[Job], *, together: bool) -> Iterator[list[Job]]:
 
 
 class _Batch:
-    """What came of the jobs so far."""
+    """The results of the jobs so far."""
 
     def __init__(self, file: JobsFile, on_event: Callable[[Event], object]) -> None:
         self._file = file

@@ -30,7 +30,7 @@ class Variables:
             hide: the values may not be shown from now on.
 
         Raises:
-            ValueError: a name is none, or has no value; the message says which, and no value.
+            ValueError: a name is not a name, or has no value; the message says which, and no value.
         """
 
         def value(found: re.Match[str]) -> str:

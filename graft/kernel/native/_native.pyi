@@ -25,6 +25,7 @@ class Anchors:
     def __len__(self) -> int: ...
     def find(self, data: ReadableBuffer, /) -> list[tuple[int, int]]: ...
 
+def find_streams(data: ReadableBuffer, final: bool = True, /) -> list[tuple[int, int]]: ...
 def relative_operands(
     data: ReadableBuffer,
     start: int,
@@ -53,7 +54,7 @@ def walk(
     wanted: Table | None,
     sink: Callable[[memoryview], object] | None,
     marks: tuple[tuple[tuple[int, bytes], ...], tuple[bytes, ...], tuple[bytes, ...]] | None,
-    suspicions: tuple[tuple[Anchors, tuple[bytes, ...]], ...],
+    suspicions: tuple[tuple[Anchors | None, tuple[bytes, ...]], ...],
     report: bool,
     links: bool,
     reflinks: bool,

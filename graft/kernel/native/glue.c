@@ -1,11 +1,13 @@
 /* The Python module graft.kernel.native._native: thin glue over match.c, tree.c and mount.c. */
 #include "anchor_type.h"
 #include "mount.h"
+#include "streams.h"
 #include "relative.h"
 #include "table.h"
 #include "tree.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 typedef struct {
     PyObject *walk_error;
@@ -234,9 +236,10 @@ static int read_suspicion(PyObject *object, graft_suspicion *s, graft_magic *mag
     PyObject *anchors, *texts;
     if (!PyArg_ParseTuple(object, "OO!;a suspicion", &anchors, &PyTuple_Type, &texts))
         return -1;
-    s->anchors = graft_anchors_of(anchors, &s->step);
+    if (anchors != Py_None && !(s->anchors = graft_anchors_of(anchors, &s->step)))
+        return -1;
     s->magics = magics;
-    for (Py_ssize_t i = 0; s->anchors && i < PyTuple_Size(texts); i++) {
+    for (Py_ssize_t i = 0; i < PyTuple_Size(texts); i++) {
         char *text;
         Py_ssize_t length;
         if (PyBytes_AsStringAndSize(PyTuple_GetItem(texts, i), &text, &length))
@@ -247,7 +250,7 @@ static int read_suspicion(PyObject *object, graft_suspicion *s, graft_magic *mag
         }
         magics[s->magic_count++] = (graft_magic){0, (size_t)length, (const uint8_t *)text};
     }
-    return s->anchors ? 0 : -1;
+    return 0;
 }
 
 /* The anchors and bytes stay the Python objects'. */
@@ -463,7 +466,39 @@ static PyObject *variants(PyObject *module, PyObject *nothing)
     return list;
 }
 
+PyDoc_STRVAR(find_streams_doc, "find_streams(data, final=True)\n--\n\n"
+                               "Offset and kind of every plausible beginning of a stream.");
+
+enum { ALONE = 4096 }; /* larger buffers are searched without the GIL */
+
+static PyObject *find_streams(PyObject *module, PyObject *args)
+{
+    (void)module;
+    Py_buffer view;
+    int final = 1;
+    if (!PyArg_ParseTuple(args, "y*|p:find_streams", &view, &final))
+        return NULL;
+    graft_stream_list found = {0};
+    PyThreadState *state = view.len > ALONE ? PyEval_SaveThread() : NULL;
+    int failed = graft_streams_find(view.buf, (size_t)view.len, final, &found);
+    if (state != NULL)
+        PyEval_RestoreThread(state);
+    PyBuffer_Release(&view);
+    PyObject *list = failed ? PyErr_NoMemory() : PyList_New((Py_ssize_t)found.count);
+    for (size_t i = 0; list != NULL && i < found.count; i++) {
+        PyObject *item =
+            Py_BuildValue("nI", (Py_ssize_t)found.items[i].offset, (unsigned)found.items[i].kind);
+        if (item == NULL)
+            Py_CLEAR(list);
+        else
+            PyList_SetItem(list, (Py_ssize_t)i, item); /* takes the reference */
+    }
+    free(found.items);
+    return list;
+}
+
 static PyMethodDef functions[] = {
+    {"find_streams", find_streams, METH_VARARGS, find_streams_doc},
     {"walk", (PyCFunction)(void (*)(void))walk, METH_VARARGS | METH_KEYWORDS, walk_doc},
     {"syncfs", sync_file_system, METH_O, syncfs_doc},
     {"unshare_mounts", unshare_mounts, METH_NOARGS, unshare_mounts_doc},

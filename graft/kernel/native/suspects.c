@@ -1,5 +1,7 @@
 #include "walk.h"
 
+#include "streams.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,6 +55,24 @@ int watch_begin(walk *w, file *f, const uint8_t *bytes, size_t length)
     return 0;
 }
 
+enum { AHEAD = 512 }; /* bytes by which a beginning at the end of others is judged */
+
+/* Whether a stream begins in these bytes, or in the last ones that passed. */
+static int begins(const watch *of, const uint8_t *bytes, size_t length, int final)
+{
+    if (of->carried) {
+        uint8_t joined[CARRY + AHEAD];
+        size_t ahead = length < AHEAD ? length : AHEAD;
+        memcpy(joined, of->carry, of->carried);
+        memcpy(joined + of->carried, bytes, ahead);
+        if (graft_streams_stand(joined, of->carried + ahead, of->carried, of->passed - of->carried,
+                                final && ahead == length))
+            return 1;
+    }
+    size_t kept = final ? 0 : length < CARRY ? length : CARRY;
+    return graft_streams_stand(bytes, length, length - kept, of->passed, final);
+}
+
 /* Whether one of the words stands at one of its steps that ends in these bytes, which follow those
  * that passed. */
 static int stands(const graft_suspicion *s, const watch *of, uint64_t *next, const uint8_t *bytes,
@@ -80,12 +100,25 @@ static int stands(const graft_suspicion *s, const watch *of, uint64_t *next, con
 int watch_more(walk *w, file *f, const uint8_t *bytes, size_t length)
 {
     watch *of = &f->watch;
+    int final = of->passed + length >= (uint64_t)f->status.st_size;
     for (size_t i = 0; i < w->job->suspicion_count; i++) {
-        if (of->next[i] == NOWHERE || !stands(&w->job->suspicions[i], of, &of->next[i], bytes, length))
+        const graft_suspicion *s = &w->job->suspicions[i];
+        if (of->next[i] == NOWHERE)
             continue;
-        for (size_t j = 0; j < w->job->suspicion_count; j++)
-            of->next[j] = NOWHERE;
-        return remember(w, GRAFT_IN_CONTENTS);
+        if (!s->anchors) {
+            if (begins(of, bytes, length, final)) {
+                of->next[i] = NOWHERE;
+                if (remember(w, GRAFT_IN_STREAMS))
+                    return -1;
+            }
+        } else if (stands(s, of, &of->next[i], bytes, length)) {
+            /* One word is enough; streams are another question. */
+            for (size_t j = 0; j < w->job->suspicion_count; j++)
+                if (w->job->suspicions[j].anchors)
+                    of->next[j] = NOWHERE;
+            if (remember(w, GRAFT_IN_CONTENTS))
+                return -1;
+        }
     }
     if (length >= CARRY) {
         memcpy(of->carry, bytes + length - CARRY, CARRY);
@@ -104,7 +137,8 @@ int suspect_text(walk *w, const char *bytes, size_t length, enum graft_where whe
 {
     for (size_t i = 0; i < w->job->suspicion_count; i++) {
         const graft_suspicion *s = &w->job->suspicions[i];
-        if (!s->magic_count && graft_anchors_stand(s->anchors, (const uint8_t *)bytes, length, s->step))
+        if (s->anchors && !s->magic_count &&
+            graft_anchors_stand(s->anchors, (const uint8_t *)bytes, length, s->step))
             return remember(w, where);
     }
     return 0;

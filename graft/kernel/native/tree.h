@@ -20,7 +20,8 @@ typedef int (*graft_sink)(void *context, const uint8_t *bytes, size_t length);
 /* Called now and then, by the thread that called graft_tree. Nonzero stops the walk with GRAFT_TREE_STOPPED. */
 typedef int (*graft_poll)(void *context);
 
-enum graft_where { GRAFT_IN_CONTENTS, GRAFT_IN_TARGET, GRAFT_IN_NAME };
+/* Where bytes are; and, of a suspect only, that a stream begins in the contents. */
+enum graft_where { GRAFT_IN_CONTENTS, GRAFT_IN_TARGET, GRAFT_IN_NAME, GRAFT_IN_STREAMS };
 
 typedef struct {
     char *file;      /* relative to the tree's top, "" for the top itself; in the result's names;
@@ -54,9 +55,10 @@ typedef struct {
 
 #define GRAFT_SUSPICIONS 4
 
-/* Words by which contents, targets and names are suspected of something longer. */
+/* Words by which contents, targets and names are suspected of something longer; or, without words,
+ * beginnings of streams in contents. */
 typedef struct {
-    const graft_anchors *anchors;
+    const graft_anchors *anchors; /* NULL: streams */
     size_t step; /* words are looked for at 0, step, 2 * step... of the contents, target or name */
     const graft_magic *magics; /* if there are any: only contents count that begin with one */
     size_t magic_count;        /* at offset 0, and of GRAFT_ANCHOR bytes at most */

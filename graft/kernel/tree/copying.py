@@ -18,7 +18,7 @@ HARMLESS_ATTRIBUTES = {"security.selinux", "system.nfs4_acl"}
 
 
 def is_canonical(descriptor: int, status: os.stat_result, owner: int) -> bool:
-    """Whether a file may be shared as it is: what a link cannot set right would spread.
+    """Whether a file may be shared unchanged: a link would spread wrong metadata.
 
     As Nix does, compares the owner but not the group.
     """

@@ -1,4 +1,4 @@
-"""What a tree is made of, each made beneath a directory's descriptor: no symlink is followed."""
+"""The entries of a tree, each made beneath a directory's descriptor: no symlink is followed."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ class MovedDirectoryError(Exception):
 
 
 class Descent:
-    """The directories from a tree's top to the innermost one in hand, as descriptors.
+    """The directories from a tree's top to the current innermost one, as descriptors.
 
     Only the top and the innermost few are open; the others are opened again through ".." on the
     way up, and must still be the directories they were. So neither the limit of open files nor

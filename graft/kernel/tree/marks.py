@@ -1,4 +1,4 @@
-"""By what a walk knows the regular files that it is to report."""
+"""The marks of the regular files that a walk is to report."""
 
 from __future__ import annotations
 

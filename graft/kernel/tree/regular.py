@@ -133,8 +133,9 @@ class RegularFiles:
             if self._state.wanted is not None:
                 text = unsearched + settled
                 unsearched = text[self._state.search(text, IN_CONTENTS, base, final=final) :]
-            if watch is not None and watch.more(settled):
-                self._state.suspects.append((self._state.new_path, IN_CONTENTS))
+            if watch is not None:
+                for where in watch.more(settled, final=final):
+                    self._state.suspects.append((self._state.new_path, where))
             self._state.emit(settled)
             if file.target is not None:
                 self._state.on_target("write")

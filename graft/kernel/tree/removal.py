@@ -10,7 +10,7 @@ from graft.kernel.tree.descent import DIRECTORY_FLAGS, Descent
 
 
 def delete_tree(path: bytes) -> None:
-    """Removes a file, symlink or directory tree; does nothing if there is none.
+    """Removes a file, symlink or directory tree; does nothing if it is missing.
 
     Only directories are made writable: a file may be a hard link to one that stays.
 
@@ -70,7 +70,7 @@ def _open_writable(name: bytes, parent: int | None) -> int:
 
 
 def _remove_files(directory: int) -> list[bytes]:
-    """Removes what is no directory; returns the names of the directories."""
+    """Removes all entries but directories; returns the names of the directories."""
     directories = []
     with os.scandir(directory) as entries:
         for entry in list(entries):

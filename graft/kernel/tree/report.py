@@ -1,4 +1,4 @@
-"""What a walk over one tree saw and did."""
+"""The counts and finds of a walk over one tree."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class FileCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TreeReport:
-    """What a walk over one tree saw and did.
+    """The counts and finds of a walk over one tree.
 
     Attributes:
         nar_size: of the result's NAR, in bytes.
@@ -47,6 +47,8 @@ class TreeReport:
         marked: the regular files that have one of the marks asked for: paths relative to the top,
             in the original's names, sorted; empty for the top itself.
         suspects: where words of the suspicions asked for stand, sorted.
+        streamed: the regular files in which a stream may begin, if a suspicion asked for them; as
+            those in `marked`, but in the result's names.
     """
 
     nar_size: int
@@ -64,3 +66,4 @@ class TreeReport:
     seen: frozenset[int]
     marked: tuple[bytes, ...] = ()
     suspects: tuple[Site, ...] = ()
+    streamed: tuple[bytes, ...] = ()

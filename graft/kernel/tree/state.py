@@ -1,4 +1,4 @@
-"""What one walk is asked, where it stands, and what it has seen: the pure twin's state."""
+"""The request, the place and the finds of one walk: the pure twin's state."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 IN_CONTENTS: Final = 0
 IN_TARGET: Final = 1
 IN_NAME: Final = 2
+IN_STREAMS: Final = 3  # of a suspect: a stream begins in its contents
 
 STORE_TIME: Final = (1_000_000_000, 1_000_000_000)
 """Access and modification time of every file in a store: the second after the epoch, in ns."""
 
 
 class WalkError(Exception):
-    """A walk failed; a cause is what the sink or a signal's handler raised.
+    """A walk failed; its cause is the exception of the sink or of a signal's handler.
 
     args are kind (system, unsupported, collision, changed, stopped), errno, the system call, the
     file relative to the top, whether that is the target's, and whether something was made at the
@@ -53,14 +54,14 @@ class Tally:
         return bool(taking)
 
     def add(self, other: Tally) -> None:
-        """Counts what another has counted."""
+        """Adds the counts of another walk."""
         self.references += other.references
         self.bare += other.bare
         self.overlapped += other.overlapped
 
 
 class WalkState:
-    """What is common to directories, symlinks and files.
+    """The state that directories, symlinks and files share.
 
     Attributes:
         table: what to rewrite; None if that is nothing.
@@ -124,7 +125,7 @@ class WalkState:
         self._call, self._in_target = call, True
 
     def error(self, kind: str, code: int = 0) -> WalkError:
-        """The error for what was noted last."""
+        """The error for the failure noted last."""
         file = self.new_path if self._in_target else self.old_path
         return WalkError(kind, code, self._call, file, self._in_target, self.begun)
 
@@ -156,7 +157,10 @@ class WalkState:
 
     def search_text(self, text: bytes, where: int) -> None:
         """Searches a name or a symlink's target, whole."""
-        if any(not each.magics and each.anchors.find(text) for each in self.suspicions):
+        if any(
+            each.anchors is not None and not each.magics and each.anchors.find(text)
+            for each in self.suspicions
+        ):
             self.suspects.append((self.new_path, where))
         self.search(text, where)
 

@@ -1,10 +1,13 @@
-"""By what words a walk suspects what it passes of something longer."""
+"""The words by which a walk suspects a longer pattern in the bytes it passes."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from graft.kernel.anchors import WORD
+from graft.kernel.streams import find_streams
+from graft.kernel.tree.state import IN_CONTENTS, IN_STREAMS
 
 if TYPE_CHECKING:
     from graft.kernel.anchors import Anchors
@@ -17,12 +20,13 @@ class Suspicion(NamedTuple):
     """Words that are looked for in the result: contents, names and symlinks' targets.
 
     Attributes:
-        anchors: the words, and at which steps they are looked for.
+        anchors: the words, and at which steps they are looked for; None: beginnings of streams
+            (`graft.kernel.streams`), in contents only.
         magics: if there are any, only contents are looked at that begin with one of these, each
             of a word's length at most.
     """
 
-    anchors: Anchors
+    anchors: Anchors | None
     magics: tuple[bytes, ...] = ()
 
     @property
@@ -39,29 +43,42 @@ class Watch:
     """
 
     def __init__(self, suspicions: tuple[Suspicion, ...], head: bytes) -> None:
-        self._anchors = [
-            suspicion.anchors
-            for suspicion in suspicions
-            if not suspicion.magics or head.startswith(suspicion.magics)
-        ]
+        asked = [each for each in suspicions if not each.magics or head.startswith(each.magics)]
+        self._anchors = [each.anchors for each in asked if each.anchors is not None]
+        self._streams = any(each.anchors is None for each in asked)
         self._next = [0 for _ in self._anchors]  # where a word may stand
         self._passed = 0
         self._carry = b""
-        self.suspected = False
 
-    def more(self, data: bytes) -> bool:
-        """Looks through the bytes that come next; True if now there is a word, and never again."""
-        if self.suspected or not self._anchors:
-            return False
+    def more(self, data: bytes, *, final: bool) -> Iterator[int]:
+        """Looks through the bytes that come next.
+
+        Args:
+            final: no bytes follow.
+
+        Yields:
+            IN_CONTENTS where now a word stands, IN_STREAMS where a stream begins; each once.
+        """
+        if not (self._anchors or self._streams):
+            return
         text = self._carry + data
         start = self._passed - len(self._carry)
         self._passed += len(data)
+        if self._streams and self._begins(text, final=final):
+            self._streams = False
+            yield IN_STREAMS
         for which, anchors in enumerate(self._anchors):
             at = self._next[which]
             if at + WORD <= self._passed:
-                self.suspected = bool(anchors.find(text[at - start :]))
-                if self.suspected:
-                    return True
+                if anchors.find(text[at - start :]):
+                    self._anchors = []  # one word is enough
+                    yield IN_CONTENTS
+                    break
                 self._next[which] += ((self._passed - at - WORD) // anchors.step + 1) * anchors.step
         self._carry = text[-(WORD - 1) :]
-        return False
+
+    @staticmethod
+    def _begins(text: bytes, *, final: bool) -> bool:
+        """Whether a stream begins in the text: at its end, that is for the bytes that follow."""
+        last = len(text) if final else len(text) - (WORD - 1)
+        return any(found.offset < last for found in find_streams(text, final=final))

@@ -1,4 +1,4 @@
-"""Symlinks into a store, read as they are."""
+"""Symlinks into a store, read without following them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from graft.formats.store_path import StoreDir, StorePath
 
 
 def led_to(link: str, store_dir: StoreDir) -> StorePath | None:
-    """The store path a symlink leads into, as it says itself; None if it is none, or leads out."""
+    """The store path in a symlink's text; None if it names another place."""
     try:
         return store_dir.first_path(os.readlink(link))
     except (OSError, BadStorePathError, ValueError):

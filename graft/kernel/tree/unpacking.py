@@ -84,7 +84,7 @@ def unpack_archive(
 
 
 class _Unpacking:
-    """A tree while it is made; closes what is open when left as a context."""
+    """A tree while it is made; closes the open files when left as a context."""
 
     def __init__(self, state: WalkState, target: bytes) -> None:
         self._state = state
@@ -105,7 +105,7 @@ class _Unpacking:
                 os.close(self._file)
 
     def take(self, event: Event) -> None:
-        """Makes what the next event of the archive says.
+        """Makes the entry of the next event of the archive.
 
         Raises:
             WalkError: a system call failed.

@@ -165,7 +165,7 @@ class ChecksumFinder:
         self.anchors = self._patterns.anchors
 
     def find(self, data: Buffer) -> Iterator[Checksum]:
-        """Every old digest in some bytes; of files that were equal, the first one's."""
+        """Every old digest in some bytes; if files were equal, the digest of the first one."""
         told: set[tuple[int, int]] = set()
         with memoryview(data) as view:
             for offset, which in self._patterns.find(view):

@@ -1,4 +1,4 @@
-"""Checksums replaced by those of what the files hold now, each after the file it speaks of."""
+"""Checksums replaced by the checksums of the new files, each after the file it belongs to."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ChecksumPlace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repair:
-    """What became of the checksums in a tree.
+    """The result of the repair of checksums in a tree.
 
     Attributes:
         places: all of them.
@@ -148,7 +148,7 @@ def repair_tree(
 
 
 def _order(holds: Mapping[bytes, set[bytes]]) -> tuple[list[bytes], list[bytes]]:
-    """Files after those whose digests they hold, and those for which there is no such order."""
+    """Files after the files whose digests they hold, and the files without such an order."""
     left = {file: set(others) for file, others in holds.items()}
     cyclic: list[bytes] = []
     while True:

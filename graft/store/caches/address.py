@@ -23,9 +23,9 @@ class CacheAddress:
         url: the whole of it, with the passwords that may be in it: it is never shown.
         scheme: `file`, `http`, `https` or `s3`.
         place: host or bucket, maybe with a name and a password; empty for files.
-        path: as it is quoted in the URL, without slashes at its end.
-        parameters: what else is said behind the question mark, unquoted.
-        priority: of the cache among several, a lower one first; None if the URL says nothing.
+        path: the quoted path of the URL, without slashes at its end.
+        parameters: the parameters behind the question mark, unquoted.
+        priority: the cache's place among several, a lower one first; None if the URL says nothing.
     """
 
     url: str

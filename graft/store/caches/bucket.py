@@ -1,7 +1,7 @@
 """The files of a binary cache in a bucket: `s3://`, at Amazon or wherever its protocol is spoken.
 
-Source: src/libstore/s3-binary-cache-store.cc of Nix for the URL, the types of contents, and what
-counts as absent.
+Source: src/libstore/s3-binary-cache-store.cc of Nix for the URL, the types of contents, and the
+answers that count as absent.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class CacheBucket:
         return self._connections
 
     def read(self, name: str) -> bytes | None:
-        """A small file, whole; None if there is no such file."""
+        """A small file, whole, if it is there."""
         absent = _ABSENT if name == CACHE_INFO_FILE else _ABSENT | _MAYBE_ABSENT
         answer = self._again(name, partial(self._text, name), absent=absent)
         return None if answer is None else bytes(answer)
@@ -143,7 +143,7 @@ class CacheBucket:
         return [name for name in names if name]
 
     def size(self, name: str) -> int | None:
-        """The length of a file in bytes; None if there is no such file."""
+        """The length of a file in bytes, if it is there."""
         try:
             answer = self._client.head_object(Bucket=self._bucket, Key=self._prefix + name)
         except failures() as error:
@@ -153,7 +153,7 @@ class CacheBucket:
         return int(answer["ContentLength"])
 
     def check_writable(self) -> None:
-        """Does nothing: only who writes learns whether he may."""
+        """Does nothing: only a write shows whether the user may write."""
 
     def free_bytes(self) -> None:
         """Unknown: a bucket has room as long as somebody pays for it."""
@@ -164,14 +164,14 @@ class CacheBucket:
         return NewObject(self._upload, self.url)
 
     def sync(self) -> None:
-        """Does nothing: what is in a bucket stays there."""
+        """Does nothing: a bucket keeps its files."""
 
     def _upload(self, file: IO[bytes], size: int, name: str) -> None:
         """Puts a file into the bucket.
 
         Args:
             file: it is read from where it stands.
-            size: of it, in bytes.
+            size: its size in bytes.
 
         Raises:
             CacheError, StorePermissionError, StoreMissingError: it cannot be written.
@@ -233,7 +233,9 @@ class CacheBucket:
             return _whole(body), int(part[2]), found
 
     def _again(self, name: str, ask: Callable[[], Any], *, absent: frozenset[str]) -> Any:
-        """Asks until the answer is whole; what fails before one begins was tried again already."""
+        """Asks until the answer is whole; a failure before an answer begins was tried again
+        already.
+        """
         for attempt in range(1, self._attempts + 1):
             try:
                 return ask()
@@ -284,7 +286,7 @@ class _CutError(Exception):
 
 
 class _AnswerError(Exception):
-    """A sentence about an answer that is not what was asked for."""
+    """A sentence about an unexpected answer."""
 
 
 def _length(answer: dict[str, Any]) -> int:

@@ -1,7 +1,7 @@
-"""Clients of the servers of buckets, made by boto3, and what their errors say.
+"""Clients of the servers of buckets, made by boto3, and their errors.
 
 Credentials are found as every program of Amazon's finds them, in the environment, in `~/.aws` or on
-the machine itself; where there are none, requests are not signed.
+the machine itself. Without credentials, requests are not signed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def bucket_client(address: CacheAddress, url: str, **settings: object) -> Any:
         settings: of the client.
 
     Raises:
-        BadStoreUrlError: `endpoint` or `scheme` is none.
+        BadStoreUrlError: `endpoint` or `scheme` is malformed.
         CacheError: boto3 is not installed.
         StoreError: there is no such profile.
     """
@@ -73,7 +73,7 @@ def bucket_client(address: CacheAddress, url: str, **settings: object) -> Any:
 
 
 def failures() -> tuple[type[Exception], ...]:
-    """What boto3 raises when a request fails."""
+    """The exceptions that boto3 raises when a request fails."""
     from boto3.exceptions import Boto3Error  # noqa: PLC0415 - loaded only for buckets
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
@@ -81,19 +81,19 @@ def failures() -> tuple[type[Exception], ...]:
 
 
 def _answer(error: Exception) -> dict[str, Any]:
-    """What the server answered; empty if it was not a server that said no."""
+    """The server's answer; empty if the error does not come from a server."""
     answer = getattr(error, "response", None)
     return answer if isinstance(answer, dict) else {}
 
 
 def answer_status(error: Exception) -> int | None:
-    """The HTTP status of what the server answered; None if it was not a server that said no."""
+    """The HTTP status of the server's answer, if the error comes from a server."""
     status: int | None = _answer(error).get("ResponseMetadata", {}).get("HTTPStatusCode")
     return status
 
 
 def error_code(error: Exception) -> str | None:
-    """The word a server has for what is wrong; None if it was not a server that said no."""
+    """The server's word for the error, if the error comes from a server."""
     if not (answer := _answer(error)):
         return None
     # Never its sentence, which may repeat anything that was sent.
@@ -102,6 +102,6 @@ def error_code(error: Exception) -> str | None:
 
 
 def one_line(error: BaseException) -> str:
-    """What an error says, fit for a message."""
+    """The text of an error, fit for a message."""
     text = " ".join(str(error).split()) or type(error).__name__
     return "".join(letter for letter in text[:300] if letter.isprintable())

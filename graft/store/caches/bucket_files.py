@@ -23,9 +23,9 @@ class BucketStream:
     """A file that is read, piece by piece of one version.
 
     Args:
-        piece: gives what begins at a position of the version that a tag names (None: of any), the
-            length of the whole file in bytes, and the version's tag; a position at the end of the
-            file is asked for only if the file is empty.
+        piece: gives the bytes from a position of the version that a tag names (None: of any). It
+            also gives the length of the whole file in bytes, and the version's tag; a position at
+            the end of the file is asked for only if the file is empty.
         changed: makes the error that the file is another one by now.
     """
 
@@ -41,7 +41,7 @@ class BucketStream:
         self._left = memoryview(self._data)
 
     def readinto(self, view: memoryview) -> int:
-        """Puts bytes at the beginning of a buffer, and returns how many: none only at the end."""
+        """Puts bytes at the beginning of a buffer, and returns how many: 0 only at the end."""
         if not self._left and self._position + len(self._data) < self._length:
             self._position += len(self._data)
             self._data, length, _ = self._piece(self._position, self._tag)
@@ -54,7 +54,7 @@ class BucketStream:
         return read
 
     def close(self) -> None:
-        """Forgets what was read."""
+        """Forgets the bytes that were read."""
         self._left = memoryview(b"")
 
 
@@ -87,7 +87,7 @@ class NewObject:
             raise self._error(error) from error
 
     def publish(self, name: str) -> None:
-        """Puts the file into the cache under a name, in the place of what has it."""
+        """Puts the file into the cache under a name, and replaces any file of that name."""
         self.close()
         self._upload(self._spool, self._size, name)
         self.discard()

@@ -1,8 +1,8 @@
 """The files of a binary cache in a directory: `file://`.
 
 New files get their names when they are whole. Until then they are in a directory `.graft-...` of
-the cache, locked by whoever writes there: what nobody has locked is left over from a run that died,
-and goes when the next one begins to write.
+the cache, locked by its writer. An unlocked directory is left over from a run that died, and goes
+when the next one begins to write.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class CacheDirectory:
         return 1
 
     def read(self, name: str) -> bytes | None:
-        """A small file, whole; None if there is no such file."""
+        """A small file, whole, if it is there."""
         try:
             stream = _open(os.path.join(self.path, name))
         except (FileNotFoundError, NotADirectoryError):
@@ -81,7 +81,7 @@ class CacheDirectory:
             raise self._error(error, name) from error
 
     def close(self) -> None:
-        """Removes what was begun and not finished, by others as well that have died since."""
+        """Removes unfinished files, of dead processes as well."""
         if self._staging is not None:
             self._staging.remove()
             self._staging = None
@@ -98,7 +98,7 @@ class CacheDirectory:
             raise self._error(error, ".") from error
 
     def size(self, name: str) -> int | None:
-        """The length of a file in bytes; None if there is no such file."""
+        """The length of a file in bytes, if it is there."""
         try:
             found = os.stat(os.path.join(self.path, name))
         except (FileNotFoundError, NotADirectoryError):
@@ -127,7 +127,7 @@ class CacheDirectory:
         return status.f_frsize * (status.f_bfree if os.geteuid() == 0 else status.f_bavail)
 
     def _nearest(self) -> str:
-        """The directory, or what is there of those above it."""
+        """The directory, or the nearest existing one above it."""
         place = self.path
         while not os.path.lexists(place):
             place = os.path.dirname(place)
@@ -184,7 +184,7 @@ class DirectoryStream:
         self._failed = failed
 
     def readinto(self, view: memoryview) -> int:
-        """Puts bytes at the beginning of a buffer, and returns how many: none only at the end."""
+        """Puts bytes at the beginning of a buffer, and returns how many: 0 only at the end."""
         try:
             return self._file.readinto(view) or 0
         except OSError as error:
@@ -227,7 +227,7 @@ class NewDirectoryFile:
             raise self._failed(error, os.path.basename(self._place)) from error
 
     def publish(self, name: str) -> None:
-        """Puts the file into the cache under a name, in the place of what has it."""
+        """Puts the file into the cache under a name, and replaces any file of that name."""
         self.close()
         try:
             os.rename(self._place, os.path.join(self._directory, name))

@@ -1,6 +1,6 @@
-"""What a binary cache is made of: files, wherever they are.
+"""The parts of a binary cache: files, in a directory, on a server or in a bucket.
 
-`BinaryCache` knows what the files mean; whoever keeps this protocol knows where they are.
+`BinaryCache` knows the meaning of the files; an implementation of this protocol knows their places.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ class CacheStream(Protocol):
     """A file of a cache, read from its beginning to its end."""
 
     def readinto(self, view: memoryview) -> int:
-        """Puts bytes at the beginning of a buffer, and returns how many: none only at the end.
+        """Puts bytes at the beginning of a buffer, and returns how many: 0 only at the end.
 
         Raises:
             CacheError: the cache can no longer be read, or its file changed.
         """
 
     def close(self) -> None:
-        """Gives back what is open; the file need not be at its end."""
+        """Closes the file; it need not be at its end."""
 
 
 class CacheFiles(Protocol):
@@ -37,7 +37,7 @@ class CacheFiles(Protocol):
         """How many files it is sensible to read at once."""
 
     def read(self, name: str) -> bytes | None:
-        """A small file, whole; None if there is no such file.
+        """A small file, whole, if it is there.
 
         Raises:
             CacheError: the cache cannot be read, or the file has more bytes than `LARGEST_TEXT`.
@@ -58,7 +58,7 @@ class CacheFiles(Protocol):
         """
 
     def close(self) -> None:
-        """Gives back what is open."""
+        """Closes the open files and connections."""
 
 
 class NewFile(Protocol):
@@ -75,7 +75,7 @@ class NewFile(Protocol):
         """Writes no more."""
 
     def publish(self, name: str) -> None:
-        """Puts the file into the cache under a name, in the place of what has it: at once."""
+        """Puts the file into the cache under a name at once, and replaces any file of that name."""
 
     def discard(self) -> None:
         """Removes the file."""
@@ -86,7 +86,7 @@ class WritableFiles(CacheFiles, Protocol):
     """Files of a cache that can be written."""
 
     def size(self, name: str) -> int | None:
-        """The length of a file in bytes; None if there is no such file.
+        """The length of a file in bytes, if it is there.
 
         Raises:
             CacheError, StorePermissionError: it cannot be read.
@@ -96,7 +96,7 @@ class WritableFiles(CacheFiles, Protocol):
         """Raises StorePermissionError if this user may not write, where that is known."""
 
     def free_bytes(self) -> int | None:
-        """The room left for this user, in bytes; None where nobody knows."""
+        """The room left for this user, in bytes; not known for every cache."""
 
     def create(self) -> NewFile:
         """A file to be written, whose name is told when it is whole.
@@ -106,7 +106,7 @@ class WritableFiles(CacheFiles, Protocol):
         """
 
     def sync(self) -> None:
-        """Waits until all that was written stays, whatever happens.
+        """Waits until all written files are durable.
 
         Raises:
             CacheError, NoSpaceError: it could not be written after all.

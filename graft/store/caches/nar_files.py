@@ -1,6 +1,6 @@
 """NARs in the files of a binary cache, streamed: read and checked, or compressed and named.
 
-Nothing here holds more of a NAR than a piece, so one can be read from a cache, rewritten in a
+Nothing here holds more of a NAR than a piece. So a NAR can be read from a cache, rewritten in a
 `Window` and written to another cache, without ever lying unpacked on a disk.
 """
 
@@ -26,16 +26,16 @@ _OVERHEAD: Final = 1 << 20  # bytes by which a file may be longer than what cann
 class NarReader:
     """The NAR of a path, decompressed.
 
-    What was read is believed only when all of it has been: sizes and hashes are known at the end.
+    The data is trusted only when all of it was read: sizes and hashes are known at the end.
 
     Args:
         stream: the file; it is closed with the reader.
-        info: what the cache promises.
+        info: the promise of the cache.
         url: how messages name the cache.
-        on_file: called with each piece of the file, as it is compressed.
+        on_file: called with each piece of the compressed file.
 
     Raises:
-        BadFormatError: the file's compression is none that can be read.
+        BadFormatError: the file's compression cannot be read.
     """
 
     def __init__(
@@ -69,10 +69,10 @@ class NarReader:
         )
 
     def readinto(self, view: memoryview) -> int:
-        """Puts bytes at the beginning of a buffer, and returns how many: none only at the end.
+        """Puts bytes at the beginning of a buffer, and returns how many: 0 only at the end.
 
         Raises:
-            CorruptCacheError: the file or the NAR is not what the cache promises.
+            CorruptCacheError: the file or the NAR differs from the cache's promise.
             CacheError: the cache can no longer be read, or its file changed.
         """
         try:
@@ -100,7 +100,7 @@ class NarReader:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NarFile:
-    """A NAR that was written into a cache; the fields are those of `NarInfo`."""
+    """A NAR that was written into a cache; the fields are the same as in `NarInfo`."""
 
     url: str
     compression: str
@@ -110,10 +110,10 @@ class NarFile:
     nar_size: int
 
     def narinfo(self, info: PathInfo) -> NarInfo:
-        """What a cache says of a path whose NAR this is.
+        """The narinfo of a path whose NAR this is.
 
         Raises:
-            CorruptCacheError: it is not; or the path is registered with an address that is none.
+            CorruptCacheError: they differ; or the path is registered with a malformed address.
         """
         if (info.nar_hash, info.nar_size) != (self.nar_hash, self.nar_size):
             raise CorruptCacheError(
@@ -142,10 +142,10 @@ class FileWriter:
     Args:
         files: of the cache.
         compression: of the bytes.
-        digest: their SHA-256, if whoever publishes them has made sure of it.
+        digest: their SHA-256, if the publisher has checked it.
 
     Raises:
-        BadFormatError: the compression is none that can be read.
+        BadFormatError: the compression cannot be read.
         CacheError, StorePermissionError, NoSpaceError: nothing can be written.
     """
 
@@ -187,7 +187,7 @@ class FileWriter:
 
 
 class NarWriter:
-    """A NAR that is compressed, and gets its name from what comes out.
+    """A NAR that is compressed, and gets its name from the compressed bytes.
 
     Args:
         files: of the cache.
@@ -250,7 +250,7 @@ def _told(
 
 
 class _PromiseError(Exception):
-    """A sentence about what was promised otherwise."""
+    """A sentence about a broken promise."""
 
 
 class _Checked:

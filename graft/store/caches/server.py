@@ -1,8 +1,9 @@
 """The files of a binary cache behind a server: `http://` and `https://`.
 
-What fails for a moment is tried again, later each time; a file whose transfer is cut goes on where
-it was cut (RFC 9110, "Range Requests"), as long as it is still the same file. Proxies are those of
-the environment, certificates those of the system, of SSL_CERT_FILE or of NIX_SSL_CERT_FILE.
+A request that fails for a moment is tried again, later each time. A file whose transfer is cut goes
+on where it was cut (RFC 9110, "Range Requests"), as long as it is still the same file. Proxies come
+from the environment; certificates come from the system, from SSL_CERT_FILE or from
+NIX_SSL_CERT_FILE.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ class CacheServer:
         import urllib3  # noqa: PLC0415
 
         class Retry(urllib3.Retry):
-            """Waits no longer than this program does by itself, whatever the server says."""
+            """Waits no longer than this program does by itself, even if the server asks for it."""
 
             def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
                 asked = super().get_retry_after(response)
@@ -119,7 +120,7 @@ class CacheServer:
         return self._connections
 
     def read(self, name: str) -> bytes | None:
-        """A small file, whole; None if there is no such file."""
+        """A small file, whole, if it is there."""
         stream = self._open(name)
         if stream is None:
             return None
@@ -160,10 +161,10 @@ class CacheServer:
         return ServerStream(self, name, response, self._attempts, self._wait)
 
     def request(self, name: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
-        """The beginning of a server's answer, whatever it is.
+        """The beginning of a server's answer, also of an error.
 
         Raises:
-            CacheError: there was none.
+            CacheError: the server gave no answer.
         """
         url = f"{self._url}/{name}"
         for _ in range(_MOST_REDIRECTS + 1):
@@ -238,7 +239,7 @@ class ServerStream:
         self._length = response.headers.get("Content-Length")
 
     def readinto(self, view: memoryview) -> int:
-        """Puts bytes at the beginning of a buffer, and returns how many: none only at the end."""
+        """Puts bytes at the beginning of a buffer, and returns how many: 0 only at the end."""
         data = self._read(len(view))
         view[: len(data)] = data
         self._position += len(data)
@@ -259,7 +260,7 @@ class ServerStream:
                 self._go_on(error)
 
     def _go_on(self, error: Exception) -> None:
-        """Has the server send what is behind the last byte that came."""
+        """Has the server send the bytes after the last one that came."""
         if self._position - self._failed_at >= _PROGRESS:
             self._failures = 0
         self._failures += 1
@@ -291,7 +292,7 @@ class ServerStream:
             raise self._changed()
 
     def _skip(self) -> None:
-        """Reads what is known: the server cannot begin in the middle."""
+        """Reads the known bytes again: the server cannot begin in the middle."""
         from urllib3.exceptions import HTTPError  # noqa: PLC0415
 
         left = self._position

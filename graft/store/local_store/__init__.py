@@ -1,1 +1,1 @@
-"""What a store on this machine is made of: its database, its locks, its directory."""
+"""The parts of a store on this machine: its database, its locks, its directory."""

@@ -1,4 +1,4 @@
-"""What this user may do with the files of a store, and how the store is mounted."""
+"""The rights of this user on the files of a store, and the mount of the store."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from graft.store.location import Location
 
 
 class Access:
-    """What this user may do with a store.
+    """The rights of this user on a store.
 
     Attributes:
         mounted_read_only: whether the store directory lies on a read-only mount, as on NixOS: then

@@ -1,6 +1,6 @@
 """The SQLite database of valid paths, Nix's or Guix's: `schema` says how they differ.
 
-Source: src/libstore/local-store.cc of Nix, for what a query means and what a row holds.
+Source: src/libstore/local-store.cc of Nix, for the meaning of a query and of a row.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Database:
         self._connection.close()
 
     def path_infos(self, paths: Iterable[StorePath]) -> dict[StorePath, PathInfo]:
-        """What is registered of those of `paths` that are valid."""
+        """The registrations of the valid paths among `paths`."""
         infos: dict[StorePath, PathInfo] = {}
         with translated(self._directory):
             unknown = []
@@ -121,7 +121,7 @@ class Database:
         return infos
 
     def nar_sizes(self, paths: Iterable[StorePath]) -> dict[StorePath, int]:
-        """The sizes of the NARs of those of `paths` that are valid, in bytes.
+        """The sizes of the NARs of the valid paths among `paths`, in bytes.
 
         Much less work than all that is registered of them.
         """
@@ -143,7 +143,9 @@ class Database:
         return {self._store_dir.parse(text) for (text,) in rows}
 
     def referrers(self, paths: Iterable[StorePath]) -> dict[StorePath, set[StorePath]]:
-        """What refers to each of `paths`, itself included; nothing to one that is not valid."""
+        """The referrers of each of `paths`, itself included; the set is empty for a path that is
+        not valid.
+        """
         found: dict[StorePath, set[StorePath]] = {path: set() for path in paths}
         with translated(self._directory):
             for batch in _batches(found):
@@ -286,7 +288,7 @@ class Database:
                 raise
 
     def _row(self, info: PathInfo) -> dict[str, object]:
-        """What a path's registration is in each column of the widest schema."""
+        """The values of a path's registration in each column of the widest schema."""
         return {
             "path": self._store_dir.path(info.path),
             "hash": f"sha256:{info.nar_hash.hex()}",

@@ -51,7 +51,7 @@ def shared_lock(path: str, waiting_for: str) -> Iterator[None]:
 
     Args:
         path: the lock file.
-        waiting_for: what is said if another process holds it.
+        waiting_for: the note if another process holds it.
     """
     descriptor = open_lock_file(path)
     try:
@@ -87,7 +87,8 @@ def _path_lock(path: str) -> Iterator[None]:
 
 @contextmanager
 def path_locks(paths: Iterable[str]) -> Iterator[None]:
-    """Holds Nix's lock on each path, `<path>.lock`, so that nobody else makes it meanwhile.
+    """Holds Nix's path lock on each path, `<path>.lock`, so that no other process makes it
+    meanwhile.
 
     They are taken in sorted order, as Nix does: two processes with overlapping sets then cannot
     wait for each other.

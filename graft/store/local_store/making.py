@@ -18,8 +18,8 @@ class LocalMaking:
     """Paths of a local store under their locks, until they are registered.
 
     An unregistered tree under a final name is never trusted: Nix may have died while it wrote it.
-    Temporary trees are called `<hash part>-graft`: the collector deletes what it does not know in
-    the store directory, unless its hash part is that of a path somebody protects.
+    Temporary trees are called `<hash part>-graft`: the collector deletes unknown names in the store
+    directory, unless their hash part belongs to a protected path.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class LocalMaking:
         os.rename(self.staging(info.path), final)
 
     def register(self) -> None:
-        """Makes what was finished valid, once its bytes are on the disk.
+        """Makes finished paths valid, once their bytes are on the disk.
 
         Nix's write-ahead log does not order the data of files before a commit: without the
         syncfs a power cut could leave valid paths with empty files.
@@ -80,7 +80,8 @@ class LocalMaking:
         self._database.register([replace(info, registration_time=now) for info in self._finished])
 
     def undo(self) -> None:
-        """Takes back the final names of what was not registered; what a repair replaced returns.
+        """Takes back the final names of unregistered paths; the trees that a repair replaced
+        return.
 
         The database is asked: an interrupt may come when it has just committed.
         """
@@ -106,8 +107,8 @@ class LocalMaking:
 
 
 def temporary_names(path: StorePath) -> tuple[str, str, str]:
-    """What the tree is called while it is made, the one a repair replaces until its end, and what
-    an original is unpacked as.
+    """The temporary names of a path: the new tree, the tree that a repair replaces, and an unpacked
+    original.
     """
     names = ("graft", "graft-old", "graft-original")
     first, second, third = (f"{path.hash_part}-{name}" for name in names)

@@ -64,9 +64,9 @@ class Schema:
 
     Attributes:
         name: whose it is, as `graft store init --schema` says it.
-        version: what the file `schema` holds.
-        columns: of ValidPaths, without `id`, and how they are declared. What a path's registration
-            says beyond them has no place in such a database, and is not kept.
+        version: the contents of the file `schema`.
+        columns: the columns of ValidPaths, without `id`, and their declarations. A registration's
+            other fields have no place in such a database, and are not kept.
         others: the rest of the tables.
         exact_temporary_roots: whether its collector keeps a tree that is not valid only if it has
             the name of a temporary root; else the hash part of one is enough.
@@ -194,7 +194,7 @@ def check_schema(schema: Schema, store_dir: StoreDir) -> None:
 
 @contextmanager
 def translated(directory: str) -> Iterator[None]:
-    """Turns the errors of SQLite into StoreError; `directory` is that of the database."""
+    """Turns the errors of SQLite into StoreError; `directory` is the database's."""
     try:
         yield
     except sqlite3.Error as error:

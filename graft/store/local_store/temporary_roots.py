@@ -1,12 +1,12 @@
-"""Temporary roots: what this process works on, kept from the garbage collector.
+"""Temporary roots: the paths of this process, kept from the garbage collector.
 
 Source: addTempRoot, findTempRoots and collectGarbage in src/libstore/gc.cc of Nix 2.5 and later. A
 process writes its roots, each with a NUL behind it, into `temproots/<pid>` and keeps a lock on the
 file while it lives. A collector reads these files once it has `gc.lock` exclusively; what comes
 after that it must be told through `gc-socket/socket`, and answers when the path is safe.
 
-Older collectors, and Guix's, have no socket. They lock the files for reading while they work, which
-is why ours is locked exclusively only while it is written, and never while `gc.lock` is waited for.
+Older collectors, and Guix's, have no socket. They lock the files for reading while they work. So
+ours is locked exclusively only while it is written, and never while `gc.lock` is waited for.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class TemporaryRoots:
         os.close(self._file)
 
     def add(self, paths: Iterable[str]) -> None:
-        """Returns when no collector will delete the paths, or what they refer to if they are valid.
+        """Returns when no collector will delete the paths, nor the references of valid ones.
 
         Whether they are valid must be asked afterwards: a collector may have deleted them just
         before.
@@ -81,9 +81,10 @@ class TemporaryRoots:
     def add_again(self, paths: Iterable[str]) -> None:
         """As `add`, and a collector that has begun since then keeps the paths until it ends.
 
-        To be called between the making of a permanent root and the end of the temporary one: a
+        To be called between the making of a permanent root and the end of the temporary one. A
         collector reads the permanent roots first, and the temporary ones when it has looked at
-        every process. What became permanent in between, and was given up, it would see in neither.
+        every process. A root that became permanent in between, and whose temporary root was given
+        up, would be in neither list.
         """
         for path in paths:
             self._add(path)
@@ -119,7 +120,7 @@ class TemporaryRoots:
         os.write(self._file, os.fsencode(path) + b"\0")
 
     def _tell_collector(self, path: str) -> bool:
-        """Sends the root to the collector that is at work; False if none answers."""
+        """Sends the root to the running collector; False if no collector answers."""
         try:
             if self._connection is None:
                 self._connection = self._connect()
@@ -157,7 +158,7 @@ class TemporaryRoots:
 
 
 def find_temporary_roots(store_dir: StoreDir, state_dir: str) -> dict[int, set[StorePath]]:
-    """What other processes are at work on in a store, by their numbers: builds, copies, grafts.
+    """The paths that other processes work on in a store, by process id: builds, copies, grafts.
 
     A file of a process that is dead counts for nothing, nor does one that may not be read.
     """

@@ -1,1 +1,1 @@
-"""GC roots and profiles: what keeps store paths alive."""
+"""GC roots and profiles, which keep store paths alive."""

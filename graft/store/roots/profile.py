@@ -1,4 +1,4 @@
-"""Profiles: a link to the current generation, and beside it a link for each generation.
+"""Profiles: a link to the current generation, and a link for each generation.
 
 Source: Nix manual, "Profiles"; src/libstore/profiles.cc of Nix. Of a profile `P` generation 7 is
 `P-7-link`, a symlink to a store path, and `P` is a symlink to that link. Nix locks `P.lock` as it
@@ -23,7 +23,7 @@ _GENERATION_LINK: Final = re.compile(r"(.+)-[0-9]+-link", re.DOTALL)
 
 
 def profile_of_generation(link: str, store_dir: StoreDir) -> Profile | None:
-    """The profile that has a link for a generation; None if this is no such link's name."""
+    """The profile of a generation's link, if the link has such a name."""
     directory, name = os.path.split(link)
     match = _GENERATION_LINK.fullmatch(name)
     return Profile(os.path.join(directory, match[1]), store_dir) if match else None
@@ -34,7 +34,7 @@ def find_profiles(
 ) -> Iterator[Profile]:
     """The profiles in a directory and below it, in the order of their names.
 
-    Whatever has a generation is a profile, whether or not it leads to one.
+    Every path with a generation is a profile, even if it leads to no generation.
 
     Args:
         directory: need not exist.
@@ -132,7 +132,7 @@ class Profile:
 
     @property
     def current(self) -> int | None:
-        """The number of the generation it leads to; None if it leads to none."""
+        """The number of the current generation, if the profile leads to one."""
         return self._number(os.readlink(self.path)) if os.path.islink(self.path) else None
 
     def check(self) -> None:
@@ -213,7 +213,7 @@ class Profile:
     def delete(
         self, which: Callable[[list[Generation], int | None], Collection[int]]
     ) -> list[Generation]:
-        """Deletes generations; what they led to stays until the garbage collector comes.
+        """Deletes generations; their targets stay until the garbage collector comes.
 
         Args:
             which: says the numbers, of all generations and the current one's number.
@@ -245,14 +245,14 @@ class Profile:
 def generations_to_delete(
     words: Collection[str], now: int
 ) -> Callable[[list[Generation], int | None], set[int]]:
-    """What `nix-env --delete-generations` would delete, by its own words.
+    """The generations that `nix-env --delete-generations` would delete, by its own words.
 
     `old` is every one but the current. `30d` are those that were no longer current 30 days ago: the
     newest that is older than that was, and stays. `+5` keeps the current one and the four before
     it, and those that are newer.
 
     Args:
-        words: as they are given to nix-env.
+        words: the arguments of nix-env.
         now: in seconds since 1970.
 
     Returns:

@@ -42,7 +42,7 @@ def check_root_link(link: str, store_dir: StoreDir) -> None:
     """Makes sure that `link` could become a root.
 
     Raises:
-        RootLinkError: something is there that is no symlink into the store, its directory is
+        RootLinkError: the place has something else than a symlink into the store, its directory is
             missing or may not be written, or the link lies inside the store.
     """
     link = os.path.abspath(link)

@@ -149,7 +149,7 @@ class _Comparing:
         )
 
     def judged(self, seen: Observation, changed: str | None) -> Probe:
-        """What a probe says of OLD and NEW."""
+        """The probe's verdict on OLD and NEW."""
         return Probe(
             observation=seen,
             opened_old=not seen.opened.isdisjoint(self.dependents.olds),

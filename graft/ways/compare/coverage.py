@@ -58,7 +58,7 @@ def _has_static_libraries(tree: str) -> bool:
 
 
 class Dependents:
-    """Who depends on an OLD, and how each way reaches them.
+    """The paths that depend on an OLD, and how each way reaches them.
 
     Attributes:
         olds: those that the roots lead to, and that are replaced by something else.
@@ -88,11 +88,13 @@ class Dependents:
         )
 
     def static(self) -> dict[StorePath, str]:
-        """What no way reaches that leaves bytes as they are."""
+        """The paths that no way reaches which leaves bytes unchanged."""
         return dict.fromkeys(self._static, _STATIC)
 
     def missed_by_graft(self, proof: Proof | None) -> dict[StorePath, str]:
-        """What a graft does not reach: what stays by the plan, or leads to OLD by the proof."""
+        """The paths that a graft does not reach: they stay by the plan, or lead to OLD by the
+        proof.
+        """
         missed = self.static()
         for path in self.all - self._plan.moved.keys() - self._static:
             if path in self._plan.cutoffs:
@@ -112,7 +114,7 @@ class Dependents:
         return missed
 
     def missed_by_pivot(self, pivoted: Pivoted) -> dict[StorePath, str]:
-        """What pivots do not reach: whoever gets to an OLD that is not looked up, nor asked for."""
+        """The paths that pivots do not reach: they use an OLD that they do not look up."""
         named = " or ".join(sorted(pivoted.targets)) or "any type"
         missed = self.static()
         asking = reachable(turned(self._graph), pivoted.asking)

@@ -74,7 +74,9 @@ def _probe(probe: Probe, comparison: Comparison) -> dict[str, Any]:
 
 
 def _closure(comparison: Comparison) -> list[dict[str, Any]]:
-    """The root's closure and that of every NEW, references first, each with why it changes."""
+    """The closures of the root and of every NEW, references first, each with the reason of its
+    change.
+    """
     plan, infos = comparison.plan, comparison.plan.closure.infos
     full = plan.store_dir.path
     graph = plan.closure.graph
@@ -116,7 +118,7 @@ def _role(path: StorePath, comparison: Comparison) -> str:
 def _towards(
     olds: Collection[StorePath], graph: Mapping[StorePath, Collection[StorePath]]
 ) -> dict[StorePath, StorePath]:
-    """What each path that leads to an OLD refers to on a shortest chain to it; an OLD to itself."""
+    """The next path of each path on a shortest chain to an OLD; an OLD leads to itself."""
     referrers = turned(graph)
     towards = {old: old for old in sorted(olds)}
     level = list(towards)
@@ -132,7 +134,7 @@ def _towards(
 
 
 def _chain(path: StorePath, towards: Mapping[StorePath, StorePath]) -> Iterator[StorePath]:
-    """The links from a path to an OLD, both included; none if it does not lead there."""
+    """The links from a path to an OLD, both included; empty if it does not lead there."""
     if path in towards:
         yield path
     while towards.get(path, path) != path:
@@ -141,7 +143,7 @@ def _chain(path: StorePath, towards: Mapping[StorePath, StorePath]) -> Iterator[
 
 
 def _depths(comparison: Comparison, references_before: Sequence[StorePath]) -> dict[StorePath, int]:
-    """How far each path is below the root on its longest chain; a NEW is beside its OLD."""
+    """The depth of each path below the root on its longest chain; a NEW has its OLD's depth."""
     graph, root = comparison.plan.closure.graph, comparison.root
     below = comparison.plan.closure.requisites([root])
     depths = dict.fromkeys(references_before, 0)

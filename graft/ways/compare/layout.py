@@ -46,7 +46,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Boxes in columns, and what joins them.
+    """Boxes in columns, and the lines between them.
 
     Attributes:
         boxes: the paths of each: one, or all of a role that its column has too many of.

@@ -86,7 +86,7 @@ def render(document: Mapping[str, Any]) -> str:
 
 
 def drawing(document: Mapping[str, Any]) -> dict[str, Any]:
-    """What the page's script draws from: the closure by numbers, and where it stands."""
+    """The data that the page's script draws from: the closure by numbers, and their places."""
     closure: Sequence[Mapping[str, Any]] = document["closure"]
     numbers = {entry["path"]: number for number, entry in enumerate(closure)}
     directory = document["root"].rpartition("/")[0] + "/"
@@ -195,7 +195,7 @@ def _missed(way: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
 
 @dataclass(frozen=True, slots=True)
 class _ProbeGroup:
-    """A probe command, and what became of it under each way that ran it."""
+    """A probe command, and its results under each way that ran it."""
 
     command: str
     rows: list[tuple[str, Mapping[str, Any]]]

@@ -1,4 +1,4 @@
-"""The way of pivots on one closure: what looks NEW up, and the environment that leads there."""
+"""The way of pivots on one closure: the programs that look NEW up, and their environment."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from graft.workers import Workers
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pivoted:
-    """What pivots reach in the closure of a plan's root.
+    """The reach of pivots in the closure of a plan's root.
 
     Attributes:
         targets: what each type leads to, by absolute paths.
@@ -56,7 +56,7 @@ class Pivoted:
         targets: Mapping[str, str],
         on_bytes: Callable[[int], object] | None = None,
     ) -> Self:
-        """Finds what pivots to `targets` reach."""
+        """Finds the paths that pivots to `targets` reach."""
         (root,) = plan.roots
         paths = plan.closure.requisites([root])
         types = {point.path: set(point.types) for point in find_points(store, paths)}
@@ -85,7 +85,7 @@ class Pivoted:
 
     @contextmanager
     def in_force(self, before: Mapping[str, str]) -> Iterator[tuple[PivotEnvironment, float]]:
-        """A directory of pivots, for as long as it is needed.
+        """A directory of pivots, removed after its use.
 
         Args:
             before: the environment without pivots.
@@ -140,7 +140,7 @@ def _setting(
     held: Collection[StorePath],
     variables: Collection[str],
 ) -> Iterator[tuple[StorePath, str]]:
-    """The paths in whose bytes a variable is assigned what is replaced, and that variable."""
+    """The paths in whose bytes a variable is set to an OLD, and the variable."""
     graph, olds = plan.closure.graph, plan.replacements.keys() & held
     for path in sorted(path for path in paths if not graph[path].isdisjoint(olds)):
         texts = {

@@ -1,4 +1,4 @@
-"""Probe commands, run under each of the ways, and what they read of the store."""
+"""Probe commands, run under each of the ways, and the store paths they read."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SAMPLING = 0.005
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """What a command is run with, so that it runs under one of the ways.
+    """The options and variables with which a command runs under one of the ways.
 
     Attributes:
         root: the path that relative commands are looked up in.
@@ -48,7 +48,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """What running a probe has shown.
+    """The result of running a probe.
 
     Attributes:
         command: as it was given.
@@ -155,7 +155,7 @@ def _without_run(command: str, message: str, status: int) -> Observation:
 
 
 def _mapped_files(process: subprocess.Popen[bytes]) -> set[bytes]:
-    """What stands in the memory maps of a session's processes, looked at until its leader ends."""
+    """The files in the memory maps of a session's processes, looked at until its leader ends."""
     found: set[bytes] = set()
     while True:
         for directory in os.scandir("/proc"):
@@ -193,7 +193,7 @@ def _store_paths(files: Iterable[bytes], store_dir: StoreDir) -> Iterator[StoreP
 
 
 def difference(original: Observation, other: Observation, stage: Stage) -> str | None:
-    """How a probe went differently than on the original; None if it did not.
+    """The difference of a probe from its run on the original; None if they are alike.
 
     Names that only the way has made are taken for those they came from.
     """

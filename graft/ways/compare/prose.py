@@ -1,4 +1,4 @@
-"""What is true of each way whatever the closure: docs/explanation/choosing.md gives the reasons."""
+"""Properties of each way for every closure: docs/explanation/choosing.md gives the reasons."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def _unescaped(text: bytes) -> bytes:
 
 
 def _executed_files(file: bytes) -> Iterator[bytes]:
-    """A program, and what the kernel opens to run it if it is a script."""
+    """A program, and the interpreter that the kernel opens to run it if it is a script."""
     for _ in range(_MOST_INTERPRETERS):
         file = os.path.realpath(file)
         yield file

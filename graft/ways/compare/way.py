@@ -1,4 +1,4 @@
-"""What a comparison is made of."""
+"""The parts of a comparison."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Missed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
-    """Who sees NEW.
+    """The paths that see NEW.
 
     Attributes:
         dependents: every path of the closure that depends on an OLD.
@@ -56,7 +56,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prose:
-    """What nobody measures.
+    """The properties that are not measured.
 
     Attributes:
         who: who must cooperate.

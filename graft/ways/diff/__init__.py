@@ -1,4 +1,4 @@
-"""Two package sets or closures held against each other: what must be replaced, and what follows."""
+"""Two package sets or closures compared: the packages to be replaced, and their followers."""
 
 from graft.ways.diff.comparison import compare_packages
 from graft.ways.diff.difference import Difference

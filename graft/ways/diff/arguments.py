@@ -1,4 +1,4 @@
-"""What BASE and PATCHED may be: store paths, directories, lists, and files of Nix expressions."""
+"""The forms of BASE and PATCHED: store paths, directories, lists, and files of Nix expressions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def read_package_set(
     attributes: Sequence[str] = (),
     nix: Nix,
 ) -> PackageSet:
-    """Reads what an argument means.
+    """Reads the package set of an argument.
 
     A path in the store, or a link to one, is a root, or the package that a `.drv` makes. A
     directory elsewhere is a set: its `.drv` files, or links to them or to other store paths. A file
@@ -91,7 +91,7 @@ def _known(
     known: Mapping[StorePath, Derivation],
     others: Iterable[Package] = (),
 ) -> PackageSet:
-    """The set of those derivations that none of the others needs."""
+    """The set of the derivations that no other one needs."""
     derivations = Derivations(store, known)
     used = {path for found in known.values() for path, _ in found.input_derivations}
     tops = [(None, path) for path in sorted(known) if path not in used]

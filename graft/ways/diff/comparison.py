@@ -1,4 +1,4 @@
-"""What of a base set must be replaced to get a patched one, and what only follows from that.
+"""The packages of a base set to be replaced to get a patched one, and the ones that only follow.
 
 Where the derivations are at hand, they are followed from the packages down through what they are
 built with. Paths without a derivation are held against each other byte for byte, the references of
@@ -92,7 +92,7 @@ class _Comparison:
         )
 
     def _top_derivations(self) -> dict[StorePath, StorePath]:
-        """Where the walk begins: at the packages, or at what else has a derivation."""
+        """The start of the walk: the packages, or other paths with a derivation."""
         found = {
             old.derivation: new.derivation
             for old, new in self._tops
@@ -115,12 +115,14 @@ class _Comparison:
         return not self._closures[0].infos.keys().isdisjoint((*pair.outputs, *pair.lacking))
 
     def _in_base(self, paths: Iterable[StorePath]) -> list[StorePath]:
-        """Those that are in the closure of the base; all if it is not built."""
+        """The paths that are in the closure of the base; all if it is not built."""
         known = self._closures[0].infos
         return [path for path in paths if path in known or not self._whole[0]]
 
     def _is_certain(self, pair: Pair, walk: Walk) -> bool:
-        """Whether a pair that differs of itself can be replaced as it is; else it is doubtful."""
+        """Whether a pair with a difference of its own can be replaced directly; else it is
+        doubtful.
+        """
         if lacking := self._in_base(pair.lacking):
             self._doubt(lacking, pair.outputs.values(), "the patched set has no such output")
         if pair.unnamed:
@@ -175,7 +177,8 @@ class _Comparison:
         changed: list[Changed],
         derived: dict[StorePath, StorePath],
     ) -> dict[StorePath, StorePath]:
-        """Pairs what of both closures no derivation has led to, and adds it to what it belongs to.
+        """Pairs the rest of both closures, which no derivation has led to, and adds it to its
+        packages.
 
         Returns:
             All pairs of paths.
@@ -206,7 +209,7 @@ class _Comparison:
         return paired
 
     def _without_conflicts(self, changed: Iterable[Changed]) -> list[Changed]:
-        """Makes doubtful what would be replaced by two things."""
+        """Makes paths with two replacements doubtful."""
         news: dict[StorePath, set[StorePath]] = {}
         for one in changed:
             for old, new in one.outputs.items():
@@ -269,7 +272,7 @@ def _known_closure(store: Source, packages: PackageSet) -> Closure:
 
 
 def _is_content(pair: Pair) -> bool:
-    """Whether a pair is known by its contents alone: it belongs to whatever is made of it."""
+    """Whether a pair is known by its contents alone: it belongs to the packages made of it."""
     return pair.is_source or pair.is_fetched
 
 

@@ -48,7 +48,7 @@ _ORDER: tuple[Change, ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DerivationPair:
-    """What two derivations of one package have to do with each other.
+    """The relation of two derivations of one package.
 
     Attributes:
         changes: in what they differ of themselves; nothing if only their inputs differ.
@@ -149,7 +149,7 @@ class _Pairing:
         return all(same)
 
     def _same(self, left: str | Mention, right: str | Mention) -> bool:
-        """Takes what stands at one place of both texts for the same input, if it may be."""
+        """Takes the mentions at one place of both texts for the same input, if they may be."""
         assert isinstance(left, Mention)
         assert isinstance(right, Mention)
         if (left.kind, left.output) != (right.kind, right.output):
@@ -201,7 +201,7 @@ class _Pairing:
 
 
 def _variables(derivation: Derivation) -> dict[str, str]:
-    """The environment; of structured attributes, each one by itself."""
+    """The environment; each structured attribute by itself."""
     variables = dict(derivation.environment)
     try:
         attributes = json.loads(variables["__json"])
@@ -216,7 +216,7 @@ def _variables(derivation: Derivation) -> dict[str, str]:
 def unique_pairs(
     left: Iterable[StorePath], right: Iterable[StorePath]
 ) -> Iterator[tuple[StorePath, StorePath]]:
-    """Pairs paths that are the same, then by name, then by package name; none that has a rival."""
+    """Pairs equal paths, then by name, then by package name; a path with a rival is left out."""
     ours, theirs = set(left), set(right)
     for path in sorted(ours & theirs):
         yield path, path

@@ -1,4 +1,4 @@
-"""What came of a comparison of two sets."""
+"""The result of a comparison of two sets."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Changed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Derived:
-    """A path that differs only because what it was built with does.
+    """A path that differs only because its build inputs do.
 
     Attributes:
         reached: whether it refers to something that is replaced, so that a graft changes it as
@@ -49,7 +49,7 @@ class Derived:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doubtful:
-    """What a person has to decide.
+    """A case that a person has to decide.
 
     Attributes:
         olds, news: paths that may belong together.
@@ -63,7 +63,7 @@ class Doubtful:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """What came of a comparison.
+    """The result of a comparison.
 
     Attributes:
         changed: what must be replaced.

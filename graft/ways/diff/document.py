@@ -11,7 +11,7 @@ from graft.ways.diff.difference import Changed, Difference
 
 
 def difference_document(difference: Difference, store_dir: StoreDir) -> dict[str, Any]:
-    """The JSON document of a difference; `docs/reference/json.md` says what it holds."""
+    """The JSON document of a difference; `docs/reference/json.md` has its keys."""
     full = store_dir.path
 
     def paths(found: Iterable[StorePath]) -> list[str]:

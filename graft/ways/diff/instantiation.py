@@ -29,7 +29,7 @@ class Nix:
 
     @classmethod
     def of_store(cls, location: Location, environment: Mapping[str, str]) -> Nix:
-        """What works on the store at a location."""
+        """The programs of Nix for the store at a location."""
         if location.real_store_dir == location.store_dir:
             own = {"NIX_STORE_DIR": str(location.store_dir), "NIX_STATE_DIR": location.state_dir}
             return cls(environment={**environment, **own})
@@ -69,7 +69,8 @@ class Nix:
         return made
 
     def _attributes(self, file: str, store_dir: StoreDir) -> tuple[list[str], bool]:
-        """Those of an expression that are packages, as `nix-env`, which instantiates none, says.
+        """The attributes of an expression that are packages, as `nix-env` says without
+        instantiation.
 
         Returns:
             And whether it is no set, but one package, which `nix-env` calls by its name.

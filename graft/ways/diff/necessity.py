@@ -1,4 +1,4 @@
-"""What differs only because of its inputs, and must be built nevertheless."""
+"""Packages that differ only because of their inputs, and must be built nevertheless."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def needed_packages(
     derived: dict[StorePath, StorePath],
     rebuild: Iterable[str],
 ) -> list[Changed]:
-    """What only follows, but has to be built: it was asked for, or something new refers to it.
+    """The followers that must be built: the user named them, or a new package refers to them.
 
     Else the result would hold it twice: as it was built again, and as a graft makes it. What is not
     built yet will refer to what its OLD refers to.
@@ -73,7 +73,7 @@ def _referred_to(
     graph: Mapping[StorePath, Collection[StorePath]],
     replaced: Mapping[StorePath, StorePath],
 ) -> set[StorePath]:
-    """The closures of all NEWs; of those that are not built yet, what their OLDs refer to."""
+    """The closures of all NEWs; for a NEW that is not built yet, the references of its OLD."""
     news = store.path_infos(replaced.values())
     unbuilt = [old for old, new in replaced.items() if new not in news]
     return {*Closure.of(store, news).infos, *reachable(graph, unbuilt)}

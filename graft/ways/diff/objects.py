@@ -1,4 +1,4 @@
-"""Store objects of one name held against each other, where no derivation tells what they are."""
+"""Store objects of one name compared, where no derivation tells their origin."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from graft.store.objects import StoreObject
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What two objects have to do with each other.
+    """The relation of two objects.
 
     Attributes:
         kind: `derived` if one is the other with its references renamed; `changed` if its contents
@@ -32,7 +32,7 @@ class Verdict:
 def judge_objects(
     store: Source, old: PathInfo, new: PathInfo, paired: Mapping[StorePath, StorePath]
 ) -> Verdict:
-    """Tells whether an object differs only because what it refers to does.
+    """Tells whether an object differs only because its references do.
 
     Args:
         store: where both are.

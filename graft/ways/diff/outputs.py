@@ -1,4 +1,4 @@
-"""All outputs of one derivation replaced by those of another, and all paths of one package name."""
+"""All outputs of one derivation replaced by another's, and all paths of one package name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OUTPUT: Final = re.compile(r"-([a-z]+)$")
 
 
 def outputs_of(store: Source, derivation: StorePath) -> dict[str, StorePath]:
-    """The outputs of a derivation by name; of one that is not there, those that are valid.
+    """The outputs of a derivation by name; if the derivation is missing, its valid outputs.
 
     Raises:
         BadFormatError: the file holds something else.
@@ -60,7 +60,7 @@ def paired_outputs(
     closure: Collection[StorePath],
     settled: Collection[StorePath] = (),
 ) -> list[tuple[StorePath, StorePath]]:
-    """Pairs the outputs of two derivations by name, those of OLD that are in a closure.
+    """Pairs the outputs of two derivations by name, for OLD's outputs that are in a closure.
 
     Args:
         closure: what the roots lead to.
@@ -110,7 +110,7 @@ def paired_outputs(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suggestion:
-    """What to replace, for one package name.
+    """The replacements for one package name.
 
     Attributes:
         replacements: each OLD of the closure with its NEW.
@@ -124,7 +124,7 @@ class Suggestion:
 def suggest_replacements(
     store: Source, name: str, closure: Iterable[StorePath], news: Iterable[StorePath]
 ) -> Suggestion:
-    """Pairs every path of a package name with what a patched set has of it, output by output.
+    """Pairs every path of a package name with the patched set's, output by output.
 
     Args:
         name: without a version.

@@ -118,7 +118,7 @@ class PackageSet:
         return {path for package in self.packages for path in package.outputs.values()}
 
     def needed_paths(self) -> set[StorePath]:
-        """What must stay in the store while the set is read."""
+        """The paths that must stay in the store while the set is read."""
         derivations = {package.derivation for package in self.packages}
         return self.output_paths().union(path for path in derivations if path is not None)
 

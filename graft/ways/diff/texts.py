@@ -21,7 +21,7 @@ Kind = Literal["output", "source", "derivation", "itself"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mention:
-    """What a text of a derivation speaks of.
+    """A path or an output that a text of a derivation mentions.
 
     Attributes:
         kind: an output of an input derivation, a source, the input derivation's file, or an output
@@ -39,7 +39,7 @@ Pieces = tuple[str | Mention, ...]
 
 
 class Mentions:
-    """Finds in texts of one derivation what they speak of."""
+    """Finds the mentions in texts of one derivation."""
 
     def __init__(self, derivation: Derivation, derivations: Derivations) -> None:
         self._known: dict[str, Mention] = {}
@@ -59,7 +59,7 @@ class Mentions:
         self._has_placeholders = len(self._base_names) < len(self._known)
 
     def pieces(self, text: str) -> Pieces:
-        """A text as what is said literally, and what it speaks of, in turn."""
+        """A text as its literal pieces and its mentions, in turn."""
         pieces: list[str | Mention] = []
         end = 0
         for start, found in sorted(self._places(text)):

@@ -50,7 +50,7 @@ class Walk:
         self._users: dict[StorePath, dict[StorePath, set[StorePath]]] = defaultdict(dict)
 
     def follow(self, tops: Mapping[StorePath, StorePath]) -> None:
-        """Finds the pairs below derivations that stand for each other whatever they are called.
+        """Finds the pairs below derivations that stand for each other under any names.
 
         Raises:
             BadFormatError: a derivation is not there, or holds something else.
@@ -106,7 +106,7 @@ class Walk:
         yield from self._pairs.values()
 
     def partners(self, old: StorePath) -> Mapping[StorePath, set[StorePath]]:
-        """What stands for a derivation or a source, itself included: each with where it does.
+        """The counterparts of a derivation or a source, itself included: each with its places.
 
         That is nowhere for those that were given.
         """

@@ -67,7 +67,7 @@ _SWITCHES = (
 
 
 def command_line(options: Sequence[str], program: Sequence[str]) -> list[str]:
-    """What to execute to have a program run in a namespace; it can stand behind strace.
+    """The command that runs a program in a namespace; it can stand behind strace.
 
     Args:
         options: bubblewrap's, as `Mount.options()` gives them.
@@ -80,7 +80,8 @@ def command_line(options: Sequence[str], program: Sequence[str]) -> list[str]:
 
 
 def why_unavailable(options: Sequence[str] = ("--dev-bind", "/", "/")) -> str | None:
-    """Why no namespace can be made here, and what to do; None if it can, which is tried.
+    """The reason why no namespace can be made here, and the remedy; None if one can, which is
+    tried.
 
     Args:
         options: those it is to be made with.

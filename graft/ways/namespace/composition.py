@@ -1,4 +1,4 @@
-"""What an FHS root is composed of: packages, what they ask for, and the machine's own files."""
+"""The parts of an FHS root: packages, the packages they ask for, and the machine's own files."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ HOST: Final = "/.host"
 
 @dataclass(frozen=True, slots=True)
 class FhsPackage:
-    """A package of an FHS root, with its priority; of two, the lower number is taken."""
+    """A package of an FHS root, with its priority; the lower number wins."""
 
     path: StorePath
     priority: float = DEFAULT_PRIORITY

@@ -89,7 +89,7 @@ class FhsRoot:
 
     @property
     def view(self) -> View:
-        """What paths mean inside."""
+        """The meaning of paths inside."""
         places = view_with_machine(self.mount.view).places
         places |= {f"/{name}": f"{self.directory}/{name}" for name in ("usr", "etc")}
         places |= {f"/{name}": f"{self.directory}/{to}" for name, to in _ROOT_LINKS.items()}
@@ -97,7 +97,7 @@ class FhsRoot:
 
     @property
     def missing_loader(self) -> str | None:
-        """The loader of this machine's programs, if the root has none."""
+        """The loader of this machine's programs, if the root lacks it."""
         name = loader_name()
         return None if name is None or self.view.exists(f"/usr/lib/{name}") else name
 
@@ -129,7 +129,7 @@ class FhsRoot:
         return options
 
     def environment(self, outside: Mapping[str, str]) -> dict[str, str]:
-        """The environment of programs inside, made from that of the machine's."""
+        """The environment of programs inside, made from the machine's."""
         found = dict(outside)
         paths = ["/usr/bin", "/usr/sbin", *filter(None, outside.get("PATH", "").split(os.pathsep))]
         found["PATH"] = os.pathsep.join(dict.fromkeys(paths))

@@ -1,4 +1,4 @@
-"""The loader of an FHS root: where it looks for its cache, and what is in the cache.
+"""The loader of an FHS root: the place of its cache, and the cache's contents.
 
 Programs made for other systems find their libraries through ld.so.cache, not LD_LIBRARY_PATH: that
 would go before the search path of every program from the store, and give it libraries that are not
@@ -31,12 +31,12 @@ _LIBRARY = re.compile(r".+\.so(?:\.[^/]+)?|ld-.+\.so\.[0-9]+")
 
 
 def loader_name() -> str | None:
-    """What programs of this machine's kind call their loader, without a directory."""
+    """The name of the loader in programs of this machine's kind, without a directory."""
     return _LOADERS.get(platform.machine())
 
 
 def cache_place(loader: str) -> str | None:
-    """Where a loader looks for its cache; None for one that has none.
+    """The place where a loader looks for its cache; None if it has no cache.
 
     Args:
         loader: where its file lies.

@@ -1,4 +1,4 @@
-"""The machine's own directories in a namespace, and room for what it does not have.
+"""The machine's own directories in a namespace, and room for missing ones.
 
 bubblewrap makes a mount point that is missing. Below a directory of the machine's that is bound, it
 would make it on the machine, where nothing is to be written: there the directory is shown as a
@@ -40,7 +40,7 @@ def machine_options(
 
 
 def room_options(point: str, view: View) -> list[str]:
-    """The options of bubblewrap that make room for a mount in what others have shown before.
+    """The options of bubblewrap that make room for a mount in directories shown by earlier mounts.
 
     Args:
         point: the path on which something will be mounted.

@@ -38,7 +38,7 @@ class Mount:
 
     @classmethod
     def of(cls, plan: Plan, location: Location) -> Self:
-        """The mounts that show what a plan would make.
+        """The mounts that show the result of a plan.
 
         Raises:
             MountError: NEW cannot lie over OLD: one of them is not on disk, they are of two types,
@@ -64,7 +64,7 @@ class Mount:
 
     @property
     def view(self) -> View:
-        """What the store's paths mean in the namespace."""
+        """The meaning of the store's paths in the namespace."""
         store_dir, plain = self.location.store_dir, self._plain
         return View(
             plain.places
@@ -104,7 +104,7 @@ def _said_of_mounts(warning: PlanWarning, plan: Plan) -> PlanWarning:
 
 
 def _check_circles(over: Mapping[StorePath, StorePath], closure: Closure) -> None:
-    """Raises MountError if a NEW leads to what it lies over, and would find itself there."""
+    """Raises MountError if a NEW leads to its own OLD, and would find itself there."""
     full = closure.store_dir.path
     graph = movement_graph(over, over, closure.references, lambda path: path.is_derivation)
     if len(references_first(graph)) == len(graph):

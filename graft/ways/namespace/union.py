@@ -89,7 +89,7 @@ class Union:
     def _fill(
         self, directory: UnionDirectory, source: UnionLink, place: str, above: frozenset[str]
     ) -> None:
-        """Lays what is in a directory into one of the union.
+        """Lays the contents of a directory into one of the union.
 
         Args:
             above: the directories on the machine that this one was come to through: one of them may

@@ -131,7 +131,7 @@ class _Composing:
                 number += 1
 
     def _add(self, package: FhsPackage) -> set[StorePath]:
-        """Lays a package over the others; what it propagates."""
+        """Lays a package over the others; returns the packages that it propagates."""
         self._store.protect([package.path])
         path_info(self._store, package.path)
         self.done.add(package.path)
@@ -178,7 +178,7 @@ class _Composing:
     def _joined(
         self, there: UnionLink | UnionDirectory, link: UnionLink, place: str, view: View
     ) -> UnionDirectory:
-        """A directory of what was there already and of one more."""
+        """A directory of the earlier entries and of one more."""
         if isinstance(there, UnionLink):
             target = view.resolved(there.target)
             if not view.is_directory(target):

@@ -1,4 +1,4 @@
-"""What a path of a namespace means outside of it."""
+"""The outside path of a path in a namespace."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class View:
         return self._followed("", path) or "/"
 
     def _followed(self, inside: str, path: str) -> str:
-        """The path without symlinks to which one leads from a directory that has none either."""
+        """The path without symlinks to which one leads from a directory without symlinks."""
         waiting, links = path.split("/")[::-1], 0
         while waiting:
             part = waiting.pop()
@@ -97,7 +97,7 @@ class View:
 
 
 def _target(place: str) -> str | None:
-    """What a symlink leads to; None for everything else."""
+    """The target of a symlink; None for everything else."""
     try:
         if stat.S_ISLNK(os.lstat(place).st_mode):
             return os.readlink(place)

@@ -1,1 +1,1 @@
-"""Pivots: what programs look up at run time instead of having it built in."""
+"""Pivots: data that programs look up at run time instead of having it built in."""

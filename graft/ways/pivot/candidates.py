@@ -1,4 +1,4 @@
-"""Candidates: paths without a marker that hold or use what is often to be had otherwise.
+"""Candidates: paths without a marker that hold or use data often found in other ways.
 
 Known by what they hold, or by the directories outside of the store that are named in their bytes.
 The variables that reach the programs using them are those of graft.ways.pivot.variables.
@@ -68,7 +68,7 @@ def find_candidates(
     *,
     on_bytes: Callable[[int], object] | None = None,
 ) -> list[Candidate]:
-    """The candidates among `paths`, sorted; one that is marked with the type is none.
+    """The candidates among `paths`, sorted; a path that is marked with the type is left out.
 
     Args:
         types: those wanted. For OpenGL drivers and wrappers every byte is read.
@@ -100,7 +100,7 @@ def find_candidates(
 
 
 def _held(store: LocalSource, path: StorePath) -> Iterator[Candidate]:
-    """What a path is known for by its own files, not by those it links to."""
+    """The marks of a path in its own files, without the files that it links to."""
     top = store.tree(path)
 
     def candidate(kind: str, place: str, variables: tuple[str, ...] | None = None) -> Candidate:
@@ -153,7 +153,7 @@ def _of_libraries(
 
 
 def _locale_variables(libc: str) -> tuple[str, ...]:
-    """Those that this build of glibc asks for: LOCALE_ARCHIVE is a patch of nixpkgs."""
+    """The variables that this build of glibc asks for: LOCALE_ARCHIVE is a patch of nixpkgs."""
     with open(libc, "rb") as file:
         data = file.read()
     names = ("LOCALE_ARCHIVE", "GUIX_LOCPATH", "LOCPATH")

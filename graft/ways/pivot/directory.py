@@ -82,7 +82,7 @@ def write_directory(directory: str, pivots: Pivots) -> None:
 
 
 def read_record(directory: str) -> Pivots | None:
-    """What a directory was made from; None if it has no record.
+    """The record of a directory's origin; None if it has no record.
 
     Raises:
         BadFormatError: its record is none of graft's.
@@ -96,7 +96,7 @@ def read_record(directory: str) -> Pivots | None:
 
 
 def _is_replaceable(directory: str) -> bool:
-    """Whether nothing is lost: it is empty, or holds what its record says and nothing else."""
+    """Whether nothing is lost: it is empty, or holds the links of its record and nothing else."""
     if os.path.islink(directory) or not os.path.isdir(directory):
         return False
     names = set(os.listdir(directory))
@@ -126,7 +126,7 @@ def _holds_links(directory: str, names: Collection[str]) -> bool:
 
 
 def _exchange(one: str, other: str) -> None:
-    """Swaps two directories, at one moment for everybody who looks."""
+    """Swaps two directories, at one moment for all processes."""
     import ctypes  # noqa: PLC0415 - late: rarely needed
 
     renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)

@@ -14,7 +14,7 @@ from graft.ways.pivot.variables import CACERT, RIVALS, SEARCH_PATHS, VARIABLES, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PivotEnvironment:
-    """What is to be set.
+    """The variables to be set.
 
     Attributes:
         variables: their values, with what was in the lists before.
@@ -30,7 +30,7 @@ class PivotEnvironment:
 def pivot_environment(
     directory: str, paths: Iterable[StorePath], before: Mapping[str, str]
 ) -> PivotEnvironment:
-    """What brings a directory of pivots into force for the programs of a closure.
+    """The environment that brings a directory of pivots into force for the programs of a closure.
 
     Args:
         directory: absolute; as `graft pivot create` makes it, or made otherwise in that form.
@@ -97,7 +97,7 @@ def pivot_environment(
 
 
 def _target(place: str) -> str:
-    """What a link leads to, in its own words; a file or directory is itself meant."""
+    """The target of a link, in its own words; a file or directory stands for itself."""
     if os.path.islink(place):
         return os.path.join(os.path.dirname(place), os.readlink(place))
     return place

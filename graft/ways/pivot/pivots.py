@@ -1,4 +1,4 @@
-"""What a directory of pivots holds: links for every pivot point of a closure, and its record."""
+"""The contents of a directory of pivots: links for a closure's pivot points, and its record."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Pivots:
         )
 
     def record(self) -> str:
-        """The text of the record; a function of what the directory holds and was made from."""
+        """The text of the record; a function of the directory's contents and origin."""
         document = {
             "version": 1,
             "format": FORMAT,

@@ -18,7 +18,7 @@ from graft.ways.pivot.variables import VARIABLES
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
-    """Who sees the target of one type.
+    """The paths that see the target of one type.
 
     Attributes:
         marked: the paths whose programs look for it.
@@ -40,7 +40,7 @@ def find_reaches(
     *,
     on_bytes: Callable[[int], object] | None = None,
 ) -> list[Reach]:
-    """Who in the closure of a root sees the targets, by type.
+    """The paths in the closure of a root that see the targets, by type.
 
     Args:
         closure: everything the root leads to.

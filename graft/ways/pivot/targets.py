@@ -1,4 +1,4 @@
-"""What types are pivoted to: `TYPE=TARGET` as it is given, and whether it is there."""
+"""The targets of types: `TYPE=TARGET` on the command line, and whether it is there."""
 
 from __future__ import annotations
 

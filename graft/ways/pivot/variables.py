@@ -42,7 +42,7 @@ ZONE_FILES: Final = ("tzdata.zi", "zone.tab", "zone1970.tab", "UTC", "Etc")
 
 
 def variable_values(kind: str, target: str) -> dict[str, str]:
-    """What the variables of a type are to be set to.
+    """The values of the variables of a type.
 
     Args:
         kind: the type.
@@ -57,7 +57,7 @@ def variable_values(kind: str, target: str) -> dict[str, str]:
 
 
 def library_directories(top: str) -> Iterator[str]:
-    """The directories of libraries in a package, those of Debian's and of biarch layouts too."""
+    """The directories of libraries in a package, in Debian's and biarch layouts too."""
     for name in ("lib", "lib64", "usr/lib", "usr/lib64"):
         directory = os.path.join(top, name)
         if not os.path.isdir(directory):

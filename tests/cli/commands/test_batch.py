@@ -54,7 +54,7 @@ def test_one_failed_job_is_the_status_and_a_line(
     out, err = capsys.readouterr()
     assert "failed" in out
     [line] = [line for line in err.splitlines() if line.startswith("graft: job 'web' failed: ")]
-    assert "part-0' cannot be grafted: " in line
+    assert "part-0/etc-metadata.erofs' must not be left alone" in line
     assert "2 of 3 jobs succeeded" in err
 
 

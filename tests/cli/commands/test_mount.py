@@ -297,7 +297,7 @@ def test_more_than_one_c_library_is_said(it: Graftable, capfd: pytest.CaptureFix
     )
     assert run([_url(store), "fhs", full(root), "--", "/lib64/ld-linux-x86-64.so.2"]) == 126
     err = capfd.readouterr().err
-    assert f"that of '{full(loaders[1])}' is taken, not that of '{full(loaders[0])}'" in err
+    assert f"loader of '{full(loaders[1])}' is taken, not of '{full(loaders[0])}'" in err
     arguments = [full(root), full(loaders[0]), "--", "/lib64/ld-linux-x86-64.so.2"]
     assert run([_url(store), "fhs", *arguments]) == 126
     assert "is taken" not in capfd.readouterr().err

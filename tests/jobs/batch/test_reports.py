@@ -110,3 +110,27 @@ def test_reports_are_the_same_each_time_but_for_times(tmp_path: Path) -> None:
         )
     assert reports[0] == reports[1]
     assert "**failed**" in reports[0][1]
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(13, "Permission Denied", "/x"), "'/x': permission denied"),
+        (OSError(13, "Permission Denied"), "permission denied"),
+        (OSError("Some Words"), "some words"),
+    ],
+)
+def test_an_error_of_the_system_is_told_with_its_file(error: OSError, message: str) -> None:
+    result = named("web", error=error)
+    assert (result.message, result.kind, result.status) == (message, "system", "failed")
+
+
+def test_the_document_counts_jobs_by_their_end() -> None:
+    failed = [named("web", error=OSError("no")), named("mail", error=OSError("no"))]
+    batch = replace(result_of(*failed, named("later")), seconds=1.23456789, rewritten=5)
+    document = batch.document()
+    assert document["version"] == 1
+    assert [job["status"] for job in document["jobs"]] == ["failed", "failed", "not-run"]
+    assert (document["succeeded"], document["failed"], document["not_run"]) == (0, 2, 1)
+    assert (document["rewritten_paths"], document["seconds"]) == (5, 1.234568)
+    assert not batch.succeeded

@@ -12,6 +12,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -417,3 +418,29 @@ def test_the_proxy_of_the_environment_is_used(
     server.requests.clear()
     assert CacheServer("http://cache.invalid", attempts=1).read("nix-cache-info") is None
     assert server.requests == [("http://cache.invalid/nix-cache-info", None)]
+
+
+@pytest.mark.parametrize("attempts", [1, 2, 3])
+def test_an_answer_that_is_never_begun_is_asked_for_as_often_as_was_said(attempts: int) -> None:
+    asked = 0
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+
+        def hang_up() -> None:
+            nonlocal asked
+            with suppress(OSError):
+                while True:
+                    connection, _ = listening.accept()
+                    connection.recv(65_536)
+                    asked += 1
+                    connection.close()
+
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        with pytest.raises(CacheError):
+            CacheServer(url, attempts=attempts, wait=0.001, timeout=5).read("x")
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join()
+    assert asked == attempts

@@ -9,11 +9,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import graft.ways.compare
 from graft.ways.compare.page import drawing, render
+from tests.examples import examples
 from tests.ways.compare.documents import comparison, large_document, small_document
 
 
@@ -50,7 +51,7 @@ def embedded(page: str) -> Any:
     return json.loads("".join(_Page(page).data))
 
 
-@settings(max_examples=4)  # a page takes its time, so each has many texts
+@examples(0.16)  # a page takes its time, so each has many texts
 @given(st.lists(st.text(st.characters()), min_size=1, max_size=30))
 def test_any_text_survives_in_the_data_and_ends_nothing(texts: list[str]) -> None:
     document = tiny_document()

@@ -10,11 +10,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import graft.ways.pivot
 from graft.ways.pivot.lookup import search
+from tests.examples import examples
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs("gcc", "dash", "bash")]
 
@@ -128,7 +129,7 @@ def lay_out(top: Path, layout: dict[bytes, str]) -> None:
         max_size=6,
     ),
 )
-@settings(max_examples=60)
+@examples(1)
 @example(layout={b"a": "file"}, entries=[b"", (b"a", b"/"), b""])
 @example(layout={b"*": "dangling", b"a": "file"}, entries=[(b"*", b""), (b"a", b"")])
 @example(layout={b"a": "file"}, entries=[b"a"])

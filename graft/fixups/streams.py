@@ -1,0 +1,252 @@
+"""Streams at any offset of a file: each plausible beginning is tried, and opened if it is one.
+
+A program with an archive behind it, an object of git, a picture, a document, a resource in a
+library: of all of these the streams inside are found, whatever the file around them is.
+"""
+
+from __future__ import annotations
+
+import bz2
+import lzma
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
+
+from graft.fixups.allowance import Allowance
+from graft.fixups.api import LeftAloneError
+from graft.fixups.damage import damage
+from graft.kernel.streams import LEAST, find_streams
+
+_CHUNK: Final = 1 << 16
+_XZ_MEMORY: Final = 256 << 20  # bytes that one xz stream may ask for
+_SURE: Final = 4096  # bytes; a beginning without a checked header that yields less was none
+
+_WEAK: Final = frozenset({"zlib", "lzma"})
+"""Kinds whose first bytes stand by accident now and then."""
+
+_OPEN: Final = frozenset({"zip-end", "cpio", "ar", "iso"})
+"""Kinds whose members are in the file as they are: a search of the file has seen them."""
+
+PNG: Final = b"\x89PNG\r\n\x1a\n"
+"""How a PNG file begins, whose picture is in streams cut into chunks."""
+
+_HEADER: Final = 30  # bytes of a zip archive's local header
+_STORED, _DEFLATED, _BZIP2, _ZSTD, _XZ = 0, 8, 12, 93, 95
+_ENCRYPTED: Final = 1
+
+
+class EmbeddedStream(NamedTuple):
+    """A stream in a file.
+
+    Attributes:
+        kind: one of graft.kernel.streams.KINDS.
+        step: its step in the container of what is in it, with its offset.
+        start: of its first byte.
+        end: behind its last byte, as far as it was followed.
+        contents: of it; empty where it cannot be opened.
+        reason: why not all of it could be opened, if so.
+    """
+
+    kind: str
+    step: str
+    start: int
+    end: int
+    contents: bytes
+    reason: str | None = None
+
+
+def embedded_streams(data: bytes, allowance: Allowance, base: int = 0) -> Iterator[EmbeddedStream]:
+    """The streams in a file, in their order; a stream within another is left out.
+
+    Args:
+        data: the whole file, or its end.
+        allowance: how far it may be expanded.
+        base: where `data` begins in the file, from whose first byte all told offsets count.
+    """
+    behind = 0
+    pictures = _pictures(data)
+    for start, kind in find_streams(data):
+        if start < behind or kind in _OPEN or any(start in each for each in pictures):
+            continue
+        stream = _opened(kind, data, start, allowance, base)
+        if stream is not None:
+            behind = max(stream.end - base, start + 1)
+            yield stream
+
+
+def _opened(
+    kind: str, data: bytes, at: int, allowance: Allowance, base: int
+) -> EmbeddedStream | None:
+    """The stream that begins at an offset of the data, if there is one."""
+    start = base + at
+    step = f"{kind}@{start}"
+    new: _New | None = _DECOMPRESSORS.get(kind)
+    if kind == "zip":
+        member = _Member(data, at)
+        step, at = f"{step}:{member.name}", member.contents
+        if member.method == _STORED and not member.encrypted:
+            return None
+        new = None if member.encrypted else _METHODS.get(member.method)
+    if new is None:
+        what = _CLOSED.get(kind, "a member of a zip archive")
+        reason = f"{what} begins at {start}, and cannot be opened"
+        return EmbeddedStream(kind, step, start, start + 1, b"", reason)
+    expansion = _Expansion(new(), data, at)
+    try:
+        contents = allowance.expanded(expansion.read, len(data) - at)
+    except LeftAloneError as error:
+        reason = f"the {kind} stream at {start}: {error}"
+        return EmbeddedStream(kind, step, start, start + 1, b"", reason)
+    if expansion.damage is None:
+        return EmbeddedStream(kind, step, start, base + expansion.end, contents)
+    if len(contents) < (_SURE if kind in _WEAK else LEAST):
+        return None
+    reason = f"the {kind} stream at {start} is damaged behind {len(contents)} bytes"
+    return EmbeddedStream(kind, step, start, start + 1, contents, reason)
+
+
+def _pictures(data: bytes) -> list[range]:
+    """Where the picture of a PNG file is: packed, cut into chunks, and no text.
+
+    Source: section 5 of the PNG specification.
+    """
+    if not data.startswith(PNG):
+        return []
+    found, at = [], len(PNG)
+    while at + 8 <= len(data):
+        size = int.from_bytes(data[at : at + 4])
+        if data[at + 4 : at + 8] in {b"IDAT", b"fdAT"}:
+            found.append(range(at, at + size + 12))
+        at += size + 12
+    return found
+
+
+class _Member:
+    """A local header of a zip archive.
+
+    Source: section 4.3.7 of APPNOTE.TXT, PKWARE's specification of the format.
+    """
+
+    def __init__(self, data: bytes, start: int) -> None:
+        def number(at: int) -> int:
+            return int.from_bytes(data[start + at : start + at + 2], "little")
+
+        self.encrypted = bool(number(6) & _ENCRYPTED)
+        self.method = number(8)
+        name = start + _HEADER
+        self.name = data[name : name + number(26)].decode("utf-8", "backslashreplace")
+        self.contents = name + number(26) + number(28)
+
+
+class _Decompressor:
+    """A stream of one of the libraries, asked for no more than so many bytes at a time.
+
+    Args:
+        stream: has `decompress(data, max_length)`, `eof` and `unused_data`.
+        errors: what it raises for damaged data.
+        keeps_input: whether it keeps what it was given and has not used, as all but zlib's do.
+    """
+
+    def __init__(
+        self, stream: object, errors: tuple[type[Exception], ...], *, keeps_input: bool = True
+    ) -> None:
+        self.stream, self.errors, self.keeps_input = stream, errors, keeps_input
+
+
+_New = Callable[[], _Decompressor]
+
+
+class _Expansion:
+    """One stream while it is expanded.
+
+    Attributes:
+        damage: why it ended before its end, if it did.
+    """
+
+    def __init__(self, decompressor: _Decompressor, data: bytes, start: int) -> None:
+        self._stream: object = decompressor.stream
+        self._errors, self._keeps = decompressor.errors, decompressor.keeps_input
+        self._data, self._at = data, start
+        self._rest = b""  # given, and not used yet
+        self.damage: str | None = None
+
+    def read(self, most: int) -> bytes:
+        """The next bytes, not more than so many; empty at the end, or where it is damaged."""
+        stream = self._stream
+        while self.damage is None and not stream.eof:  # type: ignore[attr-defined]
+            given = self._rest
+            if not given and (not self._keeps or stream.needs_input):  # type: ignore[attr-defined]
+                given = self._data[self._at : self._at + _CHUNK]
+                self._at += len(given)
+                if not given:
+                    self.damage = "it is cut"
+                    break
+            try:
+                piece: bytes = stream.decompress(given, most)  # type: ignore[attr-defined]
+            except self._errors as error:
+                self.damage = damage(error)
+                break
+            if not self._keeps:
+                self._rest = stream.unconsumed_tail  # type: ignore[attr-defined]
+            if piece:
+                return piece
+        return b""
+
+    @property
+    def end(self) -> int:
+        """Behind the stream's last byte."""
+        unused: bytes | None = self._stream.unused_data  # type: ignore[attr-defined]
+        return self._at - len(unused or b"") - len(self._rest)
+
+
+def _inflater(bits: int) -> _New:
+    return lambda: _Decompressor(zlib.decompressobj(bits), (zlib.error,), keeps_input=False)
+
+
+def _unxz(form: int) -> _New:
+    return lambda: _Decompressor(
+        lzma.LZMADecompressor(form, memlimit=_XZ_MEMORY), (lzma.LZMAError,)
+    )
+
+
+def _bunzip2() -> _Decompressor:
+    # For damaged data bz2 raises OSError, and reads no file that could raise another.
+    return _Decompressor(bz2.BZ2Decompressor(), (OSError, ValueError))
+
+
+def _unzstd() -> _Decompressor:
+    from graft.formats.zstd import zstd_module  # noqa: PLC0415 - late: slow to import
+
+    zstd = zstd_module()
+    return _Decompressor(zstd.ZstdDecompressor(), (zstd.ZstdError,))
+
+
+def _unlz4() -> _Decompressor:
+    import lz4.frame  # noqa: PLC0415 - late: slow to import
+
+    return _Decompressor(lz4.frame.LZ4FrameDecompressor(), (RuntimeError,))
+
+
+_DECOMPRESSORS: Final[dict[str, _New]] = {
+    "gzip": _inflater(31),
+    "zlib": _inflater(15),
+    "xz": _unxz(lzma.FORMAT_XZ),
+    "lzma": _unxz(lzma.FORMAT_ALONE),
+    "bzip2": _bunzip2,
+    "zstd": _unzstd,
+    "lz4": _unlz4,
+}
+_METHODS: Final[dict[int, _New]] = {
+    _DEFLATED: _inflater(-15),
+    _BZIP2: _bunzip2,
+    _ZSTD: _unzstd,
+    _XZ: _unxz(lzma.FORMAT_XZ),
+}
+_CLOSED: Final = {
+    "squashfs": "a squashfs image",
+    "erofs": "an erofs image",
+    "lzip": "a lzip stream",
+    "7z": "a 7z archive",
+    "rar": "a rar archive",
+    "cab": "a cab archive",
+}

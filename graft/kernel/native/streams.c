@@ -1,0 +1,460 @@
+/* A stream is told by its first bytes, at any offset. Two bytes of many offsets are those of one by
+ * accident; so what follows them is weighed before anybody tries to open it: fields of the header
+ * that can have few values, and of deflated data the first symbols. */
+#include "streams.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "deflate.h"
+
+enum { NO = 0, YES = 1, MORE = -1 };
+
+typedef struct {
+    const uint8_t *bytes; /* from the beginning on */
+    size_t length;
+    uint64_t before; /* bytes of the file in front of it */
+} place;
+
+static uint32_t u16(const uint8_t *p)
+{
+    return p[0] | (uint32_t)p[1] << 8;
+}
+
+static uint32_t u32(const uint8_t *p)
+{
+    return u16(p) | u16(p + 2) << 16;
+}
+
+static uint64_t u64(const uint8_t *p)
+{
+    return u32(p) | (uint64_t)u32(p + 4) << 32;
+}
+
+static int gzip(const place *p)
+{
+    if (p->length < 10)
+        return MORE;
+    const uint8_t *b = p->bytes;
+    if (b[2] != 8 || b[3] & 0xE0 || (b[8] != 0 && b[8] != 2 && b[8] != 4) || (b[9] > 13 && b[9] != 255))
+        return NO;
+    graft_deflated out;
+    return b[3] ? YES : graft_deflate_begins(b + 10, p->length - 10, &out);
+}
+
+static uint32_t crc32(const uint8_t *bytes, size_t length)
+{
+    uint32_t sum = ~0u;
+    for (size_t i = 0; i < length; i++) {
+        sum ^= bytes[i];
+        for (int bit = 0; bit < 8; bit++)
+            sum = sum >> 1 ^ (0xEDB88320u & (~(sum & 1) + 1));
+    }
+    return ~sum;
+}
+
+static uint32_t adler32(const uint8_t *bytes, size_t length)
+{
+    uint32_t a = 1, b = 0;
+    for (size_t i = 0; i < length; i++) {
+        a = (a + bytes[i]) % 65521;
+        b = (b + a) % 65521;
+    }
+    return b << 16 | a;
+}
+
+static int zlib(const place *p)
+{
+    graft_deflated out;
+    int answer = graft_deflate_begins(p->bytes + 2, p->length - 2, &out);
+    if (answer != YES || !out.end || out.made > GRAFT_DEFLATE_KEPT)
+        return answer;
+    if (p->length - 2 - out.end < 4)
+        return MORE;
+    const uint8_t *end = p->bytes + 2 + out.end;
+    uint32_t sum = (uint32_t)end[0] << 24 | (uint32_t)end[1] << 16 | (uint32_t)end[2] << 8 | end[3];
+    return sum == adler32(out.bytes, out.made);
+}
+
+static int xz(const place *p)
+{
+    if (p->length < 8)
+        return MORE;
+    uint8_t check = p->bytes[7];
+    return !memcmp(p->bytes, "\xFD" "7zXZ\0\0", 7) && (check <= 1 || check == 4 || check == 10);
+}
+
+static int lzma(const place *p)
+{
+    if (p->length < 14)
+        return MORE;
+    uint32_t window = u32(p->bytes + 1), lowest = window & (~window + 1);
+    uint64_t size = u64(p->bytes + 5);
+    if (window < 1 << 16 || (window != lowest && window != 3 * lowest))
+        return NO;
+    return p->bytes[13] == 0 && (size == UINT64_MAX || (size >= 32 && size < (uint64_t)1 << 38));
+}
+
+static int zstd(const place *p)
+{
+    if (p->length < 5)
+        return MORE;
+    if (p->bytes[2] != 0x2F || p->bytes[3] != 0xFD || p->bytes[4] & 0x08)
+        return NO;
+    static const uint8_t dictionary[4] = {0, 1, 2, 4}, content[4] = {0, 2, 4, 8};
+    uint8_t flags = p->bytes[4];
+    int single = flags >> 5 & 1;
+    size_t block = 5 + !single + dictionary[flags & 3] + (flags >> 6 ? content[flags >> 6] : single);
+    if (p->length < block + 3)
+        return MORE;
+    uint32_t header = u16(p->bytes + block) | (uint32_t)p->bytes[block + 2] << 16;
+    return (header >> 1 & 3) != 3 && ((header >> 1 & 3) == 1 || header >> 3 <= 1 << 17);
+}
+
+static int bzip2(const place *p)
+{
+    if (p->length < 10)
+        return MORE;
+    return p->bytes[2] == 'h' && p->bytes[3] >= '1' && p->bytes[3] <= '9' &&
+           !memcmp(p->bytes + 4, "1AY&SY", 6);
+}
+
+static int lz4(const place *p)
+{
+    if (p->length < 6)
+        return MORE;
+    uint8_t size = p->bytes[5];
+    return p->bytes[2] == 0x4D && p->bytes[3] == 0x18 && p->bytes[4] >> 6 == 1 && !(p->bytes[4] & 2) &&
+           !(size & 0x8F) && size >> 4 >= 4;
+}
+
+static int zip(const place *p)
+{
+    if (p->length < 30)
+        return MORE;
+    uint32_t method = u16(p->bytes + 8), name = u16(p->bytes + 26);
+    for (size_t i = 30; i < p->length && i < 30 + (name < 8 ? name : 8); i++)
+        if (p->bytes[i] < ' ')
+            return NO;
+    return p->bytes[4] <= 63 && (method <= 19 || (method >= 93 && method <= 99)) && name > 0 &&
+           name <= 4096;
+}
+
+static int zip_end(const place *p)
+{
+    if (p->length < 22)
+        return MORE;
+    const uint8_t *b = p->bytes;
+    uint32_t size = u32(b + 12);
+    if (u16(b + 4) != u16(b + 6) || u16(b + 8) != u16(b + 10))
+        return NO;
+    return size == UINT32_MAX || size <= p->before;
+}
+
+static int squashfs(const place *p)
+{
+    if (p->length < 32)
+        return MORE;
+    uint32_t log = u16(p->bytes + 22);
+    return log >= 12 && log <= 20 && u32(p->bytes + 12) == 1u << log && u16(p->bytes + 28) == 4;
+}
+
+static int erofs(const place *p)
+{
+    if (p->length < 14)
+        return MORE;
+    return p->bytes[2] == 0xF5 && p->bytes[3] == 0xE0 && p->bytes[12] >= 9 && p->bytes[12] <= 16 &&
+           p->before >= 1024;
+}
+
+static int iso(const place *p)
+{
+    if (p->length < 7)
+        return MORE;
+    return !memcmp(p->bytes, "\1CD001\1", 7) && p->before >= 32768;
+}
+
+static int cpio(const place *p)
+{
+    enum { HEADER = 110 };
+    if (p->length < HEADER)
+        return MORE;
+    if (memcmp(p->bytes, "07070", 5) || (p->bytes[5] != '1' && p->bytes[5] != '2'))
+        return NO;
+    for (size_t i = 6; i < HEADER; i++) {
+        uint8_t c = p->bytes[i];
+        if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'f') && !(c >= 'A' && c <= 'F'))
+            return NO;
+    }
+    return YES;
+}
+
+static int ar(const place *p)
+{
+    if (p->length < 68)
+        return MORE;
+    return !memcmp(p->bytes, "!<arch>\n", 8) && p->bytes[66] == '`' && p->bytes[67] == '\n';
+}
+
+static int lzip(const place *p)
+{
+    if (p->length < 6)
+        return MORE;
+    unsigned window = p->bytes[5] & 31;
+    return !memcmp(p->bytes, "LZIP\1", 5) && window >= 12 && window <= 29;
+}
+
+static int seven_zip(const place *p)
+{
+    enum { HEADER = 32, SUMMED = 12 };
+    if (p->length < HEADER)
+        return MORE;
+    return !memcmp(p->bytes, "7z\xBC\xAF\x27\x1C\0", 7) &&
+           crc32(p->bytes + SUMMED, HEADER - SUMMED) == u32(p->bytes + 8);
+}
+
+static int rar(const place *p)
+{
+    if (p->length < 14)
+        return MORE;
+    const uint8_t *b = p->bytes;
+    if (memcmp(b, "Rar!\x1A\7", 6))
+        return NO;
+    /* The main header follows: of version 4 its type and its size, of version 5 its size and type. */
+    return (!b[6] && b[9] == 0x73 && b[12] == 13 && !b[13]) ||
+           (b[6] == 1 && !b[7] && b[12] >= 3 && b[12] < 64 && b[13] == 1);
+}
+
+static int cab(const place *p)
+{
+    if (p->length < 36)
+        return MORE;
+    return !memcmp(p->bytes, "MSCF\0\0\0\0", 8) && !u32(p->bytes + 12) && p->bytes[25] == 1;
+}
+
+typedef struct {
+    uint8_t first, second;
+    enum graft_stream_kind kind;
+    int (*judge)(const place *);
+} beginning;
+
+#define ZLIB(first, a, b, c, d)                                                                     \
+    {first, a, GRAFT_ZLIB, zlib}, {first, b, GRAFT_ZLIB, zlib}, {first, c, GRAFT_ZLIB, zlib},       \
+        {first, d, GRAFT_ZLIB, zlib}
+
+/* In the order of their first bytes. */
+static const beginning beginnings[] = {
+    {0x01, 'C', GRAFT_ISO, iso},
+    {0x04, 0x22, GRAFT_LZ4, lz4},
+    ZLIB(0x08, 0x1D, 0x5B, 0x99, 0xD7),
+    ZLIB(0x18, 0x19, 0x57, 0x95, 0xD3),
+    {0x1F, 0x8B, GRAFT_GZIP, gzip},
+    {'!', '<', GRAFT_AR, ar},
+    ZLIB(0x28, 0x15, 0x53, 0x91, 0xCF),
+    {0x28, 0xB5, GRAFT_ZSTD, zstd},
+    {'0', '7', GRAFT_CPIO, cpio},
+    {'7', 'z', GRAFT_7Z, seven_zip},
+    ZLIB(0x38, 0x11, 0x4F, 0x8D, 0xCB),
+    {'B', 'Z', GRAFT_BZIP2, bzip2},
+    ZLIB(0x48, 0x0D, 0x4B, 0x89, 0xC7),
+    {'L', 'Z', GRAFT_LZIP, lzip},
+    {'M', 'S', GRAFT_CAB, cab},
+    {'P', 'K', GRAFT_ZIP, zip},
+    {'P', 'K', GRAFT_ZIP_END, zip_end},
+    {'R', 'a', GRAFT_RAR, rar},
+    ZLIB(0x58, 0x09, 0x47, 0x85, 0xC3),
+    {0x5D, 0x00, GRAFT_LZMA, lzma},
+    ZLIB(0x68, 0x05, 0x43, 0x81, 0xDE),
+    {'h', 's', GRAFT_SQUASHFS, squashfs},
+    ZLIB(0x78, 0x01, 0x5E, 0x9C, 0xDA), /* a window of 32 KiB; the others are smaller */
+    {0xE2, 0xE1, GRAFT_EROFS, erofs},
+    {0xFD, '7', GRAFT_XZ, xz},
+};
+
+enum { BEGINNINGS = sizeof beginnings / sizeof *beginnings };
+
+/* For each nibble of a first and of a second byte the groups of beginnings that have it: an offset
+ * whose two bytes have a group in common, in both nibbles of each, may be one. And for each first
+ * byte its beginnings. */
+static struct {
+    uint8_t low[2][16], high[2][16];
+    uint8_t from[256], to[256];
+    uint8_t pairs[1 << 13]; /* a bit for each two bytes */
+} prepared;
+
+static void prepare(void)
+{
+    for (unsigned i = 0; i < BEGINNINGS; i++) {
+        const uint8_t two[2] = {beginnings[i].first, beginnings[i].second};
+        /* zlib's are three groups, whose first bytes are alike; all others share the rest. */
+        unsigned group = 3 + i % 5;
+        if (beginnings[i].kind == GRAFT_ZLIB)
+            group = two[0] == 0x78 ? 0 : 1 + two[0] / 16u % 2;
+        for (unsigned k = 0; k < 2; k++) {
+            prepared.low[k][two[k] & 15] |= (uint8_t)(1u << group);
+            prepared.high[k][two[k] >> 4] |= (uint8_t)(1u << group);
+        }
+        unsigned pair = two[0] | (unsigned)two[1] << 8;
+        prepared.pairs[pair >> 3] |= (uint8_t)(1u << (pair & 7));
+        if (i == 0 || beginnings[i - 1].first != two[0])
+            prepared.from[two[0]] = (uint8_t)i;
+        prepared.to[two[0]] = (uint8_t)(i + 1);
+    }
+}
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+/* More than two bytes that all of a kind have, where there are. */
+static int has_magic(enum graft_stream_kind kind, const uint8_t *b, size_t length)
+{
+    static const struct {
+        uint8_t length;
+        char bytes[5];
+    } magics[GRAFT_STREAM_KINDS] = {
+        [GRAFT_GZIP] = {3, "\x1F\x8B\x08"},  [GRAFT_XZ] = {4, "\xFD" "7zX"},
+        [GRAFT_LZMA] = {3, {0x5D, 0, 0}},    [GRAFT_ZSTD] = {4, "\x28\xB5\x2F\xFD"},
+        [GRAFT_BZIP2] = {3, "BZh"},          [GRAFT_LZ4] = {4, "\x04\x22\x4D\x18"},
+        [GRAFT_ZIP] = {4, "PK\3\4"},         [GRAFT_ZIP_END] = {4, "PK\5\6"},
+        [GRAFT_SQUASHFS] = {4, "hsqs"},      [GRAFT_EROFS] = {4, "\xE2\xE1\xF5\xE0"},
+        [GRAFT_ISO] = {4, "\1CD0"},          [GRAFT_CPIO] = {4, "0707"},
+        [GRAFT_AR] = {4, "!<ar"},            [GRAFT_LZIP] = {4, "LZIP"},
+        [GRAFT_7Z] = {4, "7z\xBC\xAF"},      [GRAFT_RAR] = {4, "Rar!"},
+        [GRAFT_CAB] = {4, "MSCF"},
+    };
+    size_t wanted = magics[kind].length;
+    return !memcmp(b, magics[kind].bytes, wanted < length ? wanted : length);
+}
+
+typedef int (*taker)(void *, size_t offset, enum graft_stream_kind kind);
+
+typedef struct {
+    const uint8_t *bytes;
+    size_t length;
+    size_t to;     /* beginnings are before this offset */
+    uint64_t base; /* offset of the bytes in their file */
+    int final;     /* the bytes end where the file does */
+    taker take;
+    void *list;
+} search;
+
+/* What begins at an offset; as `scan`. */
+static int look(const search *s, size_t at)
+{
+    place here = {.bytes = s->bytes + at, .length = s->length - at, .before = s->base + at};
+    uint8_t first = here.bytes[0];
+    for (unsigned i = prepared.from[first]; i < prepared.to[first]; i++) {
+        const beginning *b = &beginnings[i];
+        if ((here.length > 1 && here.bytes[1] != b->second) ||
+            (here.length == 1 && i > prepared.from[first] && b->kind == b[-1].kind) ||
+            !has_magic(b->kind, here.bytes, here.length))
+            continue;
+        int answer = here.length > 1 ? b->judge(&here) : MORE;
+        /* Deflated data that breaks off can be unpacked until there. */
+        if (answer == MORE && s->final)
+            answer = (b->kind == GRAFT_ZLIB || b->kind == GRAFT_GZIP) && here.length >= 16;
+        if (answer != NO) {
+            int stop = s->take(s->list, at, b->kind);
+            if (stop)
+                return stop;
+        }
+    }
+    return 0;
+}
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+__attribute__((target("avx2"))) static int scan_avx2(const search *s, size_t *from)
+{
+    __m256i table[4];
+    for (unsigned k = 0; k < 2; k++) {
+        table[k] = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)prepared.low[k]));
+        table[2 + k] = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)prepared.high[k]));
+    }
+    const __m256i low = _mm256_set1_epi8(15);
+    size_t at = *from;
+    for (; at + 33 <= s->length && at + 32 <= s->to; at += 32) {
+        __m256i groups = _mm256_set1_epi8(-1);
+        for (unsigned k = 0; k < 2; k++) {
+            __m256i v = _mm256_loadu_si256((const __m256i *)(s->bytes + at + k));
+            __m256i high = _mm256_and_si256(_mm256_srli_epi16(v, 4), low);
+            groups = _mm256_and_si256(groups, _mm256_shuffle_epi8(table[k], _mm256_and_si256(v, low)));
+            groups = _mm256_and_si256(groups, _mm256_shuffle_epi8(table[2 + k], high));
+        }
+        uint32_t mask = ~(uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(groups, _mm256_setzero_si256()));
+        for (; mask; mask &= mask - 1) {
+            size_t here = at + (size_t)__builtin_ctz(mask);
+            uint32_t pair = u16(s->bytes + here);
+            if (!(prepared.pairs[pair >> 3] >> (pair & 7) & 1))
+                continue;
+            int stop = look(s, here);
+            if (stop)
+                return stop;
+        }
+    }
+    *from = at;
+    return 0;
+}
+#endif
+
+/* Hands every beginning on to `take`, until that is not content with 0: its answer. */
+static int scan(const search *s)
+{
+    size_t at = 0;
+    pthread_once(&once, prepare);
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2")) {
+        int stop = scan_avx2(s, &at);
+        if (stop)
+            return stop;
+    }
+#endif
+    for (; at < s->to; at++) {
+        if (!prepared.to[s->bytes[at]])
+            continue;
+        int stop = look(s, at);
+        if (stop)
+            return stop;
+    }
+    return 0;
+}
+
+static int append(void *to, size_t offset, enum graft_stream_kind kind)
+{
+    graft_stream_list *list = to;
+    if (list->count == list->room) {
+        size_t room = list->room ? 2 * list->room : 16;
+        graft_stream *items = realloc(list->items, room * sizeof *items);
+        if (items == NULL)
+            return -1;
+        list->items = items;
+        list->room = room;
+    }
+    list->items[list->count++] = (graft_stream){.offset = offset, .kind = kind};
+    return 0;
+}
+
+int graft_streams_find(const uint8_t *bytes, size_t length, int final, graft_stream_list *list)
+{
+    return scan(&(search){
+        .bytes = bytes, .length = length, .to = length, .final = final, .take = append, .list = list});
+}
+
+static int stop_at_one(void *list, size_t offset, enum graft_stream_kind kind)
+{
+    (void)list;
+    (void)offset;
+    (void)kind;
+    return 1;
+}
+
+int graft_streams_stand(const uint8_t *bytes, size_t length, size_t to, uint64_t base, int final)
+{
+    return scan(&(search){.bytes = bytes,
+                          .length = length,
+                          .to = to < length ? to : length,
+                          .base = base,
+                          .final = final,
+                          .take = stop_at_one});
+}

@@ -1,0 +1,95 @@
+"""Streams at any offset: what is in them is found, whatever the file around them is."""
+
+from __future__ import annotations
+
+import io
+import random
+import zipfile
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from graft.fixups import registered
+from graft.fixups.allowance import Allowance
+from graft.fixups.api import Limits
+from graft.fixups.streams import embedded_streams
+from graft.kernel import Table
+from tests.kernel.test_streams import PACKERS
+
+OLD = b"q1w2r3y4p5a6s7d8f9g0h1j2k3l4z5x6"
+TEXT = b"exec /nix/store/" + OLD + b"-lib-1.0/bin/tool\n" * 3
+TABLE = Table([(OLD, None)])
+OPENED = sorted(PACKERS.keys() - {"cpio", "ar"})
+
+
+def found_in(data: bytes) -> list[tuple[str, ...]]:
+    places, _ = registered().references(data, b"unknown", TABLE)
+    return [place.container for place in places]
+
+
+@pytest.mark.parametrize("packer", OPENED)
+def test_what_is_packed_behind_other_bytes_is_found(packer: str) -> None:
+    kind, pack = PACKERS[packer]
+    data = b"\x90" * 1234 + pack(TEXT) + b"the end"
+    # lz4 leaves what stands once as it is, and so it is found there as well.
+    (container,) = filter(None, found_in(data))
+    assert container[0].startswith(f"{kind}@1234")
+
+
+@given(
+    st.lists(st.sampled_from(OPENED), min_size=1, max_size=3),
+    st.lists(st.binary(max_size=300), min_size=4, max_size=4),
+)
+def test_streams_in_streams_are_found(packers: list[str], around: list[bytes]) -> None:
+    data = TEXT
+    for packer, before in zip(packers, around, strict=False):
+        data = before + PACKERS[packer][1](data) + around[3]
+    assert found_in(b"#" + data)
+
+
+def test_what_nothing_is_known_of_is_told() -> None:
+    image = b"hsqs" + bytes(8) + (1 << 17).to_bytes(4, "little") + bytes(4) + b"\1\0"
+    image += (17).to_bytes(2, "little") + bytes(4) + b"\4\0\0\0" + bytes(200)
+    _, outcomes = registered().references(b"program" + image, b"app", TABLE)
+    assert [(each.fixup, each.outcome) for each in outcomes] == [("squashfs", "left-alone")]
+    assert outcomes[0].reason == "a squashfs image begins at 7, and cannot be opened"
+
+
+def test_an_encrypted_member_is_told() -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("secret", TEXT)
+    data = bytearray(file.getvalue())
+    data[6] |= 1
+    _, outcomes = registered().references(b"stub" + bytes(data), b"app", TABLE)
+    assert "cannot be opened" in (outcomes[0].reason or "")
+
+
+def test_a_stream_that_breaks_off_is_searched_as_far_as_it_goes_and_told() -> None:
+    packed = PACKERS["gzip"][1](TEXT + random.Random(1).randbytes(50_000))
+    places, outcomes = registered().references(b"stub" + packed[:40_000], b"app", TABLE)
+    assert [place.container for place in places if place.container] == [("gzip@4",)]
+    assert "is damaged" in (outcomes[0].reason or "")
+
+
+def test_a_bomb_is_told_and_not_unpacked() -> None:
+    bomb = zlib.compress(bytes(64 << 20))
+    limits = Limits(size=1 << 20, free=1 << 20)
+    (stream,) = embedded_streams(b"stub" + bomb, Allowance(limits))
+    assert stream.contents == b""
+    assert "expands to more than" in (stream.reason or "")
+
+
+def test_many_beginnings_cost_no_more_than_the_limits() -> None:
+    packed = zlib.compress(bytes(1 << 20))
+    limits = Limits(size=8 << 20, free=1 << 20)
+    streams = list(embedded_streams(packed * 100, Allowance(limits)))
+    assert sum(len(stream.contents) for stream in streams) <= limits.size
+
+
+@given(st.binary(max_size=3000))
+def test_whatever_the_bytes_are_nothing_is_raised(data: bytes) -> None:
+    heads = b"".join(pack(TEXT)[:40] for _, pack in PACKERS.values())
+    found_in(data + heads + data)
