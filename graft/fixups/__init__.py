@@ -99,8 +99,8 @@ class Registry:
         fixups: a file is its first's that recognises it.
         switched_on: names of those that rewrite. The others look inside all the same: what they
             find is reported, and the file left alone.
-        replaced: hash parts of paths that others take the place of. An archive with files of such a
-            path is left alone: it would have OLD's files below NEW's name.
+        replaced: hash parts of paths whose place other packages take. An archive with files of such
+            a path is left alone: OLD's files would lie below NEW's name.
         users_own: names of the fix-ups that are not built in.
     """
 

@@ -38,7 +38,7 @@ class ObjectRewrite(Protocol):
 
     @property
     def replaced(self) -> frozenset[StorePath]:
-        """Those of the references that another package takes the place of."""
+        """The references whose place another package takes."""
 
 
 class Rewriting:

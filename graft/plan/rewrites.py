@@ -27,7 +27,7 @@ class Rewrite:
         new_path: the path of the copy.
         references: D(p): which of its references end up elsewhere, and where. Empty where a path
             is only named after its contents.
-        replaced: those of D that another package takes the place of; the others become copies.
+        replaced: the keys of D whose place another package takes; the other keys become copies.
         nar_size: length of the NAR of the original in bytes, which only fix-ups ever change.
         fixups: the settings of fix-ups, as for `graft.fixups.registered`.
     """

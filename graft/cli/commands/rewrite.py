@@ -148,10 +148,10 @@ def _split(argument: str) -> tuple[str, str]:
 
 
 def _check_directories(old: str, new: str) -> None:
-    """Makes sure that two full paths lie in one directory, for only what follows it is rewritten.
+    """Makes sure that two full paths lie in one directory, for a rewrite keeps the directory.
 
     Raises:
-        UsageError: they do not.
+        UsageError: their directories differ.
     """
     directories = [os.path.normpath(posixpath.dirname(text)) for text in (old, new) if "/" in text]
     if len(set(directories)) > 1:
