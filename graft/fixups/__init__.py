@@ -67,6 +67,7 @@ BUILT_IN = (
     "cargo:Cargo",
     "ocaml:Ocaml",
     "signed:Signature",
+    "guarded:Guarded",
     "checksums:Checksums",
 )
 """The built-in ones in their order: a module of this package, and in it a class or a tuple."""

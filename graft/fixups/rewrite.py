@@ -17,6 +17,7 @@ from graft.fixups.api import (
     UnknownLibraryError,
     Where,
 )
+from graft.fixups.guarded import GUARDED, GUARDED_SIZE
 from graft.fixups.search import Recogniser
 from graft.kernel import HASH_LENGTH, Hit
 
@@ -164,7 +165,9 @@ class FileDescent:
         name = posixpath.basename(self._path)
         fixup = search.recognise(data, name)
         if fixup is None:
-            return self.plain(data)
+            if GUARDED.name not in search.switched_on or len(data) > GUARDED_SIZE:
+                return self.plain(data)
+            fixup = GUARDED
         inside = FileDescent(
             search,
             self._siblings,

@@ -59,6 +59,7 @@ def read_rewritten(
       `.cargo-checksum.json`, `.gnu_debuglink` beside the symbols, Python's byte code with the hash
       of its source), if one of them changes;
     - a signature comes behind a file that changes;
+    - a file changes that is no text and of no fix-up's type: it may keep a sum of itself;
     - `checksums` is switched on, since any file may hold one.
 
     Args:
@@ -137,7 +138,7 @@ def _read_unpacked(
     search: DeepSearch | None,
 ) -> Reading:
     """Hands over the NAR of a tree in which a fix-up replaces files, as is to be expected."""
-    report = read_tree(at.tree, marks=rewriting.marks)
+    report = read_tree(at.tree, table=rewriting.table, marks=rewriting.marks)
     fixes = rewriting.fixes(at.tree, report.marked)
     return _read_staged(at, rewriting, fixes, report.nar_size, begin, search, links=True)
 
