@@ -148,7 +148,9 @@ class StagedJob:
         plan, stores = self.plan, self._stores
         proof = self._prove(execution, done, search)
         warnings = (*plan.warnings, *(self._abi.warnings if self._abi is not None else ()))
-        if "checksums" in plan.fixups and self.request.acceptance.scope == "closure":
+        # In a cache, every NAR would have to be unpacked for that.
+        searched = "checksums" in plan.fixups or stores.rooted is not None
+        if searched and self.request.acceptance.scope == "closure":
             warnings += foreign_checksums(plan, stores.source, stores.target, self._resources)
         if proof is not None:
             warnings += tuple(_not_looked_into(plan, proof))
