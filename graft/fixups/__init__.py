@@ -55,6 +55,7 @@ BUILT_IN = (
     "sqlite:Sqlite",
     "tables:Gvdb",
     "tables:Cdb",
+    "mo:Mo",
     "beam:Beam",
     "sbcl:SbclCore",
     "signed:KernelModule",
