@@ -141,6 +141,12 @@ class ElfImage:
             raise broken("a table does not end in the file")
         return data
 
+    def strings(self) -> tuple[int, bytes]:
+        """The table of strings: its offset in the file, and its bytes."""
+        if _DT_STRTAB not in self.values:
+            return 0, b""
+        return self.at(self.values[_DT_STRTAB], "tables")[0], self._strings
+
     def text(self, tag: int) -> bytes | None:
         """The name that a tag says, if it is there."""
         return self.string(self.values[tag]) if tag in self.values else None
