@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from graft.errors import UsageError
 from graft.fixups.api import HEAD, Fixup, FixupOutcome, LeftAloneError, Limits
 from graft.fixups.entry_points import OwnFixup, users_own
-from graft.fixups.rewrite import FileDescent, FileSearch, Members, Siblings
+from graft.fixups.rewrite import FileDescent, FileSearch, InnerFile, Members, Siblings
 from graft.fixups.search import Finder, Look, Recogniser
 from graft.kernel.place import Place, Site
 from graft.kernel.tree.marks import Marks
@@ -28,6 +28,7 @@ __all__ = [
     "Finder",
     "Fixup",
     "FixupOutcome",
+    "InnerFile",
     "LeftAloneError",
     "Limits",
     "Look",
@@ -198,6 +199,7 @@ class Registry:
         table: Table,
         siblings: Siblings = _ALONE,
         fragments: FragmentFinder | None = None,
+        inner: list[InnerFile] | None = None,
     ) -> tuple[bytes, list[FixupOutcome]]:
         """A file with its references rewritten, at any depth; the same object if nothing changes.
 
@@ -207,6 +209,7 @@ class Registry:
             table: what is rewritten.
             siblings: the other files of that tree, some of which are summed up in others.
             fragments: for what the table rewrites; None: what compilers have cut up stays.
+            inner: takes the changed files in containers; None: no caller asks for them.
 
         Returns:
             The new bytes, and what the fix-ups did; nothing if the file is none of theirs.
@@ -218,6 +221,7 @@ class Registry:
             self.limits,
             fragments=fragments,
             replaced=self.replaced,
+            inner=inner,
         )
         new = FileDescent(search, siblings, path=path).file(data)
         return new, search.outcomes

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from graft.errors import FixupError
-from graft.fixups import HEAD, Fixup, FixupOutcome, Registry, Siblings
+from graft.fixups import HEAD, Fixup, FixupOutcome, InnerFile, Registry, Siblings
 from graft.fixups.api import BrokenFixupError
 from graft.fixups.guarded import GUARDED, GUARDED_SIZE
 from graft.formats.file_name import printable
@@ -120,6 +120,7 @@ class FileFixups:
         path: bytes,
         siblings: Siblings,
         plain: bytes | bytearray | None = None,
+        inner: list[InnerFile] | None = None,
     ) -> FileFix | None:
         """The result for a file; None if plain rewriting makes it, silently.
 
@@ -128,8 +129,11 @@ class FileFixups:
             data: the whole file, as it was.
             path: its old one, from the top of its tree.
             plain: what plain rewriting makes of it, if that is known.
+            inner: takes the changed files in it; None: no caller asks for them.
         """
-        new, outcomes = self._registry.rewrite(data, path, self.table, siblings, self._fragments)
+        new, outcomes = self._registry.rewrite(
+            data, path, self.table, siblings, self._fragments, inner
+        )
         if not outcomes and not fixup.opens:
             return None
         replaced = unshared = False

@@ -26,6 +26,7 @@ from graft.objects.rewritten_nar import (
     read_rewritten,
 )
 from graft.objects.search import DeepSearch
+from graft.objects.tree_fixups import ChangedName
 from graft.store.caches.nar_files import NarFile, NarWriter
 from graft.store.objects import NarObject, StoreObject, TreeObject
 
@@ -42,6 +43,7 @@ class RewrittenObject:
         found: the paths looked for that the new object leads to, hidden or not; nothing of a copy.
         tree: what was done to its files; None for an alias.
         fixed: the files that fix-ups had something to do with.
+        changed: the original's files that are other ones now; None: nobody has noted them.
     """
 
     nar_hash: bytes
@@ -51,6 +53,7 @@ class RewrittenObject:
     found: frozenset[StorePath]
     tree: TreeReport | None
     fixed: tuple[FixedFile, ...] = ()
+    changed: tuple[ChangedName, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +141,8 @@ def _copy(
     except BaseException:
         remove_tree(new.tree)
         raise
-    return _made(hashing, report, original_size, found=found, fixed=fixes.files)
+    made = _made(hashing, report, original_size, found=found, fixed=fixes.files)
+    return replace(made, changed=tuple(fixes.changes))
 
 
 def _made(

@@ -8,7 +8,7 @@ read again.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
@@ -27,6 +27,7 @@ from graft.kernel.anchors import WORD
 from graft.kernel.place import FRAGMENT, Place, Site, Where
 from graft.kernel.streams import find_streams
 from graft.kernel.tree import Suspicion, TreeReport
+from graft.objects.checksums import ChangedFile, ChecksumFinder
 from graft.objects.file_fixups import broken_fixup
 from graft.objects.references import WantedPaths
 from graft.objects.spellings import SpellingFinder
@@ -60,6 +61,18 @@ class Unread:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SumPlace(Place):
+    """A place where a digest of a changed file's old contents stands; it has no hash part.
+
+    Attributes:
+        of: the name of the changed file.
+    """
+
+    hash_part: str = ""
+    of: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeepReport:
     """The result of searching an object.
 
@@ -68,11 +81,13 @@ class DeepReport:
         hidden: places that no search of the bytes for the hash part sees: in containers, cut up,
             spelled otherwise.
         unread: what could not be looked into.
+        sums: places of old digests of changed files.
     """
 
     report: TreeReport
     hidden: tuple[Place, ...]
     unread: tuple[Unread, ...]
+    sums: tuple[SumPlace, ...] = ()
 
 
 class DeepSearch:
@@ -83,6 +98,7 @@ class DeepSearch:
         hash_parts: more of them, of unknown paths.
         registry: by which containers are opened; None: the usual one.
         store_dir: what stands before hash parts in fragments; None: `/nix/store`.
+        sums: the changed files whose old digests are looked for besides; a pickle loses them.
 
     Attributes:
         standing: the paths, as they stand.
@@ -99,7 +115,10 @@ class DeepSearch:
         *,
         registry: Registry | None = None,
         store_dir: StoreDir | None = None,
+        sums: Sequence[ChangedFile] = (),
     ) -> None:
+        self._summed = tuple(sums)
+        self._sums = ChecksumFinder(self._summed) if sums else None
         self._store_dir = StoreDir("/nix/store") if store_dir is None else store_dir
         self.standing = WantedPaths(paths)
         self._paths = {path.hash_part: path for path in self.standing.paths}
@@ -118,6 +137,7 @@ class DeepSearch:
             Suspicion(self._spellings.anchors),
             Suspicion(self._fragments.anchors, _CODE),
             Suspicion(None),  # streams
+            *(map(Suspicion, self._sums.anchors) if self._sums is not None else ()),
         )
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -172,12 +192,37 @@ class DeepSearch:
         """All of it in a whole file, or in a name or a target."""
         yield from site.places(self.table, data)
         yield from self.find_spelled(data, site)
+        yield from self.find_sums(data, site)
         yield from self.find_apart(data, site, suspected=True)
 
     def find_spelled(self, data: bytes, site: Site) -> Iterator[Place]:
         """The paths in other spellings in any bytes."""
         for found in self._spellings.find(data):
             yield site.place(found.offset, found.encoding, self.hash_parts[found.index])
+
+    def find_sums(self, data: bytes, site: Site, base: int = 0) -> Iterator[Place]:
+        """The old digests of changed files in any bytes.
+
+        Args:
+            base: the offset of the first byte.
+        """
+        if self._sums is None:
+            return
+        for found in self._sums.find(data):
+            yield SumPlace(
+                file=site.file,
+                container=site.container,
+                where=site.where,
+                offset=base + found.offset,
+                encoding=f"{found.algorithm} in {found.spelling}",
+                of=self._summed[found.index].name,
+            )
+
+    @property
+    def longest(self) -> int:
+        """Bytes of the longest text that is looked for."""
+        sums = self._sums.longest if self._sums is not None else 0
+        return max(self._spellings.longest, sums)
 
     def find_apart(self, data: bytes, site: Site, *, suspected: bool) -> Iterator[Place]:
         """The fragments in a whole file."""
@@ -253,8 +298,12 @@ class _Passing:
             start = max(before - WORD + 1, 0)
             for seed in self._fragments.seeds(memoryview(text)[start:]):
                 self._seeds.append(seed._replace(offset=base + start + seed.offset))
+        for sum_place in self._search.find_sums(text, self.site, base):
+            if sum_place not in self._known:
+                self._known.add(sum_place)
+                self.found.append(sum_place)
         self._passed += len(data)
-        self._carry = text[-(self._spellings.longest - 1) :]
+        self._carry = text[-(self._search.longest - 1) :]
 
     @property
     def has_pieces(self) -> bool:
@@ -278,7 +327,12 @@ class Findings:
     def with_report(self, report: TreeReport) -> DeepReport:
         """All finds, together with the walk's."""
         places = sorted(self._hidden, key=lambda each: (each.file, each.container, each.offset))
-        return DeepReport(report=report, hidden=tuple(places), unread=tuple(self._unread))
+        return DeepReport(
+            report=report,
+            hidden=tuple(each for each in places if not isinstance(each, SumPlace)),
+            unread=tuple(self._unread),
+            sums=tuple(each for each in places if isinstance(each, SumPlace)),
+        )
 
     def text(self, file: bytes, where: Where, text: bytes) -> None:
         """Looks through a name or a symlink's target."""

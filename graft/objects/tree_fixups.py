@@ -14,12 +14,13 @@ import shutil
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BytesIO
 from itertools import groupby
 from typing import BinaryIO, Final
 
 from graft.errors import NoSpaceError, TreeError
-from graft.fixups import HEAD, Fixup, FixupOutcome, Registry
+from graft.fixups import HEAD, Fixup, FixupOutcome, InnerFile, Registry
 from graft.fixups.api import SIGNATURES, BrokenFixupError
 from graft.fixups.fragments import FragmentFinder
 from graft.fixups.guarded import GUARDED
@@ -35,6 +36,19 @@ _NOWHERE: Final = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENA
 """The errors that say that there is no such file. Any other tells of the machine."""
 
 
+@dataclass(frozen=True, slots=True)
+class ChangedName:
+    """A file that a graft changes.
+
+    Attributes:
+        file: relative to the top of its tree, in old names; empty for the top itself.
+        inner: the files in it that change, if it is a container.
+    """
+
+    file: bytes
+    inner: tuple[InnerFile, ...] = ()
+
+
 class Fixes:
     """The results of fix-ups for one tree's files, all of them known before any write.
 
@@ -47,6 +61,7 @@ class Fixes:
 
     Attributes:
         files: those that fix-ups had something to do with, by their paths.
+        changes: the tree's files that change, with the files in them.
         unshared: sizes of those that plain rewriting leaves as they are, old and new, in bytes.
 
     Raises:
@@ -75,6 +90,7 @@ class Fixes:
         # By the old path, where plain rewriting makes another; None: what the original is.
         self._new: dict[bytes, bytes | None] = {}
         self.files: list[FixedFile] = []
+        self.changes: list[ChangedName] = []
         self.unshared: list[tuple[int, int]] = []
         with _errors(source):
             for path in self._marked:
@@ -162,16 +178,19 @@ class Fixes:
         self._begun.add(path)
         recognised = self._recognised(path)
         if recognised is None:
+            self._note_change(path, None, None)
             return
+        inner: list[InnerFile] = []
         fixup, data = recognised
         if data is None:
             fix: FileFix | None = self._fixups.too_large(fixup)
         else:
             name = path or posixpath.basename(self._source)
             try:
-                fix = self._fixups.fix(fixup, data, name, self)
+                fix = self._fixups.fix(fixup, data, name, self, inner=inner)
             except BrokenFixupError as error:
                 raise broken_fixup(error, _below(self._source, path)) from error
+        self._note_change(path, data, fix, inner)
         if fix is None:
             return  # it is as plain rewriting makes it
         if fix.replaced:
@@ -180,6 +199,28 @@ class Fixes:
             self.unshared.append((len(data), len(fix.contents)))
         check_vital(fix.outcomes, _below(self._source, path))
         self.files.append(fix.fixed(path, self._table))
+
+    def _note_change(
+        self,
+        path: bytes,
+        data: bytes | None,
+        fix: FileFix | None,
+        inner: Iterable[InnerFile] = (),
+    ) -> None:
+        """Notes a file that changes.
+
+        Args:
+            data: its bytes; None: they are too many to be held.
+        """
+        if fix is not None and fix.replaced:
+            changes = fix.contents is not None
+        elif data is not None:
+            changes = bool(self._table.find(data)[0])
+        else:
+            found = read_tree(_below(self._source, path), wanted=self._table)
+            changes = bool(found.seen)
+        if changes:
+            self.changes.append(ChangedName(path, tuple(inner)))
 
     def _rename(self, names: NameFinder) -> None:
         """Changes the names that follow a hash part in an escaped spelling, or tells them."""
@@ -222,15 +263,15 @@ class Fixes:
 
     def _sum_again(self, staged: bytes, owner: tuple[int, int]) -> None:
         """Replaces checksums that are kept as text in the copy, of files that are in it."""
-        report = read_tree(self._source, wanted=self._table, report=True)
-        changed = {found.file for found in report.found if found.where == "contents"}
         files = {
-            self._renamed(path): ChangedFile(
-                name=printable(path), old=digests_of(_below(self._source, path))
+            self._renamed(each.file): ChangedFile(
+                name=printable(each.file), old=digests_of(_below(self._source, each.file))
             )
-            for path in sorted(changed.union(self._new))
+            for each in self.changes
         }
         repair = repair_tree(staged, files)
+        # Of old names those are left that are the new ones, too; other files are named in vain.
+        self.changes += [ChangedName(file) for file in repair.rewritten if file not in files]
         for file in repair.rewritten:
             if owner != (os.geteuid(), os.getegid()):
                 os.chown(_below(staged, file), *owner)

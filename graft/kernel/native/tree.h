@@ -53,7 +53,7 @@ typedef struct {
     size_t head; /* as many bytes hold all of the magics */
 } graft_marks;
 
-#define GRAFT_SUSPICIONS 4
+#define GRAFT_SUSPICIONS 6
 
 /* Words by which contents, targets and names are suspected of something longer; or, without words,
  * beginnings of streams in contents. */

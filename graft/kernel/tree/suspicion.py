@@ -12,7 +12,7 @@ from graft.kernel.tree.state import IN_CONTENTS, IN_STREAMS
 if TYPE_CHECKING:
     from graft.kernel.anchors import Anchors
 
-MOST: Final = 4
+MOST: Final = 6
 """Suspicions of one walk."""
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, overload
 
 from graft.errors import TreeError
+from graft.formats.digests import ALGORITHMS, DIGEST_SIZES, Digesting, Digests
 from graft.formats.file_name import printable
 from graft.formats.hashing import nix32_encode
 from graft.kernel.anchors import Patterns
@@ -18,21 +18,6 @@ from graft.objects.file_windows import WINDOW
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
-
-ALGORITHMS: Final = (
-    "md5",
-    "sha1",
-    "sha224",
-    "sha256",
-    "sha384",
-    "sha512",
-    "blake2b",
-    "blake2s",
-)
-"""The algorithms of Nix, of package managers and of manifests."""
-
-Digests = Mapping[str, bytes]
-"""A file's digest by each of ALGORITHMS, and its `crc32`, most significant byte first."""
 
 _STEP: Final = 8
 """Bytes between the places that are looked at; the shortest spelling, 22 bytes, allows 15."""
@@ -81,8 +66,8 @@ class ChangedFile:
 
     Attributes:
         name: what to call it: a store path's base name and the file in it.
-        old: digests of what it held.
-        new: digests of what it holds now; None while that is not known.
+        old: digests of its old contents.
+        new: digests of its new contents; None while these are not known.
     """
 
     name: str
@@ -121,19 +106,15 @@ def digests_of(path: str | bytes) -> Digests:
     Raises:
         TreeError: it cannot be read.
     """
-    hashes = {name: hashlib.new(name, usedforsecurity=False) for name in ALGORITHMS}
-    crc = 0
+    digesting = Digesting()
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", buffering=0) as file:
             while chunk := file.read(WINDOW):
-                crc = zlib.crc32(chunk, crc)
-                for each in hashes.values():
-                    each.update(chunk)
+                digesting.more(chunk)
     except OSError as error:
         shown = printable(os.fsencode(path))
         raise TreeError(f"'{shown}' cannot be read: {error.strerror}", path=shown) from error
-    digests = {name: each.digest() for name, each in hashes.items()}
-    return {**digests, "crc32": crc.to_bytes(4)}
+    return digesting.digests
 
 
 class _Spelled(Sequence[bytes]):
@@ -165,7 +146,6 @@ class ChecksumFinder:
     Attributes:
         longest: bytes of the longest spelling.
         anchors: one of them stands in all bytes in which a digest does.
-        anchors: one of them stands in every file that holds such a digest.
     """
 
     def __init__(self, files: Sequence[ChangedFile]) -> None:
@@ -198,7 +178,7 @@ class ChecksumFinder:
     ) -> Iterator[Checksum]:
         index, algorithm = self._meanings[meaning]
         spelling = _SPELLINGS[form][0]
-        size = len(_SPELLINGS[form][1](bytes(_SIZES[algorithm])))
+        size = len(_SPELLINGS[form][1](bytes(DIGEST_SIZES[algorithm])))
         if (offset, size) in told:
             return
         told.add((offset, size))
@@ -211,4 +191,3 @@ class ChecksumFinder:
 _TEXTS: Final = len(_SPELLINGS) - 1
 _EMPTY: Final = hashlib.sha256().digest()
 _SRI: Final = 2
-_SIZES: Final = {name: hashlib.new(name, usedforsecurity=False).digest_size for name in ALGORITHMS}
