@@ -34,7 +34,6 @@ AT_MOST = {
     "pages": 0,
     "docstrings": 0,
     "graft/fixups": 113,
-    "graft/kernel": 75,
     "graft/objects": 147,
 }
 WORDS_AT_MOST = 25
