@@ -141,6 +141,13 @@ class ElfImage:
             raise broken("a table does not end in the file")
         return data
 
+    @property
+    def strings_place(self) -> int:
+        """The offset of the table of strings in the file; 0 if there is no table."""
+        if _DT_STRTAB not in self.values:
+            return 0
+        return self.at(self.values[_DT_STRTAB], "tables")[0]
+
     def text(self, tag: int) -> bytes | None:
         """The name that a tag says, if it is there."""
         return self.string(self.values[tag]) if tag in self.values else None
