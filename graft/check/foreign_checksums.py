@@ -135,7 +135,7 @@ def _debug_link(path: bytes) -> DebugLink | None:
     try:
         with open(path, "rb") as file:
             return debug_link(lambda at, size: os.pread(file.fileno(), size, at))
-    except OSError:  # the search has read it; what is damaged has no symbols
+    except OSError:  # the search has read it; a damaged file has no symbols
         return None
 
 

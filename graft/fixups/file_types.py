@@ -9,13 +9,13 @@ from graft.fixups.api import HEAD
 
 
 class TypeProbe:
-    """Tells of one file, as its bytes pass, whether its type is known.
+    """Tells whether the type of one file is known, as its bytes pass.
 
     Known are the types of the registered fix-ups, ELF among them, and text: UTF-8 without NUL.
     Every other file may keep a sum, a length or an order of its own bytes.
 
     Args:
-        name: of the file, without directories.
+        name: the file's name, without directories.
         registry: whose fix-ups know types; None: the usual one.
     """
 
@@ -30,7 +30,7 @@ class TypeProbe:
         """The bytes that come next.
 
         Args:
-            final: they are the last ones; there may be none.
+            final: they are the last ones; the piece may be empty.
         """
         if self._known is not None:
             return

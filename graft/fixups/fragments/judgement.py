@@ -23,7 +23,7 @@ class Run(NamedTuple):
     """Characters of a hash part that stand in a file in a row.
 
     Attributes:
-        offset: of the first of them in the file, bytes.
+        offset: the place of the first of them in the file, in bytes.
         at: which of the 32 that is.
         size: how many.
     """
@@ -45,7 +45,7 @@ class Judgement:
 
     Args:
         data: the file, as `linked` gives it.
-        elf: what is known of it.
+        elf: the known facts of it.
         texts: the paths, by their entries.
         runs: where characters of each stand; whole hash parts among them.
     """
@@ -107,7 +107,7 @@ class Judgement:
                 patches.update(enumerate(self._data[run.offset : end], run.offset))
         return patches
 
-    # ---- what is followed ------------------------------------------------------------------------
+    # ---- the following of code -------------------------------------------------------------------
 
     def _follow(self) -> None:
         """Follows all code that has to do with the paths, and with all that spells them."""
@@ -167,7 +167,7 @@ class Judgement:
         first = max(0, offset - _STRING)
         return self._data.rfind(b"\0", first, offset) + 1 or first
 
-    # ---- what is said ----------------------------------------------------------------------------
+    # ---- the verdict -----------------------------------------------------------------------------
 
     def _judge(self, index: int) -> None:
         text = self._texts[index]

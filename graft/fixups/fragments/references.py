@@ -34,7 +34,7 @@ _TABLE: Final = {X86_64: {26: 4, 29: 8}, AARCH64: {}}
 _DYNAMIC: Final = {X86_64: 8, AARCH64: 1027}
 _PAGES: Final = {275, 276}
 _PARTS: Final = {277: 0, 278: 0, 284: 1, 285: 2, 286: 3, 299: 4}
-"""What the lower twelve bits are shifted by."""
+"""The shift of the lower twelve bits, by the relocation's type."""
 _PAGE_BYTES: Final = re.compile(rb"[\x90\xb0\xd0\xf0]")
 _NEAR_BYTES: Final = re.compile(rb"[\x10\x30\x50\x70\x18\x58\x98\x1c\x5c\x9c]")
 _EXECUTABLE: Final = 2
@@ -55,12 +55,12 @@ class Reference(NamedTuple):
 
     Attributes:
         place: its offset.
-        address: to which it leads.
+        address: the address to which it leads.
         in_code: whether it is in an instruction.
-        is_pointer: whether the address itself is taken, and nothing loaded. What is neither that
-            nor in code is of a kind that is not known.
+        is_pointer: whether the address itself is taken, and nothing loaded. A place that is neither
+            that nor in code is of a kind that is not known.
         is_relative: whether it is an operand of x86 at a distance; it may be other bytes, too.
-        size: how many addresses it may lead to, from that on.
+        size: how many addresses it may lead to, from `address` on.
     """
 
     place: int
@@ -143,8 +143,8 @@ class References:
     """The references to some bytes of a file.
 
     Args:
-        data: the file; of an object file as `linked` gives it.
-        elf: what is known of it.
+        data: the file; an object file as `linked` gives it.
+        elf: the known facts of it.
     """
 
     def __init__(self, data: Image, elf: ElfSections) -> None:

@@ -64,7 +64,7 @@ class Elf:
         machine: class (1: 32 bits, 2: 64), byte order (1: little) and machine, as in its header.
         interpreter: the loader that a program asks for.
         needed: the libraries, in their order.
-        soname: what it calls itself.
+        soname: the name it calls itself by.
         rpath, runpath: where its libraries are looked for, before and after LD_LIBRARY_PATH.
         no_default_directories: whether only there.
     """
@@ -105,10 +105,10 @@ class Exports:
     """The symbols and versions that a library offers.
 
     Attributes:
-        symbols: and the size of each in bytes.
-        thread_local: those of them of which each thread has its own.
-        any_version: names that serve whoever asks for a version of them, whichever.
-        versions: those it defines; empty where it has no versions at all.
+        symbols: the symbols, each with its size in bytes.
+        thread_local: the symbols of which each thread has its own copy.
+        any_version: names that serve a request for any version of them.
+        versions: the versions it defines; empty where it has no versions at all.
     """
 
     symbols: Mapping[bytes, int]
@@ -134,7 +134,7 @@ def read_elf(read: Read, size: int) -> Elf | None:
     """The needs of a file; None if a dynamic loader has nothing to do with it.
 
     Args:
-        size: of the file, in bytes.
+        size: the file's size in bytes.
 
     Raises:
         BadFormatError: it is one, but its tables are broken.
@@ -403,7 +403,7 @@ class _Tables:
                 continue
             entry = struct.Struct(self._order + form)
             table = self._image.table(place, self._image.values.get(length, 0))
-            # Those that are relative to the program alone come first, and are very many.
+            # The entries that are relative to the program alone come first, and are very many.
             start = min(self._image.values.get(known, 0) * entry.size, len(table))
             end = len(table) - (len(table) - start) % entry.size
             for (info,) in entry.iter_unpack(memoryview(table)[start:end]):
