@@ -29,10 +29,10 @@ _OF_PATHS: Final = ("md5", "sha1", "sha256")
 
 
 def named_by_digests(plan: Plan, source: Source, changed: ChangedContents) -> Iterator[PlanWarning]:
-    """Warns of files that are named by a digest of what the graft has changed.
+    """Warns of files that are named by a digest of changed contents, or of an old path.
 
-    Such are caches by content (npm, OCI, git, ostree), where a changed file no longer is what its
-    name says; and caches by path (thumbnails), which are named by the URI of an old path.
+    Caches by content (npm, OCI, git, ostree) name a file by its contents. Caches by path
+    (thumbnails) name a file by the URI of a path.
 
     Args:
         source: the store of the originals.
@@ -53,7 +53,7 @@ def named_by_digests(plan: Plan, source: Source, changed: ChangedContents) -> It
             if digest is not None:
                 yield _named(plan, rewrite.path, file, f"the {digest} of its old contents")
             elif _looks_like_a_digest(printable(file)):
-                yield _named(plan, rewrite.path, file, "what looks like a digest of its contents")
+                yield _named(plan, rewrite.path, file, "the digits of a digest, as caches by content name a file")
         item = source.store_object(rewrite.path)
         if isinstance(item, TreeObject):
             for file in _names(item.tree):

@@ -1,4 +1,4 @@
-"""Files whose names say that they hold a sum or a signature of a file beside them."""
+"""Files whose names tell of a sum or a signature of a changed file in the same directory."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _SUMS: Final = (
     *(b".b2", b".b3", b".sha", b".sha1", b".sha224", b".sha256", b".sha384", b".sha512"),
     *(b".md5sum", b".sha1sum", b".sha256sum", b".sha512sum", b".b2sum", b".b3sum"),
 )
-"""The ends of the names of files that keep a sum or a signature of the file beside them."""
+"""The ends of the names of files that keep a sum or a signature of their neighbour."""
 
 _DIRECTORIES: Final = (b"", b"fipscheck", b"hmac")
-"""Directories beside a file that keep sums of it, empty for its own."""
+"""Directories next to a file that keep sums of it; empty for its own directory."""
 
 
 def files_beside(plan: Plan, source: Source, changed: ChangedContents) -> Iterator[PlanWarning]:

@@ -6,6 +6,7 @@ import os
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
+from typing import Final
 
 from graft.check.changed_contents import ChangedContents
 from graft.check.digest_names import named_by_digests
@@ -23,7 +24,7 @@ from graft.quantities import counted
 from graft.store.api import Source
 from graft.workers import DEFAULT_RESOURCES, Resources
 
-_PROGRAMS = Marks(magics=((0, MAGIC),))
+_PROGRAMS: Final = Marks(magics=((0, MAGIC),))
 
 
 def foreign_checksums(
@@ -129,5 +130,5 @@ def _debug_link(path: bytes) -> DebugLink | None:
     try:
         with open(path, "rb") as file:
             return debug_link(lambda at, size: os.pread(file.fileno(), size, at))
-    except OSError:  # the search has read it; what is damaged has no symbols
+    except OSError:  # the search has read it; a damaged file has no symbols
         return None

@@ -17,7 +17,7 @@ from graft.plan import Alias, ContentName, Plan, Rewrite
 from graft.store.api import PathInfo, Source, Target
 
 Item = Rewrite | Alias | PathInfo
-"""What becomes a path: a rewrite or an alias; or, with what is registered, a copy of itself."""
+"""The origin of a path: a rewrite or an alias; or its registration, for a copy of itself."""
 
 
 def nar_size(item: Item) -> int:
@@ -112,7 +112,7 @@ class Work:
         """
         content_name = self.content_names.get(path)
         item = self.items[path]
-        # What a name from contents says is the same whatever else is looked for here.
+        # A name from contents says the same for every set of sought references.
         found = found & self.originals.keys() if content_name is None else content_name.found
         references = self.references[path] | found
         if isinstance(item, Rewrite) and item.path in self.originals[item.path].references:
@@ -122,7 +122,7 @@ class Work:
             nar_hash=nar_hash,
             nar_size=nar_size,
             references=references,
-            # Whoever trusts no signature either can check a name that comes from contents.
+            # A name that comes from contents can be checked without trust in a signature.
             ultimate=content_name is None,
             content_address=None if content_name is None else str(content_name.address),
         )
@@ -135,8 +135,7 @@ class Done:
     Attributes:
         made: the paths made and registered, with the changes to their files if these are known.
         fixed: the files of those paths that fix-ups had something to do with.
-        changed: the changed files of rewritten paths; paths of which nobody has noted them are left
-            out.
+        changed: the changed files of rewritten paths; the paths made into a cache are left out.
         seen: for a path whose NAR was copied, the paths that the work's `search` has found in it:
             all copied NARs were searched as they passed.
         unread: files of such a path that could not be looked into.

@@ -19,7 +19,7 @@ class TextProbe:
         """The bytes that come next.
 
         Args:
-            final: they are the last ones; there may be none.
+            final: the last bytes have come; `data` may be empty.
         """
         if self._text is not None:
             return
@@ -41,13 +41,13 @@ class TextProbe:
 
 
 class TypeProbe:
-    """Tells of one file, as its bytes pass, whether its type is known.
+    """Tells whether the type of one file is known, as its bytes pass.
 
     Known are the types of the registered fix-ups, ELF among them, and text: UTF-8 without NUL.
     Every other file may keep a sum, a length or an order of its own bytes.
 
     Args:
-        name: of the file, without directories.
+        name: the file's name, without directories.
         registry: whose fix-ups know types; None: the usual one.
     """
 
@@ -62,7 +62,7 @@ class TypeProbe:
         """The bytes that come next.
 
         Args:
-            final: they are the last ones; there may be none.
+            final: they are the last ones; the piece may be empty.
         """
         if self._known is not None:
             return

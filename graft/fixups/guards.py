@@ -1,7 +1,7 @@
 """Sums that a file of any type keeps of its own bytes: found in the original, made anew.
 
-A sum is taken for one only if it fits the original; that one fits by chance happens to one file in
-some hundred thousand, and is of no harm to it: what holds its right sum before holds it afterwards.
+Bytes count as a sum only if they fit the original. They fit by chance in one file of some hundred
+thousand. That harms no such file: it holds its right sum before and afterwards.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Form = Literal["little", "big", "hex", "HEX"]
 """How a sum is spelled; the bytes of a digest are `big`."""
 
 Own = Literal["outside", "zeroed", "removed"]
-"""What the sum's own place counts for in it."""
+"""The bytes that count in the place of the sum itself."""
 
 _ONES: Final = 0xFFFFFFFF
 _WORD: Final = 4
@@ -44,11 +44,11 @@ class Guard:
     Attributes:
         algorithm: its name.
         at: the offset of the sum, in bytes.
-        size: bytes of it, as it is spelled.
-        start: the offset of what is summed up.
-        end: the offset behind that.
+        size: its length in the file, in bytes.
+        start: the offset of the first byte that is summed up.
+        end: the offset behind the last one.
         form: how it is spelled.
-        own: what its own place counts for.
+        own: the bytes that count in its own place.
     """
 
     algorithm: str
@@ -79,8 +79,8 @@ def find_guards(data: bytes) -> tuple[Guard, ...]:
 
     Tried are CRC-32 and CRC-32C (and both without their last inversion, or begun with 0), Adler-32
     (and begun with 0), xxHash, MD5, SHA-1 and SHA-2; in both byte orders; at the file's head, over
-    what follows it; at its end, or before a few last bytes; over the whole file with the
-    sum's place zeroed, or left out; and those of the end as hexadecimal text.
+    the bytes behind it; at its end, or before a few last bytes; over the whole file with the sum's
+    place zeroed, or left out; sums at the end as hexadecimal text, too.
     """
     if not _LEAST + _WORD <= len(data) <= LIMIT:
         return ()
@@ -92,8 +92,8 @@ def renewed(guards: Sequence[Guard], data: bytes) -> bytes | None:
     """A changed file with its sums made anew; None: no order of them makes all right.
 
     Args:
-        guards: those of the original.
-        data: the file as it is now, of equal length.
+        guards: the original's guards.
+        data: the file after its change, of equal length.
     """
     new = bytearray(data)
     for _ in range(len(guards) + 1):

@@ -1,6 +1,6 @@
 """File types that are recognised so as to be left alone: a rewrite would break their checks.
 
-What can be seen in their bytes is reported; what is compressed in them is not looked into.
+References that can be seen in their bytes are reported; their compressed parts are not looked into.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ class Opaque(Fixup):
 
     Args:
         reason: why it is left alone; a sentence about `it`.
-        also: what else the first bytes must be like.
+        also: a further condition on the first bytes.
         always: whether references may be hidden in it, so that it is reported in any case.
     """
 

@@ -126,10 +126,11 @@ class FileSearch:
 
     Args:
         recognise: tells the fix-up of a file.
-        switched_on: the names of those that may rewrite.
-        table: what is looked for and, where there is a replacement, rewritten.
+        switched_on: the names of the fix-ups that may rewrite.
+        table: the references that are looked for and, where they have a replacement, rewritten.
         limits: how far it is opened.
-        fragments: of what is rewritten; None: what compilers have cut up stays.
+        fragments: finds fragments of the rewritten references; None: references that compilers have
+            cut up stay.
         replaced: hash parts of paths whose files no archive may hold that is rewritten.
         inner: takes the changed files in containers; None: no caller asks for them.
     """
@@ -152,7 +153,7 @@ class FileSearch:
         self.outcomes: list[FixupOutcome] = []
         self.made: set[bytes] = set()  # hash parts that were put in; another's OLD may be one
         self.allowance = Allowance(limits)
-        self.plain = b"", b""  # bytes, and what they become as they stand
+        self.plain = b"", b""  # bytes, and the plain rewrite of them
 
 
 def _hash_part(data: bytes, hit: Hit) -> bytes:
@@ -173,9 +174,9 @@ class FileDescent:
         fixup: Fixup | None = None,
     ) -> None:
         self._search, self._siblings = search, siblings
-        self._path = path  # of the file in hand, among the siblings
-        self._depth = depth  # of the file in hand: 0 if it is in no container
-        self._container = container  # the steps to the file in hand
+        self._path = path  # the current file's path, among the siblings
+        self._depth = depth  # the current file's depth: 0 if it is in no container
+        self._container = container  # the steps to the current file
         self._fixup = fixup  # in charge of it
 
     def file(self, data: bytes) -> bytes:
@@ -244,13 +245,13 @@ class FileDescent:
         plain_without: bool = True,
     ) -> bytes:
         if fixup.name not in self._search.switched_on:
-            fatal = False  # that is what was asked for
+            fatal = False  # the user asked for that
         if plain_without and fixup.plain_without:
             why = f"it is rewritten as it stands: {reason}"
             self._outcome(fixup, "noted", why, fatal=fatal is True)
             return self.plain(data)
-        # What was rewritten inside is given up; what was left alone there stays to be told, and
-        # does no more harm than the file as a whole.
+        # Rewrites inside are given up; outcomes of files left alone there stay to be told, and do
+        # no more harm than the file as a whole.
         outcomes, depth = self._search.outcomes, len(self._container)
         before = [each for each in outcomes if each.container[:depth] != self._container]
         inside = [each for each in outcomes if each.container[:depth] == self._container]
@@ -277,7 +278,7 @@ class FileDescent:
             )
         )
 
-    # ---- what a fix-up sees -------------------------------------------------------------------
+    # ---- the view of a fix-up -----------------------------------------------------------------
 
     def plain(self, data: bytes, where: Where = "contents") -> bytes:
         """Bytes that are changed as they stand."""

@@ -11,12 +11,12 @@ from graft.formats.elf.image import open_image
 def kept_names(data: bytes, new: bytes) -> Iterator[tuple[int, bytes]]:
     """The names of dynamic symbols that a rewrite has changed, as they were.
 
-    A loader finds a symbol by the hash of its name, in this file and in all that refer to it. Paths
-    of libraries have a slash in the same table, and symbols have none.
+    A loader finds a symbol by the hash of its name, in this file and in all that refer to it. A
+    path in the same table has a slash, and a symbol has no slash.
 
     Args:
-        data: the file as it was.
-        new: the file as it is now, of equal length.
+        data: the original file.
+        new: the file after its change, of equal length.
 
     Yields:
         The offset of each, and its old bytes.

@@ -29,7 +29,7 @@ def crc32c(data: Buffer, register: int) -> int:
     """The register after some bytes; the usual sum begins with all bits set and is inverted.
 
     Args:
-        register: what it was before, 32 bits.
+        register: the register before these bytes, 32 bits.
     """
     if kernel.native is None:
         return reference_crc32c(data, register)

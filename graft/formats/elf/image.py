@@ -74,7 +74,7 @@ class ElfImage:
         wide: whether it has 64 bits.
         order: `<` or `>`, as struct has byte orders.
         interpreter: the loader that a program asks for.
-        values: of PT_DYNAMIC, by tag.
+        values: the values of PT_DYNAMIC, by tag.
         needed: the libraries, where their names are.
     """
 

@@ -18,7 +18,7 @@ from graft.kernel.tree.suspicion import Watch
 if TYPE_CHECKING:
     from graft.kernel import Table
 
-# O_NONBLOCK: what was a file when it was listed may have become a pipe.
+# O_NONBLOCK: a file that was listed may have become a pipe.
 FILE_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 PATH_MAX: Final = 4096  # include/uapi/linux/limits.h; the NUL at the end counts
@@ -48,8 +48,8 @@ class RegularFiles:
     """Visits the regular files of one walk.
 
     Args:
-        state: of the walk.
-        targets: the directories of the target on the way to the file in hand.
+        state: the state of the walk.
+        targets: the directories of the target on the way to the current file.
         links: hard-link unchanged canonical files, until the file system says it cannot.
         reflinks: let unchanged files share blocks, until the file system says it cannot.
 
@@ -86,7 +86,7 @@ class RegularFiles:
         self.count += 1
         size = file.status.st_size
         if file.place is not None and file.status.st_nlink > 1:
-            self._mark(file, b"")  # of a twin, what is read below is the result
+            self._mark(file, b"")  # for a twin the bytes read below are the result's
         twinned = file.place is not None and self._make_twin(file, file.place)
         self._state.emit(nar.regular_head(size, executable=file.executable))
         table = None if twinned else self._state.table
@@ -205,7 +205,7 @@ class RegularFiles:
                 follow_symlinks=False,
             )
         except OSError as error:
-            # Whatever the reason, a copy may do; if not it will say why.
+            # For any reason: a copy may do; if not it will say why.
             self._links = error.errno != errno.EXDEV
             return False
         self._state.begun = True
@@ -231,7 +231,7 @@ class RegularFiles:
     def _make_twin(self, file: _File, place: DirectoryEntry) -> bool:
         """If a hard link of this file was made before: links to that.
 
-        The source then is what was made, to be dumped and searched.
+        The source then is the file that was made, to be dumped and searched.
         """
         if file.status.st_nlink < 2 or file.identity not in self._twins:
             return False
@@ -239,7 +239,7 @@ class RegularFiles:
         try:
             self._link_made(path, place)
         except OSError:
-            return False  # whatever the reason, it can be written again
+            return False  # for any reason: it can be written again
         file.hits = hits
         self.linked += 1
         self.bytes_shared += file.status.st_size
