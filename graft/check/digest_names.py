@@ -53,7 +53,8 @@ def named_by_digests(plan: Plan, source: Source, changed: ChangedContents) -> It
             if digest is not None:
                 yield _named(plan, rewrite.path, file, f"the {digest} of its old contents")
             elif _looks_like_a_digest(printable(file)):
-                yield _named(plan, rewrite.path, file, "the digits of a digest, as caches by content name a file")
+                what = "the digits of a digest, as caches by content name a file"
+                yield _named(plan, rewrite.path, file, what)
         item = source.store_object(rewrite.path)
         if isinstance(item, TreeObject):
             for file in _names(item.tree):
