@@ -57,6 +57,7 @@ BUILT_IN = (
     "tables:Gvdb",
     "tables:Cdb",
     "mo:Mo",
+    "chunked:CHUNKED",
     "beam:Beam",
     "sbcl:SbclCore",
     "signed:KernelModule",

@@ -8,6 +8,7 @@ read again.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
 
 _ELF_HEAD: Final = 20
+_MANIFEST: Final = b"Manifest-Version:"  # of a jar
+_FOLD: Final = re.compile(rb"\r?\n ")
 _WINDOW: Final = 1 << 20
 _IN_MEMORY: Final = 16 << 20  # of a file that passes and may have to be looked into
 
@@ -208,6 +211,8 @@ class DeepSearch:
         """
         if self._sums is None:
             return
+        if data.startswith(_MANIFEST):  # whose lines are folded: a long digest is
+            data = _FOLD.sub(b"", data)
         for found in self._sums.find(data):
             yield SumPlace(
                 file=site.file,

@@ -345,6 +345,7 @@ def _of_checksum(place: ChecksumPlace) -> FixupOutcome:
     what = f"the {place.algorithm} of '{place.of}' at {place.offset}"
     reasons = {
         "binary": f"{what} is left alone: the file is no text",
+        "length": f"{what} is left alone: its escapes change its length",
         "cycle": f"{what} is left alone: it changes whenever that does",
     }
     return FixupOutcome(

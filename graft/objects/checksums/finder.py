@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, overload
 
 from graft.errors import TreeError
-from graft.formats.digests import ALGORITHMS, DIGEST_SIZES, Digesting, Digests
+from graft.formats.digests import ALGORITHMS, Digesting, Digests
 from graft.formats.file_name import printable
 from graft.formats.hashing import nix32_encode
 from graft.kernel.anchors import Patterns
@@ -19,8 +19,11 @@ from graft.objects.file_windows import WINDOW
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
 
-_STEP: Final = 8
-"""Bytes between the places that are looked at; the shortest spelling, 22 bytes, allows 15."""
+_STEP: Final = 15
+"""Bytes between the places that are looked at: as the shortest spelling, of 22 bytes, allows."""
+
+_RAW_STEP: Final = 13
+"""The same for digests as the bytes they are, of 20 bytes at least."""
 
 _RAW: Final = ("sha1", "sha256")
 """The algorithms whose digests are looked for as the bytes they are."""
@@ -42,6 +45,11 @@ def _base64url(digest: bytes) -> bytes:
     return base64.urlsafe_b64encode(digest).rstrip(b"=")
 
 
+def _escaped(digest: bytes) -> bytes:
+    """As PHP writes it into JSON."""
+    return _base64(digest).replace(b"/", b"\\/")
+
+
 def _nix32(digest: bytes) -> bytes:
     return nix32_encode(digest).encode()
 
@@ -56,6 +64,7 @@ _SPELLINGS: Final = (  # the raw one is the last
     ("base64", _base64),
     ("base64url", _base64url),
     ("nix32", _nix32),
+    ("base64", _escaped),
     ("raw", _raw),
 )
 
@@ -96,7 +105,7 @@ class Checksum:
     form: int
 
     def respelled(self, digests: Digests) -> bytes:
-        """Another file's digest as this one is spelled: of equal length."""
+        """Another file's digest as this one is spelled: of equal length, unless it has escapes."""
         return _SPELLINGS[self.form][1](digests[self.algorithm])
 
 
@@ -157,9 +166,9 @@ class ChecksumFinder:
             if algorithm in file.old
         ]
         self._raw = [index for index, meaning in enumerate(self._meanings) if meaning[1] in _RAW]
-        digests = [files[index].old[algorithm] for index, algorithm in self._meanings]
-        self._texts = Patterns(_Spelled(digests), _STEP)
-        self._bytes = Patterns([digests[meaning] for meaning in self._raw], _STEP)
+        self._digests = [files[index].old[algorithm] for index, algorithm in self._meanings]
+        self._texts = Patterns(_Spelled(self._digests), _STEP)
+        self._bytes = Patterns([self._digests[meaning] for meaning in self._raw], _RAW_STEP)
         self.anchors = (self._texts.anchors, self._bytes.anchors)
         self.longest = max(self._texts.longest, self._bytes.longest)
 
@@ -177,8 +186,8 @@ class ChecksumFinder:
         self, view: memoryview, offset: int, meaning: int, form: int, told: set[tuple[int, int]]
     ) -> Iterator[Checksum]:
         index, algorithm = self._meanings[meaning]
-        spelling = _SPELLINGS[form][0]
-        size = len(_SPELLINGS[form][1](bytes(DIGEST_SIZES[algorithm])))
+        spelling, spell = _SPELLINGS[form]
+        size = len(spell(self._digests[meaning]))
         if (offset, size) in told:
             return
         told.add((offset, size))
