@@ -1,8 +1,8 @@
 """All that leads to some paths in an object: as it stands, cut up, spelled otherwise, packed.
 
-What stands in bytes as it is, and where there may be more, a walk over the tree tells in one pass:
-`DeepSearch` says what it is to look for. Only files with something in them, and containers, are
-read again.
+A walk over the tree tells in one pass which hash parts stand in the plain bytes, and where there
+may be more: `DeepSearch` has the patterns of this walk. Only files with something in them, and
+containers, are read again.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ _ELF_HEAD: Final = 20
 _WINDOW: Final = 1 << 20
 _IN_MEMORY: Final = 16 << 20  # of a file that passes and may have to be looked into
 
-# Where fragments are looked for: programs, and archives of what programs are linked from.
+# Where fragments are looked for: programs, and archives of the object files that programs are
+# linked from.
 _CODE: Final = (b"\x7fELF", b"!<arch>\n")
 
 
@@ -64,10 +65,10 @@ class DeepReport:
     """The result of searching an object.
 
     Attributes:
-        report: of the walk: what stands in the bytes as it is.
+        report: the walk's report: the hash parts in the plain bytes.
         hidden: places that no search of the bytes for the hash part sees: in containers, cut up,
             spelled otherwise.
-        unread: what could not be looked into.
+        unread: the files that could not be looked into.
     """
 
     report: TreeReport
@@ -81,15 +82,15 @@ class DeepSearch:
     Args:
         paths: whose hash parts are looked for.
         hash_parts: more of them, of unknown paths.
-        registry: by which containers are opened; None: the usual one.
-        store_dir: what stands before hash parts in fragments; None: `/nix/store`.
+        registry: the fix-ups by which containers are opened; None: the usual registry.
+        store_dir: the directory that stands before hash parts in fragments; None: `/nix/store`.
 
     Attributes:
         standing: the paths, as they stand.
         hash_parts: all of them, by the indices of `table`.
-        table: them as they stand, for a walk; as its `wanted`.
-        marks: of the files that are looked into, for a walk.
-        suspicions: of all else, for a walk.
+        table: the same as they stand, for a walk; as its `wanted`.
+        marks: the marks of the files that are looked into, for a walk.
+        suspicions: the suspicions of all else, for a walk.
     """
 
     def __init__(
@@ -145,8 +146,8 @@ class DeepSearch:
         """The hidden references in a tree.
 
         Args:
-            top: of the tree, as it is now.
-            report: of a walk over it that was given `table`, `marks` and `suspicions`, and
+            top: the tree's top, in its present state.
+            report: the report of a walk over it that had `table`, `marks` and `suspicions`, and
                 rewrote nothing.
 
         Raises:
@@ -166,7 +167,7 @@ class DeepSearch:
                 findings.text(suspect.file, "target", os.readlink(place))
         return findings
 
-    # ---- what findings are made with ----------------------------------------------------------
+    # ---- the parts of findings ----------------------------------------------------------------
 
     def find(self, data: bytes, site: Site) -> Iterator[Place]:
         """All of it in a whole file, or in a name or a target."""
@@ -236,7 +237,7 @@ class _Passing:
         self._carry = b""
         self._seeds: list[Seed] = []
         self._known: set[Place] = set()
-        self.found: list[Place] = []  # what is spelled otherwise in what has passed
+        self.found: list[Place] = []  # other spellings in the bytes that have passed
 
     def more(self, data: bytes) -> None:
         """The bytes that come next."""
@@ -246,7 +247,7 @@ class _Passing:
         for found in self._spellings.find(text):
             hash_part = self._search.hash_parts[found.index]
             place = self.site.place(base + found.offset, found.encoding, hash_part)
-            if place not in self._known:  # what is carried over was searched before
+            if place not in self._known:  # the bytes carried over were searched before
                 self._known.add(place)
                 self.found.append(place)
         if self._is_code:
@@ -433,7 +434,7 @@ class PassingFile:
         if opened and self._search.is_too_large(self._size) is not None:
             opened = False
         if opened or head.startswith(_CODE):
-            # What comes in one piece is in memory already.
+            # A file that comes in one piece is in memory already.
             most = max(_IN_MEMORY, len(head))
             self._kept = SpooledTemporaryFile(most)  # noqa: SIM115 - closed at the file's end
         if self._fixup is None or not self._fixup.opens:
@@ -476,7 +477,7 @@ class _PassingStreams:
         whole: keep all of it from its first byte on.
 
     Attributes:
-        base: offset in the file of what is kept.
+        base: offset in the file of the kept part.
     """
 
     def __init__(self, *, whole: bool) -> None:

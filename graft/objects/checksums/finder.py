@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
 
 ALGORITHMS: Final = ("md5", "sha1", "sha256", "sha512")
-"""Those of Nix, of package managers and of manifests."""
+"""The algorithms of Nix, of package managers and of manifests."""
 
 Digests = Mapping[str, bytes]
 """A file's digest by each of ALGORITHMS, and its `crc32`, most significant byte first."""
@@ -63,9 +63,9 @@ class ChangedFile:
     """A file whose bytes change, or have changed.
 
     Attributes:
-        name: what to call it: a store path's base name and the file in it.
-        old: digests of what it held.
-        new: digests of what it holds now; None while that is not known.
+        name: its name in reports: a store path's base name and the file in it.
+        old: digests of its old contents.
+        new: digests of its new contents; None while these are not known.
     """
 
     name: str
@@ -78,9 +78,9 @@ class Checksum:
     """A place where a digest of an old file stands.
 
     Attributes:
-        offset: of its first byte.
-        size: bytes; those of base64 without padding.
-        index: of the file.
+        offset: the offset of its first byte.
+        size: bytes; in base64 without padding.
+        index: the index of the file.
         algorithm: one of ALGORITHMS.
         spelling: `hex`, `base64`, `base64url`, `nix32` or `sri`.
         form: which of the spellings, for `respelled`.
@@ -143,7 +143,8 @@ class ChecksumFinder:
     """Finds the old digests of some files; made once and used by all threads.
 
     Args:
-        files: whose digests; those of empty files are everywhere, and are left out.
+        files: the files with the digests; empty files have digests that are everywhere, and are
+            left out.
 
     Attributes:
         longest: bytes of the longest spelling.
