@@ -21,7 +21,14 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    closing,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
 from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Protocol
@@ -138,6 +145,11 @@ class _Channel:
             while self._connection.recv(1 << 16):
                 pass
 
+    def close(self) -> None:
+        """Closes its stream; a message that the other process cannot get is lost."""
+        with suppress(OSError):
+            self._stream.close()
+
 
 @contextmanager
 def _writing_process(store: str) -> Iterator[_WritingProcess]:
@@ -145,14 +157,14 @@ def _writing_process(store: str) -> Iterator[_WritingProcess]:
     with ours:
         with theirs:
             process = _start(theirs, store)
-        channel = _Channel(ours)
-        try:
-            yield _WritingProcess(process, channel)
-        finally:
-            # It takes back its unfinished work, and nothing may be done before that is over.
-            channel.send_no_more()
-            channel.wait_for_end()
-            process.wait()
+        with closing(_Channel(ours)) as channel:
+            try:
+                yield _WritingProcess(process, channel)
+            finally:
+                # It takes back its unfinished work, and nothing may be done before that is over.
+                channel.send_no_more()
+                channel.wait_for_end()
+                process.wait()
 
 
 def _start(connection: socket.socket, store: str) -> subprocess.Popen[bytes]:

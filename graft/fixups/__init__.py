@@ -55,6 +55,7 @@ BUILT_IN = (
     "sqlite:Sqlite",
     "tables:Gvdb",
     "tables:Cdb",
+    "mo:Mo",
     "beam:Beam",
     "sbcl:SbclCore",
     "signed:KernelModule",
@@ -67,6 +68,7 @@ BUILT_IN = (
     "cargo:Cargo",
     "ocaml:Ocaml",
     "signed:Signature",
+    "guarded:Guarded",
     "checksums:Checksums",
 )
 """The built-in ones in their order: a module of this package, and in it a class or a tuple."""

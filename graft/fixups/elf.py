@@ -8,6 +8,7 @@ from typing import IO
 
 from graft.fixups.api import Fixup, Inside, LeftAloneError
 from graft.fixups.compressed_sections import compressed_sections, has_compressed_sections
+from graft.fixups.symbol_names import kept_names
 from graft.formats.elf.debug_link import SECTION, debug_link
 
 # In the note that has it: its type and its owner, by byte order (gABI, "Note Section").
@@ -45,6 +46,9 @@ class ElfFixup(Fixup):
     def _rewritten(data: bytes, inside: Inside) -> bytes:
         plain = inside.plain(data)
         patches = [*inside.fragments(data), *_sums(data, inside)]
+        if plain is not data and (names := list(kept_names(data, plain))):
+            inside.note("names of symbols keep old hash parts: loaders find symbols by their names")
+            patches += names
         if any(not plain.startswith(patch, at) for at, patch in patches):
             patched = bytearray(plain)
             for at, patch in patches:

@@ -106,6 +106,20 @@ OPAQUE = (
         magics=((12, b"\x61\x15\x06\0"), (12, b"\x62\x31\x05\0")),
         always=False,
     ),
+    Opaque("tdb", "its keys are hashed", magics=((0, b"TDB file\n\0"),), always=False),
+    Opaque(
+        "node-snapshot",
+        "its parts are checked by sums",
+        magics=((0, b"\x19\xda\x43\x01"),),
+        always=False,
+    ),
+    Opaque(
+        "hdf5",
+        "its records are checked by sums",
+        magics=((0, b"\x89HDF\r\n\x1a\n"),),
+        also=lambda head: head[8:9] not in {b"\0", b"\1"} or b"OHDR" in head,
+        always=False,
+    ),
     Opaque("lmdb", "its keys are sorted", magics=((16, b"\xde\xc0\xef\xbe"),), always=False),
 )
 """In their order in the registry."""

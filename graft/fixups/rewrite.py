@@ -18,6 +18,7 @@ from graft.fixups.api import (
     Where,
 )
 from graft.fixups.damage import DAMAGE, damage
+from graft.fixups.guarded import GUARDED, GUARDED_SIZE
 from graft.fixups.search import Recogniser
 from graft.kernel import HASH_LENGTH, Hit
 
@@ -169,7 +170,9 @@ class FileDescent:
         name = posixpath.basename(self._path)
         fixup = search.recognise(data, name)
         if fixup is None:
-            return self.plain(data)
+            if GUARDED.name not in search.switched_on or len(data) > GUARDED_SIZE:
+                return self.plain(data)
+            fixup = GUARDED
         inside = FileDescent(
             search,
             self._siblings,
@@ -195,6 +198,8 @@ class FileDescent:
             return self._left_alone(data, fixup, reason)
         if new == data:
             return data
+        if fixup is GUARDED and new == inside.plain(data):
+            return new  # it keeps no sum of itself: a file of no type
         if self._siblings.is_signed(self._path):
             reason = "its signature is in a file next to it"
             return self._left_alone(data, fixup, reason, plain_without=False)

@@ -276,7 +276,7 @@ class _Tables:
             most = values.get(_DT_VERDEFNUM, 0)
             for at, (_, _, _, count, _, first, _) in self._chain(_DT_VERDEF, most, "HHHHIII"):
                 names |= {name for _, (name, _) in self._chain(_DT_VERDEF, count, "II", at + first)}
-        return self._image.strings_place, frozenset(names)
+        return self._image.strings()[0], frozenset(names)
 
     def _key(self, name: int, versions: Mapping[int, bytes], mark: int) -> bytes:
         version = versions.get(mark & ~_HIDDEN_VERSION)

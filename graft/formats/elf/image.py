@@ -141,12 +141,11 @@ class ElfImage:
             raise broken("a table does not end in the file")
         return data
 
-    @property
-    def strings_place(self) -> int:
-        """The offset of the table of strings in the file; 0 if there is no table."""
+    def strings(self) -> tuple[int, bytes]:
+        """The table of strings: its offset in the file, and its bytes."""
         if _DT_STRTAB not in self.values:
-            return 0
-        return self.at(self.values[_DT_STRTAB], "tables")[0]
+            return 0, b""
+        return self.at(self.values[_DT_STRTAB], "tables")[0], self._strings
 
     def text(self, tag: int) -> bytes | None:
         """The name that a tag says, if it is there."""

@@ -25,7 +25,7 @@ PATH_MAX: Final = 4096  # include/uapi/linux/limits.h; the NUL at the end counts
 
 
 class _File:
-    __slots__ = ("hits", "marked", "origin", "place", "source", "status", "target")
+    __slots__ = ("hits", "marked", "origin", "place", "reported", "source", "status", "target")
 
     def __init__(self, origin: DirectoryEntry, place: DirectoryEntry | None, source: int) -> None:
         self.origin, self.place, self.source = origin, place, source
@@ -33,6 +33,7 @@ class _File:
         self.target: int | None = None  # a descriptor, once there is something to write
         self.hits = Tally()
         self.marked = False  # was looked at for marks
+        self.reported = False  # is among the marked files
 
     @property
     def identity(self) -> tuple[int, int]:
@@ -96,6 +97,8 @@ class RegularFiles:
             self._stream(file, table)
         self._state.emit(nar.regular_tail(size))
         self._state.hits.add(file.hits)
+        if self._state.marks is not None and file.hits.references and not file.reported:
+            self._state.marked.append(self._state.old_path)
         if file.place is None:
             self.patched += bool(file.hits.references)
         elif not twinned:
@@ -151,6 +154,7 @@ class RegularFiles:
         if marks.has(os.path.basename(file.origin.name)) or marks.begins(
             self._head(file, head, marks.head)
         ):
+            file.reported = True
             self._state.marked.append(self._state.old_path)
 
     def _head(self, file: _File, read: bytes, size: int) -> bytes:

@@ -44,8 +44,8 @@ class TreeReport:
         found: where the wanted references stand, if that was asked for, in the order of the walk;
             files by the result's names.
         seen: indices of the wanted entries that stand anywhere in the result.
-        marked: the regular files that have one of the marks asked for: paths relative to the top,
-            in the original's names, sorted; empty for the top itself.
+        marked: the regular files that have one of the marks asked for, or were rewritten: paths
+            relative to the top, in the original's names, sorted; empty for the top itself.
         suspects: where words of the suspicions asked for stand, sorted.
         streamed: the regular files in which a stream may begin, if a suspicion asked for them; as
             in `marked`, but in the result's names.

@@ -183,7 +183,15 @@ def test_a_search_path_whose_end_is_a_version_of_symbols_is_left_whole(tmp_path:
     library = tmp_path / "libf.so"
     rpath = f"-Wl,-rpath,/nix/store/{OLD}-dep-"
     for end in ("v1.0", "v1.0/lib"):
-        arguments = ["-s", "-shared", "-fPIC", "-o", library, "f.c", "-Wl,--version-script=version"]
+        arguments = [
+            "-s",
+            "-shared",
+            "-fPIC",
+            "-o",
+            str(library),
+            "f.c",
+            "-Wl,--version-script=version",
+        ]
         subprocess.run(["gcc", *arguments, rpath + end], cwd=tmp_path, check=True)
         shared = b"\0v1.0\0" not in library.read_bytes()
         assert shared == (end == "v1.0")
