@@ -12,6 +12,7 @@ from graft.fixups.api import HEAD, Fixup, FixupOutcome, LeftAloneError, Limits
 from graft.fixups.damage import DAMAGE, damage
 from graft.fixups.streams import embedded_streams
 from graft.kernel.place import Place, Site, Where
+from graft.kernel.spelled import SPELLED
 
 
 class Finder(Protocol):
@@ -164,7 +165,9 @@ class Look:
                 )
             if not stream.contents:
                 continue
-            fixup = self.recognise(stream.contents, b"")
+            # What is spelled may end in other text: its streams are found one by one.
+            spelled = stream.kind in SPELLED
+            fixup = None if spelled else self.recognise(stream.contents, b"")
             if fixup is None or not fixup.opens:
                 self.search(stream.contents, inner)
                 self.streams(stream.contents, inner, typed=fixup is not None, depth=depth + 1)
