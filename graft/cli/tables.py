@@ -43,7 +43,7 @@ def place_name(name: str, file: bytes, container: Iterable[str]) -> str:
     """A file, and the way to a place inside it.
 
     Args:
-        name: of the tree that the file is in.
+        name: the name of the tree that the file is in.
     """
     return " > ".join([f"{name}/{printable(file)}".rstrip("/"), *container])
 

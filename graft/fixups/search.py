@@ -165,7 +165,7 @@ class Look:
                 )
             if not stream.contents:
                 continue
-            # What is spelled may end in other text: its streams are found one by one.
+            # A spelled text may end in other text: its streams are found one by one.
             spelled = stream.kind in SPELLED
             fixup = None if spelled else self.recognise(stream.contents, b"")
             if fixup is None or not fixup.opens:

@@ -1,7 +1,7 @@
 """Bytes that a text spells in digits: base64, numbers of base 16 and of base 10.
 
-Between digits are skipped: the ends of lines and the margin of the next, what separates numbers,
-and what a number or an escape begins with. `spelled_head` is the specification of
+Between digits are skipped: the ends of lines and the margin of the next, the separators of numbers,
+and the prefixes of numbers and escapes. `spelled_head` is the specification of
 graft/kernel/native/spelled.c.
 """
 

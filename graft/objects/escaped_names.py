@@ -29,7 +29,7 @@ class EscapedNames:
     """The escaped names in a file behind hash parts that plain rewriting changes.
 
     Attributes:
-        offsets: of their hash parts.
+        offsets: the offsets of their hash parts.
         contents: the file with hash parts and names changed; None: not all of it can be.
     """
 

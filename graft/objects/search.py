@@ -334,7 +334,7 @@ class Findings:
 
         Args:
             head: its first bytes.
-            size: of all of it.
+            size: the whole file's size in bytes.
             stream: it, wherever it is looked at.
             suspected: whether something may be in the files that are stored in it.
 
@@ -363,7 +363,7 @@ class Findings:
         """Looks into the streams in a file that no fix-up opens.
 
         Args:
-            size: of the file.
+            size: the file's size in bytes.
             whole: reads it, from `base` on.
             typed: a fix-up knows its type.
             base: the offset of the first byte that is looked at.

@@ -63,7 +63,7 @@ def search_tree(
 
     Args:
         files: whose.
-        finder: of these files; to be given where many trees are searched.
+        finder: the finder of these files' digests; to be given where many trees are searched.
         suspected: the tree's files in which a walk has seen one of the finder's anchors; None: all
             of them are searched.
         on_bytes: called with the number of bytes read since the last call.

@@ -50,7 +50,7 @@ class SpellingFinder:
     """Finds hash parts that are spelled otherwise; made once and used by all threads.
 
     Args:
-        hash_parts: of 32 characters.
+        hash_parts: hash parts of 32 characters.
 
     Attributes:
         longest: bytes in which any spelling can be read.
