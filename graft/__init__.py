@@ -68,7 +68,7 @@ def __getattr__(name: str) -> object:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'graft' has no attribute '{name}'")
-    from importlib import import_module  # noqa: PLC0415 - late, as what it imports
+    from importlib import import_module  # noqa: PLC0415 - late, with all its imports
 
     value = getattr(import_module(home), name)
     globals()[name] = value

@@ -26,7 +26,7 @@ def _print_version() -> bool:
     """Prints the version; False if the kernel cannot be loaded, which `run` then says."""
     try:
         from graft.kernel import NAME  # noqa: PLC0415 - late: it may fail
-    except Exception:  # noqa: BLE001 - `run` meets it again, and says what to do
+    except Exception:  # noqa: BLE001 - `run` meets it again, and names the remedy
         return False
     print(f"graft {VERSION} (kernel: {NAME})")
     return True

@@ -1,7 +1,7 @@
 """Walks over reference graphs: plain mappings from each node to all it leads to.
 
 Where tens of thousands of paths are planned, networkx takes several times as long, and loading it
-longer than a small plan; it is used for what is rare and not simple: circles, and all chains.
+longer than a small plan; it is used for rare tasks that are not simple: circles, and all chains.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ def references_first(graph: Mapping[Node, Collection[Node]]) -> list[Node]:
     """Every node after all it leads to; among several such orders it is always the same.
 
     Args:
-        graph: what it leads to are nodes of it.
+        graph: every node that it leads to is one of its keys.
 
     Returns:
-        Fewer nodes than there are if some lead back to themselves: those are left out, and all
-        they lead to.
+        Fewer nodes than there are if some lead back to themselves: these nodes are left out, and
+        all they lead to.
     """
     unplaced = dict(Counter(chain.from_iterable(graph.values())))
     ready = [node for node in graph if node not in unplaced]

@@ -32,7 +32,7 @@ def no_progress(stage: str, total: int | None) -> AbstractContextManager[Callabl
 
 
 AHEAD: Final = 4
-"""Tasks given out for each that can be at work: nobody waits for the next one."""
+"""Tasks given out for each that can be at work: no worker waits for the next one."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -178,4 +178,4 @@ class Resources:
 
 
 DEFAULT_RESOURCES: Final = Resources()
-"""As many threads as there are usable processors, and nobody looks."""
+"""As many threads as there are usable processors, and no observer of progress."""

@@ -44,10 +44,12 @@ class Machine:
         file = self.place / "asked"
         return file.read_text().splitlines() if file.exists() else []
 
-    def install(self, use: str = "demo") -> subprocess.CompletedProcess[str]:
+    def install(
+        self, use: str = "demo", *, environment: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [INSTALLER, use],
-            env=self.environment,
+            env=environment or self.environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -87,13 +89,15 @@ def machine(tmp_path: Path) -> Machine:
 
 def test_root_without_a_terminal_gets_all_that_is_missing(machine: Machine) -> None:
     done = machine.install()
-    assert done.stderr.startswith("tools: apt-get installs gcc libc6-dev python3-dev\n")
+    assert done.stderr.startswith("tools: apt-get installs bubblewrap gcc libc6-dev python3-dev\n")
     update, install = machine.asked
     assert update.endswith(" update")
-    assert install.endswith(" gcc libc6-dev python3-dev")
+    assert install.endswith(" bubblewrap gcc libc6-dev python3-dev")
     assert "--yes" in install
     # This apt-get brings nothing: that is said, and only continuous integration fails.
-    assert done.stderr.splitlines()[-1].startswith("tools: still missing: gcc stdio.h Python.h")
+    assert done.stderr.splitlines()[-1].startswith(
+        "tools: still missing: gcc stdio.h Python.h bwrap"
+    )
     assert done.returncode == 0
     assert machine.install("ci").returncode == 1
 
@@ -108,7 +112,7 @@ def test_an_apt_that_fails_is_told_of_and_does_not_stop_the_command(machine: Mac
 def test_a_package_that_apt_does_not_know_keeps_no_other_from_its_place(machine: Machine) -> None:
     machine.program("apt-cache", '#!/bin/sh\n[ "$2" != python3-dev ]\n')
     done = machine.install()
-    assert machine.asked[1].endswith(" gcc libc6-dev")
+    assert machine.asked[1].endswith(" bubblewrap gcc libc6-dev")
     assert done.stderr.splitlines()[-1].endswith("; apt-get does not know python3-dev")
 
 
@@ -117,10 +121,28 @@ def test_who_may_not_install_is_told_what_root_can_do(machine: Machine) -> None:
     done = machine.install()
     assert done.returncode == 0
     assert done.stderr == (
-        "tools: missing here: gcc stdio.h Python.h; this user may not install them, "
-        "so ask root for: apt-get install gcc libc6-dev python3-dev\n"
+        "tools: missing here: gcc stdio.h Python.h bwrap; this user may not install them, "
+        "so ask root for: apt-get install bubblewrap gcc libc6-dev python3-dev\n"
     )
     assert machine.asked == []
+
+
+def test_without_a_virtual_environment_one_sentence_says_what_to_install(machine: Machine) -> None:
+    machine.program("id", "#!/bin/sh\necho 1000\n")
+    machine.program(
+        "python3", f'#!/bin/sh\n[ "$2" != "import ensurepip" ] && exec {sys.executable} "$@"\n'
+    )
+    python = {**machine.environment, "PYTHON": "python3"}
+    done = machine.install(environment=python)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "tools: without ensurepip Python makes no virtual environment: install python3-venv, "
+        "then run make again"
+    )
+    # One that is there already is as good.
+    (machine.place / "venv" / "bin").mkdir(parents=True)
+    (machine.place / "venv" / "bin" / "pip").symlink_to(sys.executable)
+    assert machine.install(environment=python).returncode == 0
 
 
 def test_a_user_whom_sudo_asks_for_no_password_installs_by_it(machine: Machine) -> None:
@@ -134,13 +156,15 @@ def test_a_system_without_apt_is_told_what_is_missing(machine: Machine) -> None:
     (machine.place / "bin" / "apt-get").unlink()
     done = machine.install()
     assert done.returncode == 0
-    assert done.stderr.startswith("tools: missing here: gcc stdio.h Python.h; there is no apt-get")
+    assert done.stderr.startswith(
+        "tools: missing here: gcc stdio.h Python.h bwrap; there is no apt-get"
+    )
 
 
 @pytest.mark.parametrize(("answer", "installs"), [(b"\n", True), (b"y\n", True), (b"n\n", False)])
 def test_on_a_terminal_it_asks_first(machine: Machine, answer: bytes, installs: bool) -> None:
     shown = machine.install_on_a_terminal(answer)
-    assert "apt-get install gcc libc6-dev python3-dev'? [Y/n]" in shown
+    assert "apt-get install bubblewrap gcc libc6-dev python3-dev'? [Y/n]" in shown
     assert bool(machine.asked) == installs
 
 

@@ -41,8 +41,9 @@ from graft.store.objects import NarObject, StoreObject, TreeObject
 _LONGEST: Final = 4096  # PATH_MAX
 _SHOWN: Final = 3
 
-# A path in a text ends at what hardly any file of a package has in its name. What is put together
-# when a program runs ("lib/$NAME", "lib/%s") names no file that is there, and is passed by.
+# A path in a text ends at a character that hardly any file of a package has in its name. A path put
+# together when a program runs ("lib/$NAME", "lib/%s") names no file that is there, and is passed
+# by.
 _TEXT: Final = re.compile(rb"""[^\0-\x20\x7f"'`<>|;:,&(){}\[\]\\$*?#]+""")
 
 
@@ -125,12 +126,12 @@ class MissingFiles:
 def missing_files(plan: Plan, source: Source, contents: StoreContents) -> MissingFiles:
     """Looks for them before anything is written.
 
-    Only paths that refer to a replaced path themselves are read: what leads to a copy of a path
-    finds the same files there.
+    Only paths that refer to a replaced path themselves are read: a path that leads to a copy of a
+    path finds the same files there.
 
     Args:
         source: where the originals and every NEW are.
-        contents: of the source.
+        contents: the contents of the source's objects.
 
     Raises:
         TreeError, CacheError, CorruptCacheError, BadFormatError: an object cannot be read.

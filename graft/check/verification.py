@@ -97,7 +97,7 @@ def _wrong_references(plan: Plan, infos: dict[StorePath, PathInfo]) -> Iterator[
         original = originals.get(path)
         if original is not None and original in plan.closure.infos[original].references:
             expected.add(path)
-        # More may be registered: what only the bytes of the new path still lead to.
+        # More may be registered: paths that only the bytes of the new path still lead to.
         if not expected <= info.references:
             yield Problem(kind="references", path=path)
 

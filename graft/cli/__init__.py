@@ -24,7 +24,7 @@ class CommandEntry(NamedTuple):
     """A command of `graft`.
 
     Attributes:
-        name: the name as it is typed.
+        name: the name that users type.
         module: in `graft.cli.commands`; its `command` is called.
         summary: the line of `graft --help`, which imports no command.
     """

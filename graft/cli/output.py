@@ -71,7 +71,7 @@ def print_table(
     right = set(right)
     if not stream.isatty():
         stream.writelines(plain_table(columns, rows, right=right))
-        stream.flush()  # what is said on stderr next comes after it
+        stream.flush()  # the next text on stderr comes after it
         return
     from rich import box
     from rich.console import Console

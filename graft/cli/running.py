@@ -66,7 +66,7 @@ def become(program: Sequence[str], environment: Mapping[str, str]) -> int:
     """
     sys.stdout.flush()
     sys.stderr.flush()
-    # Python ignores these; whoever is started would go on doing so.
+    # Python ignores these; a program started would go on doing so.
     for name in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(name, signal.SIG_DFL)
     try:

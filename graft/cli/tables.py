@@ -140,7 +140,7 @@ def print_problems(problems: Iterable[Problem], store_dir: StoreDir, settings: S
 
 
 NamedCopy = tuple[str, Copy, str]
-"""What the argument is called, the copy in it, and the full path whose library it is."""
+"""The name of the argument, the copy in it, and the full path whose library it is."""
 
 
 def print_copies(copies: Iterable[NamedCopy]) -> None:

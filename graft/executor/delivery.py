@@ -50,4 +50,4 @@ class Delivery:
 
 
 DEFAULT_DELIVERY: Final = Delivery()
-"""As it is if nothing is said."""
+"""The delivery without any option."""

@@ -36,7 +36,8 @@ _REGISTER_SECONDS: Final = 2.0
 
 _TOGETHER: Final = 512
 """Paths of which the largest is made first, so that no worker is left alone with one at the end.
-More of them, and less would be registered of a run that dies: what they refer to might lack."""
+With more of them, a run that dies would have registered less: the paths that they refer to might be
+missing."""
 
 
 def make_into_cache(
@@ -92,7 +93,7 @@ def make_into_cache(
                 loop.take(path, end)
             loop.register_now_and_then()
     finally:
-        # What is whole stays, whatever has happened to the rest.
+        # Each whole path stays, also if the rest has failed.
         loop.register()
     return loop.done
 
@@ -115,7 +116,7 @@ class _Loop:
         self._sign_keys = sign_keys
         self._keep_going = keep_going
         self._items = dict(work.items)
-        self._unregistered: dict[StorePath, None] = {}  # those to be made, in their order
+        self._unregistered: dict[StorePath, None] = {}  # paths to be made, in their order
         self._finished: dict[StorePath, tuple[NarInfo, Made]] = {}
         self._registered_at = time.monotonic()
 
@@ -189,7 +190,7 @@ class _Loop:
         """Registers the paths that are made, and whose references are."""
         infos: dict[StorePath, NarInfo] = {}
         before = -1
-        while before < len(infos):  # what only the bytes lead to stands in no order
+        while before < len(infos):  # paths that only the bytes lead to stand in no order
             before = len(infos)
             for path in self._unregistered:
                 if path in self._finished and path not in infos and not self._fails_below(path):

@@ -16,7 +16,7 @@ from graft.plan import Alias, ContentName, Plan, Rewrite
 from graft.store.api import PathInfo, Source, Target
 
 Item = Rewrite | Alias | PathInfo
-"""What becomes a path: a rewrite or an alias; or, with what is registered, a copy of itself."""
+"""The origin of a path: a rewrite or an alias; or its registration, for a copy of itself."""
 
 
 def nar_size(item: Item) -> int:
@@ -111,7 +111,7 @@ class Work:
         """
         content_name = self.content_names.get(path)
         item = self.items[path]
-        # What a name from contents says is the same whatever else is looked for here.
+        # A name from contents says the same for every set of sought references.
         found = found & self.originals.keys() if content_name is None else content_name.found
         references = self.references[path] | found
         if isinstance(item, Rewrite) and item.path in self.originals[item.path].references:
@@ -121,7 +121,7 @@ class Work:
             nar_hash=nar_hash,
             nar_size=nar_size,
             references=references,
-            # Whoever trusts no signature either can check a name that comes from contents.
+            # A name that comes from contents can be checked without trust in a signature.
             ultimate=content_name is None,
             content_address=None if content_name is None else str(content_name.address),
         )

@@ -21,7 +21,14 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    closing,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
 from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Protocol
@@ -39,7 +46,8 @@ _SERVE = (
     "import sys; sys.path[:] = sys.argv[3:]; "
     "from graft.executor.writing_process import serve; serve(int(sys.argv[1]), sys.argv[2])"
 )
-# What a terminal sends to both processes is this one's business: it stops the other itself.
+# The signals that a terminal sends to both processes are this one's business: it stops the other
+# itself.
 _KEPT_FROM_WRITER = {signal.SIGINT, signal.SIGHUP, signal.SIGTERM}
 _PROGRESS_SECONDS = 0.05
 
@@ -100,8 +108,8 @@ class _Request:
 class _Channel:
     """Pickled messages over a socket to a process of our own.
 
-    The writing process sends None once it can write, then numbers of bytes done and log records,
-    and at the end the result or an exception.
+    The writing process sends None once it can write, then numbers of bytes done and log records. At
+    the end it sends the result or an exception.
     """
 
     def __init__(self, connection: socket.socket) -> None:
@@ -137,6 +145,11 @@ class _Channel:
             while self._connection.recv(1 << 16):
                 pass
 
+    def close(self) -> None:
+        """Closes its stream; a message that the other process cannot get is lost."""
+        with suppress(OSError):
+            self._stream.close()
+
 
 @contextmanager
 def _writing_process(store: str) -> Iterator[_WritingProcess]:
@@ -144,14 +157,14 @@ def _writing_process(store: str) -> Iterator[_WritingProcess]:
     with ours:
         with theirs:
             process = _start(theirs, store)
-        channel = _Channel(ours)
-        try:
-            yield _WritingProcess(process, channel)
-        finally:
-            # It takes back what it is about, and nothing may be done before that is over.
-            channel.send_no_more()
-            channel.wait_for_end()
-            process.wait()
+        with closing(_Channel(ours)) as channel:
+            try:
+                yield _WritingProcess(process, channel)
+            finally:
+                # It takes back its unfinished work, and nothing may be done before that is over.
+                channel.send_no_more()
+                channel.wait_for_end()
+                process.wait()
 
 
 def _start(connection: socket.socket, store: str) -> subprocess.Popen[bytes]:
@@ -253,7 +266,7 @@ def serve(descriptor: int, store: str) -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         answer = _answer(channel, store)
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    except BaseException as error:  # noqa: BLE001 - whatever it is, the other process raises it
+    except BaseException as error:  # noqa: BLE001 - the other process raises it
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         error.add_note(f"in the writing process:\n{traceback.format_exc()}")
         answer = error
@@ -325,7 +338,7 @@ def make_writable(store: str) -> None:
 
 def _interrupt_at_end(channel: _Channel) -> None:
     channel.wait_for_end()
-    # To that thread, so that whatever it waits for returns.
+    # To that thread, so that the call it waits for returns.
     main = threading.main_thread().ident
     assert main is not None
     signal.pthread_kill(main, signal.SIGTERM)

@@ -1,6 +1,6 @@
 """References hidden inside of files: found, rewritten soundly, or left alone and reported.
 
-One module per file type; `api` says what such a fix-up is. The registry is here.
+One module per file type; `api` has the protocol of such a fix-up. The registry is here.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ BUILT_IN = (
     "sqlite:Sqlite",
     "tables:Gvdb",
     "tables:Cdb",
+    "mo:Mo",
     "beam:Beam",
     "sbcl:SbclCore",
     "signed:KernelModule",
@@ -67,6 +68,7 @@ BUILT_IN = (
     "cargo:Cargo",
     "ocaml:Ocaml",
     "signed:Signature",
+    "guarded:Guarded",
     "checksums:Checksums",
 )
 """The built-in ones in their order: a module of this package, and in it a class or a tuple."""
@@ -97,8 +99,8 @@ class Registry:
 
     Attributes:
         fixups: a file is its first's that recognises it.
-        switched_on: names of those that rewrite. The others look inside all the same: what they
-            find is reported, and the file left alone.
+        switched_on: names of those that rewrite. The others look inside all the same: their finds
+            are reported, and the file left alone.
         replaced: hash parts of paths whose place other packages take. An archive with files of such
             a path is left alone: OLD's files would lie below NEW's name.
         users_own: names of the fix-ups that are not built in.
@@ -183,7 +185,7 @@ class Registry:
         Args:
             data: the whole file.
             name: its own, without directories.
-            table: what is looked for.
+            table: the references that are looked for.
         """
         look = Look(self.recogniser, _TableFinder(table), self.limits)
         look.file(data, name)
@@ -201,13 +203,14 @@ class Registry:
 
         Args:
             data: the whole file, as it was.
-            path: its old one, from the top of its tree.
-            table: what is rewritten.
+            path: its old path, from the top of its tree.
+            table: the references that are rewritten.
             siblings: the other files of that tree, some of which are summed up in others.
-            fragments: for what the table rewrites; None: what compilers have cut up stays.
+            fragments: finds fragments of the references that the table rewrites; None: references
+                that compilers have cut up stay.
 
         Returns:
-            The new bytes, and what the fix-ups did; nothing if the file is none of theirs.
+            The new bytes, and the fix-ups' outcomes; no outcome if no fix-up recognises the file.
         """
         search = FileSearch(
             self._recogniser,
@@ -259,7 +262,8 @@ def registered(switches: tuple[str, ...] = (), limits: Limits = NO_BOMBS) -> Reg
         limits: how far files are opened.
 
     Raises:
-        UsageError: there is no fix-up of a name, or two, or one is none.
+        UsageError: there is no fix-up of a name, or two, or a package's entry point gives no
+            fix-up.
     """
     own = users_own()
     fixups = (*own, *_built_in())

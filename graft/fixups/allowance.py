@@ -21,7 +21,7 @@ class Allowance:
         """The expanded contents of a compressed file.
 
         Args:
-            read: gives at most so many bytes more, none at the end.
+            read: gives at most so many bytes more, and no bytes at the end.
             compressed: bytes of the file.
 
         Raises:

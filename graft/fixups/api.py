@@ -1,8 +1,8 @@
 """The interface of a fix-up: the one protocol of every file type whose insides are looked into.
 
-A fix-up goes through a file once, and hands every piece of it that may hold references to what
-goes in with it, the `Inside`: that one searches where something is looked for, and gives the piece
-back changed where something is rewritten. So what one sees the other changes.
+A fix-up goes through a file once, and hands every piece of it that may hold references to the
+`Inside` that goes in with it. In a search the `Inside` searches the piece; in a rewrite it gives
+the piece back changed. So a rewrite changes the pieces that a search sees.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ __all__ = [
 ]
 
 SIGNATURES: Final = (b".sign", b".sig", b".asc", b".minisig", b".p7s")
-"""What the names of files end with that are signatures of those beside them."""
+"""The ends of the names of files that are signatures of the files next to them."""
 
 
 class LeftAloneError(Exception):
     """A file cannot be rewritten soundly, or not be looked into; the text is the reason.
 
-    What has been changed of it so far is given up: it stays as it was, byte for byte.
+    Changes made to it so far are given up: it stays as it was, byte for byte.
     """
 
 
@@ -56,7 +56,7 @@ class BrokenFixupError(Exception):
 
     Args:
         fixup: its name.
-        reason: what it raised.
+        reason: the exception it raised.
     """
 
     def __init__(self, fixup: str, reason: str) -> None:
@@ -86,7 +86,7 @@ class Inside(Protocol):
         """All that `read` gives until it gives nothing, within the limits.
 
         Args:
-            read: gives at most as many bytes as it is told.
+            read: gives at most as many bytes as its argument says.
             compressed: how many bytes that was made from.
 
         Raises:
@@ -98,7 +98,7 @@ class Inside(Protocol):
         """Another file of the same tree or container, before the rewrite; None if it is missing.
 
         Args:
-            path: from the directory of the file in hand, with `..` where need be, in old names.
+            path: from the directory of the current file, with `..` where need be, in old names.
         """
         ...
 
@@ -109,8 +109,8 @@ class Inside(Protocol):
     def changed(self, path: bytes) -> bool:
         """Whether there is such a file, and it is going to be other bytes.
 
-        Whoever asks this first lets a NAR pass by: of a file that does not change, no bytes need
-        be kept.
+        A fix-up that asks this first lets a NAR pass by: no bytes of an unchanged file need be
+        kept.
         """
         ...
 
@@ -142,19 +142,20 @@ class Fixup:
     A file is recognised if it has one of the magics, where there are any; else by its name.
 
     Attributes:
-        name: what switches it on and off.
+        name: the name that switches it on and off.
         version: raised whenever its bytes change.
-        by_default: whether it rewrites without being asked to. What is switched off is looked into
-            all the same, and reported.
-        plain_without: whether a file that this fix-up does not rewrite, since it is switched off or
-            fails, or the file is too large, is rewritten as it stands; else it is left alone.
-        opens: whether there are files inside; else references are in the file as it stands, and
-            whoever only looks for them need not open it.
-        stores: whether the files inside are in it as they are.
+        by_default: whether it rewrites without being asked to. A fix-up that is switched off looks
+            into the file all the same, and reports it.
+        plain_without: whether a file that this fix-up does not rewrite is rewritten as it stands;
+            else it is left alone. The fix-up may be switched off or fail, or the file may be too
+            large.
+        opens: whether there are files inside; else references are in the file as it stands, and a
+            mere search for them need not open it.
+        stores: whether it holds the files inside without encoding.
         packs: whether part of it may be packed, though there are no files inside: see `is_packed`.
-        hides: whether there may be references in it that nobody can see, so that it is reported.
+        hides: whether there may be references in it that graft cannot see, so that it is reported.
         magics: (offset, bytes) within the first `HEAD` bytes.
-        suffixes: what names end with.
+        suffixes: the ends of names.
         names: whole names.
     """
 
@@ -175,7 +176,7 @@ class Fixup:
 
         Args:
             head: its first bytes, `HEAD` if it has as many.
-            name: without directories; empty if it has none.
+            name: its name without directories; empty if it has no name.
         """
         if self.magics:
             return any(head.startswith(magic, offset) for offset, magic in self.magics)
@@ -235,9 +236,9 @@ class FixupOutcome:
     Attributes:
         container: the steps to it, as in a Place; empty: the file is in no container.
         fixup: which one.
-        outcome: `left-alone`: the file's bytes are the old ones. `noted`: besides whatever else
-            came of it, there is something to know.
-        reason: of what is left alone or noted.
+        outcome: `left-alone`: the file's bytes are the old ones. `noted`: the reader is told
+            something of the file, rewritten or not.
+        reason: the reason why it is left alone, or the note.
         fatal: whether a tree in which a file was left alone so must not be taken into a store: a
             system would start with old units, or others make other bytes for the same name.
     """

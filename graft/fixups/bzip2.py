@@ -13,7 +13,7 @@ from graft.fixups.api import Inside, UnknownLibraryError
 from graft.fixups.compressed import Compressed, Stream, expanded_stream
 from graft.fixups.sample import sample_text
 
-# Of the sample, by level: the beginning of the SHA-256 of what is made of it.
+# By level: the beginning of the SHA-256 of the compressed sample.
 _DIGESTS = {
     1: "e1eb734d83ca0bf2",
     2: "107b985eb9c3a55d",

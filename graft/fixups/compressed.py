@@ -15,9 +15,9 @@ class Stream(NamedTuple):
     """One stream of a compressed file.
 
     Attributes:
-        start: of its bytes in the file.
+        start: the start of its bytes in the file.
         end: behind them.
-        contents: what it expands to.
+        contents: the bytes it expands to.
     """
 
     start: int
@@ -74,8 +74,8 @@ def compresses_to(compressor: Compressor, contents: bytes, compressed: bytes) ->
 class Compressed(Fixup):
     """A file that is one or more compressed streams, which together hold one file.
 
-    Streams whose contents do not change keep their bytes. What follows the last stream stays, if it
-    is zeros; and is a file of its own else, as in an initrd.
+    Streams whose contents do not change keep their bytes. Bytes that follow the last stream stay,
+    if they are zeros; else they are a file of its own, as in an initrd.
     """
 
     def apply(self, data: bytes, name: bytes, inside: Inside) -> bytes:
@@ -154,8 +154,8 @@ def zeros_before(begin: int, after: int, new_after: int) -> int:
 
     Args:
         begin: where the piece was.
-        after: the end of what was before its zeros.
-        new_after: the end of what is before it now.
+        after: the end of the bytes that were before its zeros.
+        new_after: the end of the bytes that are before it now.
     """
     if new_after == after:
         return begin - after
@@ -173,10 +173,10 @@ def expanded_stream(
     """A stream by one of the libraries' decompressors, which all work in the same way.
 
     Args:
-        errors: what that library raises for damaged data. It reads no file: an OSError tells of
-            the data alone.
+        errors: the exceptions that the library raises for damaged data. It reads no file: an
+            OSError tells of the data alone.
     """
-    at = start  # of what was not given to it yet; at once, it would be copied again and again
+    at = start  # the rest was not given to it yet; at once, it would be copied again and again
 
     def read(most: int) -> bytes:
         nonlocal at

@@ -1,7 +1,7 @@
 """Sections of ELF files that are compressed: debugging information, mostly.
 
 Source: the System V gABI, chapter 4, "Section Compression". A section is written anew in its place.
-It may become shorter there, or take the zeros behind it: what follows stays where it is.
+It may become shorter there, or take the zeros behind it: the bytes that follow stay in their place.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class _Section(NamedTuple):
     name: bytes
     size_at: int  # where its size is in the table of sections, a word
     word: str  # as struct has it, with the byte order
-    chdr: str  # what is before its contents, as struct has it
+    chdr: str  # the header before its contents, as struct has it
     start: int
     end: int
     room: int  # up to where there is nothing else

@@ -1,7 +1,7 @@
 """cpio archives of the new form (newc, with or without sums), several behind each other: initrds.
 
 Source: Documentation/driver-api/early-userspace/buffer-format.rst of the Linux kernel. An archive
-begins at a multiple of four bytes; what follows it may be one more, compressed or not.
+begins at a multiple of four bytes; one more may follow it, compressed or not.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import Final
 from graft.errors import BadFormatError
 
 DAMAGE: Final = (
-    ValueError,  # a number, a text or an encoding that is none; UnicodeDecodeError is one
+    ValueError,  # no number, text or encoding where one should be; UnicodeDecodeError is one
     struct.error,  # a table ends before its entries do
     LookupError,  # an index or a key that leads nowhere: IndexError and KeyError
     OverflowError,  # a size that no offset can be
@@ -24,11 +24,11 @@ DAMAGE: Final = (
 """The exceptions that say something of a stranger's file. Any other ends the job.
 
 OSError and MemoryError are not among them: they tell of the machine. Libraries that raise OSError
-or RuntimeError for damaged data (bz2, gzip, lz4) are called by what knows that.
+or RuntimeError for damaged data (bz2, gzip, lz4) are called by code that knows that.
 """
 
-# What libraries say when there is no memory, and not by MemoryError: zlib's Z_MEM_ERROR, libzstd's
-# ZSTD_error_memory_allocation, liblz4's LZ4F_ERROR_allocation_failed.
+# The texts of libraries when there is no memory, and not by MemoryError: zlib's Z_MEM_ERROR,
+# libzstd's ZSTD_error_memory_allocation, liblz4's LZ4F_ERROR_allocation_failed.
 _NO_MEMORY: Final = ("Error -4 ", "Allocation error", "allocation_failed")
 
 

@@ -29,7 +29,7 @@ _PARAMETERS = (
     *((level, memory) for level in (1, 2, 3, 4, 5, 7, 8) for memory in (8, 9)),
 )
 
-# Of the sample, by level and memory level: the beginning of the SHA-256 of what is made of it.
+# By level and memory level: the beginning of the SHA-256 of the deflated sample.
 _DIGESTS = {
     (1, 8): "4bcb0f4c1ae62b85",
     (1, 9): "38a37f387e2cd050",
@@ -59,7 +59,7 @@ def inflated(data: bytes, start: int, inside: Inside) -> tuple[bytes, int]:
         LeftAloneError: it is damaged or cut, or larger than the limits allow.
     """
     stream = zlib.decompressobj(_RAW)
-    at = start  # of what was not given to it yet; at once, its rest would be copied each time
+    at = start  # the rest was not given to it yet; at once, it would be copied each time
 
     def read(most: int) -> bytes:
         nonlocal at
@@ -86,8 +86,8 @@ def deflated_again(new: bytes, old: bytes, old_deflated: bytes, *, level: int = 
     """New contents, deflated as the old ones were.
 
     Args:
-        old_deflated: what is to be told from: the parameters that make it of `old`.
-        level: what to use if none do, with memory level 8.
+        old_deflated: the old stream, which tells the parameters: they make it of `old`.
+        level: the level to use, with memory level 8, if no parameters make it.
 
     Raises:
         UnknownLibraryError: this zlib is another than graft knows.

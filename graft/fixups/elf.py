@@ -8,18 +8,20 @@ from typing import IO
 
 from graft.fixups.api import Fixup, Inside, LeftAloneError
 from graft.fixups.compressed_sections import compressed_sections, has_compressed_sections
+from graft.fixups.symbol_names import kept_names
 from graft.formats.elf.debug_link import SECTION, debug_link
 
 # In the note that has it: its type and its owner, by byte order (gABI, "Note Section").
 _BUILD_ID = {1: b"\x03\0\0\0GNU\0", 2: b"\0\0\0\x03GNU\0"}
-_FIRST = 1 << 16  # bytes in which linkers put notes; those of object files may be anywhere
+_FIRST = 1 << 16  # bytes in which linkers put notes; the notes of object files may be anywhere
 
 
 class ElfFixup(Fixup):
     """Strings in immediates and constants, and the CRC of the file that has the symbols.
 
     A sum is computed again if it was right before. The build id is kept: by it debuggers and symbol
-    servers find what belongs to the original, and that still fits, but for the references in it.
+    servers find the files that belong to the original. They still fit, but for the references in
+    them.
     """
 
     name = "elf"
@@ -44,6 +46,9 @@ class ElfFixup(Fixup):
     def _rewritten(data: bytes, inside: Inside) -> bytes:
         plain = inside.plain(data)
         patches = [*inside.fragments(data), *_sums(data, inside)]
+        if plain is not data and (names := list(kept_names(data, plain))):
+            inside.note("names of symbols keep old hash parts: loaders find symbols by their names")
+            patches += names
         if any(not plain.startswith(patch, at) for at, patch in patches):
             patched = bytearray(plain)
             for at, patch in patches:

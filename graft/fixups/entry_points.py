@@ -27,7 +27,7 @@ def users_own() -> list[Fixup]:
     """The fix-ups of the packages that are installed, by name.
 
     Raises:
-        UsageError: one of them cannot be loaded, or is none.
+        UsageError: one of them cannot be loaded, or is no fix-up.
     """
     if not may_be_installed():
         return []
@@ -108,7 +108,8 @@ class OwnFixup(Fixup):
             raise BrokenFixupError(self.name, reason) from error
 
 
-# What a fix-up may raise without a defect of its own: of its file, of graft, or of the machine.
+# The exceptions that a fix-up may raise without a defect of its own: they tell of its file, of
+# graft, or of the machine.
 _MEANT: Final = (
     LeftAloneError,
     UnknownLibraryError,

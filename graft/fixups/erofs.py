@@ -20,15 +20,15 @@ def rewritten(
 
     Args:
         plain: is shown each text once that is no file, and then all the rest with NULs in the
-            texts' places; gives back as many bytes, and must give back the rest as it is.
+            texts' places; gives back as many bytes, and must give back the rest unchanged.
         files: is shown all files, path and contents, and gives back as many bytes of each.
 
     Returns:
         `data` itself if nothing changes.
 
     Raises:
-        BadFormatError: the image is not understood, or what changes is not all text, or would not
-            be found any more; the text says why.
+        BadFormatError: the image is not understood, or a change is not all in text, or would not be
+            found any more; the error says why.
     """
     image = ErofsImage.parse(data)
     new, rest = bytearray(data), bytearray(data)

@@ -8,14 +8,46 @@ from graft.fixups import Registry, registered
 from graft.fixups.api import HEAD
 
 
+class TextProbe:
+    """Tells of one file, as its bytes pass, whether it is text: UTF-8 without NUL."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._text: bool | None = None
+
+    def more(self, data: bytes | memoryview, *, final: bool = False) -> None:
+        """The bytes that come next.
+
+        Args:
+            final: the last bytes have come; `data` may be empty.
+        """
+        if self._text is not None:
+            return
+        data = bytes(data)
+        try:
+            self._decoder.decode(data, final)
+        except UnicodeDecodeError:
+            self._text = False
+            return
+        if b"\0" in data:
+            self._text = False
+        elif final:
+            self._text = True
+
+    @property
+    def text(self) -> bool | None:
+        """Whether it is text; None: the bytes that have passed do not tell yet."""
+        return self._text
+
+
 class TypeProbe:
-    """Tells of one file, as its bytes pass, whether its type is known.
+    """Tells whether the type of one file is known, as its bytes pass.
 
     Known are the types of the registered fix-ups, ELF among them, and text: UTF-8 without NUL.
     Every other file may keep a sum, a length or an order of its own bytes.
 
     Args:
-        name: of the file, without directories.
+        name: the file's name, without directories.
         registry: whose fix-ups know types; None: the usual one.
     """
 
@@ -23,14 +55,14 @@ class TypeProbe:
         self._name = name
         self._registry = registered() if registry is None else registry
         self._head: bytes | None = b""  # None: it has been looked at
-        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._text = TextProbe()
         self._known: bool | None = None
 
     def more(self, data: bytes, *, final: bool = False) -> None:
         """The bytes that come next.
 
         Args:
-            final: they are the last ones; there may be none.
+            final: they are the last ones; the piece may be empty.
         """
         if self._known is not None:
             return
@@ -42,15 +74,8 @@ class TypeProbe:
             if self._registry.recognise(data[:HEAD], self._name) is not None:
                 self._known = True
                 return
-        try:
-            self._decoder.decode(data, final)
-        except UnicodeDecodeError:
-            self._known = False
-            return
-        if b"\0" in data:
-            self._known = False
-        elif final:
-            self._known = True
+        self._text.more(data, final=final)
+        self._known = self._text.text
 
     @property
     def known(self) -> bool | None:

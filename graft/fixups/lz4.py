@@ -1,7 +1,8 @@
 """lz4 frames (LZ4 Frame Format 1.6.4), and the legacy ones of the Linux kernel.
 
-What changes is written in blocks that are not compressed, for liblz4 promises no bytes: larger, and
-the same for ever. The legacy frame has no such blocks: there they consist of literals alone.
+Changed contents are written in blocks that are not compressed, for liblz4 promises no bytes:
+larger, and the same for ever. The legacy frame has no such blocks: there they consist of literals
+alone.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """File types that are rewritten as they stand, and of which something is then to be known.
 
-Equal length is enough for those that read them; but their names, or what others keep of them, say
-something of the old contents.
+Equal length is enough for those that read them; but their names, or records of them in other files,
+say something of the old contents.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ class Noted(Fixup):
     """One such type.
 
     Args:
-        text: what is to be known of a file that changed.
-        begins: what the first bytes must be like; empty: anything.
+        text: the note on a file that changed.
+        begins: the beginnings that its bytes may have; empty: any.
     """
 
     opens = False

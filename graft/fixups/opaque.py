@@ -1,6 +1,6 @@
 """File types that are recognised so as to be left alone: a rewrite would break their checks.
 
-What can be seen in their bytes is reported; what is compressed in them is not looked into.
+References that can be seen in their bytes are reported; their compressed parts are not looked into.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ class Opaque(Fixup):
 
     Args:
         reason: why it is left alone; a sentence about `it`.
-        also: what else the first bytes must be like.
+        also: a further condition on the first bytes.
         always: whether references may be hidden in it, so that it is reported in any case.
     """
 
@@ -104,6 +104,20 @@ OPAQUE = (
         "berkeley-db",
         "its keys are hashed or sorted",
         magics=((12, b"\x61\x15\x06\0"), (12, b"\x62\x31\x05\0")),
+        always=False,
+    ),
+    Opaque("tdb", "its keys are hashed", magics=((0, b"TDB file\n\0"),), always=False),
+    Opaque(
+        "node-snapshot",
+        "its parts are checked by sums",
+        magics=((0, b"\x19\xda\x43\x01"),),
+        always=False,
+    ),
+    Opaque(
+        "hdf5",
+        "its records are checked by sums",
+        magics=((0, b"\x89HDF\r\n\x1a\n"),),
+        also=lambda head: head[8:9] not in {b"\0", b"\1"} or b"OHDR" in head,
         always=False,
     ),
     Opaque("lmdb", "its keys are sorted", magics=((16, b"\xde\xc0\xef\xbe"),), always=False),

@@ -1,6 +1,6 @@
 """Compiled Python files that are valid for a source of a certain hash (PEP 552).
 
-Those valid for a time and a size stay so by themselves: time is 1 in a store, and sizes stay equal.
+Files valid for a time and a size stay so by themselves: time is 1 in a store, and sizes stay equal.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from graft.fixups.api import (
     Where,
 )
 from graft.fixups.damage import DAMAGE, damage
+from graft.fixups.guarded import GUARDED, GUARDED_SIZE
 from graft.fixups.search import Recogniser
 from graft.kernel import HASH_LENGTH, Hit
 
@@ -112,10 +113,11 @@ class FileSearch:
 
     Args:
         recognise: tells the fix-up of a file.
-        switched_on: the names of those that may rewrite.
-        table: what is looked for and, where there is a replacement, rewritten.
+        switched_on: the names of the fix-ups that may rewrite.
+        table: the references that are looked for and, where they have a replacement, rewritten.
         limits: how far it is opened.
-        fragments: of what is rewritten; None: what compilers have cut up stays.
+        fragments: finds fragments of the rewritten references; None: references that compilers have
+            cut up stay.
         replaced: hash parts of paths whose files no archive may hold that is rewritten.
     """
 
@@ -136,7 +138,7 @@ class FileSearch:
         self.outcomes: list[FixupOutcome] = []
         self.made: set[bytes] = set()  # hash parts that were put in; another's OLD may be one
         self.allowance = Allowance(limits)
-        self.plain = b"", b""  # bytes, and what they become as they stand
+        self.plain = b"", b""  # bytes, and the plain rewrite of them
 
 
 def _hash_part(data: bytes, hit: Hit) -> bytes:
@@ -157,9 +159,9 @@ class FileDescent:
         fixup: Fixup | None = None,
     ) -> None:
         self._search, self._siblings = search, siblings
-        self._path = path  # of the file in hand, among the siblings
-        self._depth = depth  # of the file in hand: 0 if it is in no container
-        self._container = container  # the steps to the file in hand
+        self._path = path  # the current file's path, among the siblings
+        self._depth = depth  # the current file's depth: 0 if it is in no container
+        self._container = container  # the steps to the current file
         self._fixup = fixup  # in charge of it
 
     def file(self, data: bytes) -> bytes:
@@ -168,7 +170,9 @@ class FileDescent:
         name = posixpath.basename(self._path)
         fixup = search.recognise(data, name)
         if fixup is None:
-            return self.plain(data)
+            if GUARDED.name not in search.switched_on or len(data) > GUARDED_SIZE:
+                return self.plain(data)
+            fixup = GUARDED
         inside = FileDescent(
             search,
             self._siblings,
@@ -194,6 +198,8 @@ class FileDescent:
             return self._left_alone(data, fixup, reason)
         if new == data:
             return data
+        if fixup is GUARDED and new == inside.plain(data):
+            return new  # it keeps no sum of itself: a file of no type
         if self._siblings.is_signed(self._path):
             reason = "its signature is in a file next to it"
             return self._left_alone(data, fixup, reason, plain_without=False)
@@ -224,13 +230,13 @@ class FileDescent:
         plain_without: bool = True,
     ) -> bytes:
         if fixup.name not in self._search.switched_on:
-            fatal = False  # that is what was asked for
+            fatal = False  # the user asked for that
         if plain_without and fixup.plain_without:
             why = f"it is rewritten as it stands: {reason}"
             self._outcome(fixup, "noted", why, fatal=fatal is True)
             return self.plain(data)
-        # What was rewritten inside is given up; what was left alone there stays to be told, and
-        # does no more harm than the file as a whole.
+        # Rewrites inside are given up; outcomes of files left alone there stay to be told, and do
+        # no more harm than the file as a whole.
         outcomes, depth = self._search.outcomes, len(self._container)
         before = [each for each in outcomes if each.container[:depth] != self._container]
         inside = [each for each in outcomes if each.container[:depth] == self._container]
@@ -254,7 +260,7 @@ class FileDescent:
             )
         )
 
-    # ---- what a fix-up sees -------------------------------------------------------------------
+    # ---- the view of a fix-up -----------------------------------------------------------------
 
     def plain(self, data: bytes, where: Where = "contents") -> bytes:
         """Bytes that are changed as they stand."""

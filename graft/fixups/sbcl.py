@@ -32,7 +32,7 @@ def check_core(data: bytes) -> None:
     """Looks whether a core can be seen into, that is a file or follows a program in one.
 
     Args:
-        data: the whole file; a program that no core follows is none of this.
+        data: the whole file; a program that no core follows passes.
 
     Raises:
         LeftAloneError: it is compressed.

@@ -37,7 +37,7 @@ class Finder(Protocol):
 
         Args:
             site: where the bytes are.
-            suspected: else a search of what it is stored in has found no sign of that.
+            suspected: if not, a search of the file that stores it has found no sign of such finds.
         """
         ...
 
@@ -93,16 +93,17 @@ class Look:
 
     Args:
         recognise: tells the fix-up of a file.
-        finder: what is looked for.
+        finder: finds the references that are looked for.
         limits: how far it is opened.
-        path: relative to the top of its tree; empty: it is the top itself.
-        known: tells the fix-up of a file of any type: files of none are told if they are packed or
-            encrypted; None: they are not.
+        path: its path relative to the top of its tree; empty: it is the top itself.
+        known: tells the fix-up of a file of any type. Files of none are told if they are packed or
+            encrypted; None: they are not told.
+
 
     Attributes:
-        places: what was found in containers.
-        outcomes: what could not be looked into.
-        allowance: what of it is left.
+        places: the finds in containers.
+        outcomes: the outcomes of parts that could not be looked into.
+        allowance: the part of the limits that is left.
     """
 
     def __init__(
@@ -143,7 +144,7 @@ class Look:
         """Searches bytes of a file in it.
 
         Args:
-            steps: the container of what is found.
+            steps: the container of the finds.
         """
         self.places += self.finder.find(data, Site(self._path, where, steps))
 
@@ -160,9 +161,10 @@ class Look:
 
         Args:
             steps: the container that the file is.
-            typed: a fix-up knows the type of the file: what begins at its first byte is told.
-            name: of the file, without directories.
-            depth: of what is in the file.
+            typed: a fix-up knows the type of the file: a stream that begins at its first byte is
+                told.
+            name: the name of the file, without directories.
+            depth: the depth of the files in the file.
         """
         if depth > self.limits.depth:
             return
@@ -237,10 +239,10 @@ class _Level:
         apart: bool = True,
     ) -> None:
         self._look, self._fixup = look, fixup
-        self._container = container  # the steps to the file in hand
-        self._depth = depth  # of what is in it
-        self._searched = searched  # the file in hand, as it stands
-        self._places = 0  # found before the file in hand
+        self._container = container  # the steps to the current file
+        self._depth = depth  # the depth of the files in it
+        self._searched = searched  # the current file, as it stands
+        self._places = 0  # found before the current file
         self._apart = apart
 
     def file(self, data: bytes, name: bytes) -> None:
@@ -282,7 +284,7 @@ class _Level:
             )
         )
 
-    # ---- what a fix-up sees -------------------------------------------------------------------
+    # ---- the view of a fix-up -----------------------------------------------------------------
 
     def plain(self, data: bytes, where: Where = "contents") -> bytes:
         """The unchanged bytes of the current file, searched in the open."""

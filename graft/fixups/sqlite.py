@@ -1,9 +1,9 @@
 """SQLite databases (the Database File Format): indexes over text that changes can be out of order.
 
 A database whose order still holds is rewritten as it stands, together with the texts that go on in
-overflow pages. SQLite could make other indexes anew (REINDEX), but what it leaves in the unused
-parts of their pages differs from version to version: 3.40 and 3.46 were seen to make different
-files. So others are left alone.
+overflow pages. SQLite could make other indexes anew (REINDEX), but the bytes it leaves in the
+unused parts of their pages differ from version to version: 3.40 and 3.46 were seen to make
+different files. So others are left alone.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ class Sqlite(Fixup):
             raise LeftAloneError("it has a write-ahead log, which may hold more of it")
         try:
             with contextlib.closing(sqlite3.connect(":memory:")) as database:
-                # In memory: what has no room there is no property of the file, and says so.
+                # In memory: a lack of room there is no property of the file, and has an error of
+                # its own.
                 database.deserialize(new)
                 _limit(database, len(new))
                 _check_order(database)

@@ -1,7 +1,7 @@
 """Streams at any offset of a file: each plausible beginning is tried, and opened if it is one.
 
-A program with an archive behind it, an object of git, a picture, a document, a resource in a
-library: of all of these the streams inside are found, whatever the file around them is.
+The streams inside are found in a file of any type: a program with an archive behind it, an object
+of git, a picture, a document, a resource in a library.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from graft.kernel.streams import LEAST, find_streams
 
 _CHUNK: Final = 1 << 16
 _XZ_MEMORY: Final = 256 << 20  # bytes that one xz stream may ask for
-_SURE: Final = 4096  # bytes; a beginning without a checked header that yields less was none
+_SURE: Final = 4096  # bytes; a beginning without a checked header that yields less was no stream
 
 _WEAK: Final = frozenset({"zlib", "lzma"})
 """Kinds whose first bytes stand by accident now and then."""
 
 _OPEN: Final = frozenset({"zip-end", "cpio", "ar", "iso"})
-"""Kinds whose members are in the file as they are: a search of the file has seen them."""
+"""Kinds whose members are in the file without encoding: a search of the file has seen them."""
 
 PNG: Final = b"\x89PNG\r\n\x1a\n"
 """How a PNG file begins, whose picture is in streams cut into chunks."""
@@ -40,10 +40,10 @@ class EmbeddedStream(NamedTuple):
 
     Attributes:
         kind: one of graft.kernel.streams.KINDS.
-        step: its step in the container of what is in it, with its offset.
-        start: of its first byte.
+        step: its step in the container of its contents, with its offset.
+        start: the offset of its first byte.
         end: behind its last byte, as far as it was followed.
-        contents: of it; empty where it cannot be opened.
+        contents: its contents; empty where it cannot be opened.
         reason: why not all of it could be opened, if so.
     """
 
@@ -140,8 +140,8 @@ class _Decompressor:
 
     Args:
         stream: has `decompress(data, max_length)`, `eof` and `unused_data`.
-        errors: what it raises for damaged data.
-        keeps_input: whether it keeps what it was given and has not used, as all but zlib's do.
+        errors: the exceptions it raises for damaged data.
+        keeps_input: whether it keeps the bytes it was given and has not used, as all but zlib's do.
     """
 
     def __init__(

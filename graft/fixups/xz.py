@@ -31,7 +31,7 @@ _PRESETS: Final = {
     1 << 26: (9, 9 | lzma.PRESET_EXTREME),
 }
 
-# Of the sample, by preset: the beginning of the SHA-256 of what is made of it.
+# By preset: the beginning of the SHA-256 of the compressed sample.
 _DIGESTS = {
     0: "05eb92e258e12cbd",
     0 | lzma.PRESET_EXTREME: "184f1aebedeb7a66",
@@ -76,7 +76,7 @@ class Xz(Compressed):
             raise LeftAloneError("its filters or its dictionary do not belong to a preset of xz")
         old = data[like.start : like.end]
         made = [preset for preset in presets if _makes(preset, check, like.contents, old)]
-        # If none makes it, another liblzma might: so all of them must be known.
+        # If no preset makes it, another liblzma might: so all of them must be known.
         preset = made[0] if made else presets[0]
         if not all(_is_known(one) for one in (made[:1] or presets)):
             raise UnknownLibraryError("liblzma")

@@ -1,7 +1,7 @@
 """zstd files (RFC 8878); also several frames behind each other, and skippable ones between them.
 
-libzstd makes other bytes from release to release. So what changes is written in raw blocks, which
-are the contents as they are: larger, and the same for ever.
+libzstd makes other bytes from release to release. So changed contents are written in raw blocks,
+which hold them without encoding: larger, and the same for ever.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from graft.fixups.compressed import Compressed, Stream, expanded_stream
 from graft.formats.zstd import zstd_module
 
 _MAGIC = b"\x28\xb5\x2f\xfd"
-_WINDOW_LOG = 27  # what zstd itself takes without being told
+_WINDOW_LOG = 27  # the largest that zstd itself takes without an option
 _BLOCK = 1 << 17
 _SINGLE_SEGMENT, _CHECKSUM, _DICTIONARY = 0x20, 0x04, 0x03  # of the frame header's first byte
 

@@ -27,7 +27,7 @@ class CacheInfo:
     Attributes:
         store_dir: the logical store directory of every path in the cache.
         want_mass_query: whether it may be asked for many paths that it may not have.
-        priority: caches of a lower one are asked first; None where the cache has none.
+        priority: caches of a lower one are asked first; None where the cache names no priority.
     """
 
     store_dir: StoreDir
@@ -39,7 +39,7 @@ def parse_cache_info(text: str, name: str) -> CacheInfo:
     """Reads a nix-cache-info.
 
     Args:
-        name: what errors call the text.
+        name: the text's name in errors.
 
     Raises:
         BadFormatError: it has another form, says one thing twice, or names no store directory.

@@ -1,8 +1,8 @@
 """Compressed streams, by the names of narinfo's `Compression`.
 
 Source: RFC 8878 (zstd), RFC 1952 (gzip), the xz file format 1.2, bzip2; as Nix's libarchive does,
-several streams one behind the other are read as one. Whatever a stream claims to expand to, no more
-of it is in memory than its window and one piece.
+several streams one behind the other are read as one. Whichever size a stream claims to expand to,
+no more of it is in memory than its window and one piece.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from graft.formats.zstd import zstd_compressor, zstd_module
 _DEFAULT_LEVELS: Final = {"xz": 6, "zstd": 3, "bzip2": 9, "gzip": 6}
 _CHUNK: Final = 65_536  # bytes of compressed data read at once
 _XZ_MEMORY: Final = 128 << 20  # of its window: xz -9 wants half of it
-_ZSTD_WINDOW_LOG: Final = 27  # what zstd itself takes without being told
+_ZSTD_WINDOW_LOG: Final = 27  # the largest that zstd itself takes without an option
 _GZIP: Final = 16 + zlib.MAX_WBITS
 
 
@@ -44,12 +44,12 @@ class DecompressingReader:
 
     Args:
         readinto: puts bytes of the compressed stream at the beginning of the buffer it is given,
-            and returns how many: none only at its end.
+            and returns their number: 0 only at its end.
         compression: one of `LEVELS`.
         limit: to more bytes it may not expand.
 
     Raises:
-        BadFormatError: the compression is none that can be read.
+        BadFormatError: the compression is not one that can be read.
     """
 
     def __init__(
@@ -137,9 +137,11 @@ class CompressingWriter:
     Args:
         write: takes the compressed bytes.
         compression: one of `LEVELS`.
-        level: one of the compression's; None is what its own program uses.
-        threads: of zstd's, beside the one that writes; the bytes do not depend on their number. At
-            the default level 1, 2 and 4 of them take 34, 44 and 60 MiB, at level 19 182 and more.
+        level: one of the compression's; with None, the level that the compression's own program
+            uses.
+        threads: zstd's threads, without the writing thread; the bytes do not depend on their
+            number. At the default level 1, 2 and 4 of them take 34, 44 and 60 MiB, at level 19 182
+            and more.
 
     Raises:
         UsageError: there is no such compression or level, or threads are not for it.

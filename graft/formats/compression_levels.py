@@ -14,4 +14,4 @@ LEVELS: Final = {
 """The compressions that can be read and written, each with its levels."""
 
 SUFFIXES: Final = {"none": "", "xz": ".xz", "zstd": ".zst", "bzip2": ".bz2", "gzip": ".gz"}
-"""What the name of a compressed file ends with."""
+"""The end of a compressed file's name, by its compression."""

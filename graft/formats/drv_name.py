@@ -13,7 +13,7 @@ from typing import Final
 # Dots and dashes only separate; between them, a run of digits is a component and anything else is.
 _COMPONENT: Final = re.compile(r"[0-9]+|[^0-9.-]+")
 _VERSION: Final = re.compile(r"-(?=[^A-Za-z])", re.DOTALL)
-_LARGEST_NUMBER: Final = 2**31 - 1  # what does not fit into a C++ int is no number for Nix
+_LARGEST_NUMBER: Final = 2**31 - 1  # digits that do not fit into a C++ int are no number for Nix
 
 
 def split_drv_name(text: str) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from typing import Final, Literal, Self
 from graft.errors import BadFormatError
 
 MAGIC: Final = b"\xe2\xe1\xf5\xe0"
-"""What stands at `MAGIC_AT`."""
+"""The bytes that stand at `MAGIC_AT`."""
 
 MAGIC_AT: Final = 1024
 
@@ -50,7 +50,7 @@ class ImageText:
         parts: where they are, in their order: start and end of each. Most have one; the end of a
             file may lie with its node, apart from the rest.
         where: contents of a file or an extended attribute, target of a symlink, or name.
-        path: of a file, from the root of the image, the first if it has several; else empty.
+        path: a file's path from the root of the image, the first if it has several; else empty.
     """
 
     parts: tuple[tuple[int, int], ...]
@@ -90,8 +90,8 @@ class ErofsImage:
         """Reads an image.
 
         Raises:
-            BadFormatError: it is none, is compressed, or is made in a way that is not known here;
-                the text says which.
+            BadFormatError: it is no EROFS image, is compressed, or is made in a way that is not
+                known here; the text says which.
         """
         reader = _Reader(data)
         try:

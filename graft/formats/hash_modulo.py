@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
 
 SelfReferences = Literal["positions", "zeroed"]
-"""What of the self-references is hashed: after the bytes, in which they are zeros, `|` and the
-offset in the NAR of each (Nix up to 2.16 and from 2.35 on), or the zeros alone (2.17 to 2.34)."""
+"""The part of the self-references that is hashed. In the bytes they are zeros; after them come `|`
+and the offset in the NAR of each (Nix up to 2.16 and from 2.35 on), or nothing (2.17 to 2.34)."""
 
 SELF_REFERENCES: Final[tuple[SelfReferences, ...]] = ("positions", "zeroed")
-"""Both of Nix's rules, that of Nix 2.8 first."""
+"""Both of Nix's rules, the rule of Nix 2.8 first."""
 
 
 class HashModulo:

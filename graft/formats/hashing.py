@@ -26,8 +26,8 @@ def nix32_length(size: int) -> int:
 def nix32_encode(data: bytes) -> str:
     """Spells bytes in Nix's base-32, the last bits first.
 
-    Nix reads the bytes as one little-endian number and prints its digits from the highest down,
-    which is why the text looks reversed beside RFC 4648.
+    Nix reads the bytes as one little-endian number and prints its digits from the highest down. So
+    the text looks reversed in comparison with RFC 4648.
     """
     number = int.from_bytes(data, "little")
     length = nix32_length(len(data))

@@ -20,13 +20,13 @@ MAGICS: Final = (
     b"\xca\xfe\xba\xbe",
     b"\xca\xfe\xba\xbf",
 )
-"""What thin files of 64 and 32 bits begin with, little-endian as every one that is signed; and fat
-ones. The first of these is a Java class's too: `is_mach_o` knows."""
+"""The first bytes of thin files of 64 and 32 bits, little-endian as every signed one is; then of
+fat files. The first magic of fat files is a Java class's too; `is_mach_o` knows."""
 
 _FAT = {b"\xca\xfe\xba\xbe": struct.Struct(">IIIII"), b"\xca\xfe\xba\xbf": struct.Struct(">IIQQII")}
 _HEADER = {b"\xcf\xfa\xed\xfe": 32, b"\xce\xfa\xed\xfe": 28}
 _MOST_DIRECTORIES = 6  # that there are slots for
-_MOST_SLICES = 30  # of a Java class the number there is at least 45, its version
+_MOST_SLICES = 30  # a Java class has there its version, a number of at least 45
 _LC_CODE_SIGNATURE = 0x1D
 _SUPER_BLOB = 0xFADE0CC0
 _CODE_DIRECTORY = 0xFADE0C02
@@ -97,8 +97,8 @@ def code_directories(data: bytes) -> list[CodeDirectory]:
         data: a whole Mach-O file, thin or fat.
 
     Raises:
-        BadFormatError: it is none, or is signed in a way that cannot be made anew; the text says
-            why.
+        BadFormatError: it is no Mach-O file, or is signed in a way that cannot be made anew; the
+            text says why.
     """
     try:
         return [found for image in _slices(data) for found in _in_slice(data, image)]

@@ -1,8 +1,8 @@
 """The Nix Archive (NAR): the one serialisation of a file system object that Nix hashes and ships.
 
-The format is that of the Nix manual, chapter "Protocols", section "Nix Archive (NAR) format". An
-archive is a sequence of strings, each its length as 8 bytes, least significant first, its bytes,
-and NUL up to a multiple of 8:
+Source: the Nix manual, chapter "Protocols", section "Nix Archive (NAR) format". An archive is a
+sequence of strings. Each is its length as 8 bytes, least significant first, then its bytes, then
+NUL up to a multiple of 8:
 
     archive   = "nix-archive-1" object
     object    = "(" "type" "regular" ["executable" ""] "contents" CONTENTS ")"
@@ -47,7 +47,7 @@ def regular_head(size: int, *, executable: bool) -> bytes:
     """The bytes before the contents of a regular file.
 
     Args:
-        size: of the contents, in bytes.
+        size: length of the contents in bytes.
         executable: whether its owner may execute the file.
     """
     mark = (b"executable", b"") if executable else ()

@@ -1,9 +1,9 @@
 """The NAR format, read strictly and as a stream.
 
-The grammar is in graft/formats/nar.py. What Nix would refuse is refused here, and so is what no
-file system could hold: an archive from a cache is a stranger's word. Only one window of it is in
-memory at a time, and texts can be changed there, so that the archive goes on with other bytes in
-the same places.
+The grammar is in graft/formats/nar.py. Archives that Nix would refuse are refused here, and so are
+archives that no file system could hold: an archive from a cache is a stranger's word. Only one
+window of it is in memory at a time. Texts can be changed there; then the archive goes on with other
+bytes in the same places.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class Contents:
 
     Attributes:
         data: the piece, in the window, until the next event.
-        taken: how many bytes of it the caller is done with. If it is set to less than all, as it
-            may be before the end of the file, the rest comes again, with more behind it.
+        taken: how many bytes of it the caller is done with. Before the end of the file it may be
+            set to less than all; then the rest comes again, with more behind it.
         final: the file ends with it.
     """
 
@@ -86,7 +86,7 @@ def read_archive(window: Window) -> Iterator[Event]:
         window: on the archive, which is to begin where the window is. It is moved to its end.
 
     Yields:
-        What the archive holds, in its order.
+        The contents of the archive, in its order.
 
     Raises:
         BadFormatError: it is no archive, or a stranger's trick; the offset in bytes is named.
@@ -94,7 +94,7 @@ def read_archive(window: Window) -> Iterator[Event]:
     return _Reader(window).events()
 
 
-# What may stand before an object and in an object before its first text, by the object's type.
+# The strings before an object and in an object before its first text, by the object's type.
 _REGULAR, _EXECUTABLE, _SYMLINK = range(3)
 _OBJECTS: Final = (
     nar.encode_strings(b"(", b"type", b"regular", b"contents"),
@@ -104,8 +104,8 @@ _OBJECTS: Final = (
 )
 _TOP_OBJECTS: Final = tuple(nar.MAGIC + head for head in _OBJECTS)
 _ENTRY_OBJECTS: Final = tuple(nar.encode_string(b"node") + head for head in _OBJECTS)
-# What may stand in a directory, after its beginning and after each kind of entry: one more, or the
-# end. What ends the entry itself comes first.
+# The strings that may stand in a directory, after its beginning and after each kind of entry: one
+# more entry, or the end. The end of the entry itself comes first.
 _NAME: Final = 0
 _ENTRIES: Final = (nar.encode_strings(b"entry", b"(", b"name"), nar.DIRECTORY_TAIL)
 _AFTER_DIRECTORY: Final = tuple(nar.ENTRY_TAIL + next_ for next_ in _ENTRIES)
@@ -123,7 +123,7 @@ class _Reader:
 
     def events(self) -> Iterator[Event]:
         window = self._window
-        last_names: list[bytes] = []  # of each open directory, the entry read last
+        last_names: list[bytes] = []  # the entry read last of each open directory
         kind = self._one_of(_TOP_OBJECTS)
         while True:
             after = _AFTER_LEAF

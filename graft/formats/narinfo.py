@@ -31,7 +31,7 @@ _IF_NOT_SAID: Final = "bzip2"
 _URL: Final = re.compile(r"[0-9A-Za-z+\-._~=%,@]+(?:/[0-9A-Za-z+\-._~=%,@]+)*(?:\?[!-~]*)?")
 _UNKNOWN_DERIVER: Final = "unknown-deriver"
 _REPEATED: Final = frozenset({"Sig"})
-_LONGEST_QUOTE: Final = 300  # of a value, which may have no end, in an error
+_LONGEST_QUOTE: Final = 300  # characters of a value, which may have no end, in an error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +39,9 @@ class NarInfo:
     """The fields of a path's narinfo.
 
     Attributes:
-        url: of the NAR file, relative to the cache's.
-        compression: Nix's name of it, `none` for none; it need not be one that can be read here.
+        url: the NAR file's URL, relative to the cache's.
+        compression: Nix's name of it, `none` for an uncompressed file; it need not be one that can
+            be read here.
         file_hash: SHA-256 of the NAR file, 32 bytes.
         file_size: length of the NAR file in bytes.
         nar_hash: SHA-256 of the NAR, 32 bytes.
@@ -69,7 +70,7 @@ def parse_narinfo(text: str, store_dir: StoreDir, name: str) -> NarInfo:
 
     Args:
         store_dir: of the cache; the path must be in it.
-        name: what errors call the text.
+        name: the text's name in errors.
 
     Raises:
         BadFormatError: it has another form, says a thing twice, or names a file outside the cache.
@@ -164,7 +165,7 @@ def _url(text: str) -> str:
 
 
 def _compression(text: str) -> str:
-    # Nothing at all means what the line's absence means.
+    # An empty value has the same meaning as the line's absence.
     if text and not _COMPRESSION.fullmatch(text):
         raise BadFormatError(f"'{text}' is no name of a compression")
     return text

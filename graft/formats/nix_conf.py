@@ -1,9 +1,8 @@
 """Nix's configuration as text: the settings of its files, one after the other.
 
 Source: Nix manual, "nix.conf"; AbstractConfig::applyConfig and Config::set in src/libutil/config.cc
-of Nix. A line is `NAME = VALUE...`, or `include FILE`; `#` begins a comment. What stands later goes
-before what stood earlier, and `extra-NAME` adds to a list. No error shows a line: such files hold
-secrets.
+of Nix. A line is `NAME = VALUE...`, or `include FILE`; `#` begins a comment. A later line overrides
+an earlier one, and `extra-NAME` adds to a list. No error shows a line: such files hold secrets.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ def parse_nix_conf(
 
     Args:
         file: its name, to which included names are relative.
-        read: gives the text of an included file; None if there is none.
+        read: gives the text of an included file; None if the file is missing.
 
     Returns:
         Names and values in their order, blanks in values as single spaces.
 
     Raises:
-        BadFormatError: a line is none, or an included file is missing.
+        BadFormatError: a line is no setting, or an included file is missing or includes itself.
     """
     return _parse(text, file, read, _MOST_INCLUDES)
 
@@ -82,8 +81,8 @@ def list_setting(
 
     Args:
         settings: as `parse_nix_conf` gives them.
-        names: of the setting, with its aliases.
-        default: what it is if nothing is said.
+        names: the setting's name, with its aliases.
+        default: the words if no line sets them.
     """
     words = list(default)
     for name, value in settings:

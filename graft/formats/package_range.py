@@ -71,7 +71,7 @@ class PackageRange:
     def contains(self, path: StorePath) -> bool | None:
         """Whether a path is meant; None if it has the name, but no version to compare.
 
-        Derivations are never meant: they are what a path is built by.
+        Derivations are never meant: a path is built by them.
         """
         if path.package_name != self.name or path.is_derivation:
             return False

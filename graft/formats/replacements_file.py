@@ -12,7 +12,7 @@ from typing import Any, Final
 from graft.errors import BadFormatError
 
 DOCUMENT_VERSION: Final = 1
-"""Of every JSON document of graft's."""
+"""The version of every JSON document of graft's."""
 
 
 def parse_replacements(text: str, name: str) -> tuple[tuple[str, str], ...]:
@@ -45,10 +45,10 @@ def json_document(text: str, name: str) -> dict[str, Any]:
     """Reads a JSON document of graft's.
 
     Args:
-        name: what errors call the file.
+        name: the file's name in errors.
 
     Raises:
-        BadFormatError: it is none, or of another version.
+        BadFormatError: it is no JSON, or no document of this version.
     """
     try:
         document = json.loads(text)
@@ -65,7 +65,7 @@ def replacement_pairs(document: Mapping[str, Any], name: str) -> tuple[tuple[str
     """The replacements a JSON document holds, as pairs of path arguments.
 
     Raises:
-        BadFormatError: it holds none.
+        BadFormatError: it holds no replacements.
     """
     value = document.get("replacements")
     if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):

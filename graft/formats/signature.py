@@ -42,12 +42,12 @@ class PublicKey:
         """Reads a public key, `NAME:BASE64`.
 
         Raises:
-            BadFormatError: it is none.
+            BadFormatError: it is no public key.
         """
         try:
             name, data = _named_bytes(text.strip())
         except ValueError:
-            # Whatever it is, it may be a secret one.
+            # Any such text may be a secret key.
             shown = text.partition(":")[0] if ":" in text else text[:_MOST_SHOWN]
             raise BadFormatError(f"{shown!r} is no public key, NAME:BASE64", text=shown) from None
         if len(data) != _PUBLIC_SIZE:
@@ -64,7 +64,7 @@ class PublicKey:
         """Whether a signature of the key's name was made for a text, by this key.
 
         Raises:
-            BadFormatError: `signature` is none.
+            BadFormatError: `signature` is no signature.
         """
         from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - slow to load
         from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415
@@ -115,10 +115,10 @@ class SecretKey:
         """Reads a secret key, `NAME:BASE64`, with or without a newline.
 
         Args:
-            name: what errors call the text, of which they show nothing.
+            name: the text's name in errors; they show nothing of the text itself.
 
         Raises:
-            BadFormatError: it is none, or its halves do not belong together.
+            BadFormatError: it is no secret key, or its halves do not belong together.
         """
         try:
             key_name, data = _named_bytes(text.strip())

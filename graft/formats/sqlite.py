@@ -44,7 +44,7 @@ class DatabaseFile:
         data: all of it.
 
     Raises:
-        BadFormatError: it is none, or cut.
+        BadFormatError: it is no SQLite database, or cut.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -63,7 +63,7 @@ class DatabaseFile:
         """The payloads of all its tables and indexes that go on in overflow pages.
 
         Raises:
-            BadFormatError: its pages are not those of a database.
+            BadFormatError: its pages are not the pages of a database.
         """
         # An overflow page begins with a page's number, of which the first byte is 0; no other page
         # of a tree begins so.

@@ -29,7 +29,7 @@ class StorePath(str):
     """A store path without its store directory: the base name `<hash part>-<name>`.
 
     It is a str so that tens of thousands of them hash, compare and sort at the speed of strings.
-    The order is that of the base names, as Nix sorts sets of paths.
+    The order is the order of the base names, as Nix sorts sets of paths.
     """
 
     __slots__ = ()
@@ -120,8 +120,8 @@ def make_store_path(kind: str, digest: bytes, name: str, store_dir: StoreDir) ->
         kind: the type, `text`, `source`, `output:out`, `output:graft`, with the references where
             the type has them (`source:/nix/store/...:self`).
         digest: 32 bytes.
-        name: what follows the hash part.
-        store_dir: it is part of what is hashed.
+        name: the text that follows the hash part.
+        store_dir: it is part of the text that is hashed.
     """
     fingerprint = f"{kind}:sha256:{digest.hex()}:{store_dir}:{name}"
     folded = compress_hash(hashlib.sha256(fingerprint.encode()).digest(), 20)
@@ -147,7 +147,7 @@ def make_fixed_output_path(
 ) -> StorePath:
     """The path of content given by its hash: of its NAR (`recursive`) or of one flat file.
 
-    Only SHA-256 of a NAR may have references; those are hashed into the type.
+    Only SHA-256 of a NAR may have references; they are hashed into the type.
 
     Raises:
         BadStorePathError: references are given for another kind of content address.

@@ -6,23 +6,23 @@ from collections.abc import Callable
 from typing import Final
 
 SIZE: Final = 262_144
-"""Bytes of a window. Of 64 KiB to 4 MiB, between two pipes, it takes the least processor time; the
-time by the clock hardly depends on it."""
+"""Bytes of a window. Among the sizes from 64 KiB to 4 MiB, between two pipes, it takes the least
+processor time; the time by the clock hardly depends on it."""
 
 
 class Window:
     """Moves over a stream from its beginning to its end.
 
     Args:
-        readinto: puts bytes at the beginning of the buffer it is given, and returns how many: none
+        readinto: puts bytes at the beginning of the buffer it is given, and returns their number: 0
             only at the end of the stream.
         write: takes all the bytes it is given before it returns; then they are overwritten.
         size: in bytes.
 
     Attributes:
         buffer: the memory. The stream's bytes from `at` to `end` are in it.
-        view: of the buffer, for slices that are no copies.
-        at: up to here the window's user is done: what is before it goes on, changed or not. Only
+        view: a view of the buffer, for slices that are no copies.
+        at: up to here the window's user is done: the bytes before it go on, changed or not. Only
             the user moves it.
         end: behind the last byte that was read.
         written: bytes that have gone on.
@@ -52,7 +52,7 @@ class Window:
         self._write = write
         self._moved = 0
         self._passed = 0  # up to here the bytes in the buffer have gone on
-        self._withheld = 0  # of those that come next, as many do not go on
+        self._withheld = 0  # so many of the bytes that come next do not go on
         self._ended = False
         self.written = 0
         self.buffer = bytearray(size)

@@ -16,10 +16,10 @@ def zstd_module() -> Any:
 def zstd_compressor(level: int, threads: int) -> Any:
     """A stream that is compressed by zstd's own threads.
 
-    The bytes do not depend on the number of threads, as long as there is one beside the caller's,
-    nor on how the stream is cut: 1, 2, 3, 4 and 8 gave the same for 72 MiB, of which each had a
-    part, at levels 1, 3, 15 and 19; above 19 nothing was measured. Without any thread the bytes are
-    others, and up to 2 % fewer.
+    With at least one thread besides the caller's, the bytes do not depend on the number of threads,
+    nor on the stream's cuts. 1, 2, 3, 4 and 8 threads gave the same for 72 MiB, at levels 1, 3, 15
+    and 19; each had a part of the stream. Above 19 nothing was measured. Without any thread the
+    bytes are others, and up to 2 % fewer.
 
     Args:
         level: from 1 to 22.

@@ -164,7 +164,7 @@ def _failure(plan: Plan, done: Done, execution: Execution) -> JobFailure | None:
     failed = plan.new_references.keys() & done.failed.keys()
     if not failed:
         return None
-    # Of several the lowest, whose error is its own; else it would be left to chance.
+    # The lowest of several, whose error is its own; else it would be left to chance.
     lowest = min(path for path in failed if not plan.new_references[path] & failed)
     originals = {rewrite.new_path: rewrite.path for rewrite in plan.rewrites}
     original = plan.store_dir.path(originals.get(lowest, lowest))

@@ -33,7 +33,7 @@ from graft.store.union import UnitedStore
 from graft.version import VERSION
 from graft.workers import Resources
 
-# What an object takes on disk if all its files are links: a directory, or the block of a file.
+# An object's bytes on disk if all its files are links: a directory, or the block of a file.
 _LEAST_OBJECT_SIZE = 4096
 
 
@@ -143,10 +143,11 @@ class StagedJob:
         """Makes sure that NEW has the files of OLD that paths refer to, or warns in the outcome.
 
         Args:
-            contents: of the source, so that what several jobs share is read once.
+            contents: the contents of the source's objects; an object that several jobs share is
+                read once.
 
         Raises:
-            MissingFileError: it has not, and that is not put up with.
+            MissingFileError: NEW lacks a file, and the request does not accept that.
         """
         found = missing_files(self.plan, self._stores.source, contents)
         if not self.request.acceptance.missing_files:

@@ -67,7 +67,7 @@ class Patterns:
     """Many patterns of bytes, each of seven bytes more than `step` or longer.
 
     Args:
-        patterns: what is looked for.
+        patterns: the patterns that are looked for.
         step: as for make_anchors: the larger, the faster the search, and the more memory it takes.
 
     Attributes:

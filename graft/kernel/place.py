@@ -28,7 +28,7 @@ class Place:
         container: the files inside files that lead to the place, outermost first: `gzip`,
             `tar:usr/bin/a`. Empty: it is in the file itself.
         where: in the contents, in the target of a symlink, or in a name.
-        offset: of the first character in these, in bytes.
+        offset: the place of the first character in these, in bytes.
         encoding: `ascii`, `utf-16`, `utf-32`, FRAGMENT or a form of graft.objects.spellings.
         hash_part: 32 characters.
     """

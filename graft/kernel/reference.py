@@ -1,7 +1,7 @@
 """The executable specification of the matcher: the definition of a hit, and its replacement.
 
 A hit is the 32 characters of a wanted hash part, at any offset, with 0, 1 or 3 NUL bytes between
-each two: ASCII, UTF-16 and UTF-32, whatever the byte order. Replacement is simultaneous: hits are
+each two: ASCII, UTF-16 and UTF-32, in either byte order. Replacement is simultaneous: hits are
 sought in the original bytes only. Every other matcher of graft must give the same.
 """
 
@@ -23,7 +23,7 @@ HASH_LENGTH = 32
 """Characters of a hash part."""
 
 ENCODINGS = {1: "ascii", 2: "utf-16", 4: "utf-32"}
-"""What an encoding is called, by the bytes a character takes in it."""
+"""The name of an encoding, by the bytes a character takes in it."""
 
 STRIDES = (1, 2, 4)
 """Bytes a character in ASCII, UTF-16 and UTF-32."""
@@ -41,12 +41,12 @@ class Hit(NamedTuple):
     """A place where a wanted hash part stands.
 
     Attributes:
-        offset: of the first character, in bytes from the start of the buffer.
+        offset: the place of the first character, in bytes from the start of the buffer.
         length: bytes from the first character to the last, the name's if the name follows.
         index: of the entry in the table.
         stride: bytes a character: 1, 2 or 4.
-        bare: the entry's name does not follow, or it has none: only the hash part is replaced.
-        overlapped: begins inside bytes an earlier hit has taken: takes none, is not replaced.
+        bare: the entry's name does not follow, or it has no name: only the hash part is replaced.
+        overlapped: begins inside bytes an earlier hit has taken: takes no bytes, is not replaced.
     """
 
     offset: int
@@ -61,8 +61,8 @@ class Table:
     """The wanted hash parts and their replacements.
 
     Args:
-        entries: pairs of an old base name (`hash-name`) or hash part and a new one of the same
-            form and length, or None if the old one is only looked for.
+        entries: pairs of an old base name (`hash-name`) or hash part and a new one of the same form
+            and length. The new one is None if the old one is only looked for.
 
     Attributes:
         span: the longest entry in UTF-32, in bytes from its first character to its last; 0 if the
@@ -92,7 +92,8 @@ class Table:
 
         Args:
             data: the bytes to search: any contiguous buffer.
-            final: nothing follows them; else the search goes on with `data[cut:]` and what follows.
+            final: nothing follows them; else the search goes on with `data[cut:]` and the bytes
+                that follow.
 
         Returns:
             The hits in ascending order of offset, and the cut, in bytes: all of `data` if it is
@@ -100,7 +101,7 @@ class Table:
             are behind it.
         """
         text = _contiguous(data)
-        # Only what begins before the limit can be judged: its name would end within the text.
+        # Only a hit that begins before the limit can be judged: its name would end within the text.
         limit = len(text) if final or not self._entries else max(0, len(text) - self.span + 1)
         hits: list[Hit] = []
         taken = cut = 0
@@ -145,7 +146,7 @@ class Table:
         """Replaces the hits that begin before the cut where they stand.
 
         Args:
-            data: as for `find`, and writable. What is behind the cut stays as it is, for the next
+            data: as for `find`, and writable. The bytes behind the cut stay unchanged, for the next
                 call.
             final: as for `find`.
 
@@ -190,8 +191,8 @@ def checked(
     """The entries, if they make a table; every kernel's entries are checked here.
 
     Raises:
-        BadTableError: an old or new one is no base name or hash part, the lengths of an entry
-            differ, or two entries have one old hash part.
+        BadTableError: an old or new one is no base name or hash part; or the lengths of an entry
+            differ; or two entries have one old hash part.
     """
     pairs = tuple(entries)
     seen: dict[bytes, bytes] = {}

@@ -28,7 +28,7 @@ LEAST: Final = 32
 """Bytes; a stream that holds less holds no hash part."""
 
 _SYMBOLS: Final = 96
-_FIXED_SYMBOLS: Final = 768  # of the fixed code, in which nearly all bits are sound
+_FIXED_SYMBOLS: Final = 768  # for the fixed code, in which nearly all bits are sound
 _KEPT: Final = 4096
 
 
@@ -36,7 +36,7 @@ class StreamBeginning(NamedTuple):
     """The plausible beginning of a stream.
 
     Attributes:
-        offset: of its first byte; of an end record, that of the record.
+        offset: the offset of its first byte; for an end record, the offset of the record.
         kind: one of KINDS.
     """
 
@@ -195,7 +195,7 @@ class _Inflated:
     Attributes:
         sound: whether it can be one that holds `LEAST` bytes or more.
         end: where it ends; None: it was not followed so far.
-        made: what of it was unpacked.
+        made: the part of it that was unpacked.
     """
 
     def __init__(self, data: bytes, at: int) -> None:
@@ -410,7 +410,7 @@ def _rar(data: bytes, at: int) -> bool:
     head = data[at : at + 14]
     if not head.startswith(b"Rar!\x1a\7"):
         return False
-    # The main header follows: of version 4 its type and its size, of version 5 its size and type.
+    # The main header follows: in version 4 its type and its size, in version 5 its size and type.
     if head[6] == 0:
         return head[9] == 0x73 and head[12:] == b"\x0d\0"
     return head[6:8] == b"\1\0" and 3 <= head[12] < 64 and head[13] == 1

@@ -1,7 +1,7 @@
 """NixOS systems activated as nixos-rebuild does it, and the things that go on with OLD.
 
 Source: nixos-rebuild-ng and switch-to-configuration of nixpkgs. The switching program is started in
-a transient unit of systemd, so that a connection that breaks, or graft's own end, does not stop it
+a transient unit of systemd. So a connection that breaks, or graft's own end, does not stop it
 half-way. Without systemd it is started by itself.
 """
 
@@ -24,7 +24,7 @@ from graft.machine.wrappers import WRAPPERS, wrapped_programs
 from graft.store.local import LocalStore
 
 Action = Literal["switch", "boot", "test", "dry-activate"]
-"""What switch-to-configuration can be asked for."""
+"""The actions of switch-to-configuration."""
 
 _UNIT: Final = "graft-switch-to-configuration"
 _PROGRAM: Final = "bin/switch-to-configuration"
@@ -32,7 +32,7 @@ _SYSTEMD: Final = "run/systemd/system"  # there while it is the machine's first 
 _CONTAINER: Final = re.compile(
     r"/(container@[^/]+\.service|machine-[^/]+\.scope|docker-[^/]+\.scope)"
 )
-# What the kernel, and whatever is loaded before the first process, come from.
+# The origins of the kernel, and of everything loaded before the first process.
 _OF_BOOT: Final = ("kernel", "kernel-modules", "initrd")
 
 RemainderKind = Literal["first-process", "session", "service", "container", "reboot", "wrapper"]
@@ -56,7 +56,7 @@ class Remainder:
 
 
 LASTING: Final[tuple[Action, ...]] = ("switch", "boot")
-"""Those for which nixos-rebuild makes a generation of the system first."""
+"""The actions for which nixos-rebuild makes a generation of the system first."""
 
 
 def check_system(tree: str) -> None:
@@ -101,7 +101,7 @@ def _run(system: str, action: Action, environment: Mapping[str, str], *, in_unit
     if in_unit:
         command = [
             "systemd-run",
-            *("-E", "LOCALE_ARCHIVE"),  # as it is here, if it is
+            *("-E", "LOCALE_ARCHIVE"),  # the same as here, if it is set
             *("-E", "NIXOS_INSTALL_BOOTLOADER="),
             *("-E", "NIXOS_NO_CHECK"),
             "--collect",

@@ -164,7 +164,7 @@ class _Dependents:
                     self._graph.setdefault(referrer, []).append(path)
                     if referrer not in self._distances:
                         self._distances[referrer] = distance
-                        # Of several ways the first by its names: levels are in their order.
+                        # The first of several ways by its names: levels are in their order.
                         self._next[referrer] = path
                         above.add(referrer)
             level = sorted(above)

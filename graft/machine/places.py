@@ -103,7 +103,8 @@ class RootKeeping:
         kept = []
         for place in self._places:
             new_root = new_roots[place.root]
-            # Whoever has switched meanwhile, as nixos-rebuild, is not to be switched back.
+            # A link that another program, such as nixos-rebuild, has switched meanwhile is not to
+            # be switched back.
             if place in self._turned and place.root not in leads_now(
                 place.kind, place.link, self._target.store_dir
             ):

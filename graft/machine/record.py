@@ -82,9 +82,9 @@ class GraftRecord:
         note: the note of its author.
         time: when it was made first, in seconds since 1970.
         ended: when it was taken back; None if it was not.
-        tool_version: of the graft that made it.
-        user: the name of who made it.
-        bytes_written, bytes_shared: of contents of files, when it was made first.
+        tool_version: the version of the graft that made it.
+        user: the name of the user that made it.
+        bytes_written, bytes_shared: bytes of files' contents, when it was made first.
     """
 
     roots: Mapping[StorePath, StorePath]
@@ -249,7 +249,7 @@ def user_name() -> str:
     """The name of the user."""
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # nobody has a name here
+    except (KeyError, OSError):  # the user has no name here
         return str(os.geteuid())
 
 

@@ -2,7 +2,7 @@
 
 Source: findRoots in src/libstore of Nix; nixos/modules of nixpkgs for `/run/current-system` and
 `/run/booted-system`, and for containers (virtualisation/nixos-containers.nix); Nix manual,
-"Profiles", for those in home directories.
+"Profiles", for profiles in home directories.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ RootKind = Literal[
     "temporary",
     "kernel",
 ]
-"""What a root is. `container` is a declared one's system, `link` any other root of the collector's,
-`temporary` what a process is at work on in the store, `kernel` what the kernel would start.
+"""The kind of a root. `container` is a declared container's system, `link` any other root of the
+collector's. `temporary` is a path in the store that a process is at work on, `kernel` a path that
+the kernel would start.
 """
 
 _SYSTEMS: Final[dict[RootKind, str]] = {
@@ -188,7 +189,7 @@ class _Finding:
         for place in self._profile_places(environment):
             for profile in find_profiles(place, self._store_dir, self._on_unreadable):
                 yield from self._generations_of(profile)
-        # Those anywhere else are found by the links that keep their generations.
+        # Profiles anywhere else are found by the links that keep their generations.
         for link, _ in self._links:
             if self._resolved(link) not in self._seen:
                 found = profile_of_generation(link, self._store_dir)
@@ -224,7 +225,7 @@ class _Finding:
     def containers(self) -> Iterator[Root]:
         """The systems of the containers that a NixOS configuration declares.
 
-        What others are has a profile.
+        The system of any other container has a profile.
         """
         for directory in self._below_top(_CONTAINER_SETTINGS):
             for name in _listed(directory, self._on_unreadable):

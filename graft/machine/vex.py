@@ -78,7 +78,7 @@ def vex_document(
 ) -> dict[str, Any]:
     """An OpenVEX document that says of each graft's roots whether it fixes them.
 
-    Scanners that go by names and versions find OLD's in an alias, or none in NEW's that is fixed.
+    Scanners that go by names and versions do not see a graft, or find OLD's name in an alias.
 
     Args:
         author: the author of the document.

@@ -54,5 +54,5 @@ def _contents(file: str) -> bytes:
     try:
         with open(file, "rb") as stream:
             return stream.read(_LARGEST_WRAPPER)
-    except OSError:  # what only its owner may read names nothing that others could find out
+    except OSError:  # a file that only its owner may read names nothing that others could find out
         return b""

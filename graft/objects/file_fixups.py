@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from graft.errors import FixupError
 from graft.fixups import HEAD, Fixup, FixupOutcome, Registry, Siblings
 from graft.fixups.api import BrokenFixupError
+from graft.fixups.guarded import GUARDED, GUARDED_SIZE
 from graft.formats.file_name import printable
 
 if TYPE_CHECKING:
@@ -97,6 +98,10 @@ class FileFixups:
     def is_too_large(self, size: int) -> bool:
         """Whether files of a size, in bytes, are not opened."""
         return size > self._registry.limits.size
+
+    def may_be_guarded(self, size: int) -> bool:
+        """Whether a changed file of no type and of a size, in bytes, is looked at for sums."""
+        return GUARDED.name in self._registry.switched_on and size <= GUARDED_SIZE
 
     def too_large(self, fixup: Fixup) -> FileFix:
         """The result for a file that is not opened."""

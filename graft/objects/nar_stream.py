@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from graft.errors import NarOrderError
 from graft.fixups import HEAD
+from graft.fixups.file_types import TextProbe
 from graft.formats.nar import padding
 from graft.formats.nar_reader import (
     Contents,
@@ -165,6 +166,8 @@ class _NarRewriting:
         self._stays = False  # it keeps its bytes
         self._fixup: Fixup | None = None  # that is to have it
         self._held = bytearray()  # what has passed of it, if there is one
+        self._size = 0
+        self._text: TextProbe | None = None  # of one without
 
     def take(self, event: Event) -> None:
         """Rewrites the data of the next event of the archive."""
@@ -205,10 +208,13 @@ class _NarRewriting:
         self._before = self.report.references
         self.report.bytes_read += event.size
         self._stays, self._fixup = False, None
+        self._size, self._text = event.size, None
         if self._fixups is not None:
             self._begin(self._fixups, event.size)
         if self._fixup is None:
             self._search.regular(event.size)
+            if self._fixups is not None and not self._stays:
+                self._text = TextProbe()
 
     def _begin(self, fixups: NarFixups, size: int) -> None:
         """Holds back the file that begins, and its size before it, if a fix-up is to have it."""
@@ -237,8 +243,12 @@ class _NarRewriting:
         text = memoryview(bytearray(event.data)) if self._stays else event.data
         event.taken = self.report.rewrite(self._table, text, final=event.final)
         self._search.contents(event.data[: event.taken], final=event.final)
+        if self._text is not None:
+            self._text.more(event.data[: event.taken], final=event.final)
         if event.final:
             patched = self.report.references > self._before
+            if patched and self._fixups is not None and self._text is not None:
+                self._fixups.check_unguarded(self._size, text=self._text.text is not False)
             self._end(patched=patched, changed=patched and not self._stays)
 
     def _fix(self, fixups: NarFixups, fixup: Fixup, data: bytes) -> None:

@@ -60,6 +60,7 @@ def read_rewritten(
       of its source), if one of them changes;
     - a signature comes behind a file that changes;
     - a hash part stands without its name, which may follow in an escaped spelling, and changes;
+    - a file changes that is no text and of no fix-up's type: it may keep a sum of itself;
     - `checksums` is switched on, since any file may hold one.
 
     Args:

@@ -22,6 +22,7 @@ from graft.errors import NoSpaceError, TreeError
 from graft.fixups import HEAD, Fixup, FixupOutcome, Registry
 from graft.fixups.api import SIGNATURES, BrokenFixupError
 from graft.fixups.fragments import FragmentFinder
+from graft.fixups.guarded import GUARDED
 from graft.formats.file_name import printable
 from graft.kernel import Table
 from graft.kernel.tree import read_tree
@@ -208,9 +209,13 @@ class Fixes:
         """A file's fix-up and its bytes, None if it is too large; None if it is no fix-up's."""
         with open(_below(self._source, path), "rb", buffering=0) as stream:
             fixup = self._fixups.recognise(stream.read(HEAD), _name(self._source, path))
-            if fixup is None:
+            size = os.fstat(stream.fileno()).st_size
+            if fixup is None and not self._fixups.may_be_guarded(size):
                 return None
-            if self._fixups.is_too_large(os.fstat(stream.fileno()).st_size):
+            if fixup is None:
+                stream.seek(0)
+                return GUARDED, stream.read()
+            if self._fixups.is_too_large(size):
                 return fixup, None
             stream.seek(0)
             return fixup, stream.read()

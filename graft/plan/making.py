@@ -41,14 +41,14 @@ def make_plan(
 
         closure = recorded_closure(Closure.of(store, [*paths, *olds]), paths, graft.hidden)
     else:
-        # OLD itself as well, though nothing may lead to it: warnings ask what it was built from.
+        # OLD itself as well, though nothing may lead to it: warnings ask for its derivation.
         closure = Closure.of(store, [*paths, *olds])
     initrds = {
         initrd: system
         for initrd, system in initrds_of_systems(store, graft.roots).items()
         if initrd in closure and initrd not in dict(pairs)
     }
-    # Whoever has initrds rewritten wants them rewritten.
+    # A user that switches the fix-up for initrds on wants them rewritten.
     cut = graft.initrd_cutoff and "initrd" not in graft.fixups
     plan = Plan.of(
         closure,

@@ -21,8 +21,8 @@ from graft.plan.rewrites import ADDRESSINGS
 
 Word = TypeVar("Word", bound=str)
 
-# What of a plan file is compared with the plan made again. Sizes and warnings are not: they say
-# nothing of what will be done.
+# The parts of a plan file that are compared with the plan made again. Sizes and warnings are not:
+# they say nothing of the work to be done.
 _COMPARED = (
     "store_dir",
     "addressing",

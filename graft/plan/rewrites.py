@@ -12,7 +12,7 @@ from graft.formats.hash_modulo import HashModulo, SelfReferences
 from graft.formats.store_path import StorePath
 
 Addressing = Literal["input", "content"]
-"""What new paths are named after: what they are made from, or their own bytes."""
+"""The origin of new paths' names: their inputs, or their own bytes."""
 
 ADDRESSINGS: Final[tuple[Addressing, ...]] = ("input", "content")
 """Both, the default first."""

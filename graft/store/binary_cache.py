@@ -207,7 +207,7 @@ class BinaryCache(Closeable):
             reader = NarReader(stream, info, self.url, on_file)
             try:
                 yield reader
-            except BadFormatError as error:  # whoever reads it knows neither path nor cache
+            except BadFormatError as error:  # its reader knows neither path nor cache
                 raise CorruptCacheError(
                     f"the cache '{self.url}' has no archive of '{path}' at '{info.url}': "
                     f"{error.message}",

@@ -206,7 +206,7 @@ class DaemonStore(Closeable):
                 yield cache
                 new_paths = list(cache.new_paths)
             self._copy(directory, new_paths)
-        # Whoever may not write the database may have seen it as it was when it was opened.
+        # A user that may not write the database may have seen it as it was when it was opened.
         self._store.close()
         self._store = LocalStore(location=self.location)
 

@@ -18,7 +18,7 @@ from graft.store.memory import MemoryStore
 from graft.store.objects import TreeObject
 
 SCHEME: Final = "graph:"
-"""What begins the URL of such a store; the file's place follows."""
+"""The beginning of such a store's URL; the file's place follows."""
 
 _DEFAULT_STORE_DIR: Final = "/nix/store"
 

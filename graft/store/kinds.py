@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from graft.store.api import Source, Target
 
 CACHE: Final = "binary cache"
-"""What messages call a binary cache of any kind."""
+"""The name of a binary cache of any kind in messages."""
 
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?=[:?]|$)")
 _ANY_CACHE: Final = {

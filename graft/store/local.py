@@ -126,7 +126,7 @@ class LocalStore(Closeable):
     def owner(self) -> tuple[int, int]:
         """User and group of the files in the store.
 
-        The group of the store directory itself belongs to the build users and not to its files, so
+        The group of the store directory itself belongs to the build users and not to its files. So
         new paths get the group their owner would give them.
         """
         user = os.stat(self.location.real_store_dir).st_uid

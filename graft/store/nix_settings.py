@@ -3,7 +3,7 @@ signature.
 
 Source: Nix manual, "nix.conf"; loadConfFile in src/libstore/globals.cc and matchUser in
 src/nix/daemon.cc of Nix. The user's own files go before the machine's, NIX_CONFIG before both. A
-daemon reads the machine's, and those of the user it runs as.
+daemon reads the machine's files, and the files of the user it runs as.
 """
 
 from __future__ import annotations

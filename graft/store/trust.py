@@ -52,7 +52,7 @@ def write_secret_key(file: str, key: SecretKey) -> None:
         raise _error(file, "made", error) from error
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as stream:
-            os.fchmod(descriptor, 0o600)  # whatever the umask leaves of it
+            os.fchmod(descriptor, 0o600)  # under any umask
             stream.write(key.expose())
     except OSError as error:
         os.unlink(file)
@@ -109,7 +109,7 @@ def _is_content_addressed(store: Store, info: PathInfo) -> bool:
 
 def _is_signed(store: Store, info: PathInfo, keys: Collection[PublicKey]) -> bool:
     if info.nar_size == 0:
-        return False  # Nix signs none whose size is not known
+        return False  # Nix signs no path whose size is not known
     text = fingerprint(info.path, info.nar_hash, info.nar_size, info.references, store.store_dir)
     return any(key.verifies(text, found) for found in info.signatures for key in keys)
 

@@ -126,7 +126,7 @@ class WritableCache(BinaryCache):
                 and uses it until that returns 0.
 
         Returns:
-            What is to be registered of the path: what the other cache says, signatures too.
+            The registration for the path: the other cache's, signatures too.
 
         Raises:
             CorruptCacheError: the file differs from the other cache's promise. After any error

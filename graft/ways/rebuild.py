@@ -21,10 +21,10 @@ class Rebuild:
     """The derivations that are built again, without OLD's own.
 
     Attributes:
-        level_of: of each, how many builds at least end with it, one after the other.
-        seconds_of: the wall time that builds took before, of those whose logs tell.
-        chain_seconds: of those builds that follow one another, the most that they took together:
-            no number of machines does it in less. None if no log tells.
+        level_of: for each, the least number of builds that end with it, one after the other.
+        seconds_of: the wall time that builds took before, as far as their logs tell.
+        chain_seconds: the longest time that builds one after the other took together: no number of
+            machines does it in less. None if no log tells.
     """
 
     level_of: Mapping[StorePath, int]
@@ -49,11 +49,11 @@ class Rebuild:
     def only_built_with(self, closure: Closure, changed: Collection[StorePath]) -> set[StorePath]:
         """The paths of a closure that would be built again, though they do not refer to a change.
 
-        A graft leaves it alone: what it has from OLD it has taken in when it was built, such as a
-        static library.
+        A graft leaves such a path alone: its code from OLD, such as a static library, was taken in
+        when it was built.
 
         Args:
-            changed: what a graft makes anew.
+            changed: the paths that a graft makes anew.
         """
         return {
             path
@@ -67,10 +67,10 @@ class Rebuilt:
     """The result of a rebuild.
 
     Attributes:
-        paths: of its closure, those that the original's has not.
+        paths: the paths of its closure that the original's closure lacks.
         nar_size: theirs together, in bytes.
         old_references: references to an OLD in the whole closure.
-        names: what of the original each path stands for, where that is certain.
+        names: the path of the original that each path stands for, where that is certain.
     """
 
     paths: frozenset[StorePath]
@@ -124,7 +124,7 @@ def rebuild_of(
         log_dir: Nix's, with `drvs/` in it.
 
     Returns:
-        A text that says why nobody knows, if derivations are missing.
+        A text that says why the builds are not known, if derivations are missing.
     """
     full = store.store_dir.path
     derivers = set()

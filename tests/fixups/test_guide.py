@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,7 +39,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 
 
 def catalogue(body: bytes) -> bytes:
-    return b"CATALOG1" + body + zlib.crc32(body).to_bytes(4)
+    return b"CATALOG1" + body + (sum(body) % 2**32).to_bytes(4)
 
 
 @pytest.mark.usefixtures("installed")
@@ -52,7 +51,8 @@ def test_the_fixup_of_the_guide_rewrites_its_type() -> None:
 
 @pytest.mark.usefixtures("installed")
 def test_the_fixup_of_the_guide_leaves_a_damaged_file_alone() -> None:
-    damaged = catalogue(OLD)[:-1] + b"\0"
+    whole = catalogue(OLD)
+    damaged = whole[:-1] + bytes([whole[-1] ^ 1])
     new, [outcome] = registered().rewrite(damaged, b"list.cat", TABLE)
     assert new == damaged
     assert outcome.reason == "its checksum does not fit its contents"

@@ -244,7 +244,8 @@ class _Checking:
         derivers = [self._plan.closure.infos[path].deriver for path in (one, other)]
         if None not in derivers:
             return derivers[0] == derivers[1]
-        # Nobody knows. What comes together in the place of others is taken to be of one build.
+        # The derivers are not known. NEWs that come together in the place of others are taken to be
+        # of one build.
         return {one, other} <= set(self._plan.replacements.values())
 
     def _add(

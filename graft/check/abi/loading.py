@@ -1,8 +1,8 @@
 """Which libraries a program or library gets, as glibc's loader chooses them.
 
-Source: elf/dl-load.c (_dl_map_object, _dl_init_paths) and elf/dl-deps.c of glibc 2.36. Of
-libraries for some processors only (glibc-hwcaps) the one for all is taken, and what the machine
-has outside the store is not looked at.
+Source: elf/dl-load.c (_dl_map_object, _dl_init_paths) and elf/dl-deps.c of glibc 2.36. In the place
+of libraries for some processors only (glibc-hwcaps) the one for all is taken. Libraries of the
+machine outside the store are not looked at.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ OTHER: Final = "other"
 """A file that is neither an ELF file nor a script."""
 
 Thing = Elf | Script | Broken | Link | str
-"""What a name in an object is: DIRECTORY and OTHER are the texts."""
+"""The thing that a name in an object stands for: DIRECTORY and OTHER are the texts."""
 
 
 class ObjectContents(Protocol):

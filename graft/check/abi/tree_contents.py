@@ -109,7 +109,7 @@ def _opened(place: bytes) -> Iterator[int]:
 
 def _reading(file: int) -> Read:
     def read(offset: int, size: int) -> bytes:
-        # What no file can hold is not asked for: such a number would be refused.
+        # A place that no file can hold is not asked for: such a number would be refused.
         return os.pread(file, size, offset) if offset < 1 << 62 else b""
 
     return read

@@ -243,7 +243,7 @@ def command(
             report = acceptance.abi_report
             return show_plan(opening.source, free, request, settings, abi_report=report)
         stores = opening.stores()
-        if action is not None:  # what is corrupt must not start a machine with a new hash
+        if action is not None:  # a corrupt path must not start a machine with a new hash
             stores = replace(stores, delivery=replace(stores.delivery, check_inputs=True))
         job = JobRequest(
             graft=request.graft,

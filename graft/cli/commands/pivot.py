@@ -202,7 +202,7 @@ def _register(store: LocalStore, made: Pivots, add_root: str | None) -> tuple[st
     from graft.ways.pivot.objects import add_automatic_root, register_object
 
     if store.needs_remount:
-        # Nothing that this process makes later is a mount, which nobody else would see.
+        # Nothing that this process makes later is a mount, which no other process would see.
         make_writable(store.location.real_store_dir)
     path = register_object(store, made)
     if add_root is not None:

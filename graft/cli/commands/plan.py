@@ -155,7 +155,7 @@ def show_plan(
     with StoreContents(store) as contents:
         download = request.graft.deep or abi_report is not None
         abi = forecast_abi(plan, store, contents, download=download)
-        # What is not downloaded for the one check is not for the other.
+        # Objects not downloaded for the one check are not downloaded for the other.
         missing = MissingFiles(store_dir=plan.store_dir)
         if not abi.not_downloaded:
             missing = missing_files(plan, store, contents)

@@ -180,7 +180,7 @@ def build(settings: Settings, roots: tuple[str, ...], link: str | None, profile:
         if profile is not None:
             store.check_profile(profile)
         if store.needs_remount:
-            # Nothing that this process makes later is a mount, which nobody else would see.
+            # Nothing that this process makes later is a mount, which no other process would see.
             make_writable(store.location.real_store_dir)
         path = register_environment(store, packages)
         document: dict[str, object] = {"version": 1, "path": store.store_dir.path(path)}

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from graft.objects.nar_stream import StreamReport
 
 _STDIN, _STDOUT = 0, 1
-# Bytes: what anyone may have, unless the administrator says otherwise.
+# Bytes: the size that any user may have, unless the administrator says otherwise.
 _PIPE_SIZE: Final = 1_048_576
 
 

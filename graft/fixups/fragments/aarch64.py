@@ -14,7 +14,7 @@ from typing import Final
 from graft.formats.elf.sections import ElfSections, Image
 
 _LAST: Final = re.compile(rb"(?=[\0-\xff]{2}[\xe0-\xff]\xf2)")
-"""A `movk` of the highest sixteen bits: what a compiler ends an immediate of 64 bits with."""
+"""A `movk` of the highest sixteen bits: with it a compiler ends an immediate of 64 bits."""
 _BEFORE: Final = 12
 """How many instructions may lie between the first part of an immediate and its last."""
 

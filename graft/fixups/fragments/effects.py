@@ -24,9 +24,9 @@ class Written(NamedTuple):
     """Bytes that were stored, or that memory was compared with.
 
     Attributes:
-        terms: of the address.
+        terms: the terms of the address.
         number: the rest of it.
-        bytes: what.
+        bytes: the bytes themselves.
     """
 
     terms: Terms
@@ -40,11 +40,11 @@ class Effects:
 
     Attributes:
         loads: the bytes of the file that each instruction takes, by its address.
-        stores: in the order of the code; each list ends where others may read what was stored.
+        stores: in the order of the code; each list ends where others may read the stored bytes.
         comparisons: with memory.
-        lost: bytes of which nobody knows what becomes of them.
+        lost: bytes whose further use is not known.
         pointers: addresses in the file that were computed.
-        followed: those of them from which bytes were loaded.
+        followed: the pointers from which bytes were loaded.
         drifts: numbers that were added to something unknown: distances, maybe, from a table.
     """
 

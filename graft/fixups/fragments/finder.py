@@ -32,8 +32,8 @@ class Seed(NamedTuple):
     """A place where eight characters of a hash part stand.
 
     Attributes:
-        offset: of the first of them, bytes.
-        index: of the entry whose hash part it is.
+        offset: the place of the first of them, in bytes.
+        index: the number of the entry whose hash part it is.
         at: which of the 32 characters is the first.
     """
 
@@ -52,7 +52,7 @@ class Fragment:
     """A place where a part of a hash part stands in code, or in a constant of it.
 
     Attributes:
-        offset: of the part's first character in the file, in bytes.
+        offset: the place of the part's first character in the file, in bytes.
         index: of the entry whose hash part it is.
         whole: all of the path is accounted for, and can be rewritten.
         reason: if not, why.
@@ -72,8 +72,8 @@ class Rewritten:
         patches: offsets in the file and the bytes to write there, after whole hash parts were
             replaced. Where a constant belongs to a fragment that is left alone, these are the
             original bytes: a path of which one half is OLD's and one is NEW's leads nowhere.
-        done: what these rewrite.
-        left: what still refers to OLD: one for each path.
+        done: the fragments that these rewrite.
+        left: the fragments that still refer to OLD: one for each path.
     """
 
     patches: tuple[tuple[int, bytes], ...]
@@ -85,9 +85,9 @@ class FragmentFinder:
     """Finds fragments; made once and used by all threads.
 
     Args:
-        entries: as those of a kernel's Table: old base names or hash parts, and new ones of equal
-            length or None.
-        store_dir: what stands before them in a path, to name it.
+        entries: as in a kernel's Table: old base names or hash parts, and new ones of equal length
+            or None.
+        store_dir: the directory that stands before them in a path, to name it.
 
     Attributes:
         anchors: one of them stands in every file that has fragments which can be found.

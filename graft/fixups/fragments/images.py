@@ -23,9 +23,9 @@ class Roles:
 
     Attributes:
         of: all roles of a byte, by its offset in the file.
-        lost: the offsets of those of which nobody knows what becomes of them.
+        lost: the offsets of bytes whose further use is not known.
         starts: where the first byte is that was taken together with one.
-        faults: of entries: why a path that the code spells cannot be changed, and where.
+        faults: for entries: why a path that the code spells cannot be changed, and where.
     """
 
     def __init__(self, texts: dict[int, PathText]) -> None:

@@ -7,9 +7,11 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Final, NamedTuple
 
+from graft.errors import BadFormatError
 from graft.fixups.fragments.references import merged, within
 from graft.fixups.fragments.text import HASH_LENGTH, PathText
 from graft.fixups.fragments.usage import Span, Usage
+from graft.formats.elf.dynamic import read_name_places
 from graft.formats.elf.sections import ElfSections, Image
 
 _STRING: Final = 512
@@ -21,7 +23,7 @@ class Run(NamedTuple):
     """Characters of a hash part that stand in a file in a row.
 
     Attributes:
-        offset: of the first of them in the file, bytes.
+        offset: the place of the first of them in the file, in bytes.
         at: which of the 32 that is.
         size: how many.
     """
@@ -43,7 +45,7 @@ class Judgement:
 
     Args:
         data: the file, as `linked` gives it.
-        elf: what is known of it.
+        elf: the known facts of it.
         texts: the paths, by their entries.
         runs: where characters of each stand; whole hash parts among them.
     """
@@ -105,7 +107,7 @@ class Judgement:
                 patches.update(enumerate(self._data[run.offset : end], run.offset))
         return patches
 
-    # ---- what is followed ------------------------------------------------------------------------
+    # ---- the following of code -------------------------------------------------------------------
 
     def _follow(self) -> None:
         """Follows all code that has to do with the paths, and with all that spells them."""
@@ -120,7 +122,9 @@ class Judgement:
                     taken.append((run.offset, run.offset + run.size))
             for run in self._whole[index]:
                 end = run.offset + text.replaced_size(self._data, run.offset)
-                if text.renamed or self._loose[index]:
+                if not self._loose[index] and within(run.offset, self._elf.loader_texts):
+                    self._add_names(text)
+                elif text.renamed or self._loose[index]:
                     taken.append((self._beginning(run.offset), end))
                 else:
                     loads.append((run.offset, end))
@@ -131,6 +135,25 @@ class Judgement:
             seen |= new
             loads = []
             taken = _spans(offset for offset in new if not self._is_code(offset))
+
+    def _add_names(self, text: PathText) -> None:
+        """Adds the names of the loader that may be the end of a path which the loader alone reads.
+
+        No code refers to such a path, so no reference is looked for: that is most files' only path.
+        """
+        if text.renamed:
+            self._usage.pointers |= self._loader_names
+
+    @cached_property
+    def _loader_names(self) -> set[int]:
+        """The offsets of the names that a loader reads; the beginning of each name alone."""
+        try:
+            table, names = read_name_places(
+                lambda at, size: self._data[at : at + size], len(self._data)
+            )
+        except BadFormatError:
+            return set()
+        return {table + name for name in names}
 
     def _is_code(self, offset: int) -> bool:
         """Whether a byte is in a function: there nothing but that takes it."""
@@ -144,7 +167,7 @@ class Judgement:
         first = max(0, offset - _STRING)
         return self._data.rfind(b"\0", first, offset) + 1 or first
 
-    # ---- what is said ----------------------------------------------------------------------------
+    # ---- the verdict -----------------------------------------------------------------------------
 
     def _judge(self, index: int) -> None:
         text = self._texts[index]

@@ -1,6 +1,6 @@
 """Jumps from one function of a file into the middle of another.
 
-Compilers move what is seldom run away from its function, and jump there and back.
+Compilers move code that seldom runs away from its function, and jump there and back.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Jumps:
 
     Args:
         data: the file.
-        elf: what is known of it, of x86-64 or AArch64.
+        elf: the known facts of it; it is for x86-64 or AArch64.
     """
 
     def __init__(self, data: Image, elf: ElfSections) -> None:

@@ -39,9 +39,9 @@ class Machine(ABC):
 
     Args:
         data: the file.
-        elf: what is known of it.
-        addresses: the offsets of the numbers in code that are addresses, of an object file; None:
-            any number may be one.
+        elf: the known facts of it.
+        addresses: the offsets of the numbers in an object file's code that are addresses; None: any
+            number may be one.
     """
 
     def __init__(

@@ -34,14 +34,18 @@ _TABLE: Final = {X86_64: {26: 4, 29: 8}, AARCH64: {}}
 _DYNAMIC: Final = {X86_64: 8, AARCH64: 1027}
 _PAGES: Final = {275, 276}
 _PARTS: Final = {277: 0, 278: 0, 284: 1, 285: 2, 286: 3, 299: 4}
-"""What the lower twelve bits are shifted by."""
+"""The shift of the lower twelve bits, by the relocation's type."""
 _PAGE_BYTES: Final = re.compile(rb"[\x90\xb0\xd0\xf0]")
 _NEAR_BYTES: Final = re.compile(rb"[\x10\x30\x50\x70\x18\x58\x98\x1c\x5c\x9c]")
 _EXECUTABLE: Final = 2
-_ADDRESS: Final = re.compile(rb"[\x48\x4c]\x8d[\x05\x0d\x15\x1d\x25\x2d\x35\x3d]([\0-\xff]{4})")
-"""A lea of what is at a distance from it."""
+_ADDRESS: Final = re.compile(
+    rb"\x8d(?<=[\x48\x4c]\x8d)[\x05\x0d\x15\x1d\x25\x2d\x35\x3d](....)", re.DOTALL
+)
+"""A lea of an address at a distance from it; with one byte first the search is 5 times as fast."""
 _ENTRIES: Final = 4096
 """The most entries of a table that are looked at."""
+_BLOCK: Final = 256
+"""Bytes of a table that are read at once; most tables end after a few entries."""
 _SEARCHES: Final = 64
 """How many patterns of three bytes are looked for; where there were more, they have two."""
 
@@ -51,12 +55,12 @@ class Reference(NamedTuple):
 
     Attributes:
         place: its offset.
-        address: to which it leads.
+        address: the address to which it leads.
         in_code: whether it is in an instruction.
-        is_pointer: whether the address itself is taken, and nothing loaded. What is neither that
-            nor in code is of a kind that is not known.
+        is_pointer: whether the address itself is taken, and nothing loaded. A place that is neither
+            that nor in code is of a kind that is not known.
         is_relative: whether it is an operand of x86 at a distance; it may be other bytes, too.
-        size: how many addresses it may lead to, from that on.
+        size: how many addresses it may lead to, from `address` on.
     """
 
     place: int
@@ -139,8 +143,8 @@ class References:
     """The references to some bytes of a file.
 
     Args:
-        data: the file; of an object file as `linked` gives it.
-        elf: what is known of it.
+        data: the file; an object file as `linked` gives it.
+        elf: the known facts of it.
     """
 
     def __init__(self, data: Image, elf: ElfSections) -> None:
@@ -229,15 +233,11 @@ class References:
                 elif not self._is_known(kind):
                     yield Reference(place, target, in_code=False, is_pointer=False)
             return
-        for start in self._distances:
-            for at in range(_ENTRIES):
-                entry_at = start + 4 * at
-                entry = int.from_bytes(self._data[entry_at : entry_at + 4], "little", signed=True)
-                address = self._elf.address(start)
-                if address is None or self._elf.offset(address + entry) is None:
-                    break
-                if within(address + entry, wanted):
-                    yield Reference(entry_at, address + entry, in_code=False, is_pointer=True)
+        first, last = wanted[0][0], wanted[-1][1]
+        for start, address in self._distances:
+            for place, target in self._targets(start, address):
+                if first <= target < last and within(target, wanted):
+                    yield Reference(place, target, in_code=False, is_pointer=True)
         for table in self._elf.sections:
             if table.type != _RELA or not table.loaded:
                 continue
@@ -257,11 +257,31 @@ class References:
             or (machine == AARCH64 and (kind in _PAGES or kind in _PARTS))
         )
 
+    def _targets(self, start: int, address: int) -> Iterator[tuple[int, int]]:
+        """The places of a table's entries and where they lead, up to an entry that leads nowhere.
+
+        This loop is the dearest of a large program, so the segment of the last target is kept.
+        """
+        low = high = 0
+        for block in range(start, min(start + 4 * _ENTRIES, len(self._data) - 3), _BLOCK):
+            entries = min(_BLOCK, len(self._data) - block) // 4
+            for at, entry in enumerate(struct.unpack_from(f"<{entries}i", self._data, block)):
+                target = address + entry
+                if not low <= target < high:
+                    segment = self._elf.segment_at(target)
+                    if segment is None:
+                        return
+                    low, high = segment.address, segment.address + segment.size
+                yield block + 4 * at, target
+
     @cached_property
-    def _distances(self) -> list[int]:
+    def _distances(self) -> list[tuple[int, int]]:
         """The possible tables of distances from themselves, as compilers look values up.
 
         Their addresses are taken in code; they are data, and at even places.
+
+        Returns:
+            The offset of each in the file, and its address.
         """
         found = set()
         for segment in self._elf.segments if self._elf.machine == X86_64 else ():
@@ -272,7 +292,7 @@ class References:
                     address = segment.address + match.end() - segment.offset + distance
                     place = self._elf.offset(address) if address % 4 == 0 else None
                     if place is not None:
-                        found.add(place)
+                        found.add((place, address))
         return sorted(found)
 
     @cached_property

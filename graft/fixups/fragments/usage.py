@@ -22,7 +22,8 @@ _WIDEST: Final = 64
 _NEXT: Final = 512
 """Bytes of code after the first part of an address in which the rest of it is expected."""
 _FOLLOWED: Final = 1 << 20
-"""Bytes of code that are followed in one file: some 4 s. What is beyond is not known."""
+"""Bytes of code that are followed in one file: some 4 s. The uses in code beyond that are not
+known."""
 
 Span = tuple[int, int]
 
@@ -32,12 +33,12 @@ class Usage:
 
     Args:
         data: the file, as `linked` gives it.
-        elf: what is known of it.
+        elf: the known facts of it.
         texts: the paths, by their entries.
         wanted: the offsets of bytes that belong to them.
 
     Attributes:
-        roles: what the bytes are used for.
+        roles: the uses of the bytes.
         pointers: the offsets in the file to which addresses lead that are taken.
         blind: spans that are used in a way that cannot be followed.
     """
@@ -54,7 +55,8 @@ class Usage:
                 self._machine = X86Code(data, elf, addresses(data, elf))
             elif elf.machine == AARCH64:
                 self._machine = ArmCode(data, elf, addresses(data, elf))
-        # The offsets of what each function takes or points to; None: it cannot be followed.
+        # The offsets of the bytes that each function takes or points to; None: it cannot be
+        # followed.
         self._seen: dict[Span, set[int] | None] = {}
         self._decoded: tuple[Span, list[Instruction]] = (0, 0), []
         self._room = _FOLLOWED

@@ -18,7 +18,7 @@ class Linear(NamedTuple):
 
     Attributes:
         terms: the unknown values and how many times each is taken, in a fixed order.
-        number: what is added.
+        number: the number that is added.
     """
 
     terms: tuple[tuple[Symbol, int], ...]
@@ -96,7 +96,7 @@ class Value(NamedTuple):
 
     Attributes:
         linear: as a number.
-        bytes: from the lowest on, as far as they are known.
+        bytes: the known bytes, from the lowest on.
     """
 
     linear: Linear
@@ -121,8 +121,8 @@ class State:
     """All registers at one place.
 
     Args:
-        registers: what is known of them, by the names of the widest they are parts of.
-        rest: names what the others hold.
+        registers: their known values, by the names of the widest they are parts of.
+        rest: names the contents of the others.
     """
 
     __slots__ = ("registers", "rest")

@@ -21,7 +21,8 @@ _GRANULE: Final = 16
 _SHORT = frozenset(range(0xB8, 0xC0)) | {0x3D, 0x35, 0x2D, 0x05, 0x0D, 0x25, 0xA9, 0x68}
 """Opcodes that four bytes of an immediate follow: mov, cmp, xor, sub, add, or, and, test, push."""
 _WITH_MODRM = frozenset({0xC7, 0x81, 0xF7})
-"""Opcodes whose immediate follows a ModRM byte and what that needs: mov, cmp and the like, test."""
+"""Opcodes whose immediate follows a ModRM byte and the bytes it needs: mov, cmp and the like,
+test."""
 _BYTE = frozenset({0xC6, 0x80})
 """Opcodes whose immediate of one byte follows a ModRM byte: mov, cmp and the like."""
 _HALF = frozenset({0x12, 0x13, 0x16, 0x17, 0xD6})
@@ -75,8 +76,8 @@ def relative_operands(data: Image, start: int, end: int, address: int) -> Iterat
         address: where the code is loaded.
 
     Yields:
-        Where in the file the ModRM byte is, and the operand's address. Some of them are none, for
-        any byte may look like one.
+        Where in the file the ModRM byte is, and the operand's address. Some of them are no
+        operands, for any byte may look like one.
     """
     after = address - start + 5
     for match in _RELATIVE.finditer(data, start, max(start, end - 4)):

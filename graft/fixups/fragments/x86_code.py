@@ -65,10 +65,10 @@ _PLACE: Final = re.compile(r"(?:(\w+) ptr )?(?:(\w\w):)?\[(.*)\]")
 _TABLE: Final = re.compile(r"\[(?:(rip)|\w+\*8) \+ (0x[0-9a-f]+)\]")
 _WIDTH: Final = 64
 _DIFFERENCES: Final = 0xF6
-"""What vpternlog is told to have it gather in one register how two others differ."""
+"""The immediate of vpternlog that gathers in one register the difference of two others."""
 _MASK: Final = (1 << 64) - 1
 _ARGUMENTS: Final = ("rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11")
-"""What a function that is called may change, besides all vectors."""
+"""The registers that a called function may change, besides all vectors."""
 
 
 def _registers() -> dict[str, Register]:
@@ -622,7 +622,7 @@ class _Step:
         if _WIDE.fullmatch(mnemonic) or (
             len(self._operands) < 2 and not _SINGLE.fullmatch(mnemonic)
         ):
-            # What is not written in its operands, it has of its own.
+            # Such an instruction has operands that it does not name.
             self._state.forget(("rax", "rbx", "rcx", "rdx"), at_here)
 
 

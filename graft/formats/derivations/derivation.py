@@ -7,7 +7,7 @@ the same. It is one term of strings, lists and tuples in the notation of ATerms:
            PLATFORM,BUILDER,[ARGUMENT...],[(NAME,VALUE)...])
 
 without any space between them. Strings may hold any bytes; `"` and `\` are written behind a `\`,
-and newline, carriage return and tab as `\n`, `\r`, `\t`. What is not spelled so is refused: no two
+and newline, carriage return and tab as `\n`, `\r`, `\t`. Every other spelling is refused: no two
 texts are read as the same.
 """
 
@@ -40,9 +40,9 @@ class DerivationOutput:
     Attributes:
         name: `out`, `bin`, ...
         path: None if it is known only once the derivation was built.
-        algorithm: of a content-addressed output, such as `r:sha256`; else empty.
-        hash: of an output whose contents are known beforehand, in base 16; `impure`, in the place
-            of one, if they are others each time; else empty.
+        algorithm: the hash algorithm of a content-addressed output, such as `r:sha256`; else empty.
+        hash: the hash, in base 16, of an output whose contents are known beforehand; `impure` in
+            its place if each build makes other contents; else empty.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Derivation:
     """The contents of a `.drv` file. Bytes that are not UTF-8 are surrogates, as in names of files.
 
     Attributes:
-        outputs: what it makes.
+        outputs: the outputs it makes.
         input_derivations: the derivations it needs, each with the names of its outputs needed.
         input_sources: the other paths it needs.
         platform: the system it is built on, such as `x86_64-linux`.
@@ -84,7 +84,7 @@ def parse_derivation(data: bytes, store_dir: StoreDir, name: str) -> Derivation:
 
     Args:
         store_dir: every path in it is there.
-        name: what errors call the file.
+        name: the file's name in errors.
 
     Raises:
         BadFormatError: it has another form, or says one thing twice.

@@ -38,10 +38,10 @@ def parse_exported(text: str, store_dir: StoreDir, name: str) -> list[ExportedPa
     """Reads all closures that `.attrs.json` holds; a path of several closures is there as often.
 
     Args:
-        name: what errors call the file.
+        name: the file's name in errors.
 
     Raises:
-        BadFormatError: it holds none, or they have another form.
+        BadFormatError: it holds no closures, or they have another form.
     """
     try:
         attributes = json.loads(text)

@@ -1,13 +1,13 @@
 """Derivations as `nix show-derivation` and `nix derivation show` print them, in all their versions.
 
-Source: src/nix/show-derivation.cc of Nix 2.8; "Derivation JSON format" of Nix's manual for those
-that came later:
+Source: src/nix/show-derivation.cc of Nix 2.8; "Derivation JSON format" of Nix's manual for the
+later versions:
 
-- 1: one object, each full path of a `.drv` with its derivation; outputs have `path`, and those with
-  a content address `hashAlgo`, `r:` before it where the hash is of a NAR, and `hash` in base 16.
-  Later the names of the inputs' outputs are in an object (`outputs`, `dynamicOutputs`).
-- 2: `method` (`flat`, `nar`, `text`, `git`) and `hashAlgo` are apart; at last what derivations with
-  structured attributes have in `__json` is the object `structuredAttrs`.
+- 1: one object, each full path of a `.drv` with its derivation; outputs have `path`. An output with
+  a content address has `hashAlgo`, with `r:` before it where the hash is of a NAR, and `hash` in
+  base 16. Later the names of the inputs' outputs are in an object (`outputs`, `dynamicOutputs`).
+- 2: `method` (`flat`, `nar`, `text`, `git`) and `hashAlgo` are apart; at last the text that
+  derivations with structured attributes have in `__json` is the object `structuredAttrs`.
 - 3: paths are base names; each derivation has a `version`.
 - 4: `{"version":4,"derivations":{...}}`; inputs are in `inputs`, `srcs` and `drvs`; a
   known hash is one text that begins with its algorithm, or an object of its parts.
@@ -36,11 +36,11 @@ def parse_derivations_json(
 
     Args:
         store_dir: every path in it is there.
-        name: what errors call the document.
+        name: the document's name in errors.
 
     Raises:
-        BadFormatError: it has none of the forms, or derivations that depend on what others make
-            as derivations, which are of no use here.
+        BadFormatError: it has another form, or holds derivations that depend on derivations made by
+            other builds; such derivations are of no use here.
     """
     try:
         document = json.loads(text)
@@ -160,7 +160,7 @@ class _Reader:
             algorithm=algorithm,
             hash="impure" if parts.get("impure") else self._text(spelled, what),
         )
-        if output.path is None and output.is_fixed:  # later versions leave out what follows
+        if output.path is None and output.is_fixed:  # left out by later versions
             named = output_path_name(path.derivation_name, name)
             return replace(output, path=fixed_output_path(output, named, self._store_dir))
         return output

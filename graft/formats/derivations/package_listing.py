@@ -1,8 +1,9 @@
 """Lists of packages as `nix-env -qaP --drv-path --out-path` prints them.
 
 Source: opQuery in src/nix-env/nix-env.cc of Nix. A line is some columns with spaces between them:
-the attribute, the name unless `--no-name` was given, whatever else was asked for, the derivation's
-path, and the outputs' paths. Only the first and the derivation's are read: that says the outputs.
+the attribute, the name unless `--no-name` was given, any other columns asked for, the derivation's
+path, and the outputs' paths. Only the attribute and the derivation's path are read: the derivation
+says the outputs.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ def parse_package_listing(
     """Reads a list.
 
     Args:
-        name: what errors call it.
+        name: the list's name in errors.
 
     Returns:
         Each attribute, None where a line has nothing but the path, and its `.drv`.

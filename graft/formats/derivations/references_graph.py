@@ -23,7 +23,7 @@ class GraphNode:
     """A path and its references.
 
     Attributes:
-        deriver: the `.drv` it was built from; Nix leaves it out of what it exports.
+        deriver: the `.drv` it was built from; Nix leaves it out of its exports.
         references: in the order of the text.
     """
 
@@ -55,8 +55,8 @@ class RegistrationLines:
         store_dir: the directory of every path in it.
 
     Raises:
-        BadFormatError: the last line has no newline. So do the methods, for a line that is missing
-            or not what it should be.
+        BadFormatError: the last line has no newline. The methods raise it too, for a line that is
+            missing or not of the form expected.
     """
 
     def __init__(self, text: str, store_dir: StoreDir) -> None:

@@ -18,10 +18,10 @@ class DebugLink(NamedTuple):
     """The contents of the section.
 
     Attributes:
-        name: of the detached file, without a directory.
-        offset: of the sum, in bytes from the beginning of the ELF file.
+        name: the detached file's name, without a directory.
+        offset: the place of the sum, in bytes from the beginning of the ELF file.
         crc: the CRC-32 of the detached file.
-        order: of the sum's bytes.
+        order: the byte order of the sum.
     """
 
     name: bytes

@@ -25,6 +25,12 @@ _DT_GNU_HASH, _DT_VERSYM, _DT_RELACOUNT, _DT_RELCOUNT = (
 )
 _DT_FLAGS_1, _DT_VERDEF, _DT_VERDEFNUM = 0x6FFFFFFB, 0x6FFFFFFC, 0x6FFFFFFD
 _DT_VERNEED, _DT_VERNEEDNUM = 0x6FFFFFFE, 0x6FFFFFFF
+_DT_CONFIG, _DT_DEPAUDIT, _DT_AUDIT = 0x6FFFFEFA, 0x6FFFFEFB, 0x6FFFFEFC
+_DT_AUXILIARY, _DT_FILTER = 0x7FFFFFFD, 0x7FFFFFFF
+_NAMES: Final = (
+    *(_DT_SONAME, _DT_RPATH, _DT_RUNPATH),
+    *(_DT_CONFIG, _DT_DEPAUDIT, _DT_AUDIT, _DT_AUXILIARY, _DT_FILTER),
+)
 _DF_1_NODEFLIB: Final = 0x800
 _VER_FLG_BASE, _VER_FLG_WEAK = 1, 2
 _HIDDEN_VERSION: Final = 0x8000
@@ -58,7 +64,7 @@ class Elf:
         machine: class (1: 32 bits, 2: 64), byte order (1: little) and machine, as in its header.
         interpreter: the loader that a program asks for.
         needed: the libraries, in their order.
-        soname: what it calls itself.
+        soname: the name it calls itself by.
         rpath, runpath: where its libraries are looked for, before and after LD_LIBRARY_PATH.
         no_default_directories: whether only there.
     """
@@ -99,10 +105,10 @@ class Exports:
     """The symbols and versions that a library offers.
 
     Attributes:
-        symbols: and the size of each in bytes.
-        thread_local: those of them of which each thread has its own.
-        any_version: names that serve whoever asks for a version of them, whichever.
-        versions: those it defines; empty where it has no versions at all.
+        symbols: the symbols, each with its size in bytes.
+        thread_local: the symbols of which each thread has its own copy.
+        any_version: names that serve a request for any version of them.
+        versions: the versions it defines; empty where it has no versions at all.
     """
 
     symbols: Mapping[bytes, int]
@@ -128,7 +134,7 @@ def read_elf(read: Read, size: int) -> Elf | None:
     """The needs of a file; None if a dynamic loader has nothing to do with it.
 
     Args:
-        size: of the file, in bytes.
+        size: the file's size in bytes.
 
     Raises:
         BadFormatError: it is one, but its tables are broken.
@@ -166,6 +172,22 @@ def read_exports(read: Read, size: int) -> Exports:
     """
     image = open_image(read, size)
     return _Tables(image).exports() if image is not None else Exports.none()
+
+
+def read_name_places(read: Read, size: int) -> tuple[int, frozenset[int]]:
+    """The places of the names that a loader reads from the dynamic strings of a file.
+
+    Linkers let a name be the end of another one: a version `1.0` may be the end of a path.
+
+    Returns:
+        The offset of the table of strings in the file, and the offset of each name in the table;
+        zero and no name if `read_elf` gives None.
+
+    Raises:
+        BadFormatError: its tables are broken.
+    """
+    image = open_image(read, size)
+    return _Tables(image).name_places() if image is not None else (0, frozenset())
 
 
 class _Tables:
@@ -239,6 +261,22 @@ class _Tables:
             any_version=frozenset(any_version),
             versions=frozenset(versions.values()),
         )
+
+    def name_places(self) -> tuple[int, frozenset[int]]:
+        """The offset of the table of strings, and the offset of each name in the table."""
+        values = self._image.values
+        names = {symbol[0] for symbol in self._symbols()} | set(self._image.needed)
+        names |= {values[tag] for tag in _NAMES if tag in values}
+        if _DT_VERNEED in values:
+            most = values.get(_DT_VERNEEDNUM, 0)
+            for at, (_, count, file, first, _) in self._chain(_DT_VERNEED, most, "HHIII"):
+                chain = self._chain(_DT_VERNEED, count, "IHHII", at + first)
+                names |= {file, *(fields[3] for _, fields in chain)}
+        if _DT_VERDEF in values:
+            most = values.get(_DT_VERDEFNUM, 0)
+            for at, (_, _, _, count, _, first, _) in self._chain(_DT_VERDEF, most, "HHHHIII"):
+                names |= {name for _, (name, _) in self._chain(_DT_VERDEF, count, "II", at + first)}
+        return self._image.strings()[0], frozenset(names)
 
     def _key(self, name: int, versions: Mapping[int, bytes], mark: int) -> bytes:
         version = versions.get(mark & ~_HIDDEN_VERSION)
@@ -365,7 +403,7 @@ class _Tables:
                 continue
             entry = struct.Struct(self._order + form)
             table = self._image.table(place, self._image.values.get(length, 0))
-            # Those that are relative to the program alone come first, and are very many.
+            # The entries that are relative to the program alone come first, and are very many.
             start = min(self._image.values.get(known, 0) * entry.size, len(table))
             end = len(table) - (len(table) - start) % entry.size
             for (info,) in entry.iter_unpack(memoryview(table)[start:end]):

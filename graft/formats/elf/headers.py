@@ -1,7 +1,7 @@
 """The headers of an ELF file: its kind, and the places of its segments and sections.
 
-Source: the System V gABI, chapters 4 and 5. Nothing here is an error but what is no ELF file:
-headers that a file has not, or in a size that no ABI has, are missing from the lists.
+Source: the System V gABI, chapters 4 and 5. The one error here is a file that is no ELF file:
+headers that a file lacks, or has in a size that no ABI has, are missing from the lists.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, Self
 from graft.errors import BadFormatError
 
 Read = Callable[[int, int], bytes]
-"""Gives, from an offset of a file, so many bytes, or what there is."""
+"""Gives, from an offset of a file, so many bytes, or the fewer that there are."""
 
 MAGIC: Final = b"\x7fELF"
 _LONGEST_NAME: Final = 4096

@@ -74,7 +74,7 @@ class ElfImage:
         wide: whether it has 64 bits.
         order: `<` or `>`, as struct has byte orders.
         interpreter: the loader that a program asks for.
-        values: of PT_DYNAMIC, by tag.
+        values: the values of PT_DYNAMIC, by tag.
         needed: the libraries, where their names are.
     """
 
@@ -140,6 +140,12 @@ class ElfImage:
         if len(data) != size:
             raise broken("a table does not end in the file")
         return data
+
+    def strings(self) -> tuple[int, bytes]:
+        """The table of strings: its offset in the file, and its bytes."""
+        if _DT_STRTAB not in self.values:
+            return 0, b""
+        return self.at(self.values[_DT_STRTAB], "tables")[0], self._strings
 
     def text(self, tag: int) -> bytes | None:
         """The name that a tag says, if it is there."""

@@ -19,8 +19,8 @@ _ENTRY: Final = struct.Struct("=iIIIQ")
 _BYTE_ORDER: Final = 2 if sys.byteorder == "little" else 3
 
 _ELF_LIBC6: Final = 0x0003
-# (class, machine) of an ELF header to what an entry's flags say of it besides _ELF_LIBC6. The word
-# size alone tells ABIs apart that share a machine.
+# (class, machine) of an ELF header to the bits of an entry's flags that name it, without
+# _ELF_LIBC6. The word size alone tells ABIs apart that share a machine.
 _FLAGS: Final[Mapping[tuple[int, int], int]] = {
     (1, 3): 0x0000,  # i386
     (2, 62): 0x0300,  # x86-64
@@ -87,11 +87,11 @@ def loader_cache(libraries: Mapping[tuple[str, int], str]) -> bytes:
 def parse_loader_cache(data: bytes, flags: int) -> dict[bytes, bytes]:
     """The cache's libraries of one kind: by name the full path, the first one in the file.
 
-    Those for some processors only are left out.
+    Libraries for some processors only are left out.
 
     Args:
-        data: the file, of this machine's byte order; what is no cache has no libraries.
-        flags: of the kind, as `library_flags` gives them.
+        data: the file, of this machine's byte order; a file that is no cache has no libraries.
+        flags: the kind's flags, as `library_flags` gives them.
     """
     found: dict[bytes, bytes] = {}
     start = data.find(_MAGIC)  # an older cache may stand before it

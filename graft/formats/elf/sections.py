@@ -112,9 +112,14 @@ class ElfSections:
 
     def offset(self, address: int) -> int | None:
         """Which byte of the file is loaded there."""
+        segment = self.segment_at(address)
+        return None if segment is None else segment.offset + address - segment.address
+
+    def segment_at(self, address: int) -> Segment | None:
+        """The segment whose bytes of the file are loaded around an address."""
         for segment in self.segments:
             if 0 <= address - segment.address < segment.size:
-                return segment.offset + address - segment.address
+                return segment
         return None
 
     def segment(self, offset: int) -> Segment | None:

@@ -25,7 +25,7 @@ _CONNECT_SECONDS: Final = 5
 _WORKERS_SECONDS: Final = 60
 _WATCH_SECONDS: Final = 0.5
 
-# How often a call that raised what it should not is tried again. For workers that died in the
+# How often a call that raised an unexpected error is tried again. For workers that died in the
 # middle of it the scheduler has a number of its own, `distributed.scheduler.allowed-failures`.
 _RETRIES: Final = 2
 
@@ -146,10 +146,10 @@ class Cluster:
             argument,
             key=f"graft-{self._token}-{number}",
             retries=_RETRIES,
-            priority=-number,  # else what is submitted at once is done in any order
+            priority=-number,  # else calls submitted at once are done in any order
         )
         with self._lock:
-            self._running[number] = outer, inner  # what nobody holds the scheduler forgets
+            self._running[number] = outer, inner  # the scheduler forgets a future without a holder
 
         def end(inner: Any) -> None:
             path = getattr(argument, "path", argument)
@@ -179,7 +179,7 @@ class Cluster:
             return inner.result()
         except CancelledError:
             return self._gone()
-        except Exception as error:  # noqa: BLE001 - whatever the cluster raises
+        except Exception as error:  # noqa: BLE001 - the cluster raises any
             reason = " ".join(str(error).split()) or type(error).__name__
             return ClusterError(
                 f"the workers of '{self._address}' cannot make '{path}': {reason}",

@@ -53,7 +53,7 @@ KEYS: Final = frozenset(
         "note",
     }
 )
-"""What may be said of a job, and at the top for all of them."""
+"""The keys of a job, and at the top of the file for all jobs."""
 
 CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 """Characters that no name, path or URL of a job has."""

@@ -15,7 +15,7 @@ from graft.jobs.outcome import Outcome, outcome_document
 from graft.jobs.request import Job
 from graft.quantities import counted
 
-# Control characters, lone surrogates, and what Unicode itself calls no character.
+# Control characters, lone surrogates, and the code points that Unicode itself calls no character.
 _NO_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 Status = Literal["succeeded", "failed", "not-run"]

@@ -22,7 +22,7 @@ from graft.jobs.stores import StoreOpening, Stores, daemon_note
 from graft.workers import DEFAULT_RESOURCES, Resources
 
 Event = dict[str, Any]
-"""A JSON object whose key `event` says what has happened."""
+"""A JSON object whose key `event` names the event."""
 
 
 def run_batch(
@@ -109,7 +109,7 @@ class _Batch:
             variables=self._file.variables,
             jobs=tuple(self._results.get(job.name, JobResult(job=job)) for job in self._file.jobs),
             rewritten=len(self._rewritten),
-            # What an earlier group has made is there for the next one: it was made now.
+            # A path that an earlier group has made is there for the next one: it was made now.
             resumed=len(self._resumed - self._rewritten),
             fetched=len(self._fetched),
             seconds=seconds,

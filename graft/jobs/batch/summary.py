@@ -9,7 +9,8 @@ from typing import Final
 from graft.jobs.batch.results import BatchResult, JobResult, shown
 from graft.quantities import counted, human_seconds
 
-# What could begin something in Markdown, a table or HTML; as entities they are only characters.
+# Characters that could begin something in Markdown, a table or HTML; as entities they are only
+# characters.
 _SPECIAL: Final = re.compile(r"[\\`*_\[\]<>|&~@$#!]")
 _RESULTS: Final = {"succeeded": "succeeded", "failed": "**failed**", "not-run": "not run"}
 

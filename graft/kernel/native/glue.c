@@ -2,6 +2,7 @@
 #include "anchor_type.h"
 #include "mount.h"
 #include "density.h"
+#include "crc32c.h"
 #include "streams.h"
 #include "relative.h"
 #include "table.h"
@@ -539,7 +540,8 @@ static int execute(PyObject *module)
         "A walk failed: args are kind, errno, call, file, in_target and begun.", NULL, NULL);
     if (!state->walk_error || PyModule_AddObjectRef(module, "WalkError", state->walk_error))
         return -1;
-    if (graft_anchors_add_type(module) || graft_relative_add(module))
+    if (graft_anchors_add_type(module) || graft_relative_add(module) ||
+        graft_crc32c_add(module))
         return -1;
     return graft_table_add_type(module);
 }

@@ -30,8 +30,9 @@ static int begins(const graft_marks *m, const uint8_t *head, size_t length)
     return 0;
 }
 
-static int remember(walk *w)
+static int remember(walk *w, file *f)
 {
+    f->reported = 1;
     graft_tree_report *r = w->report;
     char **room = grown(r->marked, &r->marked_capacity, r->marked_count + 1, sizeof *room);
     if (!room)
@@ -50,7 +51,7 @@ int mark(walk *w, file *f, const uint8_t *bytes, size_t length)
     uint8_t head[GRAFT_HEAD];
     f->marked = 1;
     if (named(m, f->from->name))
-        return remember(w);
+        return remember(w, f);
     if (length < m->head && length < (uint64_t)f->status.st_size) {
         ssize_t n;
         do
@@ -61,7 +62,12 @@ int mark(walk *w, file *f, const uint8_t *bytes, size_t length)
         bytes = head;
         length = (size_t)n;
     }
-    return begins(m, bytes, length) ? remember(w) : 0;
+    return begins(m, bytes, length) ? remember(w, f) : 0;
+}
+
+int mark_changed(walk *w, file *f)
+{
+    return f->reported ? 0 : remember(w, f);
 }
 
 int add_marked(graft_tree_report *to, graft_tree_report *from)

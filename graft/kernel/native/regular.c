@@ -199,6 +199,8 @@ static int steps(walk *w, file *f, int may_have_twins)
     if (nar_regular_end(w, size))
         return -1;
     add_tally(w, &f->hits);
+    if (w->job->marks && f->hits.references && mark_changed(w, f))
+        return -1;
     if (!f->to && f->hits.references)
         w->report->patched++;
     return f->to && !twinned ? make_file(w, f) : 0;

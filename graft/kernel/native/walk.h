@@ -62,6 +62,7 @@ typedef struct {
     struct stat status; /* of the source */
     tally hits;
     int marked; /* was looked at for marks */
+    int reported; /* is among the marked files */
     watch watch;
     int whole; /* walk.buffer begins with the whole of the contents */
 } file;
@@ -168,6 +169,9 @@ int path_order(const char *one, const char *other);
 /* Reports a file if it has one of the job's marks. The bytes are its first ones, as they were, and
  * may be fewer than are needed. */
 int mark(walk *w, file *f, const uint8_t *bytes, size_t length);
+
+/* Reports a file in which references were rewritten, unless it has been. */
+int mark_changed(walk *w, file *f);
 
 /* Adds what another thread has reported, and takes it from there. */
 int add_marked(graft_tree_report *to, graft_tree_report *from);

@@ -1,7 +1,7 @@
 """One directory tree on disk: copied with its references rewritten, read, dumped as NAR, removed.
 
-The work is one pass over the tree in the order of its NAR, done by the native kernel if that is in
-use, else by its pure twin in graft.kernel.tree.walk.
+The work is one pass over the tree in the order of its NAR. The native kernel does it if that is in
+use, else its pure twin in graft.kernel.tree.walk.
 """
 
 from __future__ import annotations
@@ -66,24 +66,24 @@ def copy_tree(
 ) -> TreeReport:
     """Copies a file, symlink or directory tree, its references rewritten, as a store object.
 
-    Contents, symlink targets and names are rewritten. What is made has the metadata of a store:
-    modification time 1, modes 0444 and 0555, symlinks as they are; extended attributes and
+    Contents, symlink targets and names are rewritten. The copy has the metadata of a store:
+    modification time 1, modes 0444 and 0555, symlinks with their own; extended attributes and
     set-user-id bits are not copied. A file without a hit is hard-linked if it is canonical itself,
     else shares its blocks, else is copied. Files that are hard links to each other stay so.
 
     Args:
         source: the tree's top; a symlink there is not followed.
-        target: what to make; must not exist.
-        table: what to rewrite; None or an empty table changes nothing.
-        wanted: what to look for in the result.
+        target: the path of the copy; must not exist.
+        table: the references to rewrite; None or an empty table changes nothing.
+        wanted: the references to look for in the result.
         sink: takes the result's NAR in order, in pieces of 64 KiB or more as a rule; a piece is
             valid during the call only.
-        marks: of the regular files that are to be reported, as they are in the original.
+        marks: the marks of the regular files that are to be reported, as in the original.
         suspicions: words that are looked for in the result.
         report: list the places found, not only which of `wanted` were.
-        links: whether hard links to the original may be made; on overlayfs none are.
-        owner: user id and group id of what is made; None: of the effective user. Only files that
-            belong to that user are hard-linked.
+        links: whether hard links to the original may be made; on overlayfs no link is.
+        owner: user id and group id of the copy; None: the effective user's. Only files that belong
+            to that user are hard-linked.
         window: bytes read at a time.
         jobs: threads that walk the tree; with a sink one does, for the NAR has an order.
 
@@ -95,7 +95,7 @@ def copy_tree(
         StorePermissionError: something may not be read or written.
         TreeError: any other failure of a system call.
 
-    After an exception, whichever, of what was made nothing is left. What the sink raises is passed
+    After an exception, whichever, nothing of the copy is left. An exception of the sink is passed
     on.
     """
     return _walk(
@@ -130,11 +130,11 @@ def read_tree(
 
     Args:
         source: the tree's top; a symlink there is not followed.
-        table: what to rewrite before anything is searched or dumped: what `copy_tree` would make
-            is read instead of the tree itself.
-        wanted: what to look for.
+        table: the references to rewrite before anything is searched or dumped: the copy that
+            `copy_tree` would make is read instead of the tree itself.
+        wanted: the references to look for.
         sink: as for `copy_tree`, whose errors apply as well.
-        marks: of the regular files that are to be reported, as they are in the original.
+        marks: the marks of the regular files that are to be reported, as in the original.
         suspicions: words that are looked for in the result.
         report: list the places found, not only which of `wanted` were.
         window: bytes read at a time.
@@ -159,7 +159,7 @@ def read_tree(
 def remove_tree(path: Path) -> None:
     """Removes a file, symlink or directory tree, read-only directories too.
 
-    No error if there is none. Files are unlinked and never changed, for they may have other names.
+    A missing path is no error. Files are unlinked and never changed, for they may have other names.
 
     Raises:
         StorePermissionError: something may not be removed.

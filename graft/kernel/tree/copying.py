@@ -79,13 +79,13 @@ def strip_default_acl(descriptor: int) -> None:
         try:
             os.removexattr(descriptor, name)
         except OSError:
-            continue  # there is none, or there are no ACLs here
+            continue  # it has no such ACL, or there are no ACLs here
 
 
 def on_overlay(directory: bytes) -> bool:
     """Whether a directory lies on overlayfs, where a hard link copies the whole file up first.
 
-    The file system's type is that of the mount whose device number the directory has: see
+    The file system's type is the type of the mount whose device number the directory has: see
     proc(5), /proc/pid/mountinfo.
     """
     try:

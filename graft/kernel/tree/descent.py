@@ -18,8 +18,8 @@ class Descent:
     """The directories from a tree's top to the current innermost one, as descriptors.
 
     Only the top and the innermost few are open; the others are opened again through ".." on the
-    way up, and must still be the directories they were. So neither the limit of open files nor
-    that of a path's length bounds the depth. Closes what is open when left as a context.
+    way up, and must still be the directories they were. So neither the limit of open files nor the
+    limit of a path's length bounds the depth. Closes the open ones when left as a context.
     """
 
     def __init__(self) -> None:

@@ -40,7 +40,7 @@ def translated(failure: Failure, source: bytes, target: bytes) -> BaseException:
     """The typed error for a failed walk, its sentence naming the full path.
 
     Args:
-        failure: what the walk raised.
+        failure: the failure that the walk met.
         source: the source's top.
         target: the target's top.
     """

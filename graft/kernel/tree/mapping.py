@@ -13,15 +13,17 @@ from graft import kernel
 from graft.errors import KernelError
 
 WINDOW: Final = 131_072
-"""Bytes read at a time: what was read is still in the cache when it is searched and hashed."""
+"""Bytes read at a time: they are still in the processor's cache when they are searched and
+hashed."""
 
 MAP_WINDOW = 4_194_304
 """Bytes mapped at a time: enough for the kernel to map large pages whole; more gain nothing."""
 
 NEVER: Final = (1 << 64) - 1
 PAYS: Final = (524_288, NEVER)
-"""From how many bytes of a file on mapping costs less than copying what is in it: where one thread
-walks, and where several do, which each of them would stop to forget what one has unmapped."""
+"""The size in bytes from which on mapping a file costs less than copying its contents: for one
+thread that walks, and for several. Each of several threads would stop to forget the pages that
+another has unmapped."""
 
 
 def _demanded() -> tuple[int, int]:

@@ -12,8 +12,8 @@ class Marks(NamedTuple):
     """Files are reported that have one of these.
 
     Attributes:
-        magics: (offset, bytes) of what they have within their first `HEAD` bytes.
-        suffixes: what their names end with.
+        magics: (offset, bytes) of the bytes that they have within their first `HEAD` bytes.
+        suffixes: the ends of their names.
         names: their whole names.
     """
 

@@ -18,14 +18,14 @@ from graft.kernel.tree.suspicion import Watch
 if TYPE_CHECKING:
     from graft.kernel import Table
 
-# O_NONBLOCK: what was a file when it was listed may have become a pipe.
+# O_NONBLOCK: a file that was listed may have become a pipe.
 FILE_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 PATH_MAX: Final = 4096  # include/uapi/linux/limits.h; the NUL at the end counts
 
 
 class _File:
-    __slots__ = ("hits", "marked", "origin", "place", "source", "status", "target")
+    __slots__ = ("hits", "marked", "origin", "place", "reported", "source", "status", "target")
 
     def __init__(self, origin: DirectoryEntry, place: DirectoryEntry | None, source: int) -> None:
         self.origin, self.place, self.source = origin, place, source
@@ -33,6 +33,7 @@ class _File:
         self.target: int | None = None  # a descriptor, once there is something to write
         self.hits = Tally()
         self.marked = False  # was looked at for marks
+        self.reported = False  # is among the marked files
 
     @property
     def identity(self) -> tuple[int, int]:
@@ -47,8 +48,8 @@ class RegularFiles:
     """Visits the regular files of one walk.
 
     Args:
-        state: of the walk.
-        targets: the directories of the target on the way to the file in hand.
+        state: the state of the walk.
+        targets: the directories of the target on the way to the current file.
         links: hard-link unchanged canonical files, until the file system says it cannot.
         reflinks: let unchanged files share blocks, until the file system says it cannot.
 
@@ -85,7 +86,7 @@ class RegularFiles:
         self.count += 1
         size = file.status.st_size
         if file.place is not None and file.status.st_nlink > 1:
-            self._mark(file, b"")  # of a twin, what is read below is the result
+            self._mark(file, b"")  # for a twin the bytes read below are the result's
         twinned = file.place is not None and self._make_twin(file, file.place)
         self._state.emit(nar.regular_head(size, executable=file.executable))
         table = None if twinned else self._state.table
@@ -96,6 +97,8 @@ class RegularFiles:
             self._stream(file, table)
         self._state.emit(nar.regular_tail(size))
         self._state.hits.add(file.hits)
+        if self._state.marks is not None and file.hits.references and not file.reported:
+            self._state.marked.append(self._state.old_path)
         if file.place is None:
             self.patched += bool(file.hits.references)
         elif not twinned:
@@ -151,6 +154,7 @@ class RegularFiles:
         if marks.has(os.path.basename(file.origin.name)) or marks.begins(
             self._head(file, head, marks.head)
         ):
+            file.reported = True
             self._state.marked.append(self._state.old_path)
 
     def _head(self, file: _File, read: bytes, size: int) -> bytes:
@@ -201,7 +205,7 @@ class RegularFiles:
                 follow_symlinks=False,
             )
         except OSError as error:
-            # Whatever the reason, a copy may do; if not it will say why.
+            # For any reason: a copy may do; if not it will say why.
             self._links = error.errno != errno.EXDEV
             return False
         self._state.begun = True
@@ -227,7 +231,7 @@ class RegularFiles:
     def _make_twin(self, file: _File, place: DirectoryEntry) -> bool:
         """If a hard link of this file was made before: links to that.
 
-        The source then is what was made, to be dumped and searched.
+        The source then is the file that was made, to be dumped and searched.
         """
         if file.status.st_nlink < 2 or file.identity not in self._twins:
             return False
@@ -235,7 +239,7 @@ class RegularFiles:
         try:
             self._link_made(path, place)
         except OSError:
-            return False  # whatever the reason, it can be written again
+            return False  # for any reason: it can be written again
         file.hits = hits
         self.linked += 1
         self.bytes_shared += file.status.st_size

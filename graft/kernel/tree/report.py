@@ -29,27 +29,27 @@ class TreeReport:
     """The counts and finds of a walk over one tree.
 
     Attributes:
-        nar_size: of the result's NAR, in bytes.
+        nar_size: the size of the result's NAR in bytes.
         regular_files: regular files seen.
-        files: the regular files that were made; where nothing was written, those that would have
-            been patched.
+        files: the regular files that were made; where nothing was written, the files that would
+            have been patched.
         directories: directories seen, the top included.
         symlinks: symlinks seen.
-        bytes_read: of contents.
-        bytes_written: of the patched and the copied files.
-        bytes_shared: of the linked and the reflinked files.
+        bytes_read: bytes of contents.
+        bytes_written: bytes of the patched and the copied files.
+        bytes_shared: bytes of the linked and the reflinked files.
         references: hits rewritten, in contents, symlink targets and names.
-        bare: those of `references` whose hash part was not followed by the name.
+        bare: the hits of `references` whose hash part was not followed by the name.
         overlapped: hits left alone because they begin inside a rewritten one.
         found: where the wanted references stand, if that was asked for, in the order of the walk;
             files by the result's names.
         seen: indices of the wanted entries that stand anywhere in the result.
-        marked: the regular files that have one of the marks asked for: paths relative to the top,
-            in the original's names, sorted; empty for the top itself.
+        marked: the regular files that have one of the marks asked for, or were rewritten: paths
+            relative to the top, in the original's names, sorted; empty for the top itself.
         suspects: where words of the suspicions asked for stand, sorted.
         streamed: the regular files in which a stream may begin, if a suspicion asked for them; as
-            those in `marked`, but in the result's names.
-        dense: the regular files that are packed or encrypted, likewise.
+            in `marked`, but in the result's names.
+        dense: the regular files that are packed or encrypted, as those in `streamed`.
     """
 
     nar_size: int

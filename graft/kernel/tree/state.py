@@ -25,9 +25,9 @@ STORE_TIME: Final = (1_000_000_000, 1_000_000_000)
 class WalkError(Exception):
     """A walk failed; its cause is the exception of the sink or of a signal's handler.
 
-    args are kind (system, unsupported, collision, changed, stopped), errno, the system call, the
-    file relative to the top, whether that is the target's, and whether something was made at the
-    target.
+    args are kind (system, unsupported, collision, changed, stopped), errno and the system call. The
+    file relative to the top follows, whether that is the target's, and whether something was made
+    at the target.
     """
 
 
@@ -65,20 +65,20 @@ class WalkState:
     """The state that directories, symlinks and files share.
 
     Attributes:
-        table: what to rewrite; None if that is nothing.
-        wanted: what to look for; None if that is nothing.
-        owner: user id and group id of what is made.
-        set_owner: whether that is not what is made anyway.
+        table: the references to rewrite; None if there are no such references.
+        wanted: the references to look for; None if there are no such references.
+        owner: user id and group id of the files made.
+        set_owner: whether new files would get another owner by themselves.
         window: bytes read at a time.
-        marks: of the files that are to be reported.
+        marks: the marks of the files that are to be reported.
         marked: these files, by their old paths.
         suspicions: the words that are looked for in the result.
         suspects: (file, where) of each place in which one stands.
-        old_path: of the entry in hand, relative to the source.
-        new_path: of the entry in hand, relative to the target.
+        old_path: the current entry's path, relative to the source.
+        new_path: the current entry's path, relative to the target.
         begun: whether something was made.
         nar_size: bytes of NAR so far.
-        hits: those of `table`.
+        hits: the counts of hits of `table`.
         seen: for each entry of `wanted` a byte, 1 if it was seen.
         found: (file, offset, index, stride, where) of each place found, if a report is asked for.
     """

@@ -35,14 +35,14 @@ def unpack_archive(
 ) -> None:
     """Makes a file, symlink or directory tree of a NAR, as a store object, in flat memory.
 
-    What is made has the metadata of a store: modification time 1, modes 0444 and 0555, symlinks
-    as they are, no ACLs. Nothing is made outside the target, whatever the NAR says.
+    The tree has the metadata of a store: modification time 1, modes 0444 and 0555, symlinks with
+    their own, no ACLs. Nothing is made outside the target, for any NAR.
 
     Args:
-        readinto: puts bytes of the NAR at the beginning of the buffer it is given, and returns how
-            many: none only at the end, which is reached before this returns.
-        target: what to make; must not exist.
-        owner: user id and group id of what is made; None: of the effective user.
+        readinto: puts bytes of the NAR at the beginning of the buffer it is given, and returns
+            their number: 0 only at the end, which is reached before this returns.
+        target: the path of the tree; must not exist.
+        owner: user id and group id of the tree; None: the effective user's.
         on_bytes: called with the number of bytes of the NAR done since the last call.
 
     Raises:
@@ -51,8 +51,8 @@ def unpack_archive(
         StorePermissionError: something may not be written.
         TreeError: any other failure of a system call.
 
-    After an exception, whichever, of what was made nothing is left. What `readinto` and `on_bytes`
-    raise is passed on.
+    After an exception, whichever, nothing of the tree is left. Exceptions of `readinto` and
+    `on_bytes` are passed on.
     """
     place = os.fsencode(target)
     state = WalkState(
@@ -90,8 +90,8 @@ class _Unpacking:
         self._state = state
         self._target = target
         self._descent = Descent()
-        # The way from the target to the entry in hand: names and no paths, whose lengths would
-        # add up to the square of the depth.
+        # The way from the target to the current entry: names and no paths, whose lengths would add
+        # up to the square of the depth.
         self._names: list[bytes] = []
         self._file: int | None = None
         self._executable = False

@@ -1,7 +1,7 @@
 """One pass over one tree in pure Python: the specification of graft/kernel/native/tree.c.
 
-`walk_tree` has the result and the errors of `graft.kernel.native._native.walk`, and its arguments
-but those that only say how files are read and by how many threads; it makes the same trees.
+`walk_tree` has the result and the errors of `graft.kernel.native._native.walk`, and makes the same
+trees. It has its arguments too, but for the ways to read files and the number of threads.
 graft.kernel.tree calls whichever goes with the kernel in use.
 """
 
@@ -178,17 +178,17 @@ def walk_tree(
 
     Args:
         source: the tree's top, without a slash at its end.
-        target: what to make, which must not exist; None to write nothing.
-        table: what to rewrite.
-        wanted: what to look for in the result.
+        target: the path of the copy, which must not exist; None to write nothing.
+        table: the references to rewrite.
+        wanted: the references to look for in the result.
         sink: takes the bytes of the result's NAR in order.
-        marks: of the regular files that are to be reported.
+        marks: the marks of the regular files that are to be reported.
         suspicions: words that are looked for in the result.
-        report: list what was found, not only which.
+        report: list the places found, not only which of `wanted` were.
         links: hard-link unchanged canonical files, unless on overlayfs.
         reflinks: let unchanged files share blocks.
-        owner: user id of what is made, and of what counts as canonical.
-        group: group id of what is made.
+        owner: user id of the copy, and of files that count as canonical.
+        group: group id of the copy.
         window: bytes read at a time.
 
     Returns:

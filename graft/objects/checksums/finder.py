@@ -19,14 +19,26 @@ from graft.objects.file_windows import WINDOW
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
 
-ALGORITHMS: Final = ("md5", "sha1", "sha256", "sha512")
-"""Those of Nix, of package managers and of manifests."""
+ALGORITHMS: Final = (
+    "md5",
+    "sha1",
+    "sha224",
+    "sha256",
+    "sha384",
+    "sha512",
+    "blake2b",
+    "blake2s",
+)
+"""The algorithms of Nix, of package managers and of manifests."""
 
 Digests = Mapping[str, bytes]
 """A file's digest by each of ALGORITHMS, and its `crc32`, most significant byte first."""
 
-_STEP: Final = 2
-"""Twice as fast as looking everywhere; more anchors would not fit a cache."""
+_STEP: Final = 8
+"""Bytes between the places that are looked at; the shortest spelling, 22 bytes, allows 15."""
+
+_RAW: Final = ("sha1", "sha256")
+"""The algorithms whose digests are looked for as the bytes they are."""
 
 
 def _hex(digest: bytes) -> bytes:
@@ -49,12 +61,17 @@ def _nix32(digest: bytes) -> bytes:
     return nix32_encode(digest).encode()
 
 
-_SPELLINGS: Final = (
+def _raw(digest: bytes) -> bytes:
+    return digest
+
+
+_SPELLINGS: Final = (  # the raw one is the last
     ("hex", _hex),
     ("hex", _upper),
     ("base64", _base64),
     ("base64url", _base64url),
     ("nix32", _nix32),
+    ("raw", _raw),
 )
 
 
@@ -82,7 +99,7 @@ class Checksum:
         size: bytes; those of base64 without padding.
         index: of the file.
         algorithm: one of ALGORITHMS.
-        spelling: `hex`, `base64`, `base64url`, `nix32` or `sri`.
+        spelling: `hex`, `base64`, `base64url`, `nix32`, `raw` or `sri`.
         form: which of the spellings, for `respelled`.
     """
 
@@ -126,7 +143,7 @@ class _Spelled(Sequence[bytes]):
         self._digests = digests
 
     def __len__(self) -> int:
-        return len(self._digests) * len(_SPELLINGS)
+        return len(self._digests) * _TEXTS
 
     @overload
     def __getitem__(self, index: int) -> bytes: ...
@@ -135,7 +152,7 @@ class _Spelled(Sequence[bytes]):
     def __getitem__(self, index: int | slice) -> bytes | Sequence[bytes]:
         if isinstance(index, slice):
             return [self[each] for each in range(*index.indices(len(self)))]
-        digest, form = divmod(index, len(_SPELLINGS))
+        digest, form = divmod(index, _TEXTS)
         return _SPELLINGS[form][1](self._digests[digest])
 
 
@@ -147,40 +164,51 @@ class ChecksumFinder:
 
     Attributes:
         longest: bytes of the longest spelling.
+        anchors: one of them stands in all bytes in which a digest does.
         anchors: one of them stands in every file that holds such a digest.
     """
 
     def __init__(self, files: Sequence[ChangedFile]) -> None:
-        empty = {name: hashlib.new(name, usedforsecurity=False).digest() for name in ALGORITHMS}
         self._meanings = [
             (index, algorithm)
             for index, file in enumerate(files)
-            if file.old["md5"] != empty["md5"]
+            if file.old["sha256"] != _EMPTY
             for algorithm in ALGORITHMS
+            if algorithm in file.old
         ]
-        self._patterns = Patterns(
-            _Spelled([files[index].old[algorithm] for index, algorithm in self._meanings]), _STEP
-        )
-        self.longest = self._patterns.longest
-        self.anchors = self._patterns.anchors
+        self._raw = [index for index, meaning in enumerate(self._meanings) if meaning[1] in _RAW]
+        digests = [files[index].old[algorithm] for index, algorithm in self._meanings]
+        self._texts = Patterns(_Spelled(digests), _STEP)
+        self._bytes = Patterns([digests[meaning] for meaning in self._raw], _STEP)
+        self.anchors = (self._texts.anchors, self._bytes.anchors)
+        self.longest = max(self._texts.longest, self._bytes.longest)
 
     def find(self, data: Buffer) -> Iterator[Checksum]:
         """Every old digest in some bytes; if files were equal, the digest of the first one."""
         told: set[tuple[int, int]] = set()
         with memoryview(data) as view:
-            for offset, which in self._patterns.find(view):
-                meaning, form = divmod(which, len(_SPELLINGS))
-                index, algorithm = self._meanings[meaning]
-                spelling = _SPELLINGS[form][0]
-                size = len(_SPELLINGS[form][1](bytes(_SIZES[algorithm])))
-                if (offset, size) in told:
-                    continue
-                told.add((offset, size))
-                before = f"{algorithm}-".encode()
-                if form == _SRI and view[max(0, offset - len(before)) : offset] == before:
-                    spelling = "sri"
-                yield Checksum(offset, size, index, algorithm, spelling, form)
+            for offset, which in self._texts.find(view):
+                meaning, form = divmod(which, _TEXTS)
+                yield from self._checksum(view, offset, meaning, form, told)
+            for offset, which in self._bytes.find(view):
+                yield from self._checksum(view, offset, self._raw[which], _TEXTS, told)
+
+    def _checksum(
+        self, view: memoryview, offset: int, meaning: int, form: int, told: set[tuple[int, int]]
+    ) -> Iterator[Checksum]:
+        index, algorithm = self._meanings[meaning]
+        spelling = _SPELLINGS[form][0]
+        size = len(_SPELLINGS[form][1](bytes(_SIZES[algorithm])))
+        if (offset, size) in told:
+            return
+        told.add((offset, size))
+        before = f"{algorithm}-".encode()
+        if form == _SRI and view[max(0, offset - len(before)) : offset] == before:
+            spelling = "sri"
+        yield Checksum(offset, size, index, algorithm, spelling, form)
 
 
+_TEXTS: Final = len(_SPELLINGS) - 1
+_EMPTY: Final = hashlib.sha256().digest()
 _SRI: Final = 2
 _SIZES: Final = {name: hashlib.new(name, usedforsecurity=False).digest_size for name in ALGORITHMS}

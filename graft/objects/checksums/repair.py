@@ -20,8 +20,9 @@ class ChecksumPlace:
     Attributes:
         file: relative to the tree's top, empty for the top itself.
         offset: of its first byte, in bytes.
-        algorithm: `md5`, `sha1`, `sha256`, `sha512` or `crc32`.
-        spelling: `hex`, `base64`, `base64url`, `nix32` or `sri`; `.gnu_debuglink` for a `crc32`.
+        algorithm: one of ALGORITHMS, or `crc32`.
+        spelling: `hex`, `base64`, `base64url`, `nix32`, `raw` or `sri`;
+            `.gnu_debuglink` for a `crc32`.
         of: the file whose digest it is.
         outcome: `replaced`, or why it was left: `reported`, `binary`, `cycle`.
     """

@@ -38,7 +38,8 @@ from graft.store.caches.files import LARGEST_TEXT
 _BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
 _RANGE: Final = re.compile(r"bytes ([0-9]{1,19})-[0-9]{1,19}/([0-9]{1,19})")
 _ABSENT: Final = frozenset({"NoSuchKey", "404"})
-# What is said of absent files to those who may not list names; to Nix too they are not there then.
+# The codes for absent files where the caller may not list names; to Nix too they are not there
+# then.
 _MAYBE_ABSENT: Final = frozenset({"AccessDenied", "403"})
 _EMPTY: Final = frozenset({"InvalidRange", "416"})  # of the first byte
 _CHANGED: Final = frozenset({"PreconditionFailed", "412"}) | _EMPTY

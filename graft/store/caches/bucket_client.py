@@ -61,7 +61,7 @@ def bucket_client(address: CacheAddress, url: str, **settings: object) -> Any:
             config=Config(
                 **settings,
                 **unsigned,
-                # What is read has hashes of its own; not every server knows those of Amazon's.
+                # The files read have hashes of their own; not every server knows Amazon's hashes.
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
             ),

@@ -16,7 +16,7 @@ from graft.errors import CacheError, NoSpaceError, StoreError
 
 _HELD: Final = 1 << 20  # bytes of a file that is not whole, in memory
 WHILE_READ: Final = "it was changed or removed while it was read"
-"""What is wrong with a file of which not all that is read is of one version."""
+"""The fault of a file whose parts, as read, are not all of one version."""
 
 
 class BucketStream:
@@ -94,7 +94,7 @@ class NewObject:
 
     def discard(self) -> None:
         """Removes the file."""
-        with suppress(OSError):  # what could not be written is not needed any more
+        with suppress(OSError):  # bytes that could not be written are not needed any more
             self._spool.close()
 
     def _error(self, error: OSError) -> StoreError:

@@ -85,7 +85,7 @@ class CacheDirectory:
         if self._staging is not None:
             self._staging.remove()
             self._staging = None
-            with suppress(OSError):  # whoever writes next will try again
+            with suppress(OSError):  # the next writer will try again
                 _remove_left_over(self.path)
 
     def names(self) -> list[str]:

@@ -20,7 +20,7 @@ from graft.formats.narinfo import NarInfo
 from graft.store.api import PathInfo
 from graft.store.caches.files import CacheStream, WritableFiles
 
-_OVERHEAD: Final = 1 << 20  # bytes by which a file may be longer than what cannot be compressed
+_OVERHEAD: Final = 1 << 20  # bytes by which a file may be longer than incompressible contents
 
 
 class NarReader:

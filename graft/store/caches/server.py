@@ -1,9 +1,8 @@
 """The files of a binary cache behind a server: `http://` and `https://`.
 
 A request that fails for a moment is tried again, later each time. A file whose transfer is cut goes
-on where it was cut (RFC 9110, "Range Requests"), as long as it is still the same file. Proxies come
-from the environment; certificates come from the system, from SSL_CERT_FILE or from
-NIX_SSL_CERT_FILE.
+on where it was cut (RFC 9110, "Range Requests"), while it is still the same file. Proxies come from
+the environment; certificates come from the system, from SSL_CERT_FILE or from NIX_SSL_CERT_FILE.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from graft.store.caches.files import LARGEST_TEXT
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, PoolManager
 
-_ABSENT: Final = frozenset({403, 404, 410})  # 403 is what S3 says where names may not be listed
+_ABSENT: Final = frozenset({403, 404, 410})  # S3 says 403 where names may not be listed
 _PASSING: Final = (429, 500, 502, 503, 504)
 _REDIRECTED: Final = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS: Final = 5
@@ -326,7 +325,7 @@ def _dismiss(response: BaseHTTPResponse) -> None:
 
 
 def _reason(error: Exception) -> str:
-    # What urllib3 says holds addresses of objects, and of pools.
+    # The texts of urllib3 hold addresses of objects, and of pools.
     while (inner := getattr(error, "reason", None)) is not None and isinstance(inner, Exception):
         error = inner
     inner = error.args[-1] if error.args else None

@@ -30,10 +30,11 @@ _COLUMNS = (
     "sigs",
     "ca",
 )
-# Of one statement; SQLite's default limit was 999 before 3.32.
+# Parameters of one statement; SQLite's default limit was 999 before 3.32.
 _MOST_PARAMETERS = 900
 
-# What another registration of a valid path changes: what its bytes are, and who says so.
+# The columns that another registration of a valid path changes: the facts about its bytes, and the
+# trust in them.
 _REGISTERED_ANEW = ("hash", "narSize", "ultimate", "sigs", "ca")
 
 
@@ -80,7 +81,7 @@ class Database:
         file = os.path.join(self._directory, "db.sqlite")
         uri = "file:" + urllib.parse.quote(os.path.abspath(file))
         # Without permission to write, WAL cannot make its shared memory; then only `immutable`
-        # reads the file, and misses what is still in the WAL, as Nix does.
+        # reads the file, and misses the changes still in the WAL, as Nix does.
         last: sqlite3.Error | None = None
         for mode in ["mode=rw"] if writable else ["mode=ro", "immutable=1"]:
             with ExitStack() as opened:

@@ -68,8 +68,8 @@ def _path_lock(path: str) -> Iterator[None]:
         descriptor = open_lock_file(lock_file)
         try:
             _lock(descriptor, fcntl.LOCK_EX, f"the lock on '{path}'")
-            # Whoever held it before us may have unlinked the file; a marker in it says so, and a
-            # lock on an unlinked file protects nothing.
+            # The holder before us may have unlinked the file; a marker in it says so, and a lock on
+            # an unlinked file protects nothing.
             stale = os.fstat(descriptor).st_size != 0
         except BaseException:
             os.close(descriptor)

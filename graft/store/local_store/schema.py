@@ -1,8 +1,8 @@
 """The schemas of store databases graft knows: Nix's of today, and Guix's.
 
-Source: src/libstore/schema.sql and local-store.cc of Nix, from 1.11 on; for what Guix has kept
-of it, local-store.hh, local-store.cc and gc.cc in nix/libstore and guix/store/database.scm of Guix.
-The file `schema` beside `db.sqlite` holds the version as a decimal text; rows of SchemaMigrations
+Source: src/libstore/schema.sql and local-store.cc of Nix, from 1.11 on; for the parts that Guix has
+kept, local-store.hh, local-store.cc and gc.cc in nix/libstore and guix/store/database.scm of Guix.
+The file `schema` next to `db.sqlite` holds the version as a decimal text; rows of SchemaMigrations
 that newer versions of Nix add do not change the tables used here.
 """
 
@@ -95,7 +95,7 @@ NIX: Final = Schema(
     others=_REFERENCES_AND_OUTPUTS,
     exact_temporary_roots=False,
 )
-"""That of Nix since 2.0."""
+"""The schema of Nix since 2.0."""
 
 GUIX: Final = Schema(
     name="guix",
@@ -104,7 +104,7 @@ GUIX: Final = Schema(
     others=_REFERENCES_AND_OUTPUTS + _FAILED_PATHS,
     exact_temporary_roots=True,
 )
-"""That of Guix, and of Nix 1.3 to 1.11."""
+"""The schema of Guix, and of Nix 1.3 to 1.11."""
 
 SCHEMAS: Final = {schema.name: schema for schema in (NIX, GUIX)}
 """All of them by name."""

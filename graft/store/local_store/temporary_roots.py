@@ -2,8 +2,8 @@
 
 Source: addTempRoot, findTempRoots and collectGarbage in src/libstore/gc.cc of Nix 2.5 and later. A
 process writes its roots, each with a NUL behind it, into `temproots/<pid>` and keeps a lock on the
-file while it lives. A collector reads these files once it has `gc.lock` exclusively; what comes
-after that it must be told through `gc-socket/socket`, and answers when the path is safe.
+file while it lives. A collector reads these files once it has `gc.lock` exclusively; it must be
+told of later roots through `gc-socket/socket`, and answers when the path is safe.
 
 Older collectors, and Guix's, have no socket. They lock the files for reading while they work. So
 ours is locked exclusively only while it is written, and never while `gc.lock` is waited for.
@@ -173,7 +173,7 @@ def find_temporary_roots(store_dir: StoreDir, state_dir: str) -> dict[int, set[S
             continue
         try:
             with open(os.path.join(directory, str(pid)), encoding="utf-8") as stream:
-                # What is behind the last NUL is still being written.
+                # The text behind the last NUL is still being written.
                 texts = stream.read().split("\0")[:-1]
             found[pid] = set(map(store_dir.parse, texts))
         except (OSError, ValueError, BadStorePathError):
@@ -189,8 +189,8 @@ _open_roots_lock = threading.Lock()
 def shared_temporary_roots(state_dir: str) -> Iterator[TemporaryRoots]:
     """The temporary roots of this process in one store, for as long as anybody is inside.
 
-    Nix takes the file of a process's number for the file of that process, and two objects for one
-    store would take it away from each other.
+    Nix takes the file of a process's number for the file of that process. Two objects for one store
+    would take the file away from each other.
     """
     key = (os.getpid(), os.path.realpath(state_dir))
     with _open_roots_lock:

@@ -1,6 +1,6 @@
 """Profiles: a link to the current generation, and a link for each generation.
 
-Source: Nix manual, "Profiles"; src/libstore/profiles.cc of Nix. Of a profile `P` generation 7 is
+Source: Nix manual, "Profiles"; src/libstore/profiles.cc of Nix. Generation 7 of a profile `P` is
 `P-7-link`, a symlink to a store path, and `P` is a symlink to that link. Nix locks `P.lock` as it
 locks store paths.
 """
@@ -216,10 +216,10 @@ class Profile:
         """Deletes generations; their targets stay until the garbage collector comes.
 
         Args:
-            which: says the numbers, of all generations and the current one's number.
+            which: gives the numbers to delete, from all generations and the current one's number.
 
         Returns:
-            Those that were deleted, oldest first.
+            The deleted generations, oldest first.
 
         Raises:
             ProfileError: the current one is among them, or this user may not.

@@ -42,8 +42,8 @@ def check_root_link(link: str, store_dir: StoreDir) -> None:
     """Makes sure that `link` could become a root.
 
     Raises:
-        RootLinkError: the place has something else than a symlink into the store, its directory is
-            missing or may not be written, or the link lies inside the store.
+        RootLinkError: the place has something else than a symlink into the store; or its directory
+            is missing or may not be written; or the link lies inside the store.
     """
     link = os.path.abspath(link)
     if store_dir.contains(link):
@@ -122,7 +122,7 @@ def find_stale_links(state_dir: str) -> list[tuple[str, str]]:
         except (FileNotFoundError, NotADirectoryError):
             found.append((link, target))
         except OSError:
-            continue  # no link, or nobody may say
+            continue  # no link, or its target is not readable
     return found
 
 
@@ -155,7 +155,7 @@ def _root_at(
         if not entry.is_symlink():
             return
         target = os.readlink(link)
-        # Nix looks at the text: a relative link into the store is none.
+        # Nix looks at the text: a relative link into the store is no root.
         if not target.startswith(f"{store_dir}/"):
             link = os.path.normpath(os.path.join(os.path.dirname(link), target))
             if not _is_symlink(link, on_unreadable):

@@ -50,12 +50,12 @@ def compare(
 
     Args:
         plan: of one root.
-        pivots: for each type what programs are to find instead.
+        pivots: the target that programs are to find instead, by type.
         probes: command lines, run without input under each way; the first word of each may be
-            relative to the root, and the root's path in them stands for that of each way.
+            relative to the root, and the root's path in them stands for the root of each way.
         rebuilt: the root as a rebuild has made it.
-        log_dir: of Nix, where the logs of builds are.
-        resources: what reading and the graft are done with.
+        log_dir: Nix's directory with the logs of builds.
+        resources: the resources that reading and the graft may use.
 
     Raises:
         PlanError: the plan has more than one root, or the root does not lead to an OLD.
@@ -263,7 +263,7 @@ class _Comparing:
             view=mount.view,
             prefix=tuple(command_line(mount.options(), ())),
         )
-        # What is opened below OLD's name is NEW's.
+        # A file that is opened below OLD's name is NEW's.
         probes = [
             replace(probe, opened_old=False, opened_new=probe.opened_new or probe.opened_old)
             for probe in self._probes(stage)

@@ -25,9 +25,9 @@ def statically_linked(
 ) -> set[StorePath]:
     """Paths that may hold the code of an OLD in themselves.
 
-    They do not refer to any output of OLD's derivation, but their own derivation has it as a direct
-    input, and a valid output of it holds static libraries. Where derivations are not in the store
-    nothing is found.
+    They do not refer to any output of OLD's derivation, but their own derivation has OLD's as a
+    direct input. A valid output of OLD's derivation holds static libraries. Where derivations are
+    not in the store nothing is found.
     """
     infos = closure.infos
     derivers = {path: info.deriver for path, info in infos.items() if info.deriver is not None}
@@ -49,7 +49,8 @@ def statically_linked(
 
 def _has_static_libraries(tree: str) -> bool:
     for directory, _, names in os.walk(tree):
-        # Debian's and glibc's stubs for what is part of libc today are empty archives of 8 bytes.
+        # Debian's and glibc's stubs for libraries that libc contains today are empty archives of 8
+        # bytes.
         for name in fnmatch.filter(names, "lib*.a"):
             file = os.path.join(directory, name)
             if os.path.isfile(file) and os.path.getsize(file) > 8:
@@ -61,9 +62,9 @@ class Dependents:
     """The paths that depend on an OLD, and how each way reaches them.
 
     Attributes:
-        olds: those that the roots lead to, and that are replaced by something else.
-        all: every path of the roots' closure that leads to an OLD, or may be linked statically
-            with one, and is none.
+        olds: the OLDs that the roots lead to, and that are replaced by something else.
+        all: every path of the roots' closure that leads to an OLD, or may be linked statically with
+            one, and is no OLD itself.
     """
 
     def __init__(self, plan: Plan, store: LocalSource) -> None:
@@ -79,7 +80,7 @@ class Dependents:
     def coverage(self, missed: Mapping[StorePath, str] | None = None) -> Coverage:
         """All dependents, but for those that a way misses and why.
 
-        Without `missed` everything is reached, what is linked statically as well.
+        Without `missed` every path is reached, each statically linked one as well.
         """
         found = missed or {}
         return Coverage(

@@ -1,9 +1,9 @@
 """Where a comparison's paths stand in its drawing: a layered graph, from left to right.
 
 A path that leads to a replaced one stands as many columns left of it as the longest chain between
-them has steps; every other one right of all its referrers. So the root is at the left, OLD and
-NEW at the right end of what changes, and each reference leads to the right. The method is that of
-Sugiyama, Tagawa and Toda ("Methods for visual understanding of hierarchical system structures",
+them has steps; every other one right of all its referrers. So the root is at the left, OLD and NEW
+at the right end of the changed paths, and each reference leads to the right. The method is the one
+of Sugiyama, Tagawa and Toda ("Methods for visual understanding of hierarchical system structures",
 1981): layers, lanes for references that pass layers, and sweeps that put each cell at the mean
 position of its neighbours.
 """
@@ -34,7 +34,7 @@ class Node:
     """A path to be drawn.
 
     Attributes:
-        role: what becomes of it.
+        role: its fate under the plan.
         references: numbers of paths.
         alone: whether it is to be seen by itself however many others there are.
     """
@@ -52,7 +52,8 @@ class Layout:
         boxes: the paths of each: one, or all of a role that its column has too many of.
         columns: from left to right, from top to bottom: the numbers of boxes, and `~n` for the
             lane in which references to box n pass the column.
-        edges: pairs of boxes, a referrer and what it refers to, without those that others imply.
+        edges: pairs of boxes, a referrer and the box it refers to, without the pairs that others
+            imply.
     """
 
     boxes: tuple[tuple[int, ...], ...]
@@ -86,7 +87,8 @@ class Layout:
 def _without_circles(references: Sequence[Iterable[int]]) -> list[list[int]]:
     """The references without those that lead back to where they come from.
 
-    Nix registers no circle but a path's reference to itself; whatever is given must be drawn.
+    Nix registers no circle but a path's reference to itself; but any graph that is given must be
+    drawn.
     """
     kept: list[list[int]] = [[] for _ in references]
     unseen = set(range(len(references)))

@@ -37,7 +37,7 @@ _KINDS: Final = {
     "shared": "shared, unchanged",
     "pivotable": "pivotable",
 }
-# Nothing but what the page itself brings: its style and its script, known by their hashes.
+# Nothing but the page's own parts: its style and its script, known by their hashes.
 _POLICY: Final = "default-src 'none'; style-src '{style}'; script-src '{script}'; base-uri 'none'"
 
 _VISIBLE_CONTROLS: Final = {
@@ -52,10 +52,10 @@ def render(document: Mapping[str, Any]) -> str:
     It loads nothing, and without JavaScript lacks only the drawing.
 
     Args:
-        document: what `graft compare --json` prints (docs/reference/json.md).
+        document: the JSON that `graft compare --json` prints (docs/reference/json.md).
 
     Returns:
-        HTML that can be written as UTF-8 whatever the document's texts are.
+        HTML that can be written as UTF-8, whichever texts the document holds.
     """
     environment = _environment()
     style = _asset("page.css")

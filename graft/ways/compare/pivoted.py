@@ -26,14 +26,14 @@ class Pivoted:
     """The reach of pivots in the closure of a plan's root.
 
     Attributes:
-        targets: what each type leads to, by absolute paths.
-        types: those that each path is, or would be, pivoted by.
+        targets: the target that each type leads to, an absolute path.
+        types: the types that each path is, or would be, pivoted by.
         marked: the paths that look a target up themselves.
-        unmarked: the paths that hold what is to be found elsewhere, and are no pivot points.
-        variables: by which programs are told of that; empty if all is marked.
+        unmarked: the paths that hold data to be found elsewhere, and are no pivot points.
+        variables: the variables that tell programs of the targets; empty if all is marked.
         asking: the paths of whose bytes one of the variables' names is a part.
-        setting: the variable that each path, such as a profile or a wrapper script, sets to what is
-            to be found elsewhere.
+        setting: the variable that each path, such as a profile or a wrapper script, sets to data
+            that is to be found elsewhere.
         secure: the wrapper of each path that runs with more rights than its caller.
     """
 
@@ -91,7 +91,7 @@ class Pivoted:
             before: the environment without pivots.
 
         Yields:
-            What is to be set, and how many seconds it took to make it true.
+            The variables to be set, and how many seconds it took to make the directory for them.
 
         Raises:
             PivotError: a marked type has no target, a target is missing, or nothing in the closure

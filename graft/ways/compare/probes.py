@@ -31,11 +31,11 @@ class Stage:
 
     Attributes:
         root: the path that relative commands are looked up in.
-        original: the root as commands name it; what they get is `root`.
-        view: what paths mean to the command.
+        original: the root as commands name it; they get `root` in its place.
+        view: the meaning of paths for the command.
         prefix: the command line that goes before the command's own.
-        environment: variables that are set beside the caller's.
-        names: base names that only this way has made, and what they came from.
+        environment: variables that are set in addition to the caller's.
+        names: base names that only this way has made, each with its original.
     """
 
     root: str
@@ -55,9 +55,9 @@ class Observation:
         exit: its exit status; 128 and the signal's number if a signal ended it; 127 and 126 if
             there is no such command, or it cannot be executed.
         output: stdout and stderr, in the order they came.
-        files: what it, or a child, opened or executed, by absolute paths.
+        files: the files that it, or a child, opened or executed, by absolute paths.
         opened: the store paths that these files are in.
-        traced: by strace; else only what stood in memory maps is known.
+        traced: whether strace watched it; else only the files in its memory maps are known.
     """
 
     command: str
@@ -95,10 +95,10 @@ def observe(command: str, stage: Stage, store_dir: StoreDir) -> Observation:
 
     Args:
         command: a command line as a shell splits it; the first word may be relative to the root,
-            and where it names the root, it is the stage's that is meant.
+            and where it names the root, the stage's root is meant.
 
     Raises:
-        UsageError: it is none.
+        UsageError: it is no command line.
     """
     words = [word.replace(stage.original, stage.root) for word in check_probe(command)]
     environment = {**os.environ, **stage.environment}

@@ -12,8 +12,8 @@ from graft.store.api import LocalSource
 def written_and_shared(outcome: Outcome, store: LocalSource) -> tuple[int, int]:
     """Contents of the new paths' files that were written, and that are shared with the originals.
 
-    Of paths that were there before it is told by what lies on disk: a file that is no hard link to
-    one of the original's was written, even if its blocks are shared.
+    For paths that were there before, the files on disk decide: a file that is no hard link to one
+    of the original's was written, even if its blocks are shared.
 
     Returns:
         Two numbers of bytes.

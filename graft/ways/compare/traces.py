@@ -11,9 +11,9 @@ STRACE = (
     *("--string-limit=4096", "--signal=none", "--abbrev=all"),
     "--trace=open,openat,openat2,creat,execve,execveat",
 )
-"""The command that writes what `opened_files` reads; `--output=FILE` and a command follow.
+"""The command that writes the trace for `opened_files`; `--output=FILE` and a command follow.
 
-Of a descriptor it prints the path by which the kernel knows the file, all links followed.
+For a descriptor it prints the path by which the kernel knows the file, all links followed.
 """
 
 # The result of a call that opens a file: a descriptor, and its path between angle brackets.
@@ -29,12 +29,12 @@ def opened_files(trace: bytes, directory: str) -> Iterator[bytes]:
     """The files that a trace says were opened or executed, and the interpreters of scripts.
 
     Args:
-        trace: what the command STRACE wrote.
+        trace: the output of the command STRACE.
         directory: in which the traced command began; execve does not tell where it looks.
 
     Yields:
-        Absolute paths; of files that were executed, with their links followed as they are now. A
-        file comes as often as it was opened. Lines of any other form are passed over.
+        Absolute paths; the paths of executed files have their present links followed. A file comes
+        as often as it was opened. Lines of any other form are passed over.
     """
     for line in trace.splitlines():
         if (opened := _OPENED.search(line)) is not None:

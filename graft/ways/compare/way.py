@@ -28,7 +28,7 @@ class Coverage:
 
     Attributes:
         dependents: every path of the closure that depends on an OLD.
-        missed: those of them that do not see NEW, in their order.
+        missed: the dependents that do not see NEW, in their order.
     """
 
     dependents: frozenset[StorePath]
@@ -59,9 +59,9 @@ class Prose:
     """The properties that are not measured.
 
     Attributes:
-        who: who must cooperate.
+        who: the people that must cooperate.
         undo: how it is undone.
-        what_happens: what becomes of it in which situation.
+        what_happens: the consequences in each situation.
     """
 
     who: str
@@ -78,12 +78,12 @@ class Way:
         reason: why it is not available here; None if it is.
         paths_changed: store paths that are made.
         bytes_written: contents that are written, in bytes.
-        bytes_shared: contents of new paths that are links to those of others.
-        seconds: of wall time until it is in force, as measured; of a rebuild what its builds took
-            when they were logged.
+        bytes_shared: contents of new paths that are links to files of other paths.
+        seconds: wall time until it is in force, as measured; for a rebuild the time that its builds
+            took when they were logged.
         coverage: None where the way does not apply at all.
         old_references_left: places that still lead to OLD; None where that is no question.
-        derivations: of a rebuild, how many are built again.
+        derivations: how many derivations a rebuild builds again.
         levels: how many of them at least follow one another.
         probes: in the order they were given.
     """
@@ -106,11 +106,11 @@ class Comparison:
     """All the ways on one closure.
 
     Attributes:
-        plan: of the graft.
-        olds: what the root leads to, and what is replaced by something else.
+        plan: the graft's plan.
+        olds: the OLDs that the root leads to, and that are replaced by something else.
         pivots: the types that each path of the closure can be pivoted by.
-        original: the probes on the root as it is.
-        warnings: of the plan, and of the comparison.
+        original: the probes on the unchanged root.
+        warnings: the plan's warnings, and the comparison's.
     """
 
     plan: Plan

@@ -30,11 +30,11 @@ def read_package_set(
 
     Args:
         store: where paths and derivations are.
-        attributes: of an expression, those wanted; all that `nix-env` finds if there are none.
-        nix: what instantiates expressions.
+        attributes: the wanted attributes of an expression; without any, all that `nix-env` finds.
+        nix: the Nix that instantiates expressions.
 
     Raises:
-        UsageError: it is none of these.
+        UsageError: it is neither a path in the store nor a file or directory.
         EvaluationError: Nix cannot evaluate an expression.
         BadFormatError: a file has another form, or a derivation is not there.
         InvalidPathError: a path is not valid.

@@ -1,8 +1,8 @@
 """The packages of a base set to be replaced to get a patched one, and the ones that only follow.
 
-Where the derivations are at hand, they are followed from the packages down through what they are
-built with. Paths without a derivation are held against each other byte for byte, the references of
-the one renamed to those of the other.
+Where the derivations are present, they are followed from the packages down through their inputs.
+Paths without a derivation are held against each other byte for byte, the references of the one
+renamed to the references of the other.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def compare_packages(
     """Compares two sets.
 
     Args:
-        store: where their paths are, as far as they are built.
+        store: the place of their paths, unless they are not built yet.
         rebuild: names of packages, without versions, that shall be replaced although they only
             follow: a graft cannot give them another soname to ask for.
 
@@ -136,7 +136,7 @@ class _Comparison:
         if rivals.keys() <= {pair.new}:
             return True
         if pair.new not in rivals:
-            return False  # only a build wants it: what matters is another
+            return False  # only a build wants it: another one matters
         news = [self._patched.derivations.outputs(new).values() for new in rivals]
         named = sorted({user.derivation_name for users in rivals.values() for user in users})
         self._doubt(

@@ -1,9 +1,9 @@
 """Two derivations of one package: do they differ of themselves, or in what they are built with?
 
-They are equal but for their inputs if each text of the one becomes that of the other when the
-inputs' paths are exchanged, each for one other, wherever they are. That is found by laying the
-texts side by side, so that no input has to be guessed: what stands at the same places is the same
-input. A source, and what is fetched by its hash, belongs to the derivation itself.
+Two derivations may be equal but for their inputs. Then each text of the one becomes the text of the
+other when the inputs' paths are exchanged everywhere, each for one other. The texts are laid side
+by side, so that no input has to be guessed: paths at the same places are the same input. A source,
+and a file fetched by its hash, belongs to the derivation itself.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ Change = Literal[
     "source",
     "inputs",
 ]
-"""In what a package differs of itself: `version` is a name of the same package name; `inputs` are
-those that one has in the place of others, or beside the others'."""
+"""The respect in which a package differs of itself. `version` is a name of the same package name;
+`inputs` are inputs that one has in the place of others, or in addition to them."""
 
 _ORDER: tuple[Change, ...] = (
     "version",
@@ -51,7 +51,7 @@ class DerivationPair:
     """The relation of two derivations of one package.
 
     Attributes:
-        changes: in what they differ of themselves; nothing if only their inputs differ.
+        changes: the respects in which they differ of themselves; empty if only their inputs differ.
         variables: the environment's variables that do.
         derivations: the input derivations that stand for each other, the same ones as well.
         sources: the sources that stand for each other and are not the same.
@@ -72,7 +72,7 @@ def pair_derivations(
 
     Args:
         base, patched: a `.drv`, and where derivations are read.
-        paired: derivations that stand for each other whatever they are called.
+        paired: derivations that stand for each other under any names.
 
     Raises:
         BadFormatError: a derivation is not there.

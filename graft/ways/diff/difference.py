@@ -14,14 +14,14 @@ class Changed:
     """A package that differs of itself.
 
     Attributes:
-        attribute: what the sets call it, if they do.
-        name: of the package and its version, in the base.
+        attribute: its name in the sets, if it has one.
+        name: the name of the package and its version, in the base.
         derivations: OLD's and NEW's, if they are known.
         outputs: each OLD with its NEW.
-        changes: in what it differs; nothing where only the bytes say so.
+        changes: the respects in which it differs; empty where only the bytes say so.
         variables: of the environment that do.
-        needed: it differs because of its inputs only, but must be built: what is new refers to it,
-            or will, or that was asked for.
+        needed: it differs because of its inputs only, but must be built: a new path refers to it,
+            or will, or the user asked for it.
     """
 
     attribute: str | None
@@ -53,7 +53,7 @@ class Doubtful:
 
     Attributes:
         olds, news: paths that may belong together.
-        why: nobody knows; lower case, no full stop.
+        why: the reason for the doubt; lower case, no full stop.
     """
 
     olds: tuple[StorePath, ...]
@@ -66,11 +66,12 @@ class Difference:
     """The result of a comparison.
 
     Attributes:
-        changed: what must be replaced.
-        build_only: what differs of itself, but is only built with: replacing it changes nothing.
-        derived: what follows.
+        changed: the packages that must be replaced.
+        build_only: packages that differ of themselves, but are only built with: replacing them
+            changes nothing.
+        derived: the packages that follow.
         added, removed: paths of one side that belong to nothing of the other.
-        doubtful: what could not be told.
+        doubtful: the cases that could not be decided.
         paired: how many packages or paths could be paired, the same ones included.
     """
 

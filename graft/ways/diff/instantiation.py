@@ -42,7 +42,7 @@ class Nix:
         """Makes the derivations of an expression.
 
         Args:
-            attributes: those wanted; all that `nix-env` finds if there are none.
+            attributes: the wanted attributes; without any, all that `nix-env` finds.
 
         Raises:
             EvaluationError: Nix is missing, or cannot do it; or an attribute is no package.

@@ -23,15 +23,15 @@ def needed_packages(
 ) -> list[Changed]:
     """The followers that must be built: the user named them, or a new package refers to them.
 
-    Else the result would hold it twice: as it was built again, and as a graft makes it. What is not
-    built yet will refer to what its OLD refers to.
+    Else the result would hold the follower twice: once built again, and once made by a graft. A NEW
+    that is not built yet will refer to the paths that its OLD refers to.
 
     Args:
-        store: where what is built already can be asked for its references.
-        graph: the references of the base, as far as they are known.
+        store: knows the references of the paths that are built already.
+        graph: the known references of the base.
         pairs: of derivations.
-        changed: what differs of itself.
-        derived: what follows, each OLD with its NEW; what is needed is taken out of it.
+        changed: the packages that differ of themselves.
+        derived: the followers, each OLD with its NEW; the needed ones are taken out of it.
         rebuild: package names asked for.
 
     Raises:

@@ -22,7 +22,7 @@ class Verdict:
     Attributes:
         kind: `derived` if one is the other with its references renamed; `changed` if its contents
             differ although its references do not; else `doubtful`.
-        why: of the last, a clause without a full stop.
+        why: the reason for `doubtful`, a clause without a full stop.
     """
 
     kind: Literal["derived", "changed", "doubtful"]
@@ -36,7 +36,7 @@ def judge_objects(
 
     Args:
         store: where both are.
-        paired: what of the one closure stands for what of the other.
+        paired: paths of the one closure, each with the path of the other that it stands for.
 
     Raises:
         TreeError, CacheError: the object of OLD cannot be read.

@@ -37,7 +37,7 @@ def deriver_of(store: Source, path: StorePath) -> StorePath:
 
     Raises:
         InvalidPathError: the path is not valid.
-        OutputsError: nobody knows.
+        OutputsError: no derivation of it is known.
     """
     if path.is_derivation:
         return path
@@ -63,11 +63,12 @@ def paired_outputs(
     """Pairs the outputs of two derivations by name, for OLD's outputs that are in a closure.
 
     Args:
-        closure: what the roots lead to.
-        settled: what is replaced or kept otherwise.
+        closure: the paths that the roots lead to.
+        settled: paths that are replaced or kept
+            otherwise.
 
     Raises:
-        OutputsError: NEW lacks one of them, or none is in the closure.
+        OutputsError: NEW lacks one of them, or the closure holds no output of OLD.
         InvalidPathError: an output of NEW that is needed is not built.
     """
     full = store.store_dir.path
@@ -114,7 +115,7 @@ class Suggestion:
 
     Attributes:
         replacements: each OLD of the closure with its NEW.
-        open: every other OLD, with the NEWs it may be; nothing if there is none of its output.
+        open: every other OLD, with the NEWs it may be; empty if no NEW is of its output.
     """
 
     replacements: Mapping[StorePath, StorePath]
@@ -128,8 +129,8 @@ def suggest_replacements(
 
     Args:
         name: without a version.
-        closure: what the roots lead to.
-        news: what the patched set has.
+        closure: the paths that the roots lead to.
+        news: the paths of the patched set.
 
     Raises:
         BadFormatError: a derivation's file holds something else.

@@ -18,7 +18,7 @@ class Derivations:
 
     Args:
         store: where `.drv` files are.
-        known: those of which a document says all.
+        known: the derivations that a document describes whole.
     """
 
     def __init__(self, store: Source, known: Mapping[StorePath, Derivation] | None = None) -> None:
@@ -84,7 +84,7 @@ class Package:
     """One member of a set.
 
     Attributes:
-        attribute: what the set calls it; None for a root, which has no such name.
+        attribute: its name in the set; None for a root, which has no such name.
         derivation: the `.drv` it is built by, if it is known and can be read.
         outputs: the paths by output name.
     """

@@ -26,7 +26,7 @@ class Mention:
     Attributes:
         kind: an output of an input derivation, a source, the input derivation's file, or an output
             of the derivation itself.
-        path: the input derivation or the source; of the derivation itself, nothing.
+        path: the input derivation or the source; None for the derivation itself.
         output: the name of the output, if it is one.
     """
 

@@ -18,9 +18,9 @@ class Pair:
 
     Attributes:
         old, new: `.drv` files, or sources.
-        changes, variables: in what they differ of themselves, see DerivationPair.
-        outputs: the paths of the one, each with that of the other of the same name.
-        lacking: paths of OLD for which NEW has none.
+        changes, variables: the respects in which they differ of themselves, see DerivationPair.
+        outputs: the paths of the one, each with the other's path of the same output name.
+        lacking: paths of OLD for which NEW has no counterpart.
         unnamed: names of NEW's outputs whose paths are known only once they are built.
         is_fetched: both are known by their contents, though a derivation makes them.
     """

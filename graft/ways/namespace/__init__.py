@@ -1,6 +1,6 @@
 """Programs in mount namespaces: NEW over OLD, and FHS roots composed of packages.
 
-Nothing of the machine is written: what is shown differently is so for one program and its children.
+Nothing of the machine is written: the files look different for one program and its children only.
 """
 
 from graft.ways.namespace.bubblewrap import command_line, run_program, why_unavailable

@@ -1,7 +1,7 @@
 """bubblewrap: is it there and may it, and a program run in the namespace it makes.
 
-Source: bwrap(1), and bubblewrap.c of 0.8 for what its two processes do with signals: the first one
-waits for the program, and is killed by a Ctrl-C that the program may well survive.
+Source: bwrap(1), and bubblewrap.c of 0.8 for the handling of signals by its two processes: the
+first one waits for the program, and is killed by a Ctrl-C that the program may well survive.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from graft.ways.shell_status import CANNOT_START, NOT_FOUND, status_of
 
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
-# What is tried to be started where only the namespace is of interest: no root has this.
+# The program to be started where only the namespace is of interest: no root has it.
 _NO_PROGRAM = ("/proc/self/no-program",)
 _NOT_STARTED = "bwrap: execvp "
 
 _PATIENCE = 0.5  # seconds
 
-# Those that are passed on to the program, unless the terminal has sent them to all.
+# The signals that are passed on to the program, unless the terminal has sent them to all.
 _SIGNALS = (
     signal.SIGINT,
     signal.SIGQUIT,
@@ -84,7 +84,7 @@ def why_unavailable(options: Sequence[str] = ("--dev-bind", "/", "/")) -> str | 
     tried.
 
     Args:
-        options: those it is to be made with.
+        options: the options it is to be made with.
     """
     try:
         command = command_line(options, _NO_PROGRAM)
@@ -117,7 +117,7 @@ def run_program(
     Args:
         options: bubblewrap's.
         program: with its arguments; looked up in the PATH of `environment`.
-        view: what paths mean in the namespace.
+        view: the meaning of paths in the namespace.
 
     Returns:
         Its exit status, 128 and the signal's number if one has ended it. If it could not be
@@ -131,7 +131,7 @@ def run_program(
         os.set_inheritable(writing, True)  # noqa: FBT003
         command = command_line([*options, "--json-status-fd", str(writing)], program)
         with _adopting(), _blocked() as mask:
-            # Python ignores these two; whoever is started would go on doing so.
+            # Python ignores these two; a program started would go on doing so.
             monitor = os.posix_spawn(
                 command[0],
                 command,
@@ -168,7 +168,7 @@ def _wait(monitor: int, reading: int) -> int | None:
         # Another thread of a program that calls this may have taken the signal.
         found = signal.sigtimedwait([*_SIGNALS, signal.SIGCHLD], _PATIENCE)
         ended.update(_reap())
-        # What ended has written all it had to.
+        # A process that ended has written all it had to.
         report += _read(reading)
         facts = _facts(report)
         child = facts.get("child-pid")
@@ -181,7 +181,7 @@ def _wait(monitor: int, reading: int) -> int | None:
             return None  # another thread has waited for it
         if ended[monitor] >= 0:
             return ended[monitor] if "exit-code" in facts else None
-        # A signal has ended bubblewrap alone; what the program does is its own affair.
+        # A signal has ended bubblewrap alone; the program's doings are its own affair.
         if child is None:
             for left in _children():
                 _kill(left, signal.SIGKILL)

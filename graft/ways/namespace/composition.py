@@ -16,9 +16,9 @@ from graft.ways.namespace.union import Union, UnionDirectory, UnionLink
 from graft.ways.namespace.view import View
 
 DEFAULT_PRIORITY: Final = 5
-"""Of a package of which nothing else is said, as in Nix's profiles."""
+"""The priority of a package without a stated one, as in Nix's profiles."""
 
-# As in Nix's buildenv.cc: what packages ask for besides themselves collides with nothing.
+# As in Nix's buildenv.cc: packages that others propagate collide with nothing.
 _PROPAGATED_PRIORITY = 1000
 _C_LIBRARY_PRIORITY = 10_000.0
 _MACHINE_PRIORITY = float("inf")
@@ -29,8 +29,8 @@ _PLACES = {"lib64": "lib"}
 _IN_USR = ("bin", "sbin", "lib", "lib64", "lib32", "libx32", "libexec", "include", "share", "games")
 _MADE = ("usr/bin", "usr/sbin", "usr/lib", "usr/lib32", "usr/libx32", "usr/share")
 
-# What of the machine's own files programs need; after nixpkgs' buildFHSEnv. Not the machine's
-# ld.so.conf, profile or alternatives: those speak of the /usr that is not there.
+# The files of the machine's own /etc that programs need; after nixpkgs' buildFHSEnv. Not the
+# machine's ld.so.conf, profile or alternatives: they speak of the /usr that is not there.
 _MACHINE_ETC = frozenset(
     """
     X11 adjtime alsa asound.conf ca-certificates ca-certificates.conf crypto-policies default
@@ -44,7 +44,7 @@ _MACHINE_ETC = frozenset(
 MACHINE_USR: Final = ("lib/os-release", "share/ca-certificates", "share/zoneinfo")
 """Entries of the machine's /usr to which links of its /etc lead."""
 HOST: Final = "/.host"
-"""Where the machine's own /etc, and what of its /usr is needed, are seen inside."""
+"""Where the machine's own /etc, and the needed part of its /usr, are seen inside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,8 @@ def compose(
 
     Args:
         mount: the store.
-        closure: of the packages, and of every NEW.
-        packages: what it is composed of, together with what they propagate to the user.
+        closure: the closure of the packages and of every NEW.
+        packages: the packages it is composed of, together with the ones they propagate to the user.
 
     Raises:
         PackageCollisionError: two packages have different files for one place.

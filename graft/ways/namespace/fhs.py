@@ -1,9 +1,9 @@
 """A root in the form of the Filesystem Hierarchy Standard, composed of packages.
 
 The tree of symlinks is made in a temporary directory and bound. Given to bubblewrap as --symlink
-options it would need no directory, but bubblewrap takes 9,000 arguments in all, those from --args
-included: not even 3,000 links. The tree is small, as a directory that only one package has is one
-link: its size is that of the directories that several packages share.
+options it would need no directory, but bubblewrap takes 9,000 arguments in all, arguments from
+--args included: not even 3,000 links. The tree is small, as a directory that only one package has
+is one link: its size is the size of the directories that several packages share.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from graft.ways.namespace.mount import Mount
 from graft.ways.namespace.union import make_tree
 from graft.ways.namespace.view import View
 
-# Entries of the root, and what each is a link to.
+# Entries of the root, each with the target of its link.
 _ROOT_LINKS = {
     "bin": "usr/bin",
     "sbin": "usr/sbin",
@@ -55,7 +55,8 @@ class FhsRoot:
         mount: the store it is composed of.
         directory: where the tree lies on the machine.
         cache: where the loader looks for its cache; None without a loader that has one.
-        c_libraries: those of the closure, if no package has a loader; the first one is taken.
+        c_libraries: the C libraries of the closure, if no package has a loader; the first one is
+            taken.
     """
 
     mount: Mount
@@ -71,8 +72,9 @@ class FhsRoot:
 
         Args:
             mount: the store.
-            closure: of the packages, and of every NEW.
-            packages: what it is composed of, together with what they propagate to the user.
+            closure: the closure of the packages and of every NEW.
+            packages: the packages it is composed of, together with the ones they propagate to the
+                user.
             directory: where its tree is made; there, and empty.
 
         Raises:

@@ -44,7 +44,7 @@ def room_options(point: str, view: View) -> list[str]:
 
     Args:
         point: the path on which something will be mounted.
-        view: what has been shown.
+        view: the paths shown so far.
     """
     parent = _to_open(point, view)
     return [] if parent is None else ["--tmpfs", parent, *_entries(parent, view)]

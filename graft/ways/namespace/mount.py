@@ -18,7 +18,7 @@ from graft.store.location import Location
 from graft.ways.namespace.machine import machine_options
 from graft.ways.namespace.view import View
 
-# What a plan warns of that also holds for a mount, which makes no new paths.
+# The plan's warnings that also hold for a mount, which makes no new paths.
 _WARNINGS = frozenset({"missing-output", "name-alike", "self-replacement", "unused-replacement"})
 
 
@@ -27,9 +27,9 @@ class Mount:
     """A store in which NEW lies over OLD.
 
     Attributes:
-        location: of the store, whose real directory appears where its paths say it is.
+        location: the store's location; its real directory appears where its paths say it is.
         over: the last NEW for each OLD.
-        warnings: those of the plan that hold here too.
+        warnings: the plan's warnings that hold here too.
     """
 
     location: Location

@@ -2,7 +2,7 @@
 
 Source: createLinks of src/libstore/builtins/buildenv.cc of Nix, and builder.pl of nixpkgs'
 buildEnv, which adds that equal files do not collide. A directory that only one package has is one
-link, so the tree is small; those that several have are made of links to what is in them.
+link, so the tree is small; a directory that several have is made of links to its entries.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from graft.errors import PackageCollisionError
 from graft.ways.namespace.view import View
 
-# What every package has for itself, and nobody looks for in a union.
+# The files that every package has for itself, and that no program looks for in a union.
 _LEFT_OUT = frozenset({"nix-support", "propagated-build-inputs", "manifest.nix", "manifest.json"})
 _LEFT_OUT_ENDS = ("/perllocal.pod", "/info/dir", "/log")
 
@@ -37,8 +37,8 @@ class UnionDirectory:
     """A directory of the union.
 
     Attributes:
-        first: where the first of those lies that it is made of.
-        entries: what is in it, by name.
+        first: the place of the first directory that it is made of.
+        entries: its entries, by name.
     """
 
     first: UnionLink | None = None
@@ -61,7 +61,7 @@ class Union:
     """Directory trees laid over each other.
 
     Args:
-        view: what the packages' paths mean.
+        view: the meaning of the packages' paths.
     """
 
     def __init__(self, view: View) -> None:

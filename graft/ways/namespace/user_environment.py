@@ -1,8 +1,9 @@
 """User environments: several packages as one tree of symlinks, for profiles made without nix-env.
 
-Source: src/libstore/builtins/buildenv.cc of Nix, followed to the letter but for the manifest, which
-says from what expression an environment was made, and here there is none. A directory that only one
-package has is one link; what several have is made of links to what is in it.
+Source: src/libstore/builtins/buildenv.cc of Nix, followed to the letter but for the manifest. A
+manifest names the expression that an environment was made from; here no expression exists. A
+directory that only one package has is one link; a directory that several have is made of links to
+its entries.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from graft.ways.namespace.view import View
 _log = logging.getLogger(__name__)
 
 NAME: Final = "user-environment"
-"""What nix-env calls them."""
+"""The name that nix-env gives them."""
 
 _PROPAGATED_PRIORITY: Final = 1000
 _PROPAGATED: Final = "nix-support/propagated-user-env-packages"
@@ -50,7 +51,8 @@ def register_environment(
     Until the store is closed no collector deletes it.
 
     Args:
-        packages: in any order; of two files for one place that of the lower number is taken.
+        packages: in any order; of two files for one place the one with the lower priority number is
+            taken.
 
     Raises:
         PackageCollisionError: two of one priority have something else for one place.
@@ -107,7 +109,7 @@ class _Composing:
     """The composition of one environment.
 
     Attributes:
-        top: what has been composed.
+        top: the tree composed so far.
         done: the packages it is made of.
     """
 

@@ -14,7 +14,7 @@ class View:
 
     Args:
         places: directories and files of the namespace, by their full paths there, and where on
-            the machine each lies; what is in none of them lies where it does on the machine.
+            the machine each lies; a path outside of all these has the same place on the machine.
     """
 
     def __init__(self, places: Mapping[str, str]) -> None:
@@ -25,8 +25,8 @@ class View:
         """Where on the machine the file lies to which an absolute path of the namespace leads.
 
         All symlinks are followed, as the namespace would follow them; directories on the way are
-        taken to stay what they are. Of a path that leads to nothing, one that leads to nothing is
-        given.
+        taken to stay directories. For a path that leads to nothing, the answer is a path that leads
+        to nothing.
         """
         directory, _, name = path.rpartition("/")
         inside = self._directories.get(directory)

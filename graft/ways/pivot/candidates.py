@@ -1,7 +1,7 @@
 """Candidates: paths without a marker that hold or use data often found in other ways.
 
-Known by what they hold, or by the directories outside of the store that are named in their bytes.
-The variables that reach the programs using them are those of graft.ways.pivot.variables.
+Candidates are known by their contents, or by the directories outside of the store that their bytes
+name. The variables that reach the programs using them are in graft.ways.pivot.variables.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class Candidate:
     """A path that would be a pivot point of a type if it were marked.
 
     Attributes:
-        sign: what shows it: a name inside the path, or a directory that its bytes name.
-        variables: what reaches programs that use it as they are; empty if nothing does.
+        sign: the sign of it: a name inside the path, or a directory that its bytes name.
+        variables: the variables that reach unmodified programs; empty if no variable does.
     """
 
     path: StorePath
@@ -71,7 +71,7 @@ def find_candidates(
     """The candidates among `paths`, sorted; a path that is marked with the type is left out.
 
     Args:
-        types: those wanted. For OpenGL drivers and wrappers every byte is read.
+        types: the wanted types. For OpenGL drivers and wrappers every byte is read.
         on_bytes: told of the NAR bytes read, from any thread.
     """
     paths = sorted(paths)
@@ -169,7 +169,7 @@ def mentioned_texts(
 ) -> set[bytes]:
     """Which texts stand in a tree's contents, names and targets."""
     alike = takewhile(lambda pair: pair[0] == pair[1], zip(min(texts), max(texts), strict=False))
-    common = bytes(byte for byte, _ in alike)  # what all begin with
+    common = bytes(byte for byte, _ in alike)  # the common beginning of all
     carry = max(map(len, texts)) - 1
     found: set[bytes] = set()
     tail = b""
@@ -177,7 +177,7 @@ def mentioned_texts(
     def sink(chunk: memoryview) -> None:
         nonlocal tail
         data = tail + bytes(chunk)
-        if common in data:  # which most of what is read has not
+        if common in data:  # which most bytes read do not hold
             found.update(text for text in texts if text in data)
         tail = data[-carry:]
         on_bytes(len(chunk))

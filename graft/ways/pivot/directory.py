@@ -85,7 +85,7 @@ def read_record(directory: str) -> Pivots | None:
     """The record of a directory's origin; None if it has no record.
 
     Raises:
-        BadFormatError: its record is none of graft's.
+        BadFormatError: its record has another form than graft's.
     """
     name = os.path.join(directory, RECORD)
     try:

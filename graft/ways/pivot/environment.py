@@ -17,9 +17,9 @@ class PivotEnvironment:
     """The variables to be set.
 
     Attributes:
-        variables: their values, with what was in the lists before.
-        types: which type each variable is set for; the variable of pivots is for none.
-        warnings: what a user would not expect; sentences.
+        variables: their values, with the former contents of the lists.
+        types: which type each variable is set for; the variable of pivots has no type.
+        warnings: sentences about effects that a user would not expect.
     """
 
     variables: Mapping[str, str]

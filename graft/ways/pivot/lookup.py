@@ -23,7 +23,7 @@ class Step:
 
     Attributes:
         origin: the variable or the file that has led there.
-        place: what was looked at; empty where the origin names nothing.
+        place: the path that was looked at; empty where the origin names nothing.
         outcome: `found` and `missing` of a pivot; `ignored` of a directory that does not count;
             `unset` of a variable; `read`, `missing` and `unreadable` of a list of directories.
     """
@@ -39,7 +39,7 @@ def search(
     """Looks for the pivot of a package; a program stops at the first step that has `found` it.
 
     Args:
-        base_name: of the package's own `$out`, `<hash part>-<name>`.
+        base_name: the base name of the package's own `$out`, `<hash part>-<name>`.
         kind: the type.
         lookup: `env`: in the directories of NIXPKGS_PIVOT_DIRS; `xdg`: in `nix/pivots` of the
             directories of XDG; `xdg-indirect`: in those that their `nix/pivots.conf` list.

@@ -34,9 +34,9 @@ def object_name(pivots: Pivots) -> StorePath:
 def register_object(store: LocalTarget, pivots: Pivots) -> StorePath:
     """Makes and registers a directory of pivots in the store, if it is not there.
 
-    Links that lead into the store are followed, so that it refers to what it leads to. It refers
-    to the root and the pivot points as well, whose names are in it: a graft that moves them moves
-    their names in it.
+    Links that lead into the store are followed, so that it refers to the paths it leads to. It
+    refers to the root and the pivot points as well, whose names are in it: a graft that moves them
+    moves their names in it.
 
     Until the store is closed no collector deletes it.
 

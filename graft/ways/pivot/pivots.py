@@ -17,7 +17,7 @@ from graft.ways.pivot.targets import find_target, is_type
 from graft.ways.pivot.variables import VARIABLES
 
 RECORD: Final = "pivots.json"
-"""The file in a directory of pivots that says what it was made from."""
+"""The file in a directory of pivots that records its origin."""
 
 FORMAT: Final = "graft-pivots"
 
@@ -28,7 +28,7 @@ class Pivots:
 
     Attributes:
         root: whose closure it is.
-        targets: what each type leads to.
+        targets: the target that each type leads to.
         links: the types that each path gets a link for, sorted; in the order of the paths.
     """
 
@@ -49,7 +49,7 @@ class Pivots:
     ) -> Self:
         """Decides which links there are to be.
 
-        A type gets links for the paths that are marked with it; if there are none, for the
+        A type gets links for the paths that are marked with it; without such paths, for the
         candidates, so that unmodified programs can be told of it.
 
         Args:
@@ -127,7 +127,7 @@ def parse_record(text: str, name: str) -> Pivots:
         name: how messages call it.
 
     Raises:
-        BadFormatError: it is none.
+        BadFormatError: it is no record.
     """
     try:
         document: Any = json.loads(text)

@@ -1,7 +1,7 @@
 """Pivot points: paths that are marked as looking something up at run time.
 
 Source: the gist "Nixpkgs Pivots": a package has a file `$out/nix-support/pivots/<type>` for each
-type of what its programs look for.
+type of data its programs look for.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class PivotPoint:
     """A path that is marked.
 
     Attributes:
-        types: what its programs look for, sorted.
+        types: the types of data its programs look for, sorted.
     """
 
     path: StorePath

@@ -22,8 +22,8 @@ class Reach:
 
     Attributes:
         marked: the paths whose programs look for it.
-        candidates: the paths whose place it takes for programs that heed the variables; for one
-            without variables, for none.
+        candidates: the paths whose place it takes for programs that heed the variables; for a
+            candidate without variables, for no program.
     """
 
     type: str

@@ -47,7 +47,7 @@ def find_target(store: LocalSource, kind: str, target: str) -> str:
     """Where a target is on this machine.
 
     Args:
-        target: an absolute path; one in the store directory is that of a valid path.
+        target: an absolute path; a path in the store directory means the object of a valid path.
 
     Raises:
         PivotError: there is nothing.

@@ -14,7 +14,7 @@ OPENGL_DRIVER: Final = "opengl-driver"
 SETUID_WRAPPERS: Final = "setuid-wrappers"
 
 SEARCH_PATHS: Final = frozenset({"LD_LIBRARY_PATH"})
-"""Variables that get a value put in front, and keep what they had."""
+"""Variables that get a value put in front, and keep their former values."""
 
 VARIABLES: Final[Mapping[str, tuple[str, ...]]] = {
     CACERT: ("SSL_CERT_FILE", "NIX_SSL_CERT_FILE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO"),
@@ -22,15 +22,15 @@ VARIABLES: Final[Mapping[str, tuple[str, ...]]] = {
     LOCALES: ("LOCALE_ARCHIVE",),
     NSS_MODULES: ("LD_LIBRARY_PATH",),
     OPENGL_DRIVER: ("LIBGL_DRIVERS_PATH", "__EGL_VENDOR_LIBRARY_DIRS", "LD_LIBRARY_PATH"),
-    # Programs have the directory's name in them, and ask nobody.
+    # Programs have the directory's name in them, and read no variable.
     SETUID_WRAPPERS: (),
 }
-"""What reaches unmodified programs, by type."""
+"""The variables that reach unmodified programs, by type."""
 
 RIVALS: Final[Mapping[str, tuple[str, ...]]] = {
     CACERT: VARIABLES[CACERT],
     # Whichever of these is set, programs ask it before LOCALE_ARCHIVE; the one with a version is
-    # nixpkgs' own, and what home-manager sets.
+    # nixpkgs' own, and home-manager sets it.
     LOCALES: ("LOCALE_ARCHIVE_2_27", "GUIX_LOCPATH", "LOCPATH"),
 }
 """Variables that keep a type as it was where they are set and are not among the values."""
@@ -46,11 +46,12 @@ def variable_values(kind: str, target: str) -> dict[str, str]:
 
     Args:
         kind: the type.
-        target: what it is pivoted to: a package as it is in the store, or the very file or
-            directory that is looked for.
+        target: the target of the pivot: a package in the store, or the very file or directory that
+            is looked for.
 
     Returns:
-        Nothing where the target has not what the variables would name, or the type has none.
+        Nothing where the target lacks the files that the variables would name, or the type has no
+        variables.
     """
     valuer = _VALUERS.get(kind)
     return valuer(target) if valuer is not None else {}
@@ -94,7 +95,7 @@ def _cacert(target: str) -> dict[str, str]:
         for name in BUNDLES:
             if os.path.isfile(bundle := os.path.join(directory, name)):
                 return dict.fromkeys(VARIABLES[CACERT], bundle)
-        # What c_rehash and `openssl rehash` make.
+        # As c_rehash and `openssl rehash` make it.
         if os.path.isdir(directory) and any(name.endswith(".0") for name in os.listdir(directory)):
             return dict.fromkeys(("SSL_CERT_DIR", "GIT_SSL_CAPATH"), directory)
     return {}
@@ -115,7 +116,7 @@ def _locales(target: str) -> dict[str, str]:
     for directory in [*places, target]:
         if os.path.isfile(archive := os.path.join(directory, "locale-archive")):
             return {"LOCALE_ARCHIVE": archive}
-        # An archive is what nixpkgs' glibc can be told of; any glibc can of directories, but it
+        # Nixpkgs' glibc can be told of an archive; any glibc can be told of directories, but it
         # then looks at no archive.
         if compiled_locales(directory):
             return {"LOCPATH": directory}

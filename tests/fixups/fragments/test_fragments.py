@@ -174,3 +174,31 @@ def test_no_bytes_make_the_search_fail(rest: bytes, kind: int, machine: int, wid
     head = b"\x7fELF" + bytes([1 + wide, 1, 1]) + bytes(9) + bytes([kind, 0, machine, 0])
     data = head + rest + OLD[:20].encode()
     FragmentFinder(_entries("openssl-1", "openssl-2")).rewrite(data)
+
+
+@pytest.mark.needs("gcc")
+def test_a_search_path_whose_end_is_a_version_of_symbols_is_left_whole(tmp_path: Path) -> None:
+    (tmp_path / "version").write_text("v1.0 { global: f; local: *; };")
+    (tmp_path / "f.c").write_text("int f(void) { return 1; }")
+    library = tmp_path / "libf.so"
+    rpath = f"-Wl,-rpath,/nix/store/{OLD}-dep-"
+    for end in ("v1.0", "v1.0/lib"):
+        arguments = [
+            "-s",
+            "-shared",
+            "-fPIC",
+            "-o",
+            str(library),
+            "f.c",
+            "-Wl,--version-script=version",
+        ]
+        subprocess.run(["gcc", *arguments, rpath + end], cwd=tmp_path, check=True)
+        shared = b"\0v1.0\0" not in library.read_bytes()
+        assert shared == (end == "v1.0")
+        grafted, rewritten = _grafted(library, _entries("dep-v1.0", "dep-v1.1"))
+        assert (grafted.read_bytes() == library.read_bytes()) == shared
+        assert [left.reason[:34] for left in rewritten.left] == (
+            ["the end of it is another text, too"] if shared else []
+        )
+        _, same = _grafted(library, _entries("dep-v1.0", "dep-v1.0"))
+        assert (same.patches, same.left) == ((), ())

@@ -77,7 +77,7 @@ def choices(index: Index) -> dict[str, tuple[Choice, list[str]]]:
     return {
         "openssl": (openssl.new, ["openssl"]),
         "openssl and zlib": (
-            Choice(openssl.new.pins, zlib.new.edits),
+            Choice(openssl.new.pins, (*openssl.new.edits, *zlib.new.edits)),
             ["openssl", "zlib1g"],
         ),
         "soname": (Choice(openssl.old.pins, (soname,)), ["libssh2"]),

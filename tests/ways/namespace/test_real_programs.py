@@ -97,10 +97,16 @@ def it(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Programs]:
         yield it
 
 
+def _library(version: str) -> str:
+    """How the program `openssl` tells its library's version; it tells its own first."""
+    return f"(Library: {version} "
+
+
 def test_programs_and_their_children_use_new(it: Programs) -> None:
     old, new = it.versions
-    assert it.mount("sw/bin/openssl", "version").startswith(new)
-    assert new.replace(" ", "/") in it.mount("sw/bin/curl", "--version")
+    assert _library(new) in it.mount("sw/bin/openssl", "version")
+    if it.built.variant.how != "edited":  # curl prints the bare number, which is left as it was
+        assert new.replace(" ", "/") in it.mount("sw/bin/curl", "--version")
     python = f"{it.built.old_root}/sw/bin/python3"
     assert it.mount(python, "-c", _PYTHON).startswith(new)
     child = f"import subprocess; subprocess.run([{python!r}, '-c', {_PYTHON!r}], check=True)"
@@ -111,7 +117,7 @@ def test_programs_and_their_children_use_new(it: Programs) -> None:
         capture_output=True,
         text=True,
     )
-    assert outside.stdout.startswith(old)
+    assert _library(old) in outside.stdout
 
 
 def test_a_foreign_program_runs_on_the_roots_libraries_alone(it: Programs) -> None:
@@ -135,7 +141,7 @@ def test_programs_of_the_store_keep_their_own_libraries_in_an_fhs_root(it: Progr
     old, _ = it.versions
     new_openssl = dict(it.built.replacements)[it.package("openssl")]
     roots = [it.built.old_root, it.package("zlib1g"), new_openssl]
-    assert it.run("fhs", *roots, "--", "openssl", "version").startswith(old)
+    assert _library(old) in it.run("fhs", *roots, "--", "openssl", "version")
 
 
 def test_the_profile_script_is_sourced_first(it: Programs, tmp_path: Path) -> None:
