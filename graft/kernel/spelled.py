@@ -1,7 +1,7 @@
 """Bytes that a text spells in digits: base64, numbers of base 16 and of base 10.
 
-Between digits are skipped: the ends of lines and the margin of the next, what separates numbers,
-and what a number or an escape begins with. `spelled_head` is the specification of
+Bytes between digits are skipped: ends of lines, the margin of the next line, separators of numbers,
+and the first bytes of a number or an escape. `spelled_head` is the specification of
 graft/kernel/native/spelled.c.
 """
 
