@@ -25,6 +25,9 @@ enum graft_stream_kind {
     GRAFT_7Z,
     GRAFT_RAR,
     GRAFT_CAB,
+    GRAFT_BASE64, /* a stream in a text that spells it */
+    GRAFT_HEX,
+    GRAFT_DECIMAL,
     GRAFT_STREAM_KINDS
 };
 

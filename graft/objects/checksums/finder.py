@@ -74,7 +74,7 @@ class ChangedFile:
     """A file whose bytes change, or have changed.
 
     Attributes:
-        name: what to call it: a store path's base name and the file in it.
+        name: its name in reports: a store path's base name and the file in it.
         old: digests of its old contents.
         new: digests of its new contents; None while these are not known.
     """
@@ -89,9 +89,9 @@ class Checksum:
     """A place where a digest of an old file stands.
 
     Attributes:
-        offset: of its first byte.
-        size: bytes; those of base64 without padding.
-        index: of the file.
+        offset: the offset of its first byte.
+        size: bytes; in base64 without padding.
+        index: the index of the file.
         algorithm: one of ALGORITHMS.
         spelling: `hex`, `base64`, `base64url`, `nix32`, `raw` or `sri`.
         form: which of the spellings, for `respelled`.
@@ -105,7 +105,7 @@ class Checksum:
     form: int
 
     def respelled(self, digests: Digests) -> bytes:
-        """Another file's digest as this one is spelled: of equal length, unless it has escapes."""
+        """Another file's digest in the same spelling; its length is equal if it has no escapes."""
         return _SPELLINGS[self.form][1](digests[self.algorithm])
 
 
@@ -150,7 +150,8 @@ class ChecksumFinder:
     """Finds the old digests of some files; made once and used by all threads.
 
     Args:
-        files: whose digests; those of empty files are everywhere, and are left out.
+        files: the files with the digests; empty files have digests that are everywhere, and are
+            left out.
 
     Attributes:
         longest: bytes of the longest spelling.
