@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from graft.check.digits import digits_in, entries
+from graft.check.files_beside import files_beside
 from graft.formats.file_name import printable
 from graft.formats.store_path import StorePath
 from graft.kernel.tree import read_tree
 from graft.objects.checksums import ChangedFile, digests_of
+from graft.objects.file_fixups import ChangedName
 from graft.objects.object_rewrite import Rewriting
 from graft.objects.reading import as_tree
-from graft.objects.tree_fixups import ChangedName
 from graft.plan import Plan, Rewrite
 from graft.store.api import Source
 from graft.workers import Resources
@@ -25,11 +28,15 @@ class ChangedContents:
     Attributes:
         names: by the new path, the changed files of its original, in old names.
         files: by the new path, the digests of the same files and then of the files in them.
+        beside: by the new path, files that go with changed ones, each with the changed file.
+        numbered: by the new path, entries whose names have the hexadecimal digits of a digest.
         nars: the NARs of originals and of replaced paths.
     """
 
     names: Mapping[StorePath, Sequence[bytes]]
     files: Mapping[StorePath, Sequence[ChangedFile]]
+    beside: Mapping[StorePath, Sequence[tuple[bytes, bytes]]]
+    numbered: Mapping[StorePath, Sequence[bytes]]
     nars: Sequence[ChangedFile]
 
     @property
@@ -64,17 +71,19 @@ def changed_contents(
     valid = target.path_infos(rewrites)
     there = [rewrite for path, rewrite in sorted(rewrites.items()) if path in valid]
 
-    def hashed(rewrite: Rewrite) -> tuple[StorePath, list[bytes], list[ChangedFile]]:
-        return rewrite.new_path, *_hashed(rewrite, source, known.get(rewrite.new_path))
+    def hashed(rewrite: Rewrite) -> tuple[StorePath, _Changed]:
+        return rewrite.new_path, _hashed(rewrite, source, known.get(rewrite.new_path))
 
     with resources.workers("checksums", None) as workers:
-        made = list(workers.map(hashed, there))
+        made = dict(workers.map(hashed, there))
     moved = {rewrite.path for rewrite in there}
     registered = {path: info for plan in plans for path, info in plan.closure.infos.items()}
     moved |= {path for plan in plans for path in plan.replacements}
     return ChangedContents(
-        names={path: names for path, names, _ in made},
-        files={path: files for path, _, files in made},
+        names={path: each.names for path, each in made.items()},
+        files={path: each.files for path, each in made.items()},
+        beside={path: each.beside for path, each in made.items()},
+        numbered={path: each.numbered for path, each in made.items()},
         nars=[
             ChangedFile(name=f"{path} (NAR)", old={"sha256": registered[path].nar_hash})
             for path in sorted(moved & registered.keys())
@@ -82,9 +91,16 @@ def changed_contents(
     )
 
 
-def _hashed(
-    rewrite: Rewrite, source: Source, known: Sequence[ChangedName] | None
-) -> tuple[list[bytes], list[ChangedFile]]:
+class _Changed(NamedTuple):
+    """The parts of ChangedContents for one path."""
+
+    names: list[bytes]
+    files: list[ChangedFile]
+    beside: list[tuple[bytes, bytes]]
+    numbered: list[bytes]
+
+
+def _hashed(rewrite: Rewrite, source: Source, known: Sequence[ChangedName] | None) -> _Changed:
     with as_tree(source.store_object(rewrite.path)) as at:
         if known is None:
             rewriting = Rewriting.of(rewrite, source.store_dir)
@@ -100,4 +116,10 @@ def _hashed(
                 ChangedFile(name="/".join([name, *member.container]), old=member.old)
                 for member in each.inner
             ]
-        return [each.file for each in known], files + inner
+        names = [each.file for each in known]
+        return _Changed(
+            names=names,
+            files=files + inner,
+            beside=list(files_beside(top, frozenset(names))),
+            numbered=[file for file in entries(top) if digits_in(file)],
+        )

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
 
-from graft.check.changed_contents import ChangedContents
 from graft.fixups.api import SIGNATURES
-from graft.formats.file_name import printable
-from graft.objects.reading import as_tree
-from graft.plan import Plan, PlanWarning
-from graft.store.api import Source
 
 _LISTS: Final = (b"CKSUMS", b"cksums", b"CKSUM", b"cksums.txt")
 _LARGEST_LIST: Final = 1 << 20
@@ -29,33 +24,13 @@ _DIRECTORIES: Final = (b"", b"fipscheck", b"hmac")
 """Directories next to a file that keep sums of it; empty for its own directory."""
 
 
-def files_beside(plan: Plan, source: Source, changed: ChangedContents) -> Iterator[PlanWarning]:
-    """Warns of files that go with a changed file, and have not changed.
+def files_beside(top: bytes, names: Collection[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """The unchanged files that go with changed ones, each with the changed file.
 
     Args:
-        source: the store of the originals.
-
-    Raises:
-        TreeError, CacheError, CorruptCacheError: an original cannot be read.
+        top: of the original's tree.
+        names: the changed files, relative to it.
     """
-    for rewrite in plan.rewrites:
-        names = frozenset(changed.names.get(rewrite.new_path, ()))
-        if not names:
-            continue
-        with as_tree(source.store_object(rewrite.path)) as at:
-            for file, of in _beside(os.fsencode(at.tree), names):
-                full = plan.store_dir.path(rewrite.new_path)
-                yield PlanWarning(
-                    kind="foreign-checksum",
-                    path=rewrite.new_path,
-                    message=f"'{full}/{printable(file)}' goes with '{printable(of)}', which the "
-                    "graft changed, and has not changed itself: a program that compares them may "
-                    "refuse both",
-                )
-
-
-def _beside(top: bytes, names: frozenset[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    """The files that go with changed ones, each with the changed file."""
     directories = sorted(
         {
             posixpath.join(posixpath.dirname(name), directory)
