@@ -11,7 +11,7 @@ from graft.fixups.allowance import Allowance
 from graft.fixups.api import HEAD, Fixup, FixupOutcome, LeftAloneError, Limits
 from graft.fixups.damage import DAMAGE, damage
 from graft.fixups.media import is_media
-from graft.fixups.streams import embedded_streams
+from graft.fixups.streams import embedded_streams, raw_deflated
 from graft.kernel.density import is_dense
 from graft.kernel.place import Place, Site, Where
 
@@ -190,7 +190,14 @@ class Look:
                 self.streams(stream.contents, inner, typed=fixup is not None, depth=depth + 1)
             if fixup is not None:
                 _Level(self, fixup, inner, depth + 1).file(stream.contents, b"")
-        if len(self.outcomes) == told and self._is_packed(data, name, opened):
+        if len(self.outcomes) > told or not self._is_packed(data, name, opened):
+            return
+        contents = None if opened else raw_deflated(data, self.allowance)
+        if contents is not None:
+            inner = (*steps, "deflate")
+            self.search(contents, inner)
+            self.streams(contents, inner, typed=False, depth=depth + 1)
+        else:
             self.outcomes.append(
                 FixupOutcome(container=steps, fixup="packed", outcome="left-alone", reason=_PACKED)
             )

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 KINDS: Final = (
     *("gzip", "zlib", "xz", "lzma", "zstd", "bzip2", "lz4", "zip", "zip-end"),
     *("squashfs", "erofs", "iso", "cpio", "ar", "lzip", "7z", "rar", "cab"),
+    *("snappy", "phar"),
 )
 """The kinds of streams, in the order of graft/kernel/native/streams.h."""
 
@@ -425,6 +426,22 @@ def _cab(data: bytes, at: int) -> bool:
     )
 
 
+@_header(10)
+def _snappy(data: bytes, at: int) -> bool:
+    return data[at + 4 : at + 10] == b"sNaPpY"
+
+
+@_header(31)
+def _phar(data: bytes, at: int) -> bool:
+    """The end of a PHP archive's stub, and its manifest: a size, a count of files, a version."""
+    stub = re.compile(rb"HALT_COMPILER\(\);(?: ?\?>\r?\n)?").match(data, at)
+    if stub is None:
+        return False
+    size, files = (_number(data, stub.end() + field, 4) for field in (0, 4))
+    version = data[stub.end() + 8]
+    return 10 <= size < 1 << 26 and 0 < files < 1 << 20 and 0x10 <= version <= 0x11
+
+
 _ZLIB_HEADS: Final = tuple(
     bytes([method, flags])
     for method in range(0x08, 0x79, 0x10)
@@ -436,7 +453,9 @@ _BEGINNINGS: Final[Mapping[int, Sequence[tuple[str, bytes, _Judge]]]] = {
     byte: [each for each in every if each[1][0] == byte]
     for every in [
         (
+            ("phar", b"HALT", _phar),
             *(("zlib", head, _zlib) for head in _ZLIB_HEADS),
+            ("snappy", b"\xff\6\0\0", _snappy),
             ("iso", b"\1CD0", _iso),
             ("lz4", b"\x04\x22\x4d\x18", _lz4),
             ("gzip", b"\x1f\x8b\x08", _gzip),
