@@ -47,8 +47,7 @@ class Gzip(Compressed):
         """A member with the header of another.
 
         Raises:
-            LeftAloneError: the header tells where parts of the file are, as those of BGZF and
-                dictzip do.
+            LeftAloneError: the header tells where parts of the file are, as in BGZF and dictzip.
         """
         if data[like.start + 3] & _EXTRA:
             raise LeftAloneError("its header tells the length of its parts, which others rely on")

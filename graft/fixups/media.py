@@ -1,6 +1,6 @@
 """Media: pictures, sounds, films, fonts, keys and the like, whose dense data is no packed text.
 
-What they have of text (comments, names) stands in them as it is, or in streams that are opened.
+Text in such a file (a comment, a name) stands in the open, or in a stream that is opened.
 """
 
 from __future__ import annotations
