@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from tests import mutants as package
-from tests.mutants import KEPT, ROOT
+from tests.mutants import KEPT, ROOMS, ROOT
 from tests.mutants.faults import mutants
 from tests.mutants.lines import COVERAGE, LineTests, prepare
 from tests.mutants.trial import Trials
@@ -20,7 +20,7 @@ ALIVE = KEPT / "alive.txt"
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=package.__doc__)
-    parser.add_argument("--rooms", default="jobs,machine,store")
+    parser.add_argument("--rooms", default=",".join(ROOMS))
     parser.add_argument("--count", type=int, default=100, help="of each room")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--again", action="store_true", help="only those that lived the last time")
@@ -28,13 +28,14 @@ def main() -> int:
     given = parser.parse_args()
     if not COVERAGE.exists():
         prepare()
-    lines, chance = LineTests(), random.Random(given.seed)
+    lines = LineTests()
     lived = ALIVE.read_text(encoding="utf-8").splitlines() if given.again else None
     chosen = {}
     for room in given.rooms.split(","):
         every = mutants([room])
         if lived is not None:
             every = [mutant for mutant in every if str(mutant) in lived]
+        chance = random.Random(f"{given.seed} {room}")
         chosen[room] = chance.sample(every, min(given.count, len(every)))
     work = [
         (mutant, lines.of(mutant.file, mutant.line))
@@ -59,6 +60,8 @@ def main() -> int:
         share = killed / max(1, len(of_room))
         worst = min(worst, share)
         print(f"{room}: {killed} of {len(of_room)} killed ({share:.0%}), seed {given.seed}")
+    for mutant in trials.hung:
+        print(mutant, "(its tests came to no end)")
     ALIVE.write_text("".join(f"{line}\n" for line in alive), encoding="utf-8")
     return int(worst < given.at_least)
 
