@@ -63,8 +63,8 @@ def test_a_great_many_paths_are_asked_for_at_once(store: LocalStore) -> None:
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        ({"store": "/x"}, "lacks 'state'"),
-        ({"state": "/x"}, "lacks 'store'"),
+        ({"store": "/x"}, r"LocalStore\(store='/x'\) lacks 'state'"),
+        ({"state": "/x"}, r"LocalStore\(state='/x'\) lacks 'store'"),
         ({"root": "/x", "state": "/x"}, "lacks 'store'"),
         ({"root": "/x", "store": "/x", "state": "/x"}, "two places"),
         ({"root": "/x", "location": Location.at_root("/x")}, "two places"),
@@ -192,6 +192,51 @@ def test_a_valid_path_that_is_lost_from_the_disk_is_told(store: LocalStore) -> N
 def test_a_store_is_made_only_once(store: LocalStore) -> None:
     with pytest.raises(StoreError, match="already"):
         LocalStore.create(store.location)
+
+
+def test_a_store_is_made_in_directories_that_are_there(tmp_path: Path) -> None:
+    location = Location.of_directories(str(tmp_path / "store"), str(tmp_path / "state"))
+    for place in ("store/.links", "state/db", "state/profiles", "state/gcroots/auto"):
+        (tmp_path / place).mkdir(parents=True)
+    (tmp_path / "state/gcroots/profiles").symlink_to(tmp_path / "elsewhere")
+    LocalStore.create(location)
+    assert opened(location).valid_paths() == set()
+    assert os.readlink(tmp_path / "state/gcroots/profiles") == str(tmp_path / "elsewhere")
+
+
+def test_a_place_where_no_store_can_be_made_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    location = Location.of_directories(str(tmp_path / "file/store"), str(tmp_path / "state"))
+    with pytest.raises(StoreError, match=r"cannot make a store in '.*/file/store.*': not a dir"):
+        LocalStore.create(location)
+
+
+def test_a_store_keeps_its_profiles_as_roots_and_the_lock_of_its_collector(
+    store: LocalStore,
+) -> None:
+    state = Path(store.location.state_dir)
+    assert os.readlink(state / "gcroots/profiles") == str(state / "profiles")
+    assert (state / "gc.lock").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a store of somebody else's: as root")
+def test_new_files_belong_to_the_owner_of_the_store(store: LocalStore) -> None:
+    assert store.owner == (os.geteuid(), os.getegid())
+    os.chown(store.location.real_store_dir, 65534, 100)
+    os.chown(store.location.database_dir, 0, 65533)
+    assert store.owner == (65534, 65533)
+
+
+def test_roots_are_links_to_valid_paths_in_the_order_of_the_links(
+    store: LocalStore, tmp_path: Path
+) -> None:
+    paths = [add_object(store, f"one-{number}", b"") for number in range(3)]
+    for name, path in zip("cab", paths, strict=True):
+        store.add_root(str(tmp_path / name), path)
+    Path(tmp_path / "gone").symlink_to(store.tree(StorePath(f"{'0' * 32}-gone")))
+    Path(store.location.state_dir, "gcroots/gone").symlink_to(tmp_path / "gone")
+    names = [str(tmp_path / name) for name in "abc"]
+    assert list(store.roots().items()) == list(zip(names, [*paths[1:], paths[0]], strict=True))
 
 
 def test_a_missing_store_is_an_error(tmp_path: Path) -> None:
