@@ -25,6 +25,7 @@ from graft.kernel.tree import copy_tree
 from graft.store.api import PathInfo, path_info
 from graft.store.local import LocalStore
 from graft.store.local_store.database import Database
+from graft.store.local_store.schema import GUIX, NIX, Schema
 from graft.store.location import Location
 from tests.ordinary_user import as_ordinary_user
 from tests.real_nix import RealNix
@@ -126,6 +127,56 @@ def test_a_tree_that_is_not_registered_is_made_again(store: LocalStore, tmp_path
     left_over.mkdir(mode=0o555)
     assert add_object(store, "half-1", {"whole": b"yes"}) == path
     assert os.listdir(store.tree(path)) == ["whole"]
+    assert _listing(store) == {path}
+
+
+@pytest.mark.parametrize(("schema", "rooted"), [(NIX, False), (GUIX, True)])
+def test_temporary_names_are_roots_where_the_collector_goes_by_whole_names(
+    schema: Schema, rooted: bool, tmp_path: Path
+) -> None:
+    location = Location.of_directories(str(tmp_path / "store"), str(tmp_path / "state"))
+    LocalStore.create(location, schema)
+    store = opened(location)
+    path = named_path("one-1", store.store_dir)
+    names = [f"{path.hash_part}-{name}" for name in ("graft", "graft-old", "graft-original")]
+    with store.making([path]) as making:
+        assert making.staging(path) == f"{location.real_store_dir}/{names[0]}"
+        assert making.unpacked(path) == f"{location.real_store_dir}/{names[2]}"
+        files = list((tmp_path / "state/temproots").iterdir())
+        roots = [root for file in files for root in file.read_text().split("\0")[:-1]]
+        assert roots == ([f"{store.store_dir}/{name}" for name in names] if rooted else [])
+
+
+def test_bytes_are_on_the_disk_before_paths_are_valid(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    register = Database.register
+
+    def registering(self: Database, infos: Sequence[PathInfo]) -> None:
+        done.append("registered")
+        register(self, infos)
+
+    monkeypatch.setattr(Database, "register", registering)
+    monkeypatch.setattr(
+        "graft.store.local_store.making.sync_file_system", lambda _place: done.append("synced")
+    )
+    add_object(store, "one-1", b"")
+    assert done == ["synced", "registered"]
+    with store.making([named_path("one-1", store.store_dir)]):
+        pass
+    assert done == ["synced", "registered"]
+
+
+def test_what_a_repair_replaces_is_not_there_again(store: LocalStore) -> None:
+    path = add_object(store, "one-1", b"before")
+    source = Path(store.location.state_dir, "file")
+    source.write_bytes(b"after")
+    with store.making([path], repair=[path]) as making:
+        assert Path(store.tree(path)).read_bytes() == b"before"
+        copy_tree(source, making.staging(path), None)
+        making.finish(PathInfo(path=path, nar_hash=bytes(32), nar_size=1))
+        assert Path(store.tree(path)).read_bytes() == b"after"
     assert _listing(store) == {path}
 
 
@@ -247,10 +298,19 @@ def test_a_missing_store_is_an_error(tmp_path: Path) -> None:
         LocalStore(root=str(tmp_path))
 
 
-@pytest.mark.parametrize("text", ["6", "11", "", "ten"])
-def test_a_foreign_schema_is_an_error(store: LocalStore, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("6", "'6'"),
+        ("11", "'11'"),
+        ("", "'unknown'"),
+        ("ten", "'ten'"),
+        ("1" * 40, f"'{'1' * 32}'"),
+    ],
+)
+def test_a_foreign_schema_is_an_error(store: LocalStore, text: str, shown: str) -> None:
     Path(store.location.database_dir, "schema").write_text(text)
-    with pytest.raises(SchemaError):
+    with pytest.raises(SchemaError, match=f"schema version {shown}, and graft knows only 10"):
         LocalStore(location=store.location)
 
 
@@ -270,7 +330,7 @@ def test_a_broken_database_is_an_error(store: LocalStore) -> None:
     for file in database.parent.glob("db.sqlite*"):
         file.unlink()
     database.write_bytes(b"not a database" * 100)
-    with pytest.raises(StoreError, match="cannot be used"):
+    with pytest.raises(StoreError, match="cannot be used: file is not a database"):
         LocalStore(location=store.location)
 
 
