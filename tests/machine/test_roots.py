@@ -91,6 +91,7 @@ def test_profiles_of_the_system_and_of_all_users_are_found(
     (machine.top / "etc").mkdir()
     (machine.top / "etc/passwd").write_text(
         "root:x:0:0::/root:/bin/sh\nbob:x:1:1::/srv/bob:/bin/sh\nnone:x:2:2::/var/empty:/bin/sh\n"
+        "short:x:3:3:gecos\n\n"
     )
     assert machine.found() == {
         f"{place}-{number}-link": ("generation", number == current)

@@ -113,11 +113,11 @@ def test_what_is_no_profile_is_refused(store: LocalStore, tmp_path: Path) -> Non
     }.items():
         with pytest.raises(ProfileError, match=said):
             store.check_profile(str(tmp_path / profile))
-    profile = Profile(str(tmp_path / "file"), store.store_dir)
+    no_profile = Profile(str(tmp_path / "file"), store.store_dir)
     with pytest.raises(ProfileError, match="it is not a symlink"):
-        profile.switch_back(1)
+        no_profile.switch_back(1)
     with pytest.raises(ProfileError, match="it is not a symlink"):
-        profile.delete(lambda _generations, _current: {1})
+        no_profile.delete(lambda _generations, _current: {1})
     assert sorted(os.listdir(tmp_path))[:2] == ["file", "file-1-link"]
     assert not os.path.islink(tmp_path / "file")
     with pytest.raises(ProfileError, match=r"cannot read the directory '.*/missing'.*: no such"):
