@@ -11,7 +11,8 @@ import pytest
 
 from tests import mutants as package
 from tests.mutants import KEPT, ROOMS, ROOT
-from tests.mutants.faults import mutants
+from tests.mutants.equivalent import reason_of, stale
+from tests.mutants.faults import Mutant, mutants
 from tests.mutants.lines import COVERAGE, LineTests, prepare
 from tests.mutants.trial import Trials
 
@@ -56,14 +57,22 @@ def main() -> int:
             killed += bool(dead)
             if not dead:
                 alive.append(str(mutant))
-                print(alive[-1], "(no test runs it)" if dead is None else "")
+                print(alive[-1], _note(mutant, dead))
         share = killed / max(1, len(of_room))
         worst = min(worst, share)
         print(f"{room}: {killed} of {len(of_room)} killed ({share:.0%}), seed {given.seed}")
     for mutant in trials.hung:
         print(mutant, "(its tests came to no end)")
+    for one in stale(chosen, [mutant for mutant, dead in trials.killed.items() if dead]):
+        print(f"graft/{one.file}: {one.line} {one.text}: listed as equivalent, and is not")
     ALIVE.write_text("".join(f"{line}\n" for line in alive), encoding="utf-8")
     return int(worst < given.at_least)
+
+
+def _note(mutant: Mutant, dead: bool | None) -> str:
+    if (reason := reason_of(mutant)) is not None:
+        return f"(equivalent: {reason})"
+    return "(no test runs it)" if dead is None else ""
 
 
 if __name__ == "__main__":
