@@ -22,8 +22,8 @@ from tests.mutants import KEPT, OTHER, ROOMS, ROOT, SITE, UNIT
 COVERAGE = KEPT / "coverage"
 DURATIONS = KEPT / "durations"
 
-# A mutant's tests take at most as many seconds, by the recorded times: some hundred of the unit part,
-# or a few grafts by the real Nix.
+# A mutant's tests take at most as many seconds, by the recorded times: some hundred tests of the
+# unit part, or a few grafts by the real Nix.
 SECONDS_OF_TESTS = 45
 
 _SETTINGS = f"""
