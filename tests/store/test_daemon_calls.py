@@ -189,3 +189,18 @@ def test_places_are_checked_before_a_program_is_called(
     daemon.check_root_link(str(tmp_path / "link"))
     daemon.check_profile(str(tmp_path / "profile"))
     assert calls.words == []
+
+
+def test_a_closed_store_leaves_no_directory_and_no_descriptor(
+    it: Graftable, calls: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    it.store.close()  # SQLite closes a database that is open twice only with the second one
+    before = os.listdir("/proc/self/fd")
+    with _opened(it, tmp_path) as daemon:
+        daemon.check_writable()
+        assert len(os.listdir(tmp_path / "temporary")) == 1
+        _receive(daemon)
+    assert os.listdir(tmp_path / "temporary") == []
+    assert os.listdir("/proc/self/fd") == before

@@ -253,6 +253,17 @@ def test_a_collector_that_goes_without_an_answer_is_not_waited_for(store: LocalS
         assert len(_roots(store)) == len(told) == 1
 
 
+def test_a_collector_that_ends_at_once_is_not_told_of(
+    store: LocalStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    collector = os.open(store.location.collector_lock, os.O_RDWR)
+    fcntl.flock(collector, fcntl.LOCK_EX)
+    threading.Timer(0.1, os.close, [collector]).start()
+    store.protect([StorePath(f"{'0' * 32}-a")])
+    assert len(_roots(store)) == 1
+    assert caplog.messages == []
+
+
 def test_a_root_that_a_collector_does_not_accept_is_an_error(store: LocalStore) -> None:
     path = StorePath(f"{'0' * 32}-a")
     with _collector_that_answers(store, b"0"), pytest.raises(StoreError, match="did not accept"):
