@@ -15,6 +15,7 @@ from graft.executor import Done, Execution
 from graft.formats.signature import SecretKey
 from graft.formats.store_path import StorePath
 from graft.jobs.apply import apply
+from graft.jobs.outcome import outcome_document
 from graft.jobs.pipeline import _failure
 from graft.jobs.request import Transfer
 from graft.jobs.stages import _not_looked_into
@@ -248,6 +249,14 @@ def test_each_kind_of_target_offers_its_own(it: Graftable, tmp_path: Path) -> No
         assert (local.rooted, remote.rooted, through.rooted) == (it.store, None, daemon)
         assert (local.links, remote.links, through.links) == (True, False, False)
         assert f"the store '{it.store.store_dir}'" in daemon_note(daemon)
+
+
+def test_the_document_of_a_result_has_its_version_and_microseconds(it: Graftable) -> None:
+    outcome = replace(apply(it.store, [it.env], {it.old: it.new}), seconds=1.23456789)
+    document = outcome_document(outcome)
+    assert (document["version"], document["seconds"]) == (1, 1.234568)
+    assert document["proof"]["verdict"] == "gone"
+    assert outcome_document(replace(outcome, proof=None))["proof"] is None
 
 
 def test_a_store_that_can_only_be_read_is_no_target(it: Graftable, tmp_path: Path) -> None:

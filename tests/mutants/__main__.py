@@ -39,7 +39,7 @@ def main() -> int:
         chance = random.Random(f"{given.seed} {room}")
         chosen[room] = chance.sample(every, min(given.count, len(every)))
     work = [
-        (mutant, lines.of(mutant.file, mutant.line))
+        (mutant, lines.of(mutant))
         for mutants_of_room in chosen.values()
         for mutant in mutants_of_room
     ]

@@ -18,6 +18,7 @@ import coverage
 import pytest
 
 from tests.mutants import KEPT, OTHER, ROOMS, ROOT, SITE, UNIT
+from tests.mutants.faults import Mutant
 
 COVERAGE = KEPT / "coverage"
 DURATIONS = KEPT / "durations"
@@ -89,15 +90,18 @@ class LineTests:
         lines = DURATIONS.read_text(encoding="utf-8").splitlines()
         self._seconds: dict[str, float] = dict(map(json.loads, lines))
 
-    def of(self, file: str, line: int) -> dict[str, float]:
-        """Identities of tests that run a line, with their seconds: the module's own first, then the
-        room's, then the quickest, as many as `SECONDS_OF_TESTS` allow, and at least one."""
-        by_line = self._data.contexts_by_lineno(str(ROOT / file))
-        found = set(by_line.get(line, ())) & self._seconds.keys()
-        if not found and "" in by_line.get(line, ()):  # a line that is run at import
-            found = {name for names in by_line.values() for name in names} & self._seconds.keys()
-        room = f"tests/{file.split('/')[1]}/"
-        own = f"/test_{os.path.basename(file)}::"
+    def of(self, mutant: Mutant) -> dict[str, float]:
+        """Identities of tests that run a mutant's line, with their seconds.
+
+        The module's own come first, then the room's, then the quickest: as many as
+        `SECONDS_OF_TESTS` allow, and at least one.
+        """
+        by_line = self._data.contexts_by_lineno(str(ROOT / mutant.file))
+        # A line that is run at import has the name of the test that was the first to import it.
+        lines = [by_line.get(mutant.line, ())] if mutant.called else by_line.values()
+        found = {name for names in lines for name in names} & self._seconds.keys()
+        room = f"tests/{mutant.file.split('/')[1]}/"
+        own = f"/test_{os.path.basename(mutant.file)}::"
 
         def order(name: str) -> tuple[bool, bool, float]:
             return own not in name, not name.startswith(room), self._seconds[name]
