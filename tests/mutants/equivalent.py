@@ -114,6 +114,12 @@ EQUIVALENT = (
     ),
     Equivalent(
         "machine/affected.py",
+        "distance = 0",
+        "0 becomes 1",
+        "distances are only compared with each other",
+    ),
+    Equivalent(
+        "machine/affected.py",
         "len(hit.chain) if not kind else 0,",
         "0 becomes 1",
         "only hits of one kind are compared by it",
