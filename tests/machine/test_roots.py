@@ -14,7 +14,13 @@ from pathlib import Path
 import pytest
 
 from graft.formats.store_path import StorePath
-from graft.machine.roots import Root, find_machine_roots, machine_of
+from graft.machine.roots import (
+    MachineRoots,
+    Root,
+    current_roots,
+    find_machine_roots,
+    machine_of,
+)
 from graft.store.local import LocalStore
 from graft.store.location import Location
 from tests.nixos_systems import add_system
@@ -91,6 +97,7 @@ def test_profiles_of_the_system_and_of_all_users_are_found(
     (machine.top / "etc").mkdir()
     (machine.top / "etc/passwd").write_text(
         "root:x:0:0::/root:/bin/sh\nbob:x:1:1::/srv/bob:/bin/sh\nnone:x:2:2::/var/empty:/bin/sh\n"
+        "short:x:3:3:gecos\n\n"
     )
     assert machine.found() == {
         f"{place}-{number}-link": ("generation", number == current)
@@ -251,6 +258,18 @@ def test_processes_and_what_they_are_at_work_on_are_roots(tmp_path: Path) -> Non
     (root,) = (root for root in found.roots if root.kind == "process")
     assert root.process is not None
     assert (root.place, root.paths, root.lasting) == (f"/proc/{pid}", (program,), False)
+    assert root.current
+
+
+def test_where_processes_are_not_looked_at_none_is_found_or_counted(tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    program = add_program(store)
+    store.add_root(str(tmp_path / "result"), program)
+    with running(f"{store.store_dir.path(program)}/bin/sleep"):
+        found = find_machine_roots(store, processes=False)
+        assert [root.kind for root in found.roots] == ["link"]
+        assert found.unreadable_processes == MachineRoots(roots=()).unreadable_processes == 0
+        assert current_roots(store, {}) == list(found.roots)
 
 
 _ASKED = """

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import CodeType, FunctionType
@@ -24,7 +24,10 @@ import pytest
 from tests.mutants import KEPT, ROOT, SITE
 from tests.mutants.faults import Mutant
 
-SECONDS_AT_MOST = 120
+# A mutant whose tests take so many times as long hangs; a busy machine makes them several times
+# as long. Each trial has some seconds more, to begin with.
+TIMES_AS_LONG = 4
+SECONDS_MORE = 60
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
@@ -59,22 +62,28 @@ def environment(mutant: Mutant, faulty: Path) -> dict[str, str]:
 class Trials:
     """A plugin that tries mutants in place of pytest's own run.
 
+    Args:
+        work: each mutant, and its tests with the seconds that each of them takes.
+        at_once: how many mutants are tried at once.
+
     Attributes:
         killed: whether some test fell over each mutant; None where no test runs its line.
+        hung: the mutants that are killed because their tests came to no end.
     """
 
-    def __init__(self, work: Sequence[tuple[Mutant, Sequence[str]]], at_once: int) -> None:
+    def __init__(self, work: Sequence[tuple[Mutant, Mapping[str, float]]], at_once: int) -> None:
         self._work = work
         self._at_once = at_once
         self.killed: dict[Mutant, bool | None] = {}
+        self.hung: list[Mutant] = []
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         by_name = {item.nodeid: item for item in session.items}
         session.config.option.maxfail = 1
         started: dict[int, tuple[Mutant, float, int]] = {}
-        for number, (mutant, names) in enumerate(self._work):
-            items = [by_name[name] for name in names if name in by_name]
+        for number, (mutant, seconds) in enumerate(self._work):
+            items = [by_name[name] for name in seconds if name in by_name]
             if not items:
                 self._settle(mutant, None)
                 continue
@@ -84,7 +93,8 @@ class Trials:
             pid = os.fork()
             if not pid:
                 self._child(session, mutant, items, KEPT / f"faulty-{number}.py")
-            started[pid] = (mutant, time.monotonic(), os.pidfd_open(pid))
+            end = time.monotonic() + SECONDS_MORE + TIMES_AS_LONG * sum(seconds.values())
+            started[pid] = (mutant, end, os.pidfd_open(pid))
         while started:
             self._wait(started)
         return True
@@ -94,10 +104,11 @@ class Trials:
 
     def _wait(self, started: dict[int, tuple[Mutant, float, int]]) -> None:
         select.select([fd for _, _, fd in started.values()], [], [], 1)
-        for pid, (mutant, begin, fd) in list(started.items()):
+        for pid, (mutant, end, fd) in list(started.items()):
             done, status = os.waitpid(pid, os.WNOHANG)
-            late = time.monotonic() - begin > SECONDS_AT_MOST
-            if not done and late:
+            late = not done and time.monotonic() > end
+            if late:
+                self.hung.append(mutant)
                 os.killpg(pid, signal.SIGKILL)
                 done, status = os.waitpid(pid, 0)
             if done:

@@ -146,6 +146,8 @@ def expected(tree: Path, target: Path, *, links: bool) -> list[str]:
     suspicions = (
         Suspicion(ReferenceAnchors(new[:32], 3)),
         Suspicion(ReferenceAnchors(new[:32]), (b"0",)),
+        Suspicion(None, (b"0",), density=True),
+        Suspicion(None),
     )
     numbers, _, found, marked, suspects = walk_tree(
         os.fsencode(tree),
