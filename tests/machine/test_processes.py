@@ -133,7 +133,7 @@ def test_nix_sees_the_same_in_a_process(tmp_path: Path) -> None:
     theirs = {
         (use, StorePath(name))
         for use, name in re.findall(
-            rf"^/proc/{pid}/([a-z]+)(?:/\d+)? -> {re.escape(store.store_dir)}/(\S+)$",
+            rf'^"?/proc/{pid}/([a-z]+)(?:/\d+)?"? -> {re.escape(store.store_dir)}/(\S+)$',
             done.stdout,
             re.MULTILINE,
         )

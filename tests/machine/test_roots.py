@@ -337,7 +337,8 @@ def test_of_a_machines_own_store_all_places_are_looked_at(machine: Machine, tmp_
         ("generation", f"{machine.top}/state/nix/profiles/profile-1-link"),
         ("generation", f"{profiles}/system-1-link"),
     ]
-    printed = {line.split(" -> ")[0] for line in done.stderr.splitlines() if " -> " in line}
+    lines = [line.split(" -> ") for line in done.stderr.splitlines() if " -> " in line]
+    printed = {place.strip('"') for place, _ in lines}
     printed = {re.sub(r"^(/proc/\d+)/.*", r"\1", place) for place in printed}
     # Nothing has made the current system a root of the collector's here.
     assert {root["place"] for root in roots} - printed == {"/run/current-system"}
