@@ -154,8 +154,9 @@ int main(int count, char **arguments)
         {.anchors = anchors, .step = 3},
         {.anchors = anchors, .step = 1, .magics = &magic, .magic_count = 1},
         {.density = 1, .step = 1, .magics = &magic, .magic_count = 1},
-        {.step = 1},
+        {.step = 1}, /* in windows of a byte the twin suspects fewer */
     };
+    size_t suspicion_count = sizeof suspicions / sizeof *suspicions - (strtoul(arguments[3], NULL, 10) == 1);
     graft_tree_job job = {
         .source = arguments[1],
         .target = strcmp(arguments[2], "-") ? arguments[2] : NULL,
@@ -164,7 +165,7 @@ int main(int count, char **arguments)
         .sink = strcmp(arguments[6], "1") ? NULL : sink,
         .marks = &marks,
         .suspicions = suspicions,
-        .suspicion_count = sizeof suspicions / sizeof *suspicions,
+        .suspicion_count = suspicion_count,
         .report = 1,
         .links = strcmp(arguments[4], "links") == 0,
         .owner = geteuid(),
