@@ -222,6 +222,9 @@ def test_a_process_that_cannot_be_read_wholly_is_counted_and_still_looked_at(
     for pid, flags in ((100002, 0), (100003, 1), (100004, 0x200000), (100005, 0x200001)):
         (_process(proc, pid, uses=full, flags=flags) / "fd").chmod(0)
     (_process(proc, 100006) / "environ").chmod(0)
+    gone = _process(proc, 100007)
+    (gone / "fd").chmod(0)
+    (gone / "stat").unlink()
     found = find_processes(store.store_dir, store.store_dir, proc=str(proc))
     assert [one.pid for one in found.found] == list(range(100001, 100006))
     assert {(one.program, one.unit, *one.uses) for one in found.found} == {

@@ -213,6 +213,14 @@ def test_homes_that_may_not_be_read_are_told_of(tmp_path: Path) -> None:
     assert found.roots == ()
     assert found.unreadable_places == (f"{machine.top}/home/ada/.local/state/nix/profiles",)
     (machine.top / "home/ada").chmod(0o700)
+    settings = machine.top / "etc/nixos-containers"
+    settings.mkdir(parents=True)
+    for place in (settings, machine.top / "home"):
+        place.chmod(0)
+    found = find_machine_roots(machine.store, processes=False)
+    assert found.unreadable_places == (str(settings),)  # users below /home may be known otherwise
+    for place in (settings, machine.top / "home"):
+        place.chmod(0o700)
     machine.store.close()
 
 

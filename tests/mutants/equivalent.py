@@ -67,6 +67,18 @@ EQUIVALENT = (
     Equivalent("store/caches/bucket.py", "_PART: Final =", "", _TUNING),
     Equivalent("store/caches/bucket.py", "_MOST_PARTS: Final =", "", _TUNING),
     Equivalent("store/caches/bucket.py", "_PARTS_AT_ONCE: Final =", "", _TUNING),
+    Equivalent(
+        "store/caches/bucket.py",
+        "raise AssertionError",
+        "raise AssertionError: left out",
+        "the last attempt returns or raises: the type checker wants the line",
+    ),
+    Equivalent(
+        "store/api.py",
+        "raise NotImplementedError",
+        "raise NotImplementedError: left out",
+        "every store has a `close` of its own",
+    ),
     Equivalent("store/caches/bucket_files.py", "_HELD: Final =", "", _TUNING),
     Equivalent("store/local_store/database.py", "_MOST_PARAMETERS = 900", "900", _TUNING),
     Equivalent("store/daemon.py", "_MOST_PATHS: Final = 4000", "4000", _TUNING),

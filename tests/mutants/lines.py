@@ -12,7 +12,9 @@ import shutil
 import subprocess
 import sys
 from bisect import bisect
+from contextlib import suppress
 from itertools import accumulate
+from typing import NoReturn
 
 import coverage
 import pytest
@@ -22,6 +24,7 @@ from tests.mutants.faults import Mutant
 
 COVERAGE = KEPT / "coverage"
 DURATIONS = KEPT / "durations"
+FORKED = KEPT / "forked"
 
 # A mutant's tests take at most as many seconds, by the recorded times: some hundred tests of the
 # unit part, or a few grafts by the real Nix.
@@ -38,6 +41,28 @@ disable_warnings = no-data-collected,module-not-imported
 
 
 _set_up: dict[str, float] = {}
+
+
+def _in_forked_child() -> None:
+    """Has the child of a fork write down its lines when it exits, whoever it is by then."""
+    running = coverage.Coverage.current()
+    if running is None:
+        return
+    descriptor = os.open(FORKED / str(os.getpid()), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    leave, test = os._exit, os.environ["GRAFT_TEST"]
+
+    def write_and_leave(status: int) -> NoReturn:
+        assert running._collector is not None
+        found = running._collector.data  # its own data would be a file that only root may write
+        lines = {file: sorted(found[file]) for file in list(found)}
+        with suppress(OSError):
+            os.write(descriptor, json.dumps([test, lines]).encode())
+        leave(status)
+
+    os._exit = write_and_leave
+
+
+os.register_at_fork(after_in_child=_in_forked_child)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -64,7 +89,7 @@ def prepare() -> None:
     A test that fails here, for coverage is in its way, kills no mutant: it is left out.
     """
     shutil.rmtree(KEPT, ignore_errors=True)
-    KEPT.mkdir(parents=True)
+    FORKED.mkdir(parents=True)
     _record("-m", UNIT)
     _record("-m", OTHER, *(f"tests/{room}" for room in ROOMS))
 
@@ -79,6 +104,16 @@ def _record(*selection: str) -> None:
     subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, check=False)
     combine = [*coverage_of, "combine", "-q", "--append", f"--rcfile={settings}", str(KEPT)]
     subprocess.run(combine, cwd=ROOT, check=True)
+    data = coverage.CoverageData(str(COVERAGE))
+    data.read()
+    measured = data.measured_files()
+    for file in FORKED.iterdir():
+        with suppress(ValueError):  # one that was killed has written nothing
+            test, lines = json.loads(file.read_bytes())
+            data.set_context(test)
+            data.add_lines({name: found for name, found in lines.items() if name in measured})
+        file.unlink()
+    data.close()
 
 
 class LineTests:

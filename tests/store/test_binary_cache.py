@@ -280,6 +280,13 @@ def test_an_error_is_one_sentence_and_names_the_cache(tmp_path: Path) -> None:
         assert "://" in raised.value.message
 
 
+def test_a_cache_that_is_only_read_has_the_nars_that_it_names(tmp_path: Path) -> None:
+    info = add_nar(new_cache(tmp_path), "one-1", FILE)
+    with BinaryCache.open(f"file://{tmp_path}") as cache:
+        assert cache.has_nar(info.path)
+        assert not cache.has_nar(named_path("other-1", STORE))
+
+
 def test_only_names_of_narinfos_are_taken_for_some(tmp_path: Path) -> None:
     cache = new_cache(tmp_path)
     path = add_nar(cache, "one-1", File(b"1")).path

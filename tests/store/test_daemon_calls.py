@@ -15,6 +15,7 @@ import pytest
 from graft.errors import ProfileError, RootLinkError
 from graft.formats.store_path import StorePath
 from graft.store.daemon import DaemonStore
+from graft.store.objects import NarObject
 from tests.archives import File
 from tests.caches import written
 from tests.graftable import Graftable
@@ -152,6 +153,18 @@ def test_a_temporary_directory_that_no_url_can_name_is_the_current_one(
     (call,) = calls.all
     assert call["words"][call["words"].index("--from") + 1] == "file:///proc/self/cwd"
     assert os.path.dirname(call["in"]) == str(tmp_path / "a b")
+
+
+def test_paths_of_the_store_are_valid_in_the_temporary_cache_and_not_new(
+    daemon: DaemonStore, it: Graftable
+) -> None:
+    with daemon.receiving() as cache:
+        info = written(cache, "new-1", File(b"new"), [it.env])
+        cache.register([info])
+        assert cache.path_infos([it.env, info.path]).keys() == {it.env, info.path}
+        assert cache.store_object(it.env) == it.store.store_object(it.env)
+        assert isinstance(cache.store_object(info.path), NarObject)
+        assert list(cache.new_paths) == [info.path]
 
 
 def test_nothing_is_copied_after_an_error(daemon: DaemonStore, calls: Calls) -> None:

@@ -141,6 +141,7 @@ def test_temporary_names_are_roots_where_the_collector_goes_by_whole_names(
     names = [f"{path.hash_part}-{name}" for name in ("graft", "graft-old", "graft-original")]
     with store.making([path]) as making:
         assert making.staging(path) == f"{location.real_store_dir}/{names[0]}"
+        assert making._aside(path) == f"{location.real_store_dir}/{names[1]}"
         assert making.unpacked(path) == f"{location.real_store_dir}/{names[2]}"
         files = list((tmp_path / "state/temproots").iterdir())
         roots = [root for file in files for root in file.read_text().split("\0")[:-1]]

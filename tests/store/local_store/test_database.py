@@ -386,3 +386,9 @@ def test_nothing_is_registered_of_what_was_interrupted(
     assert database.valid_paths() == {low}
     store._database.register([info])
     assert database.valid_paths() == {low, path}
+
+
+def test_threads_ask_one_database(store: LocalStore, database: Database) -> None:
+    path = add_object(store, "one-1", b"")
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(database.path_infos, [path]).result().keys() == {path}
