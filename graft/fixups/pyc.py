@@ -9,7 +9,7 @@ from graft.fixups.api import Fixup, Inside, LeftAloneError
 
 _HEADER = 16
 _HASH = slice(8, 16)
-_BY_TIME = bytes(4)  # the flags of a file with no hash
+_HASHED = (b"\1\0\0\0", b"\3\0\0\0")  # of the flags
 _MASK = (1 << 64) - 1
 
 
@@ -21,18 +21,13 @@ class Pyc(Fixup):
     suffixes = (b".pyc",)
 
     def recognises(self, head: bytes, name: bytes) -> bool:
-        """By the name, the line end in every magic number, and the flags."""
-        return (
-            super().recognises(head, name)
-            and head[2:4] == b"\r\n"
-            and len(head) >= _HEADER
-            and head[4:8] in {_BY_TIME, b"\1\0\0\0", b"\3\0\0\0"}
-        )
+        """By the name, and the line end in every magic number."""
+        return super().recognises(head, name) and head[2:4] == b"\r\n" and len(head) >= _HEADER
 
     def apply(self, data: bytes, name: bytes, inside: Inside) -> bytes:
         """The file with the hash of the new source."""
         new = inside.plain(data)
-        if data[4:8] == _BY_TIME:
+        if data[4:8] not in _HASHED:
             return new
         source = name[: -len(b".pyc")]
         paths = [source + b".py"]

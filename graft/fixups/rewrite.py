@@ -20,6 +20,7 @@ from graft.fixups.api import (
 from graft.fixups.damage import DAMAGE, damage
 from graft.fixups.guarded import GUARDED, GUARDED_SIZE
 from graft.fixups.search import Recogniser
+from graft.fixups.streams import checked_streams
 from graft.formats.digests import Digests, digests
 from graft.kernel import HASH_LENGTH, Hit
 
@@ -160,6 +161,16 @@ def _hash_part(data: bytes, hit: Hit) -> bytes:
     return data[hit.offset : hit.offset + HASH_LENGTH * hit.stride : hit.stride]
 
 
+def _stream_with_change(data: bytes, new: bytes) -> str | None:
+    """The kind of a stream in a file that holds a byte which is about to change."""
+    if len(new) != len(data):
+        return None
+    for part, kind in checked_streams(data):
+        if data[part.start : part.stop] != new[part.start : part.stop]:
+            return kind
+    return None
+
+
 class FileDescent:
     """One level of a search: the files of one tree or container; the `Inside` of fix-ups."""
 
@@ -213,6 +224,11 @@ class FileDescent:
             return self._left_alone(data, fixup, reason)
         if new == data:
             return data
+        if not fixup.opens and len(data) <= GUARDED_SIZE:
+            kind = _stream_with_change(data, new)
+            if kind is not None:
+                reason = f"a reference stands within a {kind} in it, which has sums of its own"
+                return self._left_alone(data, fixup, reason, plain_without=False)
         if fixup is GUARDED and new == inside.plain(data):
             return new  # it keeps no sum of itself: a file of no type
         if self._siblings.is_signed(self._path):

@@ -11,7 +11,7 @@ from graft.fixups.allowance import Allowance
 from graft.fixups.api import HEAD, Fixup, FixupOutcome, LeftAloneError, Limits
 from graft.fixups.damage import DAMAGE, damage
 from graft.fixups.media import is_media
-from graft.fixups.streams import embedded_streams
+from graft.fixups.streams import embedded_streams, raw_deflated
 from graft.kernel.density import is_dense
 from graft.kernel.place import Place, Site, Where
 from graft.kernel.spelled import SPELLED
@@ -97,8 +97,8 @@ class Look:
         finder: finds the references that are looked for.
         limits: how far it is opened.
         path: its path relative to the top of its tree; empty: it is the top itself.
-        known: tells the fix-up of a file of any type. A file of no type is told if it is packed or
-            encrypted; None: they are not told.
+        known: tells the fix-up of a file of any type. A file without one is told if it is packed
+            or encrypted; None: it is not told.
 
 
     Attributes:
@@ -193,13 +193,20 @@ class Look:
                 self.streams(stream.contents, inner, typed=fixup is not None, depth=depth + 1)
             if fixup is not None:
                 _Level(self, fixup, inner, depth + 1).file(stream.contents, b"")
-        if len(self.outcomes) == told and self._is_packed(data, name, opened):
+        if len(self.outcomes) > told or not self._is_packed(data, name, opened):
+            return
+        contents = None if opened else raw_deflated(data, self.allowance)
+        if contents is not None:
+            inner = (*steps, "deflate")
+            self.search(contents, inner)
+            self.streams(contents, inner, typed=False, depth=depth + 1)
+        else:
             self.outcomes.append(
                 FixupOutcome(container=steps, fixup="packed", outcome="left-alone", reason=_PACKED)
             )
 
     def _is_packed(self, data: bytes, name: bytes, opened: Sequence[range]) -> bool:
-        """Whether the contents of a file cannot be seen, except in its streams that were opened."""
+        """Whether a file is packed, apart from its streams that were opened."""
         if self._known is None:
             return False
         fixup = self._known(data, name)
@@ -220,7 +227,7 @@ class Look:
 
 
 def _outside(data: bytes, ranges: Sequence[range]) -> list[bytes]:
-    """The pieces of some bytes outside of all the ranges, which are in order."""
+    """The pieces of some bytes outside of the ranges, which are in order."""
     if not ranges:
         return [data]
     starts = [0, *(each.stop for each in ranges)]

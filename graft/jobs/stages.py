@@ -14,6 +14,7 @@ from graft.check.changed_contents import ChangedContents
 from graft.check.foreign_checksums import foreign_checksums
 from graft.check.missing_files import MissingFiles, missing_files
 from graft.check.proof import Problem, Proof, prove_result
+from graft.check.reference_rules import reference_rules
 from graft.check.verification import library_problems
 from graft.errors import NoSpaceError, ProvenanceError
 from graft.executor import Done, Execution
@@ -171,6 +172,7 @@ class StagedJob:
         warnings = (*plan.warnings, *(self._abi.warnings if self._abi is not None else ()))
         if self._missing is not None:
             warnings += self._missing.warnings
+        warnings += reference_rules(plan, stores.source)
         if proof is not None:
             warnings += foreign_checksums(
                 plan, stores.source, stores.target, changed, proof.sums, self._resources

@@ -18,7 +18,7 @@ import pytest
 from graft.formats.hashing import nix32_encode
 from graft.formats.store_path import StorePath
 from graft.jobs.apply import apply
-from graft.store.api import path_info
+from graft.store.api import Source, Target, path_info
 from graft.store.local import LocalStore
 from graft.store.location import Location
 from tests.caches import cache_of, new_cache
@@ -294,7 +294,11 @@ def test_stores_and_caches_are_told_alike(it: Graftable, tmp_path: Path) -> None
     made = new_cache(tmp_path / "a")
     resumed = new_cache(tmp_path / "b")
     messages = []
-    for of, to in [(it.store, None), (it.store, made), (source, resumed), (source, resumed)]:
+    stores: list[tuple[Source, Target | None]] = [
+        *((it.store, None), (it.store, made)),
+        *((source, resumed), (source, resumed)),
+    ]
+    for of, to in stores:
         outcome = apply(of, [root], {it.old: it.new}, to=to, allow_abi_breaks=True)
         warnings = [each for each in outcome.warnings if each.kind == "foreign-checksum"]
         messages.append(sorted(each.message for each in warnings))
