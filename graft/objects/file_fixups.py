@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from graft.errors import FixupError
-from graft.fixups import HEAD, Fixup, FixupOutcome, Registry, Siblings
+from graft.fixups import HEAD, Fixup, FixupOutcome, NameSearch, Registry, Siblings
 from graft.fixups.api import BrokenFixupError
 from graft.fixups.guarded import GUARDED, GUARDED_SIZE
 from graft.formats.file_name import printable
@@ -65,14 +65,20 @@ class FileFixups:
     Args:
         table: what is rewritten.
         fragments: for the same; None: what compilers have cut up stays.
+        names: for the same; None: no name follows its hash part in an escaped spelling.
 
     Attributes:
         table: the same.
     """
 
     def __init__(
-        self, registry: Registry, table: Table, fragments: FragmentFinder | None = None
+        self,
+        registry: Registry,
+        table: Table,
+        fragments: FragmentFinder | None = None,
+        names: NameSearch | None = None,
     ) -> None:
+        self._names = names
         self.table = table
         self._registry = registry
         self._fragments = fragments
@@ -129,7 +135,9 @@ class FileFixups:
             path: its old one, from the top of its tree.
             plain: what plain rewriting makes of it, if that is known.
         """
-        new, outcomes = self._registry.rewrite(data, path, self.table, siblings, self._fragments)
+        new, outcomes = self._registry.rewrite(
+            data, path, self.table, siblings, self._fragments, self._names
+        )
         if not outcomes and not fixup.opens:
             return None
         replaced = unshared = False
