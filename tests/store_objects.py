@@ -46,9 +46,14 @@ def add_object(
     references: Iterable[StorePath] = (),
     *,
     deriver: StorePath | None = None,
+    salt: str = "",
 ) -> StorePath:
-    """Makes an object; `{self}` in the bytes of its files becomes its own full path."""
-    path = named_path(name, store.store_dir)
+    """Makes an object; `{self}` in the bytes of its files becomes its own full path.
+
+    Args:
+        salt: gives another hash part to the same name.
+    """
+    path = named_path(name, store.store_dir, salt)
     full = store.store_dir.path(path)
     with store.making([path]) as making:
         raw = Path(f"{making.staging(path)}-raw")
@@ -71,9 +76,10 @@ def add_object(
     return path
 
 
-def named_path(name: str, store_dir: StoreDir) -> StorePath:
+def named_path(name: str, store_dir: StoreDir, salt: str = "") -> StorePath:
     """A path of that name, the same one each time."""
-    return make_store_path("output:out", hashlib.sha256(name.encode()).digest(), name, store_dir)
+    digest = hashlib.sha256((name + salt).encode()).digest()
+    return make_store_path("output:out", digest, name, store_dir)
 
 
 def write_contents(place: Path, contents: Contents, full: str) -> None:

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from graft.errors import UsageError
 from graft.fixups.api import HEAD, Fixup, FixupOutcome, LeftAloneError, Limits
 from graft.fixups.entry_points import OwnFixup, users_own
-from graft.fixups.rewrite import FileDescent, FileSearch, Members, NameSearch, Siblings
+from graft.fixups.rewrite import (
+    FileDescent,
+    FileSearch,
+    InnerFile,
+    Members,
+    NameSearch,
+    Siblings,
+)
 from graft.fixups.search import Finder, Look, Recogniser
 from graft.kernel.place import Place, Site
 from graft.kernel.tree.marks import Marks
@@ -28,6 +35,7 @@ __all__ = [
     "Finder",
     "Fixup",
     "FixupOutcome",
+    "InnerFile",
     "LeftAloneError",
     "Limits",
     "Look",
@@ -57,6 +65,7 @@ BUILT_IN = (
     "tables:Gvdb",
     "tables:Cdb",
     "mo:Mo",
+    "chunked:CHUNKED",
     "beam:Beam",
     "sbcl:SbclCore",
     "signed:KernelModule",
@@ -100,8 +109,8 @@ class Registry:
 
     Attributes:
         fixups: a file is its first's that recognises it.
-        switched_on: names of those that rewrite. The others look inside all the same: their finds
-            are reported, and the file left alone.
+        switched_on: names of the fix-ups that rewrite. The others look inside all the same: their
+            finds are reported, and the file left alone.
         replaced: hash parts of paths whose place other packages take. An archive with files of such
             a path is left alone: OLD's files would lie below NEW's name.
         users_own: names of the fix-ups that are not built in.
@@ -200,6 +209,7 @@ class Registry:
         siblings: Siblings = _ALONE,
         fragments: FragmentFinder | None = None,
         names: NameSearch | None = None,
+        inner: list[InnerFile] | None = None,
     ) -> tuple[bytes, list[FixupOutcome]]:
         """A file with its references rewritten, at any depth; the same object if nothing changes.
 
@@ -212,6 +222,7 @@ class Registry:
                 that compilers have cut up stay.
             names: finds names in containers that follow a hash part in another spelling; None: such
                 names stay.
+            inner: takes the changed files in containers; None: no caller asks for them.
 
         Returns:
             The new bytes, and the fix-ups' outcomes; no outcome if no fix-up recognises the file.
@@ -224,6 +235,7 @@ class Registry:
             fragments=fragments,
             names=names,
             replaced=self.replaced,
+            inner=inner,
         )
         new = FileDescent(search, siblings, path=path).file(data)
         return new, search.outcomes

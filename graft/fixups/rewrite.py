@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from graft.fixups.allowance import Allowance
 from graft.fixups.api import (
@@ -21,11 +21,24 @@ from graft.fixups.damage import DAMAGE, damage
 from graft.fixups.guarded import GUARDED, GUARDED_SIZE
 from graft.fixups.search import Recogniser
 from graft.fixups.streams import checked_streams
+from graft.formats.digests import Digests, digests
 from graft.kernel import HASH_LENGTH, Hit
 
 if TYPE_CHECKING:
     from graft.fixups.fragments import FragmentFinder
     from graft.kernel import Table
+
+
+class InnerFile(NamedTuple):
+    """A file in a container that was changed.
+
+    Attributes:
+        container: the steps to it, as in a Place.
+        old: digests of its old contents.
+    """
+
+    container: tuple[str, ...]
+    old: Digests
 
 
 class Siblings(Protocol):
@@ -140,6 +153,7 @@ class FileSearch:
         fragments: finds fragments of the rewritten references; None: references that compilers have
             cut up stay.
         replaced: hash parts of paths whose files no archive may hold that is rewritten.
+        inner: takes the changed files in containers; None: no caller asks for them.
     """
 
     def __init__(
@@ -152,9 +166,10 @@ class FileSearch:
         fragments: FragmentFinder | None = None,
         names: NameSearch | None = None,
         replaced: frozenset[bytes] = frozenset(),
+        inner: list[InnerFile] | None = None,
     ) -> None:
         self.names = names
-        self.replaced = replaced
+        self.replaced, self.inner = replaced, inner
         self.recognise, self.switched_on = recognise, switched_on
         self.table, self.limits = table, limits
         self.fragments = fragments
@@ -280,6 +295,9 @@ class FileDescent:
         inside = [each for each in outcomes if each.container[:depth] == self._container]
         outcomes[:] = before
         outcomes += [replace(each, fatal=False) for each in inside if each.outcome == "left-alone"]
+        if self._search.inner is not None:
+            changed = self._search.inner
+            changed[:] = [each for each in changed if each.container[:depth] != self._container]
         if fatal is None:
             fatal = fixup.vital(data, posixpath.basename(self._path))
         self._outcome(fixup, "left-alone", reason, fatal=fatal)
@@ -376,7 +394,10 @@ class FileDescent:
             depth=self._depth + 1,
             container=(*self._container, step),
         )
-        return inner.file(data)
+        new = inner.file(data)
+        if self._search.inner is not None and new is not data and new != data:
+            self._search.inner.append(InnerFile((*self._container, step), digests(data)))
+        return new
 
     def expanded(self, read: Callable[[int], bytes], compressed: int) -> bytes:
         """The expanded contents of a compressed file, within the limits."""

@@ -14,6 +14,7 @@ from graft.fixups.media import is_media
 from graft.fixups.streams import embedded_streams, raw_deflated
 from graft.kernel.density import is_dense
 from graft.kernel.place import Place, Site, Where
+from graft.kernel.spelled import SPELLED
 
 PROGRAMS: Final = ("elf", "pe", "macho")
 """Types of programs: one that is packed is so for the most part."""
@@ -96,8 +97,8 @@ class Look:
         finder: finds the references that are looked for.
         limits: how far it is opened.
         path: its path relative to the top of its tree; empty: it is the top itself.
-        known: tells the fix-up of a file of any type. A file without one is told if it is packed
-            or encrypted; None: it is not told.
+        known: tells the fix-up of a file of any type. A file of no type is told if it is packed or
+            encrypted; None: they are not told.
 
 
     Attributes:
@@ -184,7 +185,9 @@ class Look:
                 )
             if not stream.contents:
                 continue
-            fixup = self.recognise(stream.contents, b"")
+            # A spelled text may end in other text: its streams are found one by one.
+            spelled = stream.kind in SPELLED
+            fixup = None if spelled else self.recognise(stream.contents, b"")
             if fixup is None or not fixup.opens:
                 self.search(stream.contents, inner)
                 self.streams(stream.contents, inner, typed=fixup is not None, depth=depth + 1)
@@ -203,7 +206,7 @@ class Look:
             )
 
     def _is_packed(self, data: bytes, name: bytes, opened: Sequence[range]) -> bool:
-        """Whether a file is packed, apart from its streams that were opened."""
+        """Whether the contents of a file cannot be seen, except in its streams that were opened."""
         if self._known is None:
             return False
         fixup = self._known(data, name)
@@ -224,7 +227,7 @@ class Look:
 
 
 def _outside(data: bytes, ranges: Sequence[range]) -> list[bytes]:
-    """The pieces of some bytes outside of the ranges, which are in order."""
+    """The pieces of some bytes outside of all the ranges, which are in order."""
     if not ranges:
         return [data]
     starts = [0, *(each.stop for each in ranges)]

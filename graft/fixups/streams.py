@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bz2
 import lzma
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
@@ -15,6 +16,7 @@ from typing import Final, NamedTuple
 from graft.fixups.allowance import Allowance
 from graft.fixups.api import LeftAloneError, Limits
 from graft.fixups.damage import damage
+from graft.kernel.spelled import SPELLED, read_spelled
 from graft.kernel.streams import LEAST, find_streams
 
 _CHUNK: Final = 1 << 16
@@ -78,6 +80,9 @@ def _opened(kind: str, data: bytes, start: int, allowance: Allowance) -> Embedde
     """The stream that begins at an offset of the data, if there is one."""
     at = start
     step = f"{kind}@{start}"
+    if kind in SPELLED:
+        text = read_spelled(kind, data, at)
+        return EmbeddedStream(kind, step, start, text.end, text.contents)
     new: _New | None = _DECOMPRESSORS.get(kind)
     if kind == "zip":
         member = _Member(data, at)
@@ -96,7 +101,15 @@ def _opened(kind: str, data: bytes, start: int, allowance: Allowance) -> Embedde
         reason = f"the {kind} stream at {start}: {error}"
         return EmbeddedStream(kind, step, start, start + 1, b"", reason)
     if expansion.damage is None:
-        return EmbeddedStream(kind, step, start, expansion.end, contents)
+        end = expansion.end
+        if kind in _JOINED:
+            try:
+                more, end = _joined(kind, data, end, allowance)
+            except LeftAloneError as error:
+                reason = f"the {kind} stream at {start}: {error}"
+                return EmbeddedStream(kind, step, start, end, contents, reason)
+            contents += more
+        return EmbeddedStream(kind, step, start, end, contents)
     if len(contents) < (_SURE if kind in _WEAK else LEAST):
         return None
     reason = f"the {kind} stream at {start} is damaged behind {len(contents)} bytes"
@@ -145,6 +158,29 @@ def checked_streams(data: bytes) -> Iterator[tuple[range, str]]:
             stream = _opened(kind, data, start, allowance)
             if stream is not None and stream.contents:
                 yield range(start, max(stream.end, start + 1)), f"{kind} stream"
+
+
+def _joined(kind: str, data: bytes, at: int, allowance: Allowance) -> tuple[bytes, int]:
+    """The contents of the streams of one kind that follow each other, and where the last ends.
+
+    They are one text: a member of gzip, a frame of zstd may end within a hash part.
+    """
+    magic, padding = _JOINED[kind]
+    pieces: list[bytes] = []
+    while True:
+        start = at
+        while padding and data.startswith(bytes(padding), start):
+            start += padding
+        while kind == "zstd" and _SKIPPED.match(data, start):
+            start += 8 + int.from_bytes(data[start + 4 : start + 8], "little")
+        if not data.startswith(magic, start):
+            return b"".join(pieces), at
+        expansion = _Expansion(_DECOMPRESSORS[kind](), data, start)
+        contents = allowance.expanded(expansion.read, len(data) - start)
+        if expansion.damage is not None:
+            return b"".join(pieces), at
+        pieces.append(contents)
+        at = expansion.end
 
 
 def _pictures(data: bytes) -> list[range]:
@@ -284,6 +320,17 @@ _METHODS: Final[dict[int, _New]] = {
     _ZSTD: _unzstd,
     _XZ: _unxz(lzma.FORMAT_XZ),
 }
+_JOINED: Final[dict[str, tuple[bytes, int]]] = {
+    "gzip": (b"\x1f\x8b\x08", 0),
+    "xz": (b"\xfd7zXZ\0", 4),
+    "bzip2": (b"BZh", 0),
+    "zstd": (b"\x28\xb5\x2f\xfd", 0),
+    "lz4": (b"\x04\x22\x4d\x18", 0),
+}
+"""Kinds of which several may be one file: their magics, and bytes in whose multiples is padded."""
+
+_SKIPPED: Final = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")  # a frame that decompressors skip
+
 _CLOSED: Final = {
     "squashfs": "a squashfs image",
     "erofs": "an erofs image",

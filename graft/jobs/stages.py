@@ -10,6 +10,7 @@ from itertools import groupby
 
 from graft.check.abi import AbiCheck, StoreContents, check_abi
 from graft.check.abi.report import write_report
+from graft.check.changed_contents import ChangedContents
 from graft.check.foreign_checksums import foreign_checksums
 from graft.check.missing_files import MissingFiles, missing_files
 from graft.check.noted import fixed_before, noted_files
@@ -156,13 +157,16 @@ class StagedJob:
             found.refuse()
         self._missing = found
 
-    def conclude(self, execution: Execution, done: Done, search: ObjectSearch) -> Outcome:
+    def conclude(
+        self, execution: Execution, done: Done, search: ObjectSearch, changed: ChangedContents
+    ) -> Outcome:
         """Proves the result, and if it holds makes links and profile, and writes it down.
 
         Args:
             execution: the result for this job's plan.
             done: the result of the work for it, and maybe for others.
             search: as for `graft.check.proof.prove_result`.
+            changed: the changed files of this job, and maybe of others.
         """
         plan, stores = self.plan, self._stores
         proof = self._prove(execution, done, search)
@@ -170,9 +174,10 @@ class StagedJob:
         if self._missing is not None:
             warnings += self._missing.warnings
         warnings += reference_rules(plan, stores.source)
-        if "checksums" in plan.fixups and self.request.acceptance.scope == "closure":
-            warnings += foreign_checksums(plan, stores.source, stores.target, self._resources)
         if proof is not None:
+            warnings += foreign_checksums(
+                plan, stores.source, stores.target, changed, proof.sums, self._resources
+            )
             warnings += tuple(_not_looked_into(plan, proof))
         kept = self._keeping or stores.rooted is None
         outcome = Outcome(

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from graft import kernel
+from graft.kernel.spelled import HEAD, SPELLED, spelled_head
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
@@ -22,6 +23,7 @@ KINDS: Final = (
     *("gzip", "zlib", "xz", "lzma", "zstd", "bzip2", "lz4", "zip", "zip-end"),
     *("squashfs", "erofs", "iso", "cpio", "ar", "lzip", "7z", "rar", "cab"),
     *("snappy", "phar"),
+    *SPELLED,  # a stream in a text that spells it
 )
 """The kinds of streams, in the order of graft/kernel/native/streams.h."""
 
@@ -69,7 +71,7 @@ def find_by_reference(data: Buffer, final: bool = True) -> list[tuple[int, int]]
                 continue
             answer = judge(text, at) if len(text) - at > 1 else None
             if answer is None:  # the bytes end before that is known
-                packed = kind in ("gzip", "zlib") and len(text) - at >= _TRUNCATED
+                packed = kind in _BROKEN_OFF and len(text) - at >= _TRUNCATED
                 answer = packed or not final
             if answer:
                 found.append((at, KINDS.index(kind)))
@@ -77,6 +79,7 @@ def find_by_reference(data: Buffer, final: bool = True) -> list[tuple[int, int]]
 
 
 _TRUNCATED: Final = 16  # bytes; deflated data that breaks off can be unpacked until there
+_BROKEN_OFF: Final = ("gzip", "zlib", *SPELLED)
 
 
 class _MoreError(Exception):
@@ -442,6 +445,37 @@ def _phar(data: bytes, at: int) -> bool:
     return 10 <= size < 1 << 26 and 0 < files < 1 << 20 and 0x10 <= version <= 0x11
 
 
+def _spelled(kind: str) -> _Judge:
+    """A judge of a stream that is spelled in digits."""
+
+    def judge(data: bytes, at: int) -> bool | None:
+        found = spelled_head(kind, data, at)
+        for magic, of in _SPELLED_STREAMS:
+            if not magic.startswith(found.contents[: len(magic)]):
+                continue
+            answer = of(found.contents, 0) if len(found.contents) >= len(magic) else None
+            if answer is None and found.ends:
+                answer = of in (_gzip, _zlib) and len(found.contents) >= _TRUNCATED
+            if answer is None and len(found.contents) == HEAD:
+                return True  # so long is only a table of codes, or the bytes a stream stores
+            if answer is not False:
+                return answer
+        return False
+
+    return judge
+
+
+_SPELLED_STREAMS: Final = (
+    (b"\x1f\x8b\x08", _gzip),
+    *((bytes([0x78, flags]), _zlib) for flags in (0x01, 0x5E, 0x9C, 0xDA)),
+    (b"\xfd7zX", _xz),
+    (b"\x5d\0\0", _lzma),
+    (b"\x28\xb5\x2f\xfd", _zstd),
+    (b"BZh", _bzip2),
+    (b"\x04\x22\x4d\x18", _lz4),
+    (b"PK\3\4", _zip),
+)
+
 _ZLIB_HEADS: Final = tuple(
     bytes([method, flags])
     for method in range(0x08, 0x79, 0x10)
@@ -449,32 +483,41 @@ _ZLIB_HEADS: Final = tuple(
     if (method << 8 | flags) % 31 == 0 and not flags & 0x20
 )
 
+_HEADS: Final = {  # the first digits of each of _SPELLED_STREAMS
+    "base64": (
+        *(b"H4", b"eA", b"eF", b"eJ", b"eN", b"/T", b"_T", b"XQ", b"KL", b"Ql", b"BC", b"UE"),
+    ),
+    "hex": (b"1F", b"1f", b"78", b"FD", b"fd", b"5D", b"5d", b"28", b"42", b"04", b"50"),
+    "decimal": (b"31", b"12", b"25", b"93", b"40", b"66", b"80"),
+}
+
+_ALL: Final[Sequence[tuple[str, bytes, _Judge]]] = (
+    *(("zlib", head, _zlib) for head in _ZLIB_HEADS),
+    ("iso", b"\1CD0", _iso),
+    ("lz4", b"\x04\x22\x4d\x18", _lz4),
+    ("gzip", b"\x1f\x8b\x08", _gzip),
+    ("ar", b"!<ar", _ar),
+    ("zstd", b"\x28\xb5\x2f\xfd", _zstd),
+    ("cpio", b"0707", _cpio),
+    ("7z", b"7z\xbc\xaf", _seven_zip),
+    ("bzip2", b"BZh", _bzip2),
+    ("lzip", b"LZIP", _lzip),
+    ("cab", b"MSCF", _cab),
+    ("zip", b"PK\3\4", _zip),
+    ("zip-end", b"PK\5\6", _zip_end),
+    ("rar", b"Rar!", _rar),
+    ("lzma", b"\x5d\0\0", _lzma),
+    ("squashfs", b"hsqs", _squashfs),
+    ("erofs", b"\xe2\xe1\xf5\xe0", _erofs),
+    ("xz", b"\xfd7zX", _xz),
+    ("snappy", b"\xff\6\0\0", _snappy),
+    ("phar", b"HALT", _phar),
+    *((kind, head, _spelled(kind)) for kind, heads in _HEADS.items() for head in heads),
+)
 _BEGINNINGS: Final[Mapping[int, Sequence[tuple[str, bytes, _Judge]]]] = {
-    byte: [each for each in every if each[1][0] == byte]
-    for every in [
-        (
-            ("phar", b"HALT", _phar),
-            *(("zlib", head, _zlib) for head in _ZLIB_HEADS),
-            ("snappy", b"\xff\6\0\0", _snappy),
-            ("iso", b"\1CD0", _iso),
-            ("lz4", b"\x04\x22\x4d\x18", _lz4),
-            ("gzip", b"\x1f\x8b\x08", _gzip),
-            ("ar", b"!<ar", _ar),
-            ("zstd", b"\x28\xb5\x2f\xfd", _zstd),
-            ("cpio", b"0707", _cpio),
-            ("7z", b"7z\xbc\xaf", _seven_zip),
-            ("bzip2", b"BZh", _bzip2),
-            ("lzip", b"LZIP", _lzip),
-            ("cab", b"MSCF", _cab),
-            ("zip", b"PK\3\4", _zip),
-            ("zip-end", b"PK\5\6", _zip_end),
-            ("rar", b"Rar!", _rar),
-            ("lzma", b"\x5d\0\0", _lzma),
-            ("squashfs", b"hsqs", _squashfs),
-            ("erofs", b"\xe2\xe1\xf5\xe0", _erofs),
-            ("xz", b"\xfd7zX", _xz),
-        )
-    ]
-    for byte in {each[1][0] for each in every}
+    byte: sorted(
+        (each for each in _ALL if each[1][0] == byte), key=lambda each: KINDS.index(each[0])
+    )
+    for byte in {each[1][0] for each in _ALL}
 }
 _FIRST: Final = re.compile(b"[" + re.escape(bytes(sorted(_BEGINNINGS))) + b"]", re.DOTALL)

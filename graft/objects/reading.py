@@ -17,7 +17,7 @@ from graft.kernel.tree import TreeReport, read_tree, remove_tree
 from graft.kernel.tree.unpacking import unpack_archive
 from graft.objects.nar_stream import rewrite_archive
 from graft.objects.references import WantedPaths
-from graft.objects.search import DeepReport, DeepSearch, Findings, Unread
+from graft.objects.search import DeepReport, DeepSearch, Findings, SumPlace, Unread
 from graft.objects.unknown_types import table_of, unknown_files, unknown_of
 from graft.store.api import Source
 from graft.store.objects import StoreObject, TreeObject
@@ -39,16 +39,16 @@ def read_object(
     """Reads an object, searches it, and hands over its NAR.
 
     Args:
-        table: what to rewrite before anything is searched or handed over.
-        wanted: what to look for.
+        table: the references to rewrite before anything is searched or handed over.
+        wanted: the references to look for.
         sink: takes the NAR in order, in pieces that are valid during the call only.
         places: list the places found, not only which of `wanted` were.
 
     Raises:
         TreeError: a file cannot be read.
         CorruptCacheError, CacheError, BadFormatError: the NAR cannot be read, or is another.
-        NarOrderError: a NAR cannot be rewritten as a stream, for names change: see `as_tree`. What
-            the sink was given is worthless.
+        NarOrderError: a NAR cannot be rewritten as a stream, for names change: see `as_tree`. The
+            bytes that the sink was given are worthless.
     """
     if isinstance(item, TreeObject):
         return read_tree(item.tree, table=table, wanted=wanted, sink=sink, report=places)
@@ -71,7 +71,8 @@ def search_object(
     Args:
         sink: takes the NAR, as for `read_object`; it is over before containers are opened.
         places: list the places where hash parts stand, not only which.
-        wanted: in a tree, what is looked for as it stands instead of the search's own table.
+        wanted: in a tree, the references looked for as they stand, instead of the search's own
+            table.
 
     Raises: as `read_object`.
     """
@@ -168,29 +169,31 @@ class Searched:
     """The result of searching one object.
 
     Attributes:
-        report: of the walk.
+        report: the walk's report.
         places: where wanted paths were found, hidden or not.
-        unread: what could not be looked into.
+        unread: the files that could not be looked into.
         digest: SHA-256 of its NAR, if that was asked for.
+        sums: where old digests of changed files were found.
     """
 
     report: TreeReport
     places: Sequence[Place]
     unread: Sequence[Unread]
     digest: bytes | None
+    sums: Sequence[SumPlace] = ()
 
 
 class WrittenPaths:
     """New paths whose hash parts a graft has written into others.
 
     Args:
-        paths: of the result.
-        search: what is looked for besides.
+        paths: paths of the result.
+        search: a search for other hash parts, which are looked for too.
 
     Attributes:
         paths: as given.
-        hash_parts: of them.
-        table: finds these, and what the search looks for.
+        hash_parts: their hash parts.
+        table: finds these, and the hash parts that the search looks for.
     """
 
     def __init__(self, paths: Iterable[StorePath], search: ObjectSearch) -> None:
@@ -204,10 +207,10 @@ class ObjectSearch:
 
     Args:
         store: where the objects are.
-        wanted: what is looked for.
+        wanted: the search for the wanted paths.
 
     Attributes:
-        hash_parts: the same.
+        hash_parts: the hash parts that are looked for.
     """
 
     def __init__(self, store: Source, wanted: DeepSearch) -> None:
@@ -229,9 +232,9 @@ class ObjectSearch:
         paths.
 
         Args:
-            seen: what was found, hidden or not; if it is wanted, its places are not known, and it
-                is read again.
-            unread: what could not be looked into.
+            seen: the paths that were found, hidden or not; if one is wanted, its places are not
+                known, and the object is read again.
+            unread: the files that could not be looked into.
         """
         if not self._wanted_paths.intersection(seen):
             self._known[path] = Searched(report, (), unread, None)
@@ -247,7 +250,8 @@ class ObjectSearch:
         """Reads an object, unless the answer is known.
 
         Args:
-            with_digest: of a tree; a NAR from a cache is checked as it is read.
+            with_digest: whether a tree's digest is wanted; a NAR from a cache is checked while it
+                is read.
             on_bytes: called with the number of NAR bytes read since the last call; may raise to
                 stop.
             written: if the object was rewritten; then `unknown_files` of a tree reads no more.
@@ -278,6 +282,7 @@ class ObjectSearch:
             (*standing, *found.hidden),
             found.unread,
             digest.digest() if with_digest else None,
+            found.sums,
         )
         return self._known[path]
 

@@ -1,14 +1,15 @@
 """All that leads to some paths in an object: as it stands, cut up, spelled otherwise, packed.
 
-What stands in bytes as it is, and where there may be more, a walk over the tree tells in one pass:
-`DeepSearch` says what it is to look for. Only files with something in them, and containers, are
-read again.
+A walk over the tree tells in one pass which hash parts stand in the plain bytes, and where there
+may be more: `DeepSearch` has the patterns of this walk. Only files with something in them, and
+containers, are read again.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
@@ -27,6 +28,7 @@ from graft.kernel.density import is_dense
 from graft.kernel.place import FRAGMENT, Place, Site, Where
 from graft.kernel.streams import find_streams
 from graft.kernel.tree import Suspicion, TreeReport
+from graft.objects.checksums import ChangedFile, ChecksumFinder
 from graft.objects.file_fixups import broken_fixup
 from graft.objects.references import WantedPaths
 from graft.objects.spellings import SpellingFinder
@@ -35,10 +37,13 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
 
 _ELF_HEAD: Final = 20
+_MANIFEST: Final = b"Manifest-Version:"  # of a jar
+_FOLD: Final = re.compile(rb"\r?\n ")
 _WINDOW: Final = 1 << 20
 _IN_MEMORY: Final = 16 << 20  # of a file that passes and may have to be looked into
 
-# Where fragments are looked for: programs, and archives of what programs are linked from.
+# Where fragments are looked for: programs, and archives of the object files that programs are
+# linked from.
 _CODE: Final = (b"\x7fELF", b"!<arch>\n")
 
 # How programs begin, which are packed for the most part, or not at all.
@@ -63,19 +68,33 @@ class Unread:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SumPlace(Place):
+    """A place where a digest of a changed file's old contents stands; it has no hash part.
+
+    Attributes:
+        of: the name of the changed file.
+    """
+
+    hash_part: str = ""
+    of: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeepReport:
     """The result of searching an object.
 
     Attributes:
-        report: of the walk: what stands in the bytes as it is.
+        report: the walk's report: the hash parts in the plain bytes.
         hidden: places that no search of the bytes for the hash part sees: in containers, cut up,
             spelled otherwise.
-        unread: what could not be looked into.
+        unread: the files that could not be looked into.
+        sums: places of old digests of changed files.
     """
 
     report: TreeReport
     hidden: tuple[Place, ...]
     unread: tuple[Unread, ...]
+    sums: tuple[SumPlace, ...] = ()
 
 
 class DeepSearch:
@@ -84,15 +103,16 @@ class DeepSearch:
     Args:
         paths: whose hash parts are looked for.
         hash_parts: more of them, of unknown paths.
-        registry: by which containers are opened; None: the usual one.
-        store_dir: what stands before hash parts in fragments; None: `/nix/store`.
+        registry: the fix-ups by which containers are opened; None: the usual registry.
+        store_dir: the directory that stands before hash parts in fragments; None: `/nix/store`.
+        sums: the changed files whose old digests are looked for besides; a pickle loses them.
 
     Attributes:
         standing: the paths, as they stand.
         hash_parts: all of them, by the indices of `table`.
-        table: them as they stand, for a walk; as its `wanted`.
-        marks: of the files that are looked into, for a walk.
-        suspicions: of all else, for a walk.
+        table: the same as they stand, for a walk; as its `wanted`.
+        marks: the marks of the files that are looked into, for a walk.
+        suspicions: the suspicions of all else, for a walk.
     """
 
     def __init__(
@@ -102,7 +122,10 @@ class DeepSearch:
         *,
         registry: Registry | None = None,
         store_dir: StoreDir | None = None,
+        sums: Sequence[ChangedFile] = (),
     ) -> None:
+        self._summed = tuple(sums)
+        self._sums = ChecksumFinder(self._summed) if sums else None
         self._store_dir = StoreDir("/nix/store") if store_dir is None else store_dir
         self.standing = WantedPaths(paths)
         self._paths = {path.hash_part: path for path in self.standing.paths}
@@ -122,6 +145,7 @@ class DeepSearch:
             Suspicion(self._fragments.anchors, _CODE),
             Suspicion(None),  # streams
             Suspicion(None, _PROGRAMS, density=True),
+            *(map(Suspicion, self._sums.anchors) if self._sums is not None else ()),
         )
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -149,8 +173,8 @@ class DeepSearch:
         """The hidden references in a tree.
 
         Args:
-            top: of the tree, as it is now.
-            report: of a walk over it that was given `table`, `marks` and `suspicions`, and
+            top: the tree's top, in its present state.
+            report: the report of a walk over it that had `table`, `marks` and `suspicions`, and
                 rewrote nothing.
 
         Raises:
@@ -170,18 +194,45 @@ class DeepSearch:
                 findings.text(suspect.file, "target", os.readlink(place))
         return findings
 
-    # ---- what findings are made with ----------------------------------------------------------
+    # ---- the parts of findings ----------------------------------------------------------------
 
     def find(self, data: bytes, site: Site) -> Iterator[Place]:
         """All of it in a whole file, or in a name or a target."""
         yield from site.places(self.table, data)
         yield from self.find_spelled(data, site)
+        yield from self.find_sums(data, site)
         yield from self.find_apart(data, site, suspected=True)
 
     def find_spelled(self, data: bytes, site: Site) -> Iterator[Place]:
         """The paths in other spellings in any bytes."""
         for found in self._spellings.find(data):
             yield site.place(found.offset, found.encoding, self.hash_parts[found.index])
+
+    def find_sums(self, data: bytes, site: Site, base: int = 0) -> Iterator[Place]:
+        """The old digests of changed files in any bytes.
+
+        Args:
+            base: the offset of the first byte.
+        """
+        if self._sums is None:
+            return
+        if data.startswith(_MANIFEST):  # whose lines are folded: a long digest is
+            data = _FOLD.sub(b"", data)
+        for found in self._sums.find(data):
+            yield SumPlace(
+                file=site.file,
+                container=site.container,
+                where=site.where,
+                offset=base + found.offset,
+                encoding=f"{found.algorithm} in {found.spelling}",
+                of=self._summed[found.index].name,
+            )
+
+    @property
+    def longest(self) -> int:
+        """Bytes of the longest text that is looked for."""
+        sums = self._sums.longest if self._sums is not None else 0
+        return max(self._spellings.longest, sums)
 
     def find_apart(self, data: bytes, site: Site, *, suspected: bool) -> Iterator[Place]:
         """The fragments in a whole file."""
@@ -240,7 +291,7 @@ class _Passing:
         self._carry = b""
         self._seeds: list[Seed] = []
         self._known: set[Place] = set()
-        self.found: list[Place] = []  # what is spelled otherwise in what has passed
+        self.found: list[Place] = []  # other spellings in the bytes that have passed
 
     def more(self, data: bytes) -> None:
         """The bytes that come next."""
@@ -250,15 +301,19 @@ class _Passing:
         for found in self._spellings.find(text):
             hash_part = self._search.hash_parts[found.index]
             place = self.site.place(base + found.offset, found.encoding, hash_part)
-            if place not in self._known:  # what is carried over was searched before
+            if place not in self._known:  # the bytes carried over were searched before
                 self._known.add(place)
                 self.found.append(place)
         if self._is_code:
             start = max(before - WORD + 1, 0)
             for seed in self._fragments.seeds(memoryview(text)[start:]):
                 self._seeds.append(seed._replace(offset=base + start + seed.offset))
+        for sum_place in self._search.find_sums(text, self.site, base):
+            if sum_place not in self._known:
+                self._known.add(sum_place)
+                self.found.append(sum_place)
         self._passed += len(data)
-        self._carry = text[-(self._spellings.longest - 1) :]
+        self._carry = text[-(self._search.longest - 1) :]
 
     @property
     def has_pieces(self) -> bool:
@@ -282,7 +337,12 @@ class Findings:
     def with_report(self, report: TreeReport) -> DeepReport:
         """All finds, together with the walk's."""
         places = sorted(self._hidden, key=lambda each: (each.file, each.container, each.offset))
-        return DeepReport(report=report, hidden=tuple(places), unread=tuple(self._unread))
+        return DeepReport(
+            report=report,
+            hidden=tuple(each for each in places if not isinstance(each, SumPlace)),
+            unread=tuple(self._unread),
+            sums=tuple(each for each in places if isinstance(each, SumPlace)),
+        )
 
     def text(self, file: bytes, where: Where, text: bytes) -> None:
         """Looks through a name or a symlink's target."""
@@ -338,7 +398,7 @@ class Findings:
 
         Args:
             head: its first bytes.
-            size: of all of it.
+            size: the whole file's size in bytes.
             stream: it, wherever it is looked at.
             suspected: whether something may be in the files that are stored in it.
 
@@ -367,8 +427,8 @@ class Findings:
         """Looks into the streams in a file that no fix-up opens, and tells whether it is packed.
 
         Args:
-            name: of the file, without directories.
-            size: of the file.
+            name: the file's name, without directories.
+            size: the file's size in bytes.
             whole: reads it.
             typed: a fix-up knows its type.
         """
@@ -440,7 +500,7 @@ class PassingFile:
         opened = opened and not self._large
         self._streams = not self._large and (self._fixup is None or not self._fixup.opens)
         if opened or self._streams or head.startswith(_CODE):
-            # What comes in one piece is in memory already.
+            # A file that comes in one piece is in memory already.
             most = max(_IN_MEMORY, len(head))
             self._kept = SpooledTemporaryFile(most)  # noqa: SIM115 - closed at the file's end
 

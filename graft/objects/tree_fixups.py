@@ -2,7 +2,7 @@
 
 A copy is made by `copy_tree`, which changes references as they stand, and tells which files have
 the registry's marks. Each of these is then made from its original by its fix-up, and takes the
-place of what was copied; if it is to be left alone, its original bytes do.
+place of the copy; if it is to be left alone, its original bytes do.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ import shutil
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BytesIO
 from itertools import groupby
 from typing import BinaryIO, Final
 
 from graft.errors import NoSpaceError, TreeError
-from graft.fixups import HEAD, Fixup, FixupOutcome, Registry
+from graft.fixups import HEAD, Fixup, FixupOutcome, InnerFile, Registry
 from graft.fixups.api import SIGNATURES, BrokenFixupError
 from graft.fixups.fragments import FragmentFinder
 from graft.fixups.guarded import GUARDED
@@ -35,20 +36,35 @@ _NOWHERE: Final = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENA
 """The errors that say that there is no such file. Any other tells of the machine."""
 
 
+@dataclass(frozen=True, slots=True)
+class ChangedName:
+    """A file that a graft changes.
+
+    Attributes:
+        file: relative to the top of its tree, in old names; empty for the top itself.
+        inner: the files in it that change, if it is a container.
+    """
+
+    file: bytes
+    inner: tuple[InnerFile, ...] = ()
+
+
 class Fixes:
     """The results of fix-ups for one tree's files, all of them known before any write.
 
     Args:
         source: the tree's top, without a slash at its end.
-        table: what is rewritten.
+        table: the references that are rewritten.
         marked: the files that have the registry's marks, as a TreeReport has them.
-        fragments: for the same; None: what compilers have cut up stays.
-        names: for the same; None: no name follows its hash part in an escaped spelling.
+        fragments: finds fragments of the same; None: references that compilers have cut up stay.
+        names: finds escaped names of the same; None: no name follows its hash part in an escaped
+            spelling.
         bare: whether hash parts stand in the open without their names, which may be escaped.
 
     Attributes:
-        files: those that fix-ups had something to do with, by their paths.
-        unshared: sizes of those that plain rewriting leaves as they are, old and new, in bytes.
+        files: the files that fix-ups had something to do with, by their paths.
+        changes: the tree's files that change, with the files in them.
+        unshared: old and new sizes of the files that plain rewriting leaves unchanged, in bytes.
 
     Raises:
         TreeError: a file cannot be read.
@@ -74,9 +90,10 @@ class Fixes:
         for path in self._marked:
             self._by_name.setdefault(posixpath.basename(path), []).append(path)
         self._begun: set[bytes] = set()
-        # By the old path, where plain rewriting makes another; None: what the original is.
+        # New contents by the old path, where plain rewriting makes others; None: the original's.
         self._new: dict[bytes, bytes | None] = {}
         self.files: list[FixedFile] = []
+        self.changes: list[ChangedName] = []
         self.unshared: list[tuple[int, int]] = []
         with _errors(source):
             for path in self._marked:
@@ -93,11 +110,12 @@ class Fixes:
     def place(self, staged: bytes, *, owner: tuple[int, int]) -> None:
         """Puts the new files into a copy of the tree.
 
-        What is made has the metadata of a store. Files that are hard links to each other stay so.
+        The new files have the metadata of a store. Files that are hard links to each other stay so.
 
         Args:
-            staged: the copy's top, made by `copy_tree` with the same table; nobody else knows it.
-            owner: user and group of what is made.
+            staged: the copy's top, made by `copy_tree` with the same table; no other process knows
+                it.
+            owner: user and group of the new files.
 
         Raises:
             TreeError: a file cannot be written.
@@ -164,16 +182,19 @@ class Fixes:
         self._begun.add(path)
         recognised = self._recognised(path)
         if recognised is None:
+            self._note_change(path, None, None)
             return
+        inner: list[InnerFile] = []
         fixup, data = recognised
         if data is None:
             fix: FileFix | None = self._fixups.too_large(fixup)
         else:
             name = path or posixpath.basename(self._source)
             try:
-                fix = self._fixups.fix(fixup, data, name, self)
+                fix = self._fixups.fix(fixup, data, name, self, inner=inner)
             except BrokenFixupError as error:
                 raise broken_fixup(error, _below(self._source, path)) from error
+        self._note_change(path, data, fix, inner)
         if fix is None:
             return  # it is as plain rewriting makes it
         if fix.replaced:
@@ -182,6 +203,28 @@ class Fixes:
             self.unshared.append((len(data), len(fix.contents)))
         check_vital(fix.outcomes, _below(self._source, path))
         self.files.append(fix.fixed(path, self._table))
+
+    def _note_change(
+        self,
+        path: bytes,
+        data: bytes | None,
+        fix: FileFix | None,
+        inner: Iterable[InnerFile] = (),
+    ) -> None:
+        """Notes a file that changes.
+
+        Args:
+            data: its bytes; None: they are too many to be held.
+        """
+        if fix is not None and fix.replaced:
+            changes = fix.contents is not None
+        elif data is not None:
+            changes = bool(self._table.find(data)[0])
+        else:
+            found = read_tree(_below(self._source, path), wanted=self._table)
+            changes = bool(found.seen)
+        if changes:
+            self.changes.append(ChangedName(path, tuple(inner)))
 
     def _rename(self, names: NameFinder) -> None:
         """Changes the names that follow a hash part in an escaped spelling, or tells them."""
@@ -224,15 +267,15 @@ class Fixes:
 
     def _sum_again(self, staged: bytes, owner: tuple[int, int]) -> None:
         """Replaces checksums that are kept as text in the copy, of files that are in it."""
-        report = read_tree(self._source, wanted=self._table, report=True)
-        changed = {found.file for found in report.found if found.where == "contents"}
         files = {
-            self._renamed(path): ChangedFile(
-                name=printable(path), old=digests_of(_below(self._source, path))
+            self._renamed(each.file): ChangedFile(
+                name=printable(each.file), old=digests_of(_below(self._source, each.file))
             )
-            for path in sorted(changed.union(self._new))
+            for each in self.changes
         }
         repair = repair_tree(staged, files)
+        # Of old names those are left that are the new ones, too; other files are named in vain.
+        self.changes += [ChangedName(file) for file in repair.rewritten if file not in files]
         for file in repair.rewritten:
             if owner != (os.geteuid(), os.getegid()):
                 os.chown(_below(staged, file), *owner)
@@ -306,6 +349,7 @@ def _of_checksum(place: ChecksumPlace) -> FixupOutcome:
     what = f"the {place.algorithm} of '{place.of}' at {place.offset}"
     reasons = {
         "binary": f"{what} is left alone: the file is no text",
+        "length": f"{what} is left alone: its escapes change its length",
         "cycle": f"{what} is left alone: it changes whenever that does",
     }
     return FixupOutcome(

@@ -27,6 +27,9 @@ enum graft_stream_kind {
     GRAFT_CAB,
     GRAFT_SNAPPY,
     GRAFT_PHAR,
+    GRAFT_BASE64, /* a stream in a text that spells it */
+    GRAFT_HEX,
+    GRAFT_DECIMAL,
     GRAFT_STREAM_KINDS
 };
 
