@@ -1,6 +1,6 @@
 """Media: pictures, sounds, films, fonts, keys and the like, whose dense data is no packed text.
 
-Their texts (comments, names) are not packed, or are in streams that are opened.
+Text in such a file (a comment, a name) stands in the open, or in a stream that is opened.
 """
 
 from __future__ import annotations

@@ -97,8 +97,8 @@ class Look:
         finder: finds the references that are looked for.
         limits: how far it is opened.
         path: its path relative to the top of its tree; empty: it is the top itself.
-        known: tells the fix-up of a file of any type. A file of no type is told if it is packed or
-            encrypted; None: they are not told.
+        known: tells the fix-up of a file of any type. A file without one is told if it is packed
+            or encrypted; None: it is not told.
 
 
     Attributes:
@@ -206,7 +206,7 @@ class Look:
             )
 
     def _is_packed(self, data: bytes, name: bytes, opened: Sequence[range]) -> bool:
-        """Whether the contents of a file cannot be seen, except in its streams that were opened."""
+        """Whether a file is packed, apart from its streams that were opened."""
         if self._known is None:
             return False
         fixup = self._known(data, name)
@@ -227,7 +227,7 @@ class Look:
 
 
 def _outside(data: bytes, ranges: Sequence[range]) -> list[bytes]:
-    """The pieces of some bytes outside of all the ranges, which are in order."""
+    """The pieces of some bytes outside of the ranges, which are in order."""
     if not ranges:
         return [data]
     starts = [0, *(each.stop for each in ranges)]

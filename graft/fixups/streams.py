@@ -116,6 +116,29 @@ def _opened(kind: str, data: bytes, start: int, allowance: Allowance) -> Embedde
     return EmbeddedStream(kind, step, start, start + 1, contents, reason)
 
 
+def _joined(kind: str, data: bytes, at: int, allowance: Allowance) -> tuple[bytes, int]:
+    """The contents of the streams of one kind that follow each other, and where the last ends.
+
+    They are one text: a member of gzip, a frame of zstd may end within a hash part.
+    """
+    magic, padding = _JOINED[kind]
+    pieces: list[bytes] = []
+    while True:
+        start = at
+        while padding and data.startswith(bytes(padding), start):
+            start += padding
+        while kind == "zstd" and _SKIPPED.match(data, start):
+            start += 8 + int.from_bytes(data[start + 4 : start + 8], "little")
+        if not data.startswith(magic, start):
+            return b"".join(pieces), at
+        expansion = _Expansion(_DECOMPRESSORS[kind](), data, start)
+        contents = allowance.expanded(expansion.read, len(data) - start)
+        if expansion.damage is not None:
+            return b"".join(pieces), at
+        pieces.append(contents)
+        at = expansion.end
+
+
 def raw_deflated(data: bytes, allowance: Allowance) -> bytes | None:
     """The contents of a file that is deflated data without a header, whole or cut; None: it is not.
 
@@ -158,29 +181,6 @@ def checked_streams(data: bytes) -> Iterator[tuple[range, str]]:
             stream = _opened(kind, data, start, allowance)
             if stream is not None and stream.contents:
                 yield range(start, max(stream.end, start + 1)), f"{kind} stream"
-
-
-def _joined(kind: str, data: bytes, at: int, allowance: Allowance) -> tuple[bytes, int]:
-    """The contents of the streams of one kind that follow each other, and where the last ends.
-
-    They are one text: a member of gzip, a frame of zstd may end within a hash part.
-    """
-    magic, padding = _JOINED[kind]
-    pieces: list[bytes] = []
-    while True:
-        start = at
-        while padding and data.startswith(bytes(padding), start):
-            start += padding
-        while kind == "zstd" and _SKIPPED.match(data, start):
-            start += 8 + int.from_bytes(data[start + 4 : start + 8], "little")
-        if not data.startswith(magic, start):
-            return b"".join(pieces), at
-        expansion = _Expansion(_DECOMPRESSORS[kind](), data, start)
-        contents = allowance.expanded(expansion.read, len(data) - start)
-        if expansion.damage is not None:
-            return b"".join(pieces), at
-        pieces.append(contents)
-        at = expansion.end
 
 
 def _pictures(data: bytes) -> list[range]:

@@ -503,6 +503,8 @@ _ALL: Final[Sequence[tuple[str, bytes, _Judge]]] = (
     ("bzip2", b"BZh", _bzip2),
     ("lzip", b"LZIP", _lzip),
     ("cab", b"MSCF", _cab),
+    ("snappy", b"\xff\6\0\0", _snappy),
+    ("phar", b"HALT", _phar),
     ("zip", b"PK\3\4", _zip),
     ("zip-end", b"PK\5\6", _zip_end),
     ("rar", b"Rar!", _rar),
@@ -510,8 +512,6 @@ _ALL: Final[Sequence[tuple[str, bytes, _Judge]]] = (
     ("squashfs", b"hsqs", _squashfs),
     ("erofs", b"\xe2\xe1\xf5\xe0", _erofs),
     ("xz", b"\xfd7zX", _xz),
-    ("snappy", b"\xff\6\0\0", _snappy),
-    ("phar", b"HALT", _phar),
     *((kind, head, _spelled(kind)) for kind, heads in _HEADS.items() for head in heads),
 )
 _BEGINNINGS: Final[Mapping[int, Sequence[tuple[str, bytes, _Judge]]]] = {

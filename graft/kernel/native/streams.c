@@ -403,8 +403,7 @@ static const struct {
     [GRAFT_ISO] = {4, "\1CD0"},          [GRAFT_CPIO] = {4, "0707"},
     [GRAFT_AR] = {4, "!<ar"},            [GRAFT_LZIP] = {4, "LZIP"},
     [GRAFT_7Z] = {4, "7z\xBC\xAF"},      [GRAFT_RAR] = {4, "Rar!"},
-    [GRAFT_CAB] = {4, "MSCF"},
-    [GRAFT_SNAPPY] = {4, "\xFF\6\0\0"},
+    [GRAFT_CAB] = {4, "MSCF"},           [GRAFT_SNAPPY] = {4, "\xFF\6\0\0"},
     [GRAFT_PHAR] = {4, "HALT"},
 };
 
