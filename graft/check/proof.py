@@ -88,7 +88,8 @@ class Proof:
         bytes: contents read.
         unsearched: paths of the new closure that were not read, or not to their end.
         unread: files that may hold references which cannot be seen, by the path each is in.
-        unknown: changed files of types whose rules are not known, by the path each is in.
+        unknown: changed files of types whose rules are not known, or that fix-ups have noted, by
+            the path each is in.
         remaining: the rest of the replaced packages.
         sums: places of old digests of changed files, by the path each is in.
     """

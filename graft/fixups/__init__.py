@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from graft.errors import UsageError
 from graft.fixups.api import HEAD, Fixup, FixupOutcome, LeftAloneError, Limits
 from graft.fixups.entry_points import OwnFixup, users_own
-from graft.fixups.rewrite import FileDescent, FileSearch, InnerFile, Members, Siblings
+from graft.fixups.rewrite import (
+    FileDescent,
+    FileSearch,
+    InnerFile,
+    Members,
+    NameSearch,
+    Siblings,
+)
 from graft.fixups.search import Finder, Look, Recogniser
 from graft.kernel.place import Place, Site
 from graft.kernel.tree.marks import Marks
@@ -32,6 +39,7 @@ __all__ = [
     "LeftAloneError",
     "Limits",
     "Look",
+    "NameSearch",
     "Recogniser",
     "Registry",
     "Siblings",
@@ -200,6 +208,7 @@ class Registry:
         table: Table,
         siblings: Siblings = _ALONE,
         fragments: FragmentFinder | None = None,
+        names: NameSearch | None = None,
         inner: list[InnerFile] | None = None,
     ) -> tuple[bytes, list[FixupOutcome]]:
         """A file with its references rewritten, at any depth; the same object if nothing changes.
@@ -211,6 +220,8 @@ class Registry:
             siblings: the other files of that tree, some of which are summed up in others.
             fragments: finds fragments of the references that the table rewrites; None: references
                 that compilers have cut up stay.
+            names: finds names in containers that follow a hash part in another spelling; None: such
+                names stay.
             inner: takes the changed files in containers; None: no caller asks for them.
 
         Returns:
@@ -222,6 +233,7 @@ class Registry:
             table,
             self.limits,
             fragments=fragments,
+            names=names,
             replaced=self.replaced,
             inner=inner,
         )

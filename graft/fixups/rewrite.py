@@ -65,6 +65,26 @@ class Siblings(Protocol):
         ...
 
 
+class EscapedName(Protocol):
+    """Names in another spelling behind the hash parts of a file."""
+
+    @property
+    def offsets(self) -> tuple[int, ...]:
+        """The offsets of the hash parts."""
+
+    @property
+    def contents(self) -> bytes | None:
+        """The file with hash parts and names changed; None: not all of it can be."""
+
+
+class NameSearch(Protocol):
+    """The search for names that follow a hash part in another spelling."""
+
+    def find(self, data: bytes) -> EscapedName | None:
+        """The names in a whole file; None for a file without any."""
+        ...
+
+
 class Members:
     """The members of a container, each rewritten when it is first asked for.
 
@@ -144,9 +164,11 @@ class FileSearch:
         limits: Limits,
         *,
         fragments: FragmentFinder | None = None,
+        names: NameSearch | None = None,
         replaced: frozenset[bytes] = frozenset(),
         inner: list[InnerFile] | None = None,
     ) -> None:
+        self.names = names
         self.replaced, self.inner = replaced, inner
         self.recognise, self.switched_on = recognise, switched_on
         self.table, self.limits = table, limits
@@ -302,12 +324,33 @@ class FileDescent:
         known, new = self._search.plain
         if known is not data:
             new, hits, _ = self._search.table.rewrite(data)
+            if self._container and any(hit.bare for hit in hits):
+                new = self._renamed(data, new)
             if hits and new != data:
                 self._search.made.update(_hash_part(new, hit) for hit in hits)
             else:
                 new = data
             self._search.plain = data, new
         return new
+
+    def _renamed(self, data: bytes, new: bytes) -> bytes:
+        """The file in a container with names changed that follow a hash part in other spellings."""
+        found = self._search.names.find(data) if self._search.names is not None else None
+        if found is None:
+            return new
+        where = ", ".join(map(str, found.offsets[:3]))
+        reason = f"a name in another spelling follows the hash part at {where}"
+        if found.contents is None:
+            reason += ": it is still the old one"
+        self._search.outcomes.append(
+            FixupOutcome(
+                container=self._container,
+                fixup="escaped-name",
+                outcome="rewritten" if found.contents is not None else "noted",
+                reason=reason,
+            )
+        )
+        return new if found.contents is None else found.contents
 
     def contents(self, name: bytes, data: bytes) -> bytes:
         """The only file inside."""

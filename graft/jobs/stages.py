@@ -13,6 +13,7 @@ from graft.check.abi.report import write_report
 from graft.check.changed_contents import ChangedContents
 from graft.check.foreign_checksums import foreign_checksums
 from graft.check.missing_files import MissingFiles, missing_files
+from graft.check.noted import fixed_before, noted_files
 from graft.check.proof import Problem, Proof, prove_result
 from graft.check.reference_rules import reference_rules
 from graft.check.verification import library_problems
@@ -211,6 +212,11 @@ class StagedJob:
             )
         if proof.problems:  # it is not there to be read
             return proof
+        noted = set(noted_files(execution.fixed))
+        if proof.verdict == "gone" and not noted and execution.resumed:
+            before = fixed_before(plan, execution.resumed, self._stores.source)
+            noted.update(noted_files(before))
+        proof = replace(proof, unknown=tuple(sorted(noted.union(proof.unknown))))
         return replace(proof, problems=tuple(self._library_problems(plan)))
 
     def _library_problems(self, plan: Plan) -> Iterable[Problem]:

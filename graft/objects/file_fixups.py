@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from graft.errors import FixupError
-from graft.fixups import HEAD, Fixup, FixupOutcome, InnerFile, Registry, Siblings
+from graft.fixups import HEAD, Fixup, FixupOutcome, InnerFile, NameSearch, Registry, Siblings
 from graft.fixups.api import BrokenFixupError
 from graft.fixups.guarded import GUARDED, GUARDED_SIZE
 from graft.formats.file_name import printable
@@ -78,14 +78,21 @@ class FileFixups:
     Args:
         table: the references that are rewritten.
         fragments: finds fragments of the same; None: references that compilers have cut up stay.
+        names: finds escaped names of the same; None: no name follows its hash part in an escaped
+            spelling.
 
     Attributes:
         table: the same.
     """
 
     def __init__(
-        self, registry: Registry, table: Table, fragments: FragmentFinder | None = None
+        self,
+        registry: Registry,
+        table: Table,
+        fragments: FragmentFinder | None = None,
+        names: NameSearch | None = None,
     ) -> None:
+        self._names = names
         self.table = table
         self._registry = registry
         self._fragments = fragments
@@ -145,7 +152,7 @@ class FileFixups:
             inner: takes the changed files in it; None: no caller asks for them.
         """
         new, outcomes = self._registry.rewrite(
-            data, path, self.table, siblings, self._fragments, inner
+            data, path, self.table, siblings, self._fragments, names=self._names, inner=inner
         )
         if not outcomes and not fixup.opens:
             return None

@@ -52,6 +52,7 @@ class Fixes:
         fragments: finds fragments of the same; None: references that compilers have cut up stay.
         names: finds escaped names of the same; None: no name follows its hash part in an escaped
             spelling.
+        bare: whether hash parts stand in the open without their names, which may be escaped.
 
     Attributes:
         files: the files that fix-ups had something to do with, by their paths.
@@ -73,9 +74,10 @@ class Fixes:
         *,
         fragments: FragmentFinder | None = None,
         names: NameFinder | None = None,
+        bare: bool = True,
     ) -> None:
         self._source, self._table, self._registry = source, table, registry
-        self._fixups = FileFixups(registry, table, fragments)
+        self._fixups = FileFixups(registry, table, fragments, names)
         self._marked = dict.fromkeys(marked)
         self._by_name: dict[bytes, list[bytes]] = {}
         for path in self._marked:
@@ -89,7 +91,7 @@ class Fixes:
         with _errors(source):
             for path in self._marked:
                 self._fix(path)
-            if names is not None:
+            if names is not None and bare:
                 self._rename(names)
         self.files.sort(key=lambda fixed: fixed.file)
 
