@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from graft.errors import UsageError
 from graft.fixups.api import HEAD, Fixup, FixupOutcome, LeftAloneError, Limits
 from graft.fixups.entry_points import OwnFixup, users_own
-from graft.fixups.rewrite import FileDescent, FileSearch, Members, Siblings
+from graft.fixups.rewrite import FileDescent, FileSearch, Members, Names, Siblings
 from graft.fixups.search import Finder, Look, Recogniser
 from graft.kernel.place import Place, Site
 from graft.kernel.tree.marks import Marks
@@ -197,7 +197,9 @@ class Registry:
         path: bytes,
         table: Table,
         siblings: Siblings = _ALONE,
+        *,
         fragments: FragmentFinder | None = None,
+        names: Names | None = None,
     ) -> tuple[bytes, list[FixupOutcome]]:
         """A file with its references rewritten, at any depth; the same object if nothing changes.
 
@@ -218,6 +220,7 @@ class Registry:
             table,
             self.limits,
             fragments=fragments,
+            names=names,
             replaced=self.replaced,
         )
         new = FileDescent(search, siblings, path=path).file(data)

@@ -51,6 +51,28 @@ class Siblings(Protocol):
         ...
 
 
+class EscapedName(Protocol):
+    """The names that follow hash parts in another spelling, in one file."""
+
+    @property
+    def offsets(self) -> Sequence[int]:
+        """The offsets of their hash parts."""
+        ...
+
+    @property
+    def contents(self) -> bytes | None:
+        """The file with hash parts and names changed; None: not all of it can be."""
+        ...
+
+
+class Names(Protocol):
+    """The search for names in another spelling, behind hash parts that change."""
+
+    def find(self, data: bytes) -> EscapedName | None:
+        """The names in a file as it was; None: the file has no such name."""
+        ...
+
+
 class Members:
     """The members of a container, each rewritten when it is first asked for.
 
@@ -118,6 +140,8 @@ class FileSearch:
         limits: how far it is opened.
         fragments: finds fragments of the rewritten references; None: references that compilers have
             cut up stay.
+        names: finds names that follow a hash part in an escaped spelling, in containers; None: they
+            stay.
         replaced: hash parts of paths whose files no archive may hold that is rewritten.
     """
 
@@ -129,9 +153,10 @@ class FileSearch:
         limits: Limits,
         *,
         fragments: FragmentFinder | None = None,
+        names: Names | None = None,
         replaced: frozenset[bytes] = frozenset(),
     ) -> None:
-        self.replaced = replaced
+        self.replaced, self.names = replaced, names
         self.recognise, self.switched_on = recognise, switched_on
         self.table, self.limits = table, limits
         self.fragments = fragments
@@ -270,9 +295,29 @@ class FileDescent:
             new, hits, _ = self._search.table.rewrite(data)
             if hits and new != data:
                 self._search.made.update(_hash_part(new, hit) for hit in hits)
+                if self._container and any(hit.bare for hit in hits):
+                    new = self._renamed(data, new)
             else:
                 new = data
             self._search.plain = data, new
+        return new
+
+    def _renamed(self, data: bytes, new: bytes) -> bytes:
+        """The same bytes, with the names that follow a hash part in another spelling changed."""
+        names = self._search.names
+        found = None if names is None else names.find(data)
+        if found is None or found.contents is not None:
+            return new if found is None else found.contents or new
+        where = ", ".join(map(str, found.offsets[:3]))
+        reason = f"a name in another spelling follows the hash part at {where}"
+        self._search.outcomes.append(
+            FixupOutcome(
+                container=self._container,
+                fixup="escaped-name",
+                outcome="noted",
+                reason=f"{reason}: it is still the old one",
+            )
+        )
         return new
 
     def contents(self, name: bytes, data: bytes) -> bytes:

@@ -90,18 +90,28 @@ class Look:
         finder: finds the references that are looked for.
         limits: how far it is opened.
         path: its path relative to the top of its tree; empty: it is the top itself.
+        is_unknown: tells of a member, by its bytes and its name, whether a graft has changed it and
+            its type is not known; None: members are not judged.
 
     Attributes:
+        unknown: the containers of changed members whose types are not known.
         places: the finds in containers.
         outcomes: the outcomes of parts that could not be looked into.
         allowance: the part of the limits that is left.
     """
 
     def __init__(
-        self, recognise: Recogniser, finder: Finder, limits: Limits, path: bytes = b""
+        self,
+        recognise: Recogniser,
+        finder: Finder,
+        limits: Limits,
+        path: bytes = b"",
+        *,
+        is_unknown: Callable[[bytes, bytes], bool] | None = None,
     ) -> None:
         self.recognise, self.finder, self.limits = recognise, finder, limits
-        self._path = path
+        self._path, self._is_unknown = path, is_unknown
+        self.unknown: list[tuple[str, ...]] = []
         self.places: list[Place] = []
         self.outcomes: list[FixupOutcome] = []
         self.allowance = Allowance(limits)
@@ -173,6 +183,11 @@ class Look:
                 self.streams(stream.contents, inner, typed=fixup is not None, depth=depth + 1)
             if fixup is not None:
                 _Level(self, fixup, inner, depth + 1).file(stream.contents, b"")
+
+    def judge(self, data: bytes, name: bytes, steps: tuple[str, ...]) -> None:
+        """Notes a member that was changed if its type is not known."""
+        if self._is_unknown is not None and self._is_unknown(data, name):
+            self.unknown.append(steps)
 
     def search_apart(self, data: bytes, steps: tuple[str, ...], *, suspected: bool) -> None:
         """Searches a file for finds that show only there: see `Finder.find_apart`."""
@@ -265,6 +280,7 @@ class _Level:
         steps = (*self._container, step)
         fixup = look.recognise(data, name)
         if fixup is None or not fixup.opens:
+            look.judge(data, name, steps)
             if not (stored and self._searched):
                 look.search(data, steps)
             else:

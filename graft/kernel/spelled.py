@@ -1,8 +1,8 @@
 """Bytes that a text spells in digits: base64, numbers of base 16 and of base 10.
 
-Between digits are skipped: the ends of lines and the margin of the next, what separates numbers,
-and what a number or an escape begins with. `spelled_head` is the specification of
-graft/kernel/native/spelled.c.
+Fillers between digits are skipped: the ends of lines and the margin of the next, separators of
+numbers, and the signs with which a number or an escape begins. `spelled_head` is the specification
+of graft/kernel/native/spelled.c.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class SpelledHead(NamedTuple):
     """The first bytes that a text spells.
 
     Attributes:
-        contents: they, `HEAD` at most.
+        contents: the bytes, `HEAD` at most.
         ends: a character that is neither a digit nor a filler ends them.
     """
 
@@ -56,7 +56,7 @@ class SpelledBytes(NamedTuple):
     """All the bytes that a text spells.
 
     Attributes:
-        contents: they.
+        contents: the bytes.
         end: offset behind the last character that was read.
     """
 

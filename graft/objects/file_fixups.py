@@ -15,6 +15,7 @@ from graft.formats.file_name import printable
 if TYPE_CHECKING:
     from graft.fixups.fragments import FragmentFinder
     from graft.kernel import Table
+    from graft.objects.escaped_names import NameFinder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,17 +66,22 @@ class FileFixups:
     Args:
         table: what is rewritten.
         fragments: for the same; None: what compilers have cut up stays.
+        names: for the same, in containers; None: a name in an escaped spelling stays.
 
     Attributes:
         table: the same.
     """
 
     def __init__(
-        self, registry: Registry, table: Table, fragments: FragmentFinder | None = None
+        self,
+        registry: Registry,
+        table: Table,
+        fragments: FragmentFinder | None = None,
+        names: NameFinder | None = None,
     ) -> None:
         self.table = table
         self._registry = registry
-        self._fragments = fragments
+        self._fragments, self._names = fragments, names
         self._marks = registry.marks
 
     def recognise(self, head: bytes, name: bytes) -> Fixup | None:
@@ -129,7 +135,9 @@ class FileFixups:
             path: its old one, from the top of its tree.
             plain: what plain rewriting makes of it, if that is known.
         """
-        new, outcomes = self._registry.rewrite(data, path, self.table, siblings, self._fragments)
+        new, outcomes = self._registry.rewrite(
+            data, path, self.table, siblings, fragments=self._fragments, names=self._names
+        )
         if not outcomes and not fixup.opens:
             return None
         replaced = unshared = False

@@ -74,6 +74,7 @@ class Rewriting:
         self._registry = registry
         self._entries = entries
         self._fragments = FragmentFinder(entries, os.fsencode(str(store_dir)))
+        self._names = NameFinder(self.table, entries) if self.renames else None
         self._full = os.fsencode(store_dir.path(path))
 
     @classmethod
@@ -107,9 +108,11 @@ class Rewriting:
             marked,
             self._registry,
             fragments=self._fragments,
-            names=NameFinder(self.table, self._entries) if bare and self.renames else None,
+            names=self._names,
+            bare=bare > 0,
         )
 
     def nar_fixups(self) -> NarFixups:
         """The fix-ups for the files of its NAR, which passes."""
-        return NarFixups(FileFixups(self._registry, self.table, self._fragments), self._full)
+        fixups = FileFixups(self._registry, self.table, self._fragments, self._names)
+        return NarFixups(fixups, self._full)

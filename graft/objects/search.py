@@ -19,6 +19,7 @@ from graft.errors import TreeError
 from graft.fixups import HEAD, Fixup, FixupOutcome, Look, Registry, registered
 from graft.fixups.api import BrokenFixupError
 from graft.fixups.fragments import FragmentFinder, Seed
+from graft.fixups.guarded import is_text
 from graft.fixups.streams import PNG
 from graft.formats.file_name import printable
 from graft.formats.store_path import StoreDir, StorePath
@@ -73,6 +74,7 @@ class DeepReport:
     report: TreeReport
     hidden: tuple[Place, ...]
     unread: tuple[Unread, ...]
+    unknown: tuple[bytes, ...] = ()
 
 
 class DeepSearch:
@@ -112,7 +114,7 @@ class DeepSearch:
         )
         registry = registered() if registry is None else registry
         self._limits = registry.limits
-        self._recognise = registry.recogniser
+        self._recognise, self._type = registry.recogniser, registry.recognise
         self.marks = registry.searched_marks
         self.suspicions = (
             Suspicion(self._spellings.anchors),
@@ -141,18 +143,22 @@ class DeepSearch:
         seen = standing.union(each.hash_part for each in hidden)
         return frozenset(self._paths[hash_part] for hash_part in seen & self._paths.keys())
 
-    def in_tree(self, top: str | bytes, report: TreeReport) -> Findings:
+    def in_tree(
+        self, top: str | bytes, report: TreeReport, changed: Table | None = None
+    ) -> Findings:
         """The hidden references in a tree.
 
         Args:
             top: of the tree, as it is now.
             report: of a walk over it that was given `table`, `marks` and `suspicions`, and
                 rewrote nothing.
+            changed: finds what a graft has written: its files in containers are judged by their
+                types.
 
         Raises:
             TreeError: a file cannot be read.
         """
-        findings = Findings(self)
+        findings = Findings(self, changed)
         top = os.fsencode(top)
         suspected = {suspect.file for suspect in report.suspects if suspect.where == "contents"}
         streamed = frozenset(report.streamed)
@@ -190,9 +196,23 @@ class DeepSearch:
         """Whether a file may have fragments of which no word tells: of other machines."""
         return self._fragments.is_promising(head, ())
 
-    def look(self, file: bytes) -> Look:
-        """The way into one file's containers."""
-        return Look(self._recognise, self, self._limits, file)
+    def look(self, file: bytes, changed: Table | None = None) -> Look:
+        """The way into one file's containers.
+
+        Args:
+            changed: as for `in_tree`.
+        """
+
+        def is_unknown(data: bytes, name: bytes) -> bool:
+            assert changed is not None
+            return (
+                bool(changed.find(data)[0])
+                and self._type(data[:HEAD], name) is None
+                and not is_text(data)
+            )
+
+        judge = None if changed is None else is_unknown
+        return Look(self._recognise, self, self._limits, file, is_unknown=judge)
 
     def recognise(self, head: bytes, name: bytes) -> Fixup | None:
         """The fix-up of a file that is looked into."""
@@ -268,17 +288,27 @@ class _Passing:
 
 
 class Findings:
-    """The hidden references in one object, in the order of the search."""
+    """The hidden references in one object, in the order of the search.
 
-    def __init__(self, search: DeepSearch) -> None:
-        self._search = search
+    Args:
+        changed: finds what a graft has written; None: the object is no new one.
+    """
+
+    def __init__(self, search: DeepSearch, changed: Table | None = None) -> None:
+        self._search, self._changed = search, changed
+        self._unknown: list[bytes] = []
         self._hidden: list[Place] = []
         self._unread: list[Unread] = []
 
     def with_report(self, report: TreeReport) -> DeepReport:
         """All finds, together with the walk's."""
         places = sorted(self._hidden, key=lambda each: (each.file, each.container, each.offset))
-        return DeepReport(report=report, hidden=tuple(places), unread=tuple(self._unread))
+        return DeepReport(
+            report=report,
+            hidden=tuple(places),
+            unread=tuple(self._unread),
+            unknown=tuple(self._unknown),
+        )
 
     def text(self, file: bytes, where: Where, text: bytes) -> None:
         """Looks through a name or a symlink's target."""
@@ -347,7 +377,7 @@ class Findings:
         if reason is not None:
             self._unread.append(Unread(file=file, container=(), fixup=fixup.name, reason=reason))
             return
-        look = self._search.look(file)
+        look = self._search.look(file, self._changed)
         stream.seek(0)
         try:
             look.into(fixup, stream.read() if opened else head, name, apart=suspected)
@@ -355,6 +385,7 @@ class Findings:
             raise broken_fixup(error, file or name) from error
         self._hidden += look.places
         self._unread += [self._not_read(file, outcome) for outcome in look.outcomes]
+        self._unknown += [file] if look.unknown else []
 
     def streams(
         self, file: bytes, size: int, whole: Callable[[], bytes], *, typed: bool, base: int = 0
@@ -371,10 +402,11 @@ class Findings:
         if reason is not None:
             self._unread.append(Unread(file=file, container=(), fixup="stream", reason=reason))
             return
-        look = self._search.look(file)
+        look = self._search.look(file, self._changed)
         look.streams(whole(), (), typed=typed, base=base)
         self._hidden += look.places
         self._unread += [self._not_read(file, outcome) for outcome in look.outcomes]
+        self._unknown += [file] if look.unknown else []
 
     def passed(self, passing: _Passing, whole: Callable[[], bytes]) -> None:
         """Takes the finds in a file whose bytes have passed."""

@@ -64,9 +64,10 @@ class Fixes:
         *,
         fragments: FragmentFinder | None = None,
         names: NameFinder | None = None,
+        bare: bool = False,
     ) -> None:
         self._source, self._table, self._registry = source, table, registry
-        self._fixups = FileFixups(registry, table, fragments)
+        self._fixups = FileFixups(registry, table, fragments, names)
         self._marked = dict.fromkeys(marked)
         self._by_name: dict[bytes, list[bytes]] = {}
         for path in self._marked:
@@ -79,7 +80,7 @@ class Fixes:
         with _errors(source):
             for path in self._marked:
                 self._fix(path)
-            if names is not None:
+            if names is not None and bare:
                 self._rename(names)
         self.files.sort(key=lambda fixed: fixed.file)
 

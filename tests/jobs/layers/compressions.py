@@ -107,7 +107,15 @@ def _xz(choice: random.Random) -> Layer:
 
 
 def _unxz(data: bytes) -> bytes:
-    return lzma.decompress(data, lzma.FORMAT_XZ)
+    contents = b""
+    while data:
+        stream = lzma.LZMADecompressor(lzma.FORMAT_XZ)
+        contents += stream.decompress(data)
+        require(stream.eof, "the xz stream does not end")
+        rest = stream.unused_data.lstrip(b"\0")
+        require((len(stream.unused_data) - len(rest)) % 4 == 0, "the padding of xz is wrong")
+        data = rest
+    return contents
 
 
 def _lzma(choice: random.Random) -> Layer:
@@ -153,7 +161,7 @@ def _lz4_frame(choice: random.Random) -> Layer:
     summed, level = choice.random() < 0.5, choice.choice((0, 9))
 
     def pack(data: bytes) -> bytes:
-        return lz4.frame.compress(
+        packed = lz4.frame.compress(
             data,
             compression_level=level,
             block_size=block,
@@ -162,6 +170,7 @@ def _lz4_frame(choice: random.Random) -> Layer:
             block_checksum=summed and linked,
             store_size=sized,
         )
+        return bytes(packed)
 
     def unpack(data: bytes) -> bytes:
         contents, read = lz4.frame.decompress(data, return_bytes_read=True)
@@ -173,7 +182,14 @@ def _lz4_frame(choice: random.Random) -> Layer:
 
 def _lz4_block(choice: random.Random) -> Layer:
     del choice
-    layer = _layer("lz4-block", lz4.block.compress, lz4.block.decompress)
+
+    def pack(data: bytes) -> bytes:
+        return bytes(lz4.block.compress(data))
+
+    def unpack(data: bytes) -> bytes:
+        return bytes(lz4.block.decompress(data))
+
+    layer = _layer("lz4-block", pack, unpack)
     return replace(layer, begins=False)
 
 

@@ -14,6 +14,9 @@ from tests.jobs.layers.surroundings import noise, surroundings
 _PARTS = (b"{path}/bin/tool", b"{path}", b"dir = {path}/share\n", b"{hash}", b'"{path}/a b"')
 
 
+_WITH_SUMS = ("tar", "cpio-crc", "zip")
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """How a sample is made.
@@ -92,11 +95,17 @@ def _spellings(kind: Kind, layers: list[Layer]) -> tuple[Make, ...]:
     if not layers:
         return OF_TEXT if kind == "text" else OF_BYTES
     last = layers[-1]
-    if last.name.startswith(("utf-", "base64(one line)")):
+    hides = [layer.hides for layer in layers]
+    wide = layers[0].name.startswith("utf-")
+    if hides.count("spelled") + wide > 1 or ("spelled" in hides and "packed" in hides):
+        return ()
+    if last.name.startswith(("utf-16", "base64(one line)")):
         return OF_SPELLED  # the others are not read in two layers
     if any(layer.hides == "spelled" or layer.name.startswith("utf-") for layer in layers):
         return ()
     if any(layer.hides == "packed" for layer in layers):
         # A stream in a spelling is found if it is the first of what is spelled.
         return OF_PACKED if last.hides == "packed" and last.begins else ()
+    if any(layer.name.startswith(_WITH_SUMS) for layer in layers):
+        return OF_PACKED  # the others leave a hash part as it is, before a sum in another spelling
     return OF_BYTES

@@ -22,9 +22,10 @@ from graft.formats.store_path import StorePath
 from graft.jobs.apply import apply
 from graft.jobs.outcome import Outcome
 from graft.store.local import LocalStore
+from graft.store.location import Location
 from tests.jobs.layers.layer import Reference
 from tests.jobs.layers.recipe import Recipe, recipe
-from tests.store_objects import Contents, add_object, close_stores, new_store
+from tests.store_objects import Contents, add_object, close_stores, opened
 
 Mode = Literal["registered", "hidden"]
 """Whether the object with the samples is registered to refer to OLD: else nothing changes it."""
@@ -63,7 +64,9 @@ class Batch:
         """What becomes of each sample: `right`, `told`, or `silent` and why."""
         with tempfile.TemporaryDirectory(prefix="layers-") as directory:
             try:
-                return self._judged(new_store(Path(directory)))
+                location = Location.at_root(directory)  # so that a seed makes the same bytes anywhere
+                LocalStore.create(location)
+                return self._judged(opened(location))
             finally:
                 close_stores()
 
@@ -75,9 +78,12 @@ class Batch:
         one, two = (
             Reference(str(store.store_dir).encode(), str(each).encode()) for each in (old, new)
         )
-        files: dict[str, Contents] = {
-            _name(index): each.made(one) for index, each in enumerate(self.recipes)
-        }
+        files: dict[str, Contents] = {}
+        for index, each in enumerate(self.recipes):
+            made = each.made(one)
+            files[_name(index)] = made
+            wrong = _wrong(each, made, one)
+            assert wrong is None, f"{each} is not whole as it was made: {wrong}"
         samples = add_object(store, "samples-1", files, [old] if self.mode == "registered" else [])
         links: dict[str, Contents] = {"samples": full(samples), "old": full(old)}
         root = add_object(store, "root-1", links, [samples, old])
