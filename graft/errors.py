@@ -180,7 +180,7 @@ class NarOrderError(GraftError):
 
 
 class CorruptOriginalError(GraftError):
-    """An original's bytes are not those its registered NAR hash promises."""
+    """An original's bytes are not the ones that its registered NAR hash promises."""
 
     kind = "corrupt-original"
 

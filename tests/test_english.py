@@ -69,6 +69,49 @@ def test_a_page_is_read_without_code_headings_and_figures(english: ModuleType) -
     assert texts == {"A paragraph.", "- an item", "- another", "cell"}
 
 
+def test_a_docstring_is_read_by_its_entries_without_code(english: ModuleType) -> None:
+    docstring = """The contract.
+
+    A paragraph; of
+    two lines:
+
+        what = code
+
+    >>> what()
+    what
+
+    Args:
+        one: the first,
+            and more.
+        *two, three: the others.
+
+    Returns:
+        The
+        result.
+
+    Raises:
+        graft.errors.GraftError: a failure.
+
+    - An item.
+    """
+    texts = [" ".join(text.split()) for text in english.entries(docstring)]
+    assert [text for text in texts if text] == [
+        "the first, and more.",
+        "the others.",
+        "The result.",
+        "a failure.",
+        "The contract.",
+        "A paragraph; of two lines:",
+        "- An item.",
+    ]
+
+
+def test_docstrings_of_attributes_and_later_parts_are_read(english: ModuleType) -> None:
+    texts = {" ".join(text.split()) for _, text in english.docstrings()}
+    assert {"The priority of a store on this machine.", "Every valid path."} <= texts
+    assert "it leads nowhere inside the store." in texts
+
+
 def test_messages_and_docstrings_are_told_apart(english: ModuleType) -> None:
     messages = {text for _, text in english.messages()}
     docstrings = {text for _, text in english.docstrings()}

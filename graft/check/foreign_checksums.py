@@ -206,7 +206,7 @@ def summed_up(file: bytes) -> Iterator[bytes]:
     if suffix in _SUMS:
         yield posixpath.join(directory, stem)
         yield posixpath.join(directory, stem.removeprefix(b"."))
-    if suffix == b".chk":  # of NSS: beside libsoftokn3.so lies libsoftokn3.chk
+    if suffix == b".chk":  # of NSS: libsoftokn3.chk lies next to libsoftokn3.so
         yield posixpath.join(directory, stem + b".so")
 
 

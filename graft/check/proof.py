@@ -58,7 +58,7 @@ class Problem:
         kind: `not-valid`, `not-on-disk`, `nar-hash`, `references`, `content-address`,
             `not-the-rewrite` or `unresolved-library`.
         path: the store path.
-        file: of the last kind: which file, relative to the path.
+        file: for the last kind, the file, relative to the path.
         library: the library that it no longer finds.
     """
 

@@ -20,7 +20,7 @@ class RebuildCost:
     """The derivations that would have to be built again, and the paths that a graft leaves alone.
 
     Args:
-        plan: of the graft.
+        plan: the graft's plan.
         store: where the derivations are.
     """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from graft.cli.output import print_note, print_table
@@ -43,7 +43,7 @@ def place_name(name: str, file: bytes, container: Iterable[str]) -> str:
     """A file, and the way to a place inside it.
 
     Args:
-        name: of the tree that the file is in.
+        name: the name of the tree that the file is in.
     """
     return " > ".join([f"{name}/{printable(file)}".rstrip("/"), *container])
 
@@ -72,13 +72,14 @@ def print_proof(proof: Proof, store_dir: StoreDir, settings: Settings) -> None:
             right=["offset"],
             to_stderr=True,
         )
-    named = _incomplete_files(proof, store_dir)
-    first = f" ({', '.join(named[:_SHOWN])}{', ...' if len(named) > _SHOWN else ''})"
+    files = len(proof.unread) + len(proof.unknown)
+    first = ", ".join(_first_files(proof)) + (", ..." if files > _SHOWN else "")
     print_note(
-        f"{_verdict(proof)}{first if named else ''}{_remaining(proof)}; read: {_read(proof)}",
+        f"{_verdict(proof)}{f' ({first})' if files else ''}{_remaining(proof)}; "
+        f"read: {_read(proof)}",
         settings,
     )
-    for line in named[_SHOWN:] if settings.verbosity else ():
+    for line in _incomplete_files(proof, store_dir) if settings.verbosity else ():
         print_note(line, settings)
 
 
@@ -115,8 +116,16 @@ def _remaining(proof: Proof) -> str:
     return f"; left of the package: {counts}, the first is '{proof.remaining[0].path}'"
 
 
+def _first_files(proof: Proof) -> Iterator[str]:
+    """The first files that were not looked into, or are of unknown types, by the package's name."""
+    for path, each in proof.unread[:_SHOWN]:
+        yield f"'{place_name(path.name, each.file, each.container)}': {each.fixup}: {each.reason}"
+    for path, file in proof.unknown[: max(0, _SHOWN - len(proof.unread))]:
+        yield f"'{place_name(path.name, file, ())}'"
+
+
 def _incomplete_files(proof: Proof, store_dir: StoreDir) -> list[str]:
-    """Files that were not looked into, or are of unknown types, each with why."""
+    """All files that were not looked into, or are of unknown types, each with why."""
     return [
         *(
             f"'{place_name(store_dir.path(path), each.file, each.container)}': "

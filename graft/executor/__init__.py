@@ -75,7 +75,7 @@ def carry_out(
             that is not valid there is compared before use.
         delivery: how it is written.
         resources: the workers; a cluster writes only into a cache.
-        keep_going: do without the paths that fail, and without those above them.
+        keep_going: do without the paths that fail, and without the paths above them.
         on_end: called when a path of a cache is made, or could not be.
 
     Raises:

@@ -73,7 +73,7 @@ class CacheMaker:
         source: where originals are read.
         target: the cache that is written.
         search: the search in the new bytes.
-        compression: of new NAR files; a copied NAR file keeps its own.
+        compression: the compression of new NAR files; a copied NAR file keeps its own.
         check_inputs: compare originals that are trees with their registered NAR hash first.
         progress: called with the number of NAR bytes done since the last call; may raise to stop.
             It stays behind when the rest is pickled.

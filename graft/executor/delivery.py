@@ -15,7 +15,7 @@ class Compression:
 
     Attributes:
         name: one of `graft.formats.compression_levels.LEVELS`.
-        level: of the compression; None is its own default.
+        level: the compression's level; None is its own default.
         threads: zstd's own threads for each NAR.
 
     Raises:
@@ -37,9 +37,9 @@ class Delivery:
     Attributes:
         links: whether unchanged files may be hard links to the original's.
         check_inputs: compare each original's bytes with its registered NAR hash first.
-        repair: read the new paths that are valid, and make again those whose bytes are wrong.
+        repair: read the new paths that are valid, and make the paths again whose bytes are wrong.
         sign_keys: keys that sign new and fetched paths, in addition to earlier signatures.
-        compression: of the NARs in a target that is a cache.
+        compression: the compression of the NARs in a target that is a cache.
     """
 
     links: bool = True

@@ -55,7 +55,7 @@ def make_into_cache(
         maker: the function of the tasks, whose target is the work's.
         tasks: the workers that call it.
         delivery: how it is written; `repair` makes again the new paths that cannot be read.
-        keep_going: do without the paths that fail, and without those above them.
+        keep_going: do without the paths that fail, and without the paths above them.
         on_end: called when a task has ended, well or not.
 
     Raises:

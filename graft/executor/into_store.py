@@ -44,7 +44,7 @@ def make_into_store(
     Args:
         workers: the threads that do it.
         delivery: how it is written.
-        keep_going: do without the paths that fail, and without those above them.
+        keep_going: do without the paths that fail, and without the paths above them.
 
     Raises:
         GraftError: as `graft.executor.carry_out`; of the paths that cannot be made only if not

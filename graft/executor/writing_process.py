@@ -255,8 +255,8 @@ def serve(descriptor: int, store: str) -> None:
     """The main function of the writing process: makes the store writable, and carries plans out.
 
     Args:
-        descriptor: of the socket to the process that has started it. When that sends no more, or
-            is gone, the work is taken back.
+        descriptor: the descriptor of the socket to the process that has started it. When that sends
+            no more, or is gone, the work is taken back.
         store: where the store directory is on this machine.
     """
     channel = _Channel(socket.socket(fileno=descriptor))

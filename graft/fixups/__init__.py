@@ -99,8 +99,8 @@ class Registry:
 
     Attributes:
         fixups: a file is its first's that recognises it.
-        switched_on: names of those that rewrite. The others look inside all the same: their finds
-            are reported, and the file left alone.
+        switched_on: names of the fix-ups that rewrite. The others look inside all the same: their
+            finds are reported, and the file left alone.
         replaced: hash parts of paths whose place other packages take. An archive with files of such
             a path is left alone: OLD's files would lie below NEW's name.
         users_own: names of the fix-ups that are not built in.

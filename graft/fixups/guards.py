@@ -30,7 +30,7 @@ _ONES: Final = 0xFFFFFFFF
 _WORD: Final = 4
 _HEADS: Final = range(0, 64, 4)  # where a sum may stand at the beginning
 _DIGEST_HEADS: Final = (0, 4, 8, 12, 16, 20, 24, 32)
-_STARTS: Final = range(0, 132, 4)  # where what it sums up may begin
+_STARTS: Final = range(0, 132, 4)  # where the summed-up bytes may begin
 _TAILS: Final = (0, 1, 2, 4, 8, 12, 16, 20, 24, 32)  # bytes after one at the end
 _TAIL_STARTS: Final = (0, 4, 8, 16)
 _LEAST: Final = 16  # bytes that are summed up
@@ -335,7 +335,7 @@ def _forms(text_or_bytes: bytes, *, text: bool) -> Iterator[Form]:
                 yield form
         return
     size = len(text_or_bytes)
-    # Of 8 random bytes three are equal to others in one case of ten million.
+    # Three of 8 random bytes are equal to others in one case of ten million.
     if len(set(text_or_bytes)) * 8 < 5 * min(size, 32) or b"\0\0\0" in text_or_bytes:
         return
     yield "big"

@@ -1,7 +1,7 @@
 """File types that are rewritten as they stand, and of which something is then to be known.
 
-Equal length is enough for those that read them; but their names, or records of them in other files,
-say something of the old contents.
+Equal length is enough for the programs that read them; but their names, or records of them in other
+files, say something of the old contents.
 """
 
 from __future__ import annotations

@@ -5,14 +5,25 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from io import BytesIO
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from graft.fixups.allowance import Allowance
 from graft.fixups.api import HEAD, Fixup, FixupOutcome, LeftAloneError, Limits
 from graft.fixups.damage import DAMAGE, damage
+from graft.fixups.guarded import is_text
+from graft.fixups.media import is_media
 from graft.fixups.streams import embedded_streams
+from graft.kernel.density import is_dense
 from graft.kernel.place import Place, Site, Where
 from graft.kernel.spelled import SPELLED
+
+if TYPE_CHECKING:
+    from graft.kernel import Table
+
+PROGRAMS: Final = ("elf", "pe", "macho")
+"""Types of programs: one that is packed is so for the most part."""
+
+_PACKED: Final = "it is packed or encrypted in an unknown way"
 
 
 class Finder(Protocol):
@@ -90,8 +101,10 @@ class Look:
         finder: finds the references that are looked for.
         limits: how far it is opened.
         path: its path relative to the top of its tree; empty: it is the top itself.
-        is_unknown: tells of a member, by its bytes and its name, whether a graft has changed it and
-            its type is not known; None: members are not judged.
+        known: tells the fix-up of a file of any type. A file of no type is told if it is packed or
+            encrypted; None: they are not told.
+        changed: finds the hash parts that a graft has written. Files in containers that hold one
+            are judged by their types; None: they are not.
 
     Attributes:
         unknown: the containers of changed members whose types are not known.
@@ -107,10 +120,12 @@ class Look:
         limits: Limits,
         path: bytes = b"",
         *,
-        is_unknown: Callable[[bytes, bytes], bool] | None = None,
+        known: Callable[[bytes, bytes], Fixup | None] | None = None,
+        changed: Table | None = None,
     ) -> None:
         self.recognise, self.finder, self.limits = recognise, finder, limits
-        self._path, self._is_unknown = path, is_unknown
+        self._known, self._changed = known, changed
+        self._path = path
         self.unknown: list[tuple[str, ...]] = []
         self.places: list[Place] = []
         self.outcomes: list[FixupOutcome] = []
@@ -121,7 +136,7 @@ class Look:
         fixup = self.recognise(data, name)
         if fixup is None or not fixup.opens:
             self.search(data, ())
-            self.streams(data, (), typed=fixup is not None)
+            self.streams(data, (), typed=fixup is not None, name=name)
         if fixup is not None:
             _Level(self, fixup, (), 1).file(data, name)
 
@@ -148,8 +163,8 @@ class Look:
         steps: tuple[str, ...],
         *,
         typed: bool,
+        name: bytes = b"",
         depth: int = 1,
-        base: int = 0,
     ) -> None:
         """Looks into the streams at any offset of a file that no fix-up opens.
 
@@ -157,13 +172,16 @@ class Look:
             steps: the container that the file is.
             typed: a fix-up knows the type of the file: a stream that begins at its first byte is
                 told.
+            name: the name of the file, without directories.
             depth: the depth of the files in the file.
-            base: the offset of `data` in the file.
         """
         if depth > self.limits.depth:
             return
-        for stream in embedded_streams(data, self.allowance, base):
+        told = len(self.outcomes)
+        opened: list[range] = []
+        for stream in embedded_streams(data, self.allowance):
             inner = (*steps, stream.step)
+            opened.append(range(stream.start, stream.end))
             if stream.reason is not None and not (typed and stream.start == 0):
                 self.outcomes.append(
                     FixupOutcome(
@@ -175,7 +193,7 @@ class Look:
                 )
             if not stream.contents:
                 continue
-            # What is spelled may end in other text: its streams are found one by one.
+            # A spelled text may end in other text: its streams are found one by one.
             spelled = stream.kind in SPELLED
             fixup = None if spelled else self.recognise(stream.contents, b"")
             if fixup is None or not fixup.opens:
@@ -183,16 +201,47 @@ class Look:
                 self.streams(stream.contents, inner, typed=fixup is not None, depth=depth + 1)
             if fixup is not None:
                 _Level(self, fixup, inner, depth + 1).file(stream.contents, b"")
+        if len(self.outcomes) == told and self._is_packed(data, name, opened):
+            self.outcomes.append(
+                FixupOutcome(container=steps, fixup="packed", outcome="left-alone", reason=_PACKED)
+            )
+
+    def _is_packed(self, data: bytes, name: bytes, opened: Sequence[range]) -> bool:
+        """Whether the contents of a file cannot be seen, except in its streams that were opened."""
+        if self._known is None:
+            return False
+        fixup = self._known(data, name)
+        program = fixup is not None and fixup.name in PROGRAMS
+        if (fixup is not None and not program) or not is_dense(data, mostly=program):
+            return False
+        if is_media(data[:HEAD]):
+            return False
+        rest = _outside(data, opened)
+        if program:
+            return is_dense(b"".join(rest), mostly=True)
+        return any(is_dense(piece) for piece in rest)
 
     def judge(self, data: bytes, name: bytes, steps: tuple[str, ...]) -> None:
         """Notes a member that was changed if its type is not known."""
-        if self._is_unknown is not None and self._is_unknown(data, name):
+        if self._changed is None or not self._changed.find(data)[0]:
+            return
+        known = self._known is not None and self._known(data[:HEAD], name) is not None
+        if not known and not is_text(data):
             self.unknown.append(steps)
 
     def search_apart(self, data: bytes, steps: tuple[str, ...], *, suspected: bool) -> None:
         """Searches a file for finds that show only there: see `Finder.find_apart`."""
         site = Site(self._path, "contents", steps)
         self.places += self.finder.find_apart(data, site, suspected=suspected)
+
+
+def _outside(data: bytes, ranges: Sequence[range]) -> list[bytes]:
+    """The pieces of some bytes outside of all the ranges, which are in order."""
+    if not ranges:
+        return [data]
+    starts = [0, *(each.stop for each in ranges)]
+    stops = [*(each.start for each in ranges), len(data)]
+    return [data[start:stop] for start, stop in zip(starts, stops, strict=True)]
 
 
 class _Level:
@@ -285,7 +334,7 @@ class _Level:
                 look.search(data, steps)
             else:
                 look.search_apart(data, steps, suspected=self._apart)
-            look.streams(data, steps, typed=fixup is not None, depth=self._depth + 1)
+            look.streams(data, steps, typed=fixup is not None, name=name, depth=self._depth + 1)
         if fixup is not None and (not fixup.packs or fixup.is_packed(BytesIO(data))):
             seen = stored and self._searched
             apart = self._apart or not seen

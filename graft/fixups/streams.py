@@ -57,34 +57,31 @@ class EmbeddedStream(NamedTuple):
     reason: str | None = None
 
 
-def embedded_streams(data: bytes, allowance: Allowance, base: int = 0) -> Iterator[EmbeddedStream]:
+def embedded_streams(data: bytes, allowance: Allowance) -> Iterator[EmbeddedStream]:
     """The streams in a file, in their order; a stream within another is left out.
 
     Args:
-        data: the whole file, or its end.
+        data: the whole file.
         allowance: how far it may be expanded.
-        base: where `data` begins in the file, from whose first byte all told offsets count.
     """
     behind = 0
     pictures = _pictures(data)
     for start, kind in find_streams(data):
         if start < behind or kind in _OPEN or any(start in each for each in pictures):
             continue
-        stream = _opened(kind, data, start, allowance, base)
+        stream = _opened(kind, data, start, allowance)
         if stream is not None:
-            behind = max(stream.end - base, start + 1)
+            behind = max(stream.end, start + 1)
             yield stream
 
 
-def _opened(
-    kind: str, data: bytes, at: int, allowance: Allowance, base: int
-) -> EmbeddedStream | None:
+def _opened(kind: str, data: bytes, start: int, allowance: Allowance) -> EmbeddedStream | None:
     """The stream that begins at an offset of the data, if there is one."""
-    start = base + at
+    at = start
     step = f"{kind}@{start}"
     if kind in SPELLED:
         text = read_spelled(kind, data, at)
-        return EmbeddedStream(kind, step, start, base + text.end, text.contents)
+        return EmbeddedStream(kind, step, start, text.end, text.contents)
     new: _New | None = _DECOMPRESSORS.get(kind)
     if kind == "zip":
         member = _Member(data, at)
@@ -109,9 +106,9 @@ def _opened(
                 more, end = _joined(kind, data, end, allowance)
             except LeftAloneError as error:
                 reason = f"the {kind} stream at {start}: {error}"
-                return EmbeddedStream(kind, step, start, base + end, contents, reason)
+                return EmbeddedStream(kind, step, start, end, contents, reason)
             contents += more
-        return EmbeddedStream(kind, step, start, base + end, contents)
+        return EmbeddedStream(kind, step, start, end, contents)
     if len(contents) < (_SURE if kind in _WEAK else LEAST):
         return None
     reason = f"the {kind} stream at {start} is damaged behind {len(contents)} bytes"

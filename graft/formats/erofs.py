@@ -229,7 +229,7 @@ class _Reader:
 
         Args:
             where: the node's field that says it.
-            end: of the node and its attributes.
+            end: the end of the node and its attributes.
         """
         if layout == _CHUNKS:
             return self._chunks(where, end, size)

@@ -1,6 +1,6 @@
 """The SHA-256 of a NAR that holds its own store path: the hash part counts as zeros.
 
-A path that is named after its contents cannot hold its name when those are hashed. Source:
+A path that is named after its contents cannot hold its name when the contents are hashed. Source:
 HashModuloSink and RewritingSink in src/libstore/references.cc of Nix (src/libutil in later ones),
 used for content addresses `fixed:r:sha256` with self-references.
 """
@@ -25,7 +25,7 @@ class HashModulo:
     """Takes a NAR in pieces, and hashes it with a hash part taken for zeros.
 
     Args:
-        hash_part: of the path whose NAR it is: 32 characters.
+        hash_part: the hash part of the path whose NAR it is: 32 characters.
         rule: which of Nix's two.
     """
 

@@ -69,7 +69,7 @@ def parse_narinfo(text: str, store_dir: StoreDir, name: str) -> NarInfo:
     """Reads a narinfo.
 
     Args:
-        store_dir: of the cache; the path must be in it.
+        store_dir: the cache's store directory; the path must be in it.
         name: the text's name in errors.
 
     Raises:

@@ -22,7 +22,7 @@ _BLANKS: Final = re.compile(r"[ \t\r\n]+")  # no others, as Nix has it
 def parse_nix_conf(
     text: str, file: str, read: Callable[[str], str | None]
 ) -> list[tuple[str, str]]:
-    """Reads a configuration file and those it includes.
+    """Reads a configuration file and the files it includes.
 
     Args:
         file: its name, to which included names are relative.

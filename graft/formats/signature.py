@@ -86,7 +86,7 @@ class SecretKey:
     """The key that signs. Its bytes are in no message, no `repr` and no pickle.
 
     Attributes:
-        name: of the public key too.
+        name: the name, which is the public key's too.
     """
 
     name: str

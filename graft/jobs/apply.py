@@ -81,7 +81,7 @@ def apply(  # noqa: PLR0913 - the public face: to its callers each is a word of 
         trusted_public_keys: the keys that must have signed a path from a cache, unless its name
             comes from its contents; None to trust all paths.
         sign_keys: keys that sign new and fetched paths.
-        compression: of NARs in a cache; None is zstd's default.
+        compression: the compression of NARs in a cache; None is zstd's default.
         deep: read the closure for references that are not registered, and move them as well.
         hidden: such references as a deep plan has found them before.
         addressing: the origin of new names; `content`: the paths' bytes.

@@ -22,7 +22,7 @@ class Outcome:
         proof: the result of reading them again; None without a proof.
         problems: paths that are registered and not on disk, where no proof says so.
         warnings: the warnings of the plan and of the job.
-        seconds: of wall time.
+        seconds: seconds of wall time.
         graft: its name in the record of grafts; None if it is not recorded.
         strict: whether the result may only be used if the proof is complete.
     """

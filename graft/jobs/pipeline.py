@@ -57,10 +57,10 @@ class Pipeline:
     """Does jobs that have their stores in common.
 
     Args:
-        stores: of all the jobs.
+        stores: the stores of all the jobs.
         resources: the workers of the jobs.
         observer: is told of each.
-        keep_going: do without the paths that fail, and without those above them.
+        keep_going: do without the paths that fail, and without the paths above them.
     """
 
     def __init__(

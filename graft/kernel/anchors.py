@@ -51,7 +51,7 @@ def make_anchors(words: Iterable[bytes], step: int = 1) -> Anchors:
     """The anchors of the kernel in use.
 
     Args:
-        words: of eight bytes each; of equal ones all are found.
+        words: words of eight bytes each; all of equal words are found.
         step: how far apart, in bytes, the places are that are looked at. A pattern of n bytes is
             found if the words at its first `step` offsets are among the anchors, and n is
             `step + 7` or more.

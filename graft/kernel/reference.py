@@ -43,7 +43,7 @@ class Hit(NamedTuple):
     Attributes:
         offset: the place of the first character, in bytes from the start of the buffer.
         length: bytes from the first character to the last, the name's if the name follows.
-        index: of the entry in the table.
+        index: the entry's index in the table.
         stride: bytes a character: 1, 2 or 4.
         bare: the entry's name does not follow, or it has no name: only the hash part is replaced.
         overlapped: begins inside bytes an earlier hit has taken: takes no bytes, is not replaced.

@@ -1,8 +1,8 @@
 """Bytes that a text spells in digits: base64, numbers of base 16 and of base 10.
 
-Fillers between digits are skipped: the ends of lines and the margin of the next, separators of
-numbers, and the signs with which a number or an escape begins. `spelled_head` is the specification
-of graft/kernel/native/spelled.c.
+Bytes between digits are skipped: ends of lines, the margin of the next line, separators of numbers,
+and the first bytes of a number or an escape. `spelled_head` is the specification of
+graft/kernel/native/spelled.c.
 """
 
 from __future__ import annotations

@@ -440,7 +440,7 @@ def _spelled(kind: str) -> _Judge:
             if answer is None and found.ends:
                 answer = of in (_gzip, _zlib) and len(found.contents) >= _TRUNCATED
             if answer is None and len(found.contents) == HEAD:
-                return True  # so long is only a table of codes, or what a stream has as it is
+                return True  # so long is only a table of codes, or the bytes a stream stores
             if answer is not False:
                 return answer
         return False

@@ -147,7 +147,7 @@ def find_remainders(
     """The things that go on with OLD once a system is activated, or wait for a reboot.
 
     Args:
-        store: of the machine.
+        store: the machine's store.
         system: the activated system.
         olds: the replaced paths of the system.
         machine: where its `/run` is.

@@ -24,8 +24,8 @@ class AffectedRoot:
     Attributes:
         chain: a shortest one from a path of the root's to a requested path; for a process the chain
             that begins with its program, if there is one of the same length.
-        reaches: all paths it leads to of those that were asked for.
-        uses: of a process: how it holds the first path of the chain.
+        reaches: all the paths asked for that it leads to.
+        uses: how a process holds the first path of the chain.
     """
 
     root: Root
@@ -63,7 +63,7 @@ class Affected:
             generations, other links, old generations, the newest first.
         asked: the paths that were asked for, and are there.
         unversioned: paths with a name that was asked for, but no version to compare; not counted.
-        current_cost: of all roots in force that are hit.
+        current_cost: the cost of all roots in force that are hit.
         whole_cost: the counted cost of all lasting roots that are hit.
         planned: whether the cost of the roots in force is a plan's; else it is counted, and at
             most.
@@ -120,7 +120,7 @@ def find_affected(
 def _asked(
     store: LocalStore, machine: MachineRoots, wanted: Sequence[StorePath | PackageRange]
 ) -> tuple[set[StorePath], set[StorePath]]:
-    """The paths that are meant, and those that might be."""
+    """The paths that are meant, and the paths that might be."""
     ranges = [one for one in wanted if isinstance(one, PackageRange)]
     paths = {one for one in wanted if isinstance(one, StorePath)}
     held = {path for root in machine.roots if not root.lasting for path in root.paths}

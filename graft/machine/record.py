@@ -129,7 +129,7 @@ class Provenance:
     """The grafts of a store.
 
     Args:
-        location: of the store.
+        location: the store's location.
         environment: XDG_STATE_HOME and HOME say where this user's own record is.
     """
 
@@ -211,7 +211,7 @@ class Provenance:
             )
 
     def grafts(self) -> list[GraftRecord]:
-        """All grafts, those that were taken back too, in the order of their times.
+        """All grafts, the ones taken back too, in the order of their times.
 
         Raises:
             ProvenanceError: a file cannot be read.

@@ -61,10 +61,10 @@ class Root:
         paths: one path, except for processes and their temporary roots; valid or not.
         current: whether it is in force: neither an old generation nor the system once booted.
         profile: the profile of a generation, or of a generation's specialisation.
-        number: of the generation.
+        number: the generation's number.
         time: when the generation was made, in seconds since 1970.
-        name: of a specialisation or a container.
-        process: of kind `process`.
+        name: the name of a specialisation or a container.
+        process: the process of a root of kind `process`.
     """
 
     kind: RootKind

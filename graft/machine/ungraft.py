@@ -50,7 +50,8 @@ def ungraft(
     Args:
         store: in which it was made.
         target: the same, or the daemon that writes into it.
-        keep_generations: leave those that lead to the graft, which keep it from the collector.
+        keep_generations: leave the generations that lead to the graft, which keep it from the
+            collector.
 
     Raises:
         UngraftError: another graft stands upon it, or an original is not valid any more; nothing

@@ -1,7 +1,7 @@
 """Names of paths that follow a hash part in an escaped spelling, as in regular expressions.
 
-A hash part alone says which path is meant, so plain rewriting changes it whatever comes behind. If
-the name does, but not as it is, NEW's hash part would stand before OLD's name.
+A hash part alone says which path is meant, so plain rewriting changes it, with any text behind it.
+If the name follows in an escaped spelling, NEW's hash part would stand before OLD's name.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _NUMBERS: Final = (
 """Escapes that any character can have."""
 
 _SIGNS: Final = ("\\{}", "\\\\{}", "\\\\\\\\{}", "[{}]")
-"""Escapes of what is no letter and no digit."""
+"""Escapes of a character that is no letter and no digit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class EscapedNames:
     """The escaped names in a file behind hash parts that plain rewriting changes.
 
     Attributes:
-        offsets: of their hash parts.
+        offsets: the offsets of their hash parts.
         contents: the file with hash parts and names changed; None: not all of it can be.
     """
 
@@ -71,7 +71,7 @@ class NameFinder:
     """Finds escaped names; made once for a rewrite.
 
     Args:
-        table: what is rewritten.
+        table: the references that are rewritten.
         entries: the same, old and new base names.
     """
 

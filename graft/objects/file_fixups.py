@@ -24,8 +24,8 @@ class FixedFile:
 
     Attributes:
         file: its path from the top of the tree, in new names.
-        outcomes: of what is in it, and of itself, which comes last.
-        replaced: whether it is other than plain rewriting left it.
+        outcomes: the outcomes of the files in it, and of itself, which comes last.
+        replaced: whether its bytes differ from the plain rewrite.
     """
 
     file: bytes
@@ -38,10 +38,10 @@ class FileFix:
     """The new contents of one file, and the outcomes.
 
     Attributes:
-        contents: its new bytes, where plain rewriting makes others; None: those of the original.
+        contents: its new bytes, where plain rewriting makes others; None: the original's bytes.
         replaced: whether plain rewriting makes others.
-        outcomes: of what is in it, and of itself, which comes last.
-        unshared: whether it has new bytes, and plain rewriting would leave it as it is.
+        outcomes: the outcomes of the files in it, and of itself, which comes last.
+        unshared: whether it has new bytes, and plain rewriting would leave it unchanged.
     """
 
     contents: bytes | None
@@ -64,9 +64,10 @@ class FileFixups:
     """The fix-ups of a registry, applied to files.
 
     Args:
-        table: what is rewritten.
-        fragments: for the same; None: what compilers have cut up stays.
-        names: for the same, in containers; None: a name in an escaped spelling stays.
+        table: the references that are rewritten.
+        fragments: finds fragments of the same; None: references that compilers have cut up stay.
+        names: finds names that follow a hash part in an escaped spelling, in containers; None: they
+            stay.
 
     Attributes:
         table: the same.
@@ -132,8 +133,8 @@ class FileFixups:
         Args:
             fixup: whose file it is.
             data: the whole file, as it was.
-            path: its old one, from the top of its tree.
-            plain: what plain rewriting makes of it, if that is known.
+            path: its old path, from the top of its tree.
+            plain: the plain rewrite of it, if that is known.
         """
         new, outcomes = self._registry.rewrite(
             data, path, self.table, siblings, fragments=self._fragments, names=self._names
@@ -141,7 +142,7 @@ class FileFixups:
         if not outcomes and not fixup.opens:
             return None
         replaced = unshared = False
-        # What is noted alone is as plain rewriting makes it, unless references were put back.
+        # A file with notes alone is as plain rewriting makes it, unless references were put back.
         if fixup.opens or new == data or any(each.outcome != "noted" for each in outcomes):
             plain = self.table.rewrite(data)[0] if plain is None else plain
             replaced = new != plain
@@ -155,7 +156,7 @@ def broken_fixup(error: BrokenFixupError, full: bytes) -> FixupError:
     """The error for a user's own fix-up that failed on a file.
 
     Args:
-        full: the file's path, as it is to be named.
+        full: the file's path, as messages show it.
     """
     shown = printable(full)
     return FixupError(
@@ -170,7 +171,7 @@ def check_vital(outcomes: Sequence[FixupOutcome], full: bytes) -> None:
     """Makes sure that a file may be left alone.
 
     Args:
-        full: its path, as it is to be named.
+        full: its path, as messages show it.
 
     Raises:
         FixupError: it must not.

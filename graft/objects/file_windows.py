@@ -95,13 +95,13 @@ def search_file(
     """Searches a file of any size in flat memory.
 
     Args:
-        find: what is whole in some bytes.
+        find: finds the things that are whole in some bytes.
         longest: bytes of the longest thing that is sought.
         on_bytes: called with the number of bytes read since the last call.
 
     Yields:
-        The offset in the file of the bytes that were searched, and what was found in them: each
-        once, at the two offsets' sum.
+        The offset in the file of the bytes that were searched, and a find in them: each once, at
+        the two offsets' sum.
 
     Raises:
         TreeError: it cannot be read.
@@ -112,7 +112,7 @@ def search_file(
         with memoryview(buffer) as view, open(path, "rb", buffering=0) as file:
             base = held = 0
             while True:
-                # The first bytes were searched before: only what ends beyond them is new.
+                # The first bytes were searched before: only finds that end beyond them are new.
                 with view[held : held + WINDOW] as free:
                     read = file.readinto(free)
                 if not read:

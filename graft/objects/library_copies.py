@@ -27,7 +27,8 @@ MANY: Final = 6
 """How many strings of a library are no chance."""
 
 SHARE: Final = 0.05
-"""Of all strings of the library: a program is linked with the parts of it that it uses."""
+"""The share of all strings of the library: a program is linked with the parts of it that it
+uses."""
 
 MOST: Final = 500
 """How many strings are sought, the longest: a short one may be anybody's."""
@@ -44,7 +45,7 @@ class Copy:
 
     Attributes:
         file: relative to the tree's top, empty for the top itself.
-        offset: of the string that is shown, in bytes.
+        offset: the place of the string that is shown, in bytes.
         text: a string of the library that is in it: with the version, if one is.
         versioned: it has the library's version in it.
         strings: how many of the library's strings are in the file.
@@ -72,7 +73,7 @@ class Likeness:
     Args:
         path: the store path, for its version.
         tree: where its files are.
-        common: trees whose strings say nothing: those of what everything is linked with.
+        common: trees whose strings say nothing: the libraries that everything is linked with.
 
     Raises:
         TreeError: a file cannot be read.
@@ -99,7 +100,8 @@ class Likeness:
 
         Args:
             file: relative to its tree's top.
-            places: of those of its strings that are in the file, the first offset of each.
+            places: the first offset of each of its strings that are in the file, by the string's
+                index.
         """
         versioned = self._versioned.intersection(places)
         enough = len(places) >= max(MANY, SHARE * len(self.strings))
@@ -126,7 +128,7 @@ class StringTable:
     """The strings of several libraries in one table: each file is read once for all of them.
 
     Args:
-        likenesses: what the libraries are known by.
+        likenesses: the libraries' likenesses.
     """
 
     def __init__(self, likenesses: Sequence[Likeness]) -> None:
@@ -178,7 +180,7 @@ class StringTable:
         """
         names: list[bytes] = []
         offsets: dict[int, int] = {}
-        passed = 0  # of the file in hand
+        passed = 0  # bytes of the current file
         keep = max(self._patterns.longest - 1, 0)
         for event in read_archive(window):
             if isinstance(event, Entry):
@@ -240,7 +242,7 @@ class FoundCopy:
     Attributes:
         path: the store path it is in.
         old: the path whose library it is a copy of.
-        copy: the file, and what it was known by.
+        copy: the file, and the string that it was known by.
     """
 
     path: StorePath
@@ -280,7 +282,7 @@ class CopyFinder:
         """The copies in an object, and whose they are.
 
         Args:
-            references: of the object: what it refers to is not sought in it.
+            references: the object's references: libraries that it refers to are not sought in it.
             on_bytes: called with the number of bytes read since the last call.
 
         Raises:
@@ -312,7 +314,8 @@ def find_copies(
 
     Args:
         source: where all of them are valid.
-        paths: those of them that refer to an OLD are not searched for it, nor is OLD itself.
+        paths: the paths to search; a path that refers to an OLD is not searched for it, nor is OLD
+            itself.
         olds: whose libraries are sought.
         jobs: threads; the number of usable processors if None.
         on_bytes: called from any thread with the number of bytes read since the last call.

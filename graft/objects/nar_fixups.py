@@ -1,9 +1,9 @@
 """The fix-ups at work on a NAR that passes: answers about other files are given on trust.
 
-A file is given to its fix-up as soon as all of it has passed. Of the files before it is known which
-have changed; of those behind it is taken for granted that they stay as they are, and that no
-signature is among them. Where that turns out to be wrong, or a fix-up has to have the bytes of
-another file, the NAR has to be unpacked.
+A file is given to its fix-up as soon as all of it has passed. It is known which of the files before
+it have changed. The files behind it are taken to stay unchanged, and to be no signatures. Where
+that turns out to be wrong, or a fix-up has to have the bytes of another file, the NAR has to be
+unpacked.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ class NarFixups:
     """The fix-ups of one NAR's files, as these pass; the `Siblings` of each.
 
     Args:
-        fixups: of single files.
+        fixups: the fix-ups of single files.
         full: the store path in full, for messages.
 
     Attributes:
-        files: those that fix-ups had something to do with, in the order of the NAR.
+        files: the files that fix-ups had something to do with, in the order of the NAR.
     """
 
     def __init__(self, fixups: FileFixups, full: bytes) -> None:
@@ -42,12 +42,12 @@ class NarFixups:
         self.files: list[FixedFile] = []
         self._left: list[tuple[bytes, FileFix]] = []  # with old names
         self._is_tree_needed = False
-        # What has passed, in old names.
+        # The files that have passed, in old names.
         self._changed: set[bytes] = set()
         self._symlinks: set[bytes] = set()
         self._signatures: set[bytes] = set()
         self._marked_names: set[bytes] = set()
-        # What must not come any more, in old names.
+        # The files that must not come any more, in old names.
         self._unchanged: set[bytes] = set()
         self._directories: set[bytes] = set()
         self._unsigned: set[bytes] = set()
@@ -73,7 +73,7 @@ class NarFixups:
             head: its first bytes.
 
         Raises:
-            TreeNeededError: that there is such a file changes what was made of another.
+            TreeNeededError: the presence of such a file changes the result for another.
         """
         name = posixpath.basename(path)
         if path.endswith(SIGNATURES):
@@ -95,7 +95,7 @@ class NarFixups:
         """Makes sure that a changed file of no fix-up's type is as plain rewriting makes it.
 
         Args:
-            size: of the file, in bytes.
+            size: the file's size in bytes.
             text: whether it is text, which keeps no sum of itself.
 
         Raises:
@@ -114,7 +114,7 @@ class NarFixups:
         Args:
             fixup: as `regular` gave it.
             data: the whole file, as it was.
-            plain: what plain rewriting makes of it.
+            plain: the plain rewrite of it.
 
         Raises:
             TreeNeededError: that cannot be told without other files.

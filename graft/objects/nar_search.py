@@ -14,12 +14,12 @@ class NarSearch:
     """Looks for the wanted references in the bytes of a NAR that will not change any more.
 
     Args:
-        wanted: what is looked for as it stands.
-        findings: takes what is hidden.
+        wanted: the references that are looked for as they stand.
+        findings: takes the hidden references.
         places: list the places found, not only which of `wanted` were.
 
     Attributes:
-        names: that lead to the entry in hand.
+        names: the names that lead to the current entry.
         seen: indices of the wanted entries that stand anywhere.
         found: where they stand, if that was asked for.
     """
@@ -29,11 +29,11 @@ class NarSearch:
         self.seen: set[int] = set()
         self.found: list[Place] = []
         self._findings = findings
-        self._passing: PassingFile | None = None  # the file in hand
+        self._passing: PassingFile | None = None  # the current file
         self._wanted = wanted or None
         self._places = places
-        self._unsearched = b""  # of the contents in hand: what is wanted may still begin there
-        self._position = 0  # in the contents, behind those bytes
+        self._unsearched = b""  # contents in which a wanted reference may still begin
+        self._position = 0  # in the contents, behind these bytes
 
     def enter(self, name: bytes) -> None:
         """An entry begins."""

@@ -41,10 +41,10 @@ class StreamReport:
         size: bytes written.
         original_size: bytes read of a NAR.
         references: hits rewritten.
-        bare: those of them whose hash part was not followed by the name.
+        bare: the hits whose hash part was not followed by the name.
         overlapped: hits left alone because they begin inside a rewritten one.
         patched: regular files of a NAR with references.
-        copied: those without.
+        copied: regular files of a NAR without references.
         bytes_read: contents of its regular files.
         directories, symlinks: in a NAR.
         seen: indices of the wanted entries that stand anywhere in the result.
@@ -126,17 +126,17 @@ def rewrite_archive(
 
     Args:
         window: at the beginning of the NAR, which is all of the stream.
-        table: what to rewrite; an empty one changes nothing.
-        wanted: what to look for in the result.
+        table: the references to rewrite; an empty one changes nothing.
+        wanted: the references to look for in the result.
         places: list the places found, not only which of `wanted` were.
-        findings: takes what is hidden in the result; `wanted` is the table of its search.
-        fixups: see to what is hidden in its files; None: nothing does.
+        findings: takes the references hidden in the result; `wanted` is the table of its search.
+        fixups: see to the references hidden in its files; None: nothing does.
 
     Raises:
         BadFormatError: the stream is no NAR.
         NarOrderError: two entries of a directory would come in the wrong order, or have one name.
-        TreeNeededError: a fix-up has to see other files than the one in hand.
-            Of either, what was written until then is worthless.
+        TreeNeededError: a fix-up has to see other files than the current one. After either, the
+            bytes written until then are worthless.
     """
     search = NarSearch(wanted, findings, places=places)
     rewriting = _NarRewriting(window, table, search, fixups)
@@ -158,16 +158,16 @@ class _NarRewriting:
         self.report = StreamReport()
         self._window, self._table = window, table
         self._search, self._fixups = search, fixups
-        self._last_names: list[bytes] = []  # of each open directory, the entry passed last
-        self._old_names: list[bytes] = []  # that lead to the entry in hand, in the original
-        # Of the file in hand:
+        self._last_names: list[bytes] = []  # the entry passed last of each open directory
+        self._old_names: list[bytes] = []  # they lead to the current entry, in the original
+        # The state of the current file:
         self._path = b""  # in old names
         self._before = 0  # references, when it began
         self._stays = False  # it keeps its bytes
         self._fixup: Fixup | None = None  # that is to have it
-        self._held = bytearray()  # what has passed of it, if there is one
+        self._held = bytearray()  # its passed bytes, if a fix-up is to have it
         self._size = 0
-        self._text: TextProbe | None = None  # of one without
+        self._text: TextProbe | None = None  # of a file without a fix-up
 
     def take(self, event: Event) -> None:
         """Rewrites the data of the next event of the archive."""
@@ -239,7 +239,7 @@ class _NarRewriting:
             if event.final:
                 self._fix(self._fixups, self._fixup, bytes(self._held))
             return
-        # What stays is counted all the same, as the walk over a tree does.
+        # References that stay are counted all the same, as the walk over a tree does.
         text = memoryview(bytearray(event.data)) if self._stays else event.data
         event.taken = self.report.rewrite(self._table, text, final=event.final)
         self._search.contents(event.data[: event.taken], final=event.final)

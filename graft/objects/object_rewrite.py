@@ -45,14 +45,14 @@ class Rewriting:
     """The exact changes in one object's bytes: its moved references, and its own name.
 
     Args:
-        path: the object's.
-        new_path: what the new one is called.
-        references: those of its references that move.
-        registry: of the fix-ups that see to what is hidden in its files.
+        path: the object's path.
+        new_path: the new object's path.
+        references: its references that move.
+        registry: the registry of the fix-ups that see to the references hidden in its files.
 
     Attributes:
-        table: what is rewritten as it stands.
-        marks: what files have that a fix-up may rewrite.
+        table: the references that are rewritten as they stand.
+        marks: the marks of files that a fix-up may rewrite.
         renames: whether a name changes with its hash part.
         sums: whether checksums of changed files are looked for in all files.
     """
@@ -94,7 +94,7 @@ class Rewriting:
         """The results of fix-ups for a tree's files.
 
         Args:
-            marked: those that have the `marks`.
+            marked: the files that have the `marks`.
             bare: how many hash parts stand there without their names, which may be escaped.
 
         Raises:

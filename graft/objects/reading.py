@@ -39,16 +39,16 @@ def read_object(
     """Reads an object, searches it, and hands over its NAR.
 
     Args:
-        table: what to rewrite before anything is searched or handed over.
-        wanted: what to look for.
+        table: the references to rewrite before anything is searched or handed over.
+        wanted: the references to look for.
         sink: takes the NAR in order, in pieces that are valid during the call only.
         places: list the places found, not only which of `wanted` were.
 
     Raises:
         TreeError: a file cannot be read.
         CorruptCacheError, CacheError, BadFormatError: the NAR cannot be read, or is another.
-        NarOrderError: a NAR cannot be rewritten as a stream, for names change: see `as_tree`. What
-            the sink was given is worthless.
+        NarOrderError: a NAR cannot be rewritten as a stream, for names change: see `as_tree`. The
+            bytes that the sink was given are worthless.
     """
     if isinstance(item, TreeObject):
         return read_tree(item.tree, table=table, wanted=wanted, sink=sink, report=places)
@@ -173,9 +173,9 @@ class Searched:
     """The result of searching one object.
 
     Attributes:
-        report: of the walk.
+        report: the walk's report.
         places: where wanted paths were found, hidden or not.
-        unread: what could not be looked into.
+        unread: the files that could not be looked into.
         digest: SHA-256 of its NAR, if that was asked for.
     """
 
@@ -189,14 +189,14 @@ class WrittenPaths:
     """New paths whose hash parts a graft has written into others.
 
     Args:
-        paths: of the result.
-        search: what is looked for besides.
+        paths: paths of the result.
+        search: a search for other hash parts, which are looked for too.
 
     Attributes:
         paths: as given.
-        hash_parts: of them.
+        hash_parts: their hash parts.
         new: finds these.
-        table: finds these, and what the search looks for.
+        table: finds these, and the hash parts that the search looks for.
     """
 
     def __init__(self, paths: Iterable[StorePath], search: ObjectSearch) -> None:
@@ -211,10 +211,10 @@ class ObjectSearch:
 
     Args:
         store: where the objects are.
-        wanted: what is looked for.
+        wanted: the search for the wanted paths.
 
     Attributes:
-        hash_parts: the same.
+        hash_parts: the hash parts that are looked for.
     """
 
     def __init__(self, store: Source, wanted: DeepSearch) -> None:
@@ -236,9 +236,9 @@ class ObjectSearch:
         paths.
 
         Args:
-            seen: what was found, hidden or not; if it is wanted, its places are not known, and it
-                is read again.
-            unread: what could not be looked into.
+            seen: the paths that were found, hidden or not; if one is wanted, its places are not
+                known, and the object is read again.
+            unread: the files that could not be looked into.
         """
         if not self._wanted_paths.intersection(seen):
             self._known[path] = Searched(report, (), unread, None)
@@ -254,7 +254,8 @@ class ObjectSearch:
         """Reads an object, unless the answer is known.
 
         Args:
-            with_digest: of a tree; a NAR from a cache is checked as it is read.
+            with_digest: whether a tree's digest is wanted; a NAR from a cache is checked while it
+                is read.
             on_bytes: called with the number of NAR bytes read since the last call; may raise to
                 stop.
             written: if the object was rewritten; then `unknown_files` of a tree reads no more.

@@ -36,11 +36,11 @@ class RewrittenObject:
 
     Attributes:
         nar_hash: SHA-256 of the new object's NAR, 32 bytes.
-        content_hash: that hash, or, if it was asked for, the one modulo self-references.
+        content_hash: the hash of the NAR, or, if it was asked for, the one modulo self-references.
         nar_size: its length in bytes.
-        original_size: that of the original's, or of what was read for it.
+        original_size: the size of the original's NAR, or of the bytes that were read for it.
         found: the paths looked for that the new object leads to, hidden or not; nothing of a copy.
-        tree: what was done to its files; None for an alias.
+        tree: the counts of its files and their changes; None for an alias.
         fixed: the files that fix-ups had something to do with.
     """
 
@@ -58,10 +58,10 @@ class NewTree:
     """A tree that is to be made.
 
     Attributes:
-        tree: where; nothing is there.
+        tree: its path; nothing is there.
         unpacked: where an original that is a NAR may lie meanwhile, best on the same file system;
             nothing is there, before and after.
-        owner: user and group of what is made.
+        owner: user and group of the new tree.
         links: whether unchanged files may be hard links to the original's.
     """
 
@@ -84,10 +84,11 @@ def write_tree(
 
     Args:
         new: where it is made.
-        rewriting: what changes; None: nothing.
-        search: what is looked for in the new bytes; None: nothing.
+        rewriting: the changes; None: nothing changes.
+        search: the search of the new bytes; None: they are not searched.
         on_bytes: called with the number of NAR bytes done since the last call; may raise to stop.
-        new_modulo: makes what hashes the new NAR modulo self-references; None: nothing does.
+        new_modulo: makes the object that hashes the new NAR modulo self-references; None: no such
+            hash is made.
 
     Raises:
         TreeError: the tree cannot be read or made; nothing of it is left.
@@ -96,7 +97,7 @@ def write_tree(
     if isinstance(original, NarObject):
         with original.open() as nar:
             unpack_archive(nar.readinto, new.unpacked, owner=new.owner)
-        new = replace(new, links=True)  # of what is new itself, they do no harm
+        new = replace(new, links=True)  # links to new files do no harm
         try:
             return _copy(new.unpacked, new, rewriting, search, on_bytes, new_modulo)
         finally:
@@ -130,7 +131,7 @@ def _copy(
         fixes = rewriting.fixes(source, report.marked, bare=report.bare)
         if fixes.replaces:
             fixes.place(os.fsencode(new.tree), owner=new.owner)
-            # Of the same bytes, once more: they were done before.
+            # The same bytes once more: they were done before.
             hashing = NarHashing(new_modulo, lambda _: on_bytes(0))
             nar_size = read_tree(new.tree, sink=hashing).nar_size
             report = replace(patched_report(report, fixes), nar_size=nar_size)
@@ -187,7 +188,7 @@ def write_archive(
 
         def begin() -> Sink:
             nonlocal archive, modulo
-            begun.close()  # what was begun before is worthless
+            begun.close()  # the archive begun before is worthless
             archive = begun.enter_context(new_archive())
             modulo = None if new_modulo is None else new_modulo()
             return sink

@@ -30,8 +30,8 @@ class Reading:
     """The references and hashes of an object after its rewrite.
 
     Attributes:
-        report: of the walk.
-        original_size: of the original's NAR, in bytes.
+        report: the walk's report.
+        original_size: the size of the original's NAR in bytes.
         found: the paths looked for that it leads to, hidden or not.
         fixed: the files that fix-ups had something to do with.
     """
@@ -51,22 +51,22 @@ def read_rewritten(
 ) -> Reading:
     """Reads an object as if it were rewritten, and hands over its NAR.
 
-    One that is a NAR is rewritten as it passes, whatever fix-ups make of its files; of these, one
-    at a time is held in memory. It lies in the temporary directory meanwhile only if:
+    An object that is a NAR is rewritten while it passes, by fix-ups too; one of its files at a time
+    is held in memory for them. It lies in the temporary directory meanwhile only if:
 
     - changed names stand in another order;
-    - a fix-up has to have the bytes of other files: of those whose sums a list holds (RECORD,
-      `.cargo-checksum.json`, `.gnu_debuglink` beside the symbols, Python's byte code with the hash
-      of its source), if one of them changes;
+    - a fix-up has to have the bytes of other files, whose sums a file holds, and one of them
+      changes; examples are RECORD, `.cargo-checksum.json`, `.gnu_debuglink` and the symbols,
+      Python's byte code with the hash of its source;
     - a signature comes behind a file that changes;
     - a hash part stands without its name, which may follow in an escaped spelling, and changes;
     - a file changes that is no text and of no fix-up's type: it may keep a sum of itself;
     - `checksums` is switched on, since any file may hold one.
 
     Args:
-        begin: makes what takes the NAR in order; called again where what was handed over turns
-            out to be worthless.
-        search: what to look for.
+        begin: makes the sink that takes the NAR in order; called again where the bytes handed over
+            turn out to be worthless.
+        search: the search of the new bytes; None: they are not searched.
 
     Raises:
         TreeError: a file cannot be read, or not be written in the temporary directory.
@@ -129,7 +129,7 @@ def _read_tree(
         return _read_staged(original, rewriting, fixes, size, begin, search, links=False)
     if search is None:
         return Reading(report, size, fixed=fixes.files)
-    # What is hidden is as it was, for nothing else was changed but what stands in the open.
+    # The hidden references are the old ones, for only references in the open were changed.
     hidden = search_object(original, search)
     return Reading(report, size, search.seen(replace(hidden, report=report)), fixes.files)
 
@@ -216,7 +216,8 @@ class NarHashing:
     """A sink that hashes the NAR it takes.
 
     Args:
-        new_modulo: makes what hashes it modulo self-references; None: nothing does.
+        new_modulo: makes the object that hashes it modulo self-references; None: no such hash is
+            made.
         on_bytes: called with the number of bytes taken since the last call; may raise to stop.
     """
 

@@ -19,8 +19,8 @@ class Scan:
     """The references in some files.
 
     Attributes:
-        places: of hash parts that stand in the bytes as they are, then all others.
-        unread: what could not be looked into.
+        places: first the places of hash parts in the plain bytes, then all others.
+        unread: the files that could not be looked into.
     """
 
     places: tuple[Place, ...]
@@ -43,8 +43,8 @@ def scan_object(
         known: paths whose hash parts are looked for.
         hash_parts: more of them, of unknown paths.
         store_dir: if given, hash parts that stand after it and a slash are found as well.
-        deep: what compilers have cut up, what is spelled otherwise, and what is in containers is
-            found as well.
+        deep: hash parts that compilers have cut up, in other spellings, and in containers are found
+            as well.
         on_bytes: called with the number of NAR bytes read since the last call.
 
     Raises:

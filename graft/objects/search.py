@@ -1,8 +1,8 @@
 """All that leads to some paths in an object: as it stands, cut up, spelled otherwise, packed.
 
-What stands in bytes as it is, and where there may be more, a walk over the tree tells in one pass:
-`DeepSearch` says what it is to look for. Only files with something in them, and containers, are
-read again.
+A walk over the tree tells in one pass which hash parts stand in the plain bytes, and where there
+may be more: `DeepSearch` has the patterns of this walk. Only files with something in them, and
+containers, are read again.
 """
 
 from __future__ import annotations
@@ -19,12 +19,11 @@ from graft.errors import TreeError
 from graft.fixups import HEAD, Fixup, FixupOutcome, Look, Registry, registered
 from graft.fixups.api import BrokenFixupError
 from graft.fixups.fragments import FragmentFinder, Seed
-from graft.fixups.guarded import is_text
-from graft.fixups.streams import PNG
 from graft.formats.file_name import printable
 from graft.formats.store_path import StoreDir, StorePath
 from graft.kernel import Table
 from graft.kernel.anchors import WORD
+from graft.kernel.density import is_dense
 from graft.kernel.place import FRAGMENT, Place, Site, Where
 from graft.kernel.streams import find_streams
 from graft.kernel.tree import Suspicion, TreeReport
@@ -39,8 +38,12 @@ _ELF_HEAD: Final = 20
 _WINDOW: Final = 1 << 20
 _IN_MEMORY: Final = 16 << 20  # of a file that passes and may have to be looked into
 
-# Where fragments are looked for: programs, and archives of what programs are linked from.
+# Where fragments are looked for: programs, and archives of the object files that programs are
+# linked from.
 _CODE: Final = (b"\x7fELF", b"!<arch>\n")
+
+# How programs begin, which are packed for the most part, or not at all.
+_PROGRAMS: Final = (b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,10 +68,10 @@ class DeepReport:
     """The result of searching an object.
 
     Attributes:
-        report: of the walk: what stands in the bytes as it is.
+        report: the walk's report: the hash parts in the plain bytes.
         hidden: places that no search of the bytes for the hash part sees: in containers, cut up,
             spelled otherwise.
-        unread: what could not be looked into.
+        unread: the files that could not be looked into.
     """
 
     report: TreeReport
@@ -83,15 +86,15 @@ class DeepSearch:
     Args:
         paths: whose hash parts are looked for.
         hash_parts: more of them, of unknown paths.
-        registry: by which containers are opened; None: the usual one.
-        store_dir: what stands before hash parts in fragments; None: `/nix/store`.
+        registry: the fix-ups by which containers are opened; None: the usual registry.
+        store_dir: the directory that stands before hash parts in fragments; None: `/nix/store`.
 
     Attributes:
         standing: the paths, as they stand.
         hash_parts: all of them, by the indices of `table`.
-        table: them as they stand, for a walk; as its `wanted`.
-        marks: of the files that are looked into, for a walk.
-        suspicions: of all else, for a walk.
+        table: the same as they stand, for a walk; as its `wanted`.
+        marks: the marks of the files that are looked into, for a walk.
+        suspicions: the suspicions of all else, for a walk.
     """
 
     def __init__(
@@ -120,6 +123,7 @@ class DeepSearch:
             Suspicion(self._spellings.anchors),
             Suspicion(self._fragments.anchors, _CODE),
             Suspicion(None),  # streams
+            Suspicion(None, _PROGRAMS, density=True),
         )
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -149,11 +153,11 @@ class DeepSearch:
         """The hidden references in a tree.
 
         Args:
-            top: of the tree, as it is now.
-            report: of a walk over it that was given `table`, `marks` and `suspicions`, and
+            top: the tree's top, in its present state.
+            report: the report of a walk over it that had `table`, `marks` and `suspicions`, and
                 rewrote nothing.
-            changed: finds what a graft has written: its files in containers are judged by their
-                types.
+            changed: finds hash parts that a graft has written: files in containers with one are
+                judged by their types.
 
         Raises:
             TreeError: a file cannot be read.
@@ -161,7 +165,7 @@ class DeepSearch:
         findings = Findings(self, changed)
         top = os.fsencode(top)
         suspected = {suspect.file for suspect in report.suspects if suspect.where == "contents"}
-        streamed = frozenset(report.streamed)
+        streamed = frozenset((*report.streamed, *report.dense))
         for file in sorted({*report.marked, *suspected, *streamed}):
             findings.file(top, file, suspected=file in suspected, streamed=file in streamed)
         for suspect in report.suspects:
@@ -172,7 +176,7 @@ class DeepSearch:
                 findings.text(suspect.file, "target", os.readlink(place))
         return findings
 
-    # ---- what findings are made with ----------------------------------------------------------
+    # ---- the parts of findings ----------------------------------------------------------------
 
     def find(self, data: bytes, site: Site) -> Iterator[Place]:
         """All of it in a whole file, or in a name or a target."""
@@ -202,17 +206,7 @@ class DeepSearch:
         Args:
             changed: as for `in_tree`.
         """
-
-        def is_unknown(data: bytes, name: bytes) -> bool:
-            assert changed is not None
-            return (
-                bool(changed.find(data)[0])
-                and self._type(data[:HEAD], name) is None
-                and not is_text(data)
-            )
-
-        judge = None if changed is None else is_unknown
-        return Look(self._recognise, self, self._limits, file, is_unknown=judge)
+        return Look(self._recognise, self, self._limits, file, known=self._type, changed=changed)
 
     def recognise(self, head: bytes, name: bytes) -> Fixup | None:
         """The fix-up of a file that is looked into."""
@@ -256,7 +250,7 @@ class _Passing:
         self._carry = b""
         self._seeds: list[Seed] = []
         self._known: set[Place] = set()
-        self.found: list[Place] = []  # what is spelled otherwise in what has passed
+        self.found: list[Place] = []  # other spellings in the bytes that have passed
 
     def more(self, data: bytes) -> None:
         """The bytes that come next."""
@@ -266,7 +260,7 @@ class _Passing:
         for found in self._spellings.find(text):
             hash_part = self._search.hash_parts[found.index]
             place = self.site.place(base + found.offset, found.encoding, hash_part)
-            if place not in self._known:  # what is carried over was searched before
+            if place not in self._known:  # the bytes carried over were searched before
                 self._known.add(place)
                 self.found.append(place)
         if self._is_code:
@@ -291,7 +285,7 @@ class Findings:
     """The hidden references in one object, in the order of the search.
 
     Args:
-        changed: finds what a graft has written; None: the object is no new one.
+        changed: finds hash parts that a graft has written; None: the object is no new one.
     """
 
     def __init__(self, search: DeepSearch, changed: Table | None = None) -> None:
@@ -319,7 +313,7 @@ class Findings:
 
         Args:
             suspected: a word of a suspicion stands in it.
-            streamed: a stream may begin in it.
+            streamed: a stream may begin in it, or it is packed.
 
         Raises:
             TreeError: it cannot be read.
@@ -340,7 +334,8 @@ class Findings:
                 if fixup is not None:
                     self.into(fixup, file, os.path.basename(path), head, size, stream, suspected)
                 if streamed and (fixup is None or not fixup.opens):
-                    self.streams(file, size, lambda: _whole(path), typed=fixup is not None)
+                    name = os.path.basename(path)
+                    self.streams(file, name, size, lambda: _whole(path), typed=fixup is not None)
         except OSError as error:
             shown = printable(path)
             raise TreeError(f"'{shown}' cannot be read: {error.strerror}", path=shown) from error
@@ -363,7 +358,7 @@ class Findings:
 
         Args:
             head: its first bytes.
-            size: of all of it.
+            size: the whole file's size in bytes.
             stream: it, wherever it is looked at.
             suspected: whether something may be in the files that are stored in it.
 
@@ -388,22 +383,22 @@ class Findings:
         self._unknown += [file] if look.unknown else []
 
     def streams(
-        self, file: bytes, size: int, whole: Callable[[], bytes], *, typed: bool, base: int = 0
+        self, file: bytes, name: bytes, size: int, whole: Callable[[], bytes], *, typed: bool
     ) -> None:
-        """Looks into the streams in a file that no fix-up opens.
+        """Looks into the streams in a file that no fix-up opens, and tells whether it is packed.
 
         Args:
-            size: of the file.
-            whole: reads it, from `base` on.
+            name: the file's name, without directories.
+            size: the file's size in bytes.
+            whole: reads it.
             typed: a fix-up knows its type.
-            base: the offset of the first byte that is looked at.
         """
         reason = self._search.is_too_large(size)
         if reason is not None:
             self._unread.append(Unread(file=file, container=(), fixup="stream", reason=reason))
             return
         look = self._search.look(file, self._changed)
-        look.streams(whole(), (), typed=typed, base=base)
+        look.streams(whole(), (), typed=typed, name=name)
         self._hidden += look.places
         self._unread += [self._not_read(file, outcome) for outcome in look.outcomes]
         self._unknown += [file] if look.unknown else []
@@ -438,7 +433,8 @@ class PassingFile:
         self._fixup: Fixup | None = None
         self._passing: _Passing | None = None
         self._kept: SpooledTemporaryFile[bytes] | None = None
-        self._streams: _PassingStreams | None = None
+        # Streams are looked for, since no fix-up opens the file; in a large one they are told.
+        self._streams = self._large = False
 
     def more(self, data: Buffer, *, final: bool) -> None:
         """The bytes that come next; with the last ones it is looked into."""
@@ -453,8 +449,8 @@ class PassingFile:
         self._passing.more(piece)
         if self._kept is not None:
             self._kept.write(piece)
-        if self._streams is not None:
-            self._streams.more(piece, final=final)
+        if self._large and not self._streams and (self._fixup is None or not self._fixup.opens):
+            self._streams = bool(find_streams(piece)) or is_dense(piece)
         if final:
             self._end(self._passing)
 
@@ -462,14 +458,13 @@ class PassingFile:
         self._passing = self._search.passing(self._file, head)
         self._fixup = self._search.recognise(head, self._name)
         opened = self._fixup is not None and self._fixup.opens
-        if opened and self._search.is_too_large(self._size) is not None:
-            opened = False
-        if opened or head.startswith(_CODE):
-            # What comes in one piece is in memory already.
+        self._large = self._search.is_too_large(self._size) is not None
+        opened = opened and not self._large
+        self._streams = not self._large and (self._fixup is None or not self._fixup.opens)
+        if opened or self._streams or head.startswith(_CODE):
+            # A file that comes in one piece is in memory already.
             most = max(_IN_MEMORY, len(head))
             self._kept = SpooledTemporaryFile(most)  # noqa: SIM115 - closed at the file's end
-        if self._fixup is None or not self._fixup.opens:
-            self._streams = _PassingStreams(whole=head.startswith(PNG))
 
     def _end(self, passing: _Passing) -> None:
         try:
@@ -484,71 +479,17 @@ class PassingFile:
                     self._kept or BytesIO(self._head),
                     passing.has_pieces,
                 )
-            if self._streams is not None and self._streams.begun:
+            if self._streams:
                 typed = self._fixup is not None
-                streams = self._streams
-                self._findings.streams(
-                    self._file, self._size, streams.whole, typed=typed, base=streams.base
-                )
+                self._findings.streams(self._file, self._name, self._size, self._whole, typed=typed)
         finally:
-            for kept in (self._kept, self._streams):
-                if kept is not None:
-                    kept.close()
+            if self._kept is not None:
+                self._kept.close()
 
     def _whole(self) -> bytes:
         assert self._kept is not None
         self._kept.seek(0)
         return self._kept.read()
-
-
-class _PassingStreams:
-    """The part of a passing file from the first beginning of a stream on, which is kept.
-
-    Args:
-        whole: keep all of it from its first byte on.
-
-    Attributes:
-        base: offset in the file of what is kept.
-    """
-
-    def __init__(self, *, whole: bool) -> None:
-        self.base = 0
-        self._whole = whole
-        self._carry = b""
-        self._kept: SpooledTemporaryFile[bytes] | None = None
-
-    @property
-    def begun(self) -> bool:
-        """Whether a stream may have begun."""
-        return self._kept is not None
-
-    def more(self, data: bytes, *, final: bool) -> None:
-        """The bytes that come next."""
-        if self._kept is not None:
-            self._kept.write(data)
-            return
-        text = self._carry + data if self._carry else data
-        last = len(text) if final else len(text) - (WORD - 1)
-        found = (each.offset for each in find_streams(text, final=final))
-        first = 0 if self._whole else next(found, last)
-        if first < last:
-            self._kept = SpooledTemporaryFile(max(_IN_MEMORY, len(text)))  # noqa: SIM115 - as above
-            self._kept.write(text[first:])
-            self.base += first
-        else:
-            self._carry = text[-(WORD - 1) :]
-            self.base += len(text) - len(self._carry)
-
-    def whole(self) -> bytes:
-        """The kept bytes."""
-        assert self._kept is not None
-        self._kept.seek(0)
-        return self._kept.read()
-
-    def close(self) -> None:
-        """Lets it go."""
-        if self._kept is not None:
-            self._kept.close()
 
 
 def _whole(path: bytes) -> bytes:

@@ -2,7 +2,7 @@
 
 A copy is made by `copy_tree`, which changes references as they stand, and tells which files have
 the registry's marks. Each of these is then made from its original by its fix-up, and takes the
-place of what was copied; if it is to be left alone, its original bytes do.
+place of the copy; if it is to be left alone, its original bytes do.
 """
 
 from __future__ import annotations
@@ -40,14 +40,15 @@ class Fixes:
 
     Args:
         source: the tree's top, without a slash at its end.
-        table: what is rewritten.
+        table: the references that are rewritten.
         marked: the files that have the registry's marks, as a TreeReport has them.
-        fragments: for the same; None: what compilers have cut up stays.
-        names: for the same; None: no name follows its hash part in an escaped spelling.
+        fragments: finds fragments of the same; None: references that compilers have cut up stay.
+        names: finds escaped names of the same; None: no name follows its hash part in an escaped
+            spelling.
 
     Attributes:
-        files: those that fix-ups had something to do with, by their paths.
-        unshared: sizes of those that plain rewriting leaves as they are, old and new, in bytes.
+        files: the files that fix-ups had something to do with, by their paths.
+        unshared: old and new sizes of the files that plain rewriting leaves unchanged, in bytes.
 
     Raises:
         TreeError: a file cannot be read.
@@ -73,7 +74,7 @@ class Fixes:
         for path in self._marked:
             self._by_name.setdefault(posixpath.basename(path), []).append(path)
         self._begun: set[bytes] = set()
-        # By the old path, where plain rewriting makes another; None: what the original is.
+        # New contents by the old path, where plain rewriting makes others; None: the original's.
         self._new: dict[bytes, bytes | None] = {}
         self.files: list[FixedFile] = []
         self.unshared: list[tuple[int, int]] = []
@@ -92,11 +93,12 @@ class Fixes:
     def place(self, staged: bytes, *, owner: tuple[int, int]) -> None:
         """Puts the new files into a copy of the tree.
 
-        What is made has the metadata of a store. Files that are hard links to each other stay so.
+        The new files have the metadata of a store. Files that are hard links to each other stay so.
 
         Args:
-            staged: the copy's top, made by `copy_tree` with the same table; nobody else knows it.
-            owner: user and group of what is made.
+            staged: the copy's top, made by `copy_tree` with the same table; no other process knows
+                it.
+            owner: user and group of the new files.
 
         Raises:
             TreeError: a file cannot be written.

@@ -47,9 +47,9 @@ class Ends:
             order: each path after all that its end depends on.
             graph: the paths that the end of each path depends on.
             last: the replacements, chains resolved.
-            closure: of them all.
+            closure: the closure of them all.
             converted: paths that get a new name even if nothing they refer to does.
-            switches: of the fix-ups that have a part in the bytes.
+            switches: the switches of the fix-ups that have a part in the bytes.
         """
         ends = cls(last, closure.store_dir, converted, switches)
         for path in order:

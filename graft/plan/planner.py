@@ -81,7 +81,7 @@ class Plan:
         """Plans a graft.
 
         Args:
-            closure: of the roots and of every NEW.
+            closure: the closure of the roots and of every NEW.
             replacements: OLD to NEW; pairs may repeat, but not contradict, each other.
             roots: the paths to be made without OLD.
             cutoffs: paths that are kept unchanged, and nothing below them is looked at.
@@ -175,7 +175,7 @@ class Plan:
         original: then that does not move.
 
         Args:
-            names: of every placeholder.
+            names: the name of every placeholder.
         """
 
         def real(path: StorePath) -> StorePath:

@@ -44,7 +44,7 @@ class BinaryCache(Closeable):
 
     Args:
         address: where it is.
-        files: of the cache; they are closed with it.
+        files: the cache's files; they are closed with it.
         info: the contents of its `nix-cache-info`.
 
     A pickled one is its address only, passwords in it included: the receiver opens the cache anew.

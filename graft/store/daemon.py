@@ -44,9 +44,9 @@ class DaemonStore(Closeable):
     """The machine's store, read by this process and written by its daemon.
 
     Args:
-        location: of the store.
-        environment: of the programs that are started; NIX_REMOTE and NIX_DAEMON_SOCKET_PATH say
-            where the daemon is.
+        location: the store's location.
+        environment: the environment of the programs that are started; NIX_REMOTE and
+            NIX_DAEMON_SOCKET_PATH say where the daemon is.
 
     Raises:
         StoreMissingError, SchemaError, StorePermissionError: there is no store that can be read.

@@ -100,8 +100,8 @@ class WritableCache(BinaryCache):
 
         Args:
             compression: one of `graft.formats.compression_levels.LEVELS`.
-            level: of the compression; None is its own default.
-            threads: of zstd's.
+            level: the compression's level; None is its own default.
+            threads: zstd's threads.
 
         Raises:
             UsageError: there is no such compression or level.

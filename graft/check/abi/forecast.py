@@ -17,7 +17,7 @@ def forecast_abi(
 
     Args:
         source: where the originals and every NEW are.
-        contents: of the source.
+        contents: the contents of the source's objects.
         download: read NARs that are not on this machine too. Otherwise, where one of the paths to
             be rewritten is such a NAR, nothing is checked at all, and the result says so: which of
             them have programs in them shows in their bytes alone.

@@ -49,7 +49,7 @@ def build_objects(
 
     Args:
         recipes: each after its inputs.
-        compiler: for those that are compiled.
+        compiler: the compiler for objects that are compiled.
 
     Returns:
         The store path of each name.
@@ -95,7 +95,7 @@ def build_objects(
 
 
 def _build(recipe: Recipe, tree: Path, paths: Mapping[str, str], compiler: str | None) -> None:
-    """Makes an object's tree somewhere; its bytes are those it has at its final path."""
+    """Makes an object's tree somewhere; its bytes are the ones it has at its final path."""
     for name, part in recipe.parts.items():
         file = tree / name
         file.parent.mkdir(parents=True, exist_ok=True)

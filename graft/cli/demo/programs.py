@@ -134,7 +134,7 @@ def _source(name: str) -> str:
 
 
 def recipes(*, compiled: bool) -> list[Recipe]:
-    """Every object of the demo's store, each after those it is built from.
+    """Every object of the demo's store, each after the objects it is built from.
 
     Args:
         compiled: the libraries and the program from C, linked by RPATH; else all of it scripts.

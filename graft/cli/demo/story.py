@@ -159,7 +159,7 @@ def _chapters(
 
 
 def _fill(directory: str, store_dir: str, state_dir: str, compiler: str | None) -> None:
-    """Builds the objects, and links to those that the story speaks of."""
+    """Builds the objects, and links to the ones that the story speaks of."""
     with LocalStore(store=store_dir, state=state_dir) as store:
         paths = build_objects(store, recipes(compiled=compiler is not None), compiler)
         for link, name in (("system", "system-1"), *((n, n) for n in ("parse-1.0", "parse-1.1"))):

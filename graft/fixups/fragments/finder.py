@@ -53,7 +53,7 @@ class Fragment:
 
     Attributes:
         offset: the place of the part's first character in the file, in bytes.
-        index: of the entry whose hash part it is.
+        index: the number of the entry whose hash part it is.
         whole: all of the path is accounted for, and can be rewritten.
         reason: if not, why.
     """
@@ -234,7 +234,7 @@ def _runs(seeds: Iterable[Seed]) -> dict[int, list[Run]]:
 
 
 def _apart(runs: Iterable[Run]) -> Iterator[Run]:
-    """The first of those that lie together."""
+    """The first of the runs that lie together."""
     end = -_NEAR
     for run in sorted(runs):
         if run.offset - end >= _NEAR:

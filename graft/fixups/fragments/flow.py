@@ -21,7 +21,7 @@ def effects_of(
 
     Args:
         start: its first byte's offset in the file.
-        end: of it.
+        end: the end of it.
         entries: addresses inside to which other code jumps.
 
     Returns:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Final, NamedTuple
 
@@ -13,6 +14,7 @@ from graft.fixups.fragments.text import HASH_LENGTH, PathText
 from graft.fixups.fragments.usage import Span, Usage
 from graft.formats.elf.dynamic import read_name_places
 from graft.formats.elf.sections import ElfSections, Image
+from graft.kernel.anchors import WORD
 
 _STRING: Final = 512
 """Bytes before a path in which the beginning of its string is looked for."""
@@ -187,6 +189,7 @@ class Judgement:
             if fault:
                 faults.append((offset, fault))
                 break
+        faults += self._faults_of_ends(index)
         held = set()
         for run in self._whole[index]:
             fault = self._fault_of_whole(index, run)
@@ -246,6 +249,34 @@ class Judgement:
         if self._leads_into(run.offset + 1, run.offset + text.last + 1):
             return "the end of it is another text, too"
         return ""
+
+    def _faults_of_ends(self, index: int) -> Iterator[Fault]:
+        """The last characters of a hash part before its name, where code takes the path unseen.
+
+        Code may write them over the end of a constant that holds the path. They are too few to be
+        found alone.
+        """
+        text = self._texts[index]
+        if not any(
+            self._is_lost(offset)
+            for run in self._whole[index]
+            for offset in range(run.offset, run.offset + HASH_LENGTH)
+        ):
+            return
+        for few in range(1, WORD):
+            first = HASH_LENGTH - few
+            for size in {WORD, WORD // 2}:
+                piece = text.base[first : first + size]
+                if len(piece) < size or few >= size:
+                    continue
+                for match in re.finditer(re.escape(piece), self._data):
+                    at = match.start()
+                    if self._data[at - 1 : at] == text.base[first - 1 : first]:
+                        continue  # it is longer
+                    if self._explained[index].issuperset(range(at, at + few)):
+                        continue
+                    if size == WORD or self._is_code(at):
+                        yield at, "the rest of the path is used in a way that is not known"
 
     def _is_loaded(self, index: int, run: Run) -> bool:
         """Whether code takes a path piece by piece."""

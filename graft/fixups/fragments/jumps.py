@@ -34,7 +34,7 @@ class Jumps:
 
         Args:
             start: the function's first byte's offset in the file.
-            end: of it.
+            end: the end of it.
         """
         address = self._elf.address(start)
         if address is None:

@@ -17,7 +17,7 @@ class Instruction(NamedTuple):
     """One instruction.
 
     Attributes:
-        address: of its first byte.
+        address: the address of its first byte.
         size: bytes.
         mnemonic: as the disassembler spells it.
         operands: likewise.

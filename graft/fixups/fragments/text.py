@@ -44,7 +44,7 @@ class PathText:
 
         Args:
             data: the file.
-            offset: of the hash part in it.
+            offset: the offset of the hash part in it.
         """
         assert hasattr(data, "__getitem__")
         named = data[offset : offset + len(self.base)] == self.base

@@ -71,8 +71,8 @@ def relative_operands(data: Image, start: int, end: int, address: int) -> Iterat
 
     Args:
         data: the file.
-        start: of the code in it.
-        end: of the code.
+        start: the start of the code in it.
+        end: the end of the code.
         address: where the code is loaded.
 
     Yields:

@@ -66,8 +66,8 @@ class Derivation:
         input_sources: the other paths it needs.
         platform: the system it is built on, such as `x86_64-linux`.
         builder: the program that builds it.
-        arguments: of the builder.
-        environment: of the builder.
+        arguments: the builder's arguments.
+        environment: the builder's environment.
     """
 
     outputs: tuple[DerivationOutput, ...]

@@ -30,7 +30,7 @@ def fixed_output_path(output: DerivationOutput, name: str, store_dir: StoreDir) 
     """The path of an output whose contents are known beforehand.
 
     Args:
-        name: of the path.
+        name: the path's name.
 
     Raises:
         BadFormatError: the hash is not in base 16.

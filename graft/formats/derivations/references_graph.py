@@ -51,7 +51,7 @@ class RegistrationLines:
     """The lines of a text that registers paths, read one after the other; false at the end.
 
     Args:
-        text: of whole lines.
+        text: the text, of whole lines.
         store_dir: the directory of every path in it.
 
     Raises:

@@ -359,7 +359,7 @@ class _Tables:
             offset += fields[-1]
 
     def _versions_needed(self) -> tuple[dict[int, bytes], dict[bytes, frozenset[bytes]]]:
-        """The version each mark stands for, and those each library must have."""
+        """The version each mark stands for, and the versions each library must have."""
         versions: dict[int, bytes] = self._versions_defined()
         needs: dict[bytes, frozenset[bytes]] = {}
         if _DT_VERNEED not in self._image.values:

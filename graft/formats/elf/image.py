@@ -50,7 +50,7 @@ def _is_left_out(headers: ElfHeaders, address: int) -> bool:
 
 
 def _joined(loads: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
-    """Segments, those being one that follow each other in memory and in the file.
+    """Segments; several that follow each other in memory and in the file are one.
 
     patchelf lets a table run on from one into the next.
     """

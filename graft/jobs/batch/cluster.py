@@ -108,7 +108,7 @@ class Cluster:
 
     Args:
         client: connected to the scheduler.
-        address: of the scheduler.
+        address: the scheduler's address.
     """
 
     def __init__(self, client: Any, address: str) -> None:

@@ -22,7 +22,7 @@ class JobsFile:
     """A jobs file, read and understood.
 
     Attributes:
-        name: of the file.
+        name: the file's name.
         jobs: in their order.
         variables: knows which values may not be shown.
     """
@@ -48,7 +48,7 @@ class JobsFile:
         """Reads the text of a jobs file.
 
         Args:
-            name: of the file: relative names in it are relative to its directory.
+            name: the file's name: relative names in it are relative to its directory.
             environment: for `${NAME}`.
             read: gives the text of another file.
 

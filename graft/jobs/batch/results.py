@@ -103,7 +103,7 @@ class BatchResult:
         rewritten: paths made now, each counted once however many jobs need it.
         resumed: new paths that were there before.
         fetched: shared paths that were taken over now.
-        seconds: of wall time.
+        seconds: seconds of wall time.
     """
 
     file: str

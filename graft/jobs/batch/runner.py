@@ -41,7 +41,7 @@ def run_batch(
     done together. The target store is the journal, between groups and between runs.
 
     Args:
-        store_url: of jobs that name no store.
+        store_url: the store of jobs that name no store.
         environment: the variables that the store `auto` depends on.
         resources: the workers; a cluster writes into caches.
         fail_fast: do one job after the other, and stop at the first failure.

@@ -26,6 +26,7 @@ class Anchors:
     def find(self, data: ReadableBuffer, /) -> list[tuple[int, int]]: ...
 
 def crc32c(data: ReadableBuffer, register: int, /) -> int: ...
+def is_dense(data: ReadableBuffer, mostly: bool = False, /) -> bool: ...
 def find_streams(data: ReadableBuffer, final: bool = True, /) -> list[tuple[int, int]]: ...
 def relative_operands(
     data: ReadableBuffer,
@@ -55,7 +56,7 @@ def walk(
     wanted: Table | None,
     sink: Callable[[memoryview], object] | None,
     marks: tuple[tuple[tuple[int, bytes], ...], tuple[bytes, ...], tuple[bytes, ...]] | None,
-    suspicions: tuple[tuple[Anchors | None, tuple[bytes, ...]], ...],
+    suspicions: tuple[tuple[Anchors | None, tuple[bytes, ...], bool], ...],
     report: bool,
     links: bool,
     reflinks: bool,

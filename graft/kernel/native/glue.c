@@ -1,6 +1,7 @@
 /* The Python module graft.kernel.native._native: thin glue over match.c, tree.c and mount.c. */
 #include "anchor_type.h"
 #include "mount.h"
+#include "density.h"
 #include "crc32c.h"
 #include "streams.h"
 #include "relative.h"
@@ -235,9 +236,9 @@ typedef struct {
 static int read_suspicion(PyObject *object, graft_suspicion *s, graft_magic *magics)
 {
     PyObject *anchors, *texts;
-    if (!PyArg_ParseTuple(object, "OO!;a suspicion", &anchors, &PyTuple_Type, &texts))
+    if (!PyArg_ParseTuple(object, "OO!p;a suspicion", &anchors, &PyTuple_Type, &texts, &s->density))
         return -1;
-    if (anchors != Py_None && !(s->anchors = graft_anchors_of(anchors, &s->step)))
+    if (anchors != Py_None && !s->density && !(s->anchors = graft_anchors_of(anchors, &s->step)))
         return -1;
     s->magics = magics;
     for (Py_ssize_t i = 0; i < PyTuple_Size(texts); i++) {
@@ -265,8 +266,9 @@ static int read_suspicions(PyObject *object, suspicions_argument *a)
     }
     for (Py_ssize_t i = 0; i < count; i++) {
         PyObject *anchors, *texts;
-        if (!PyArg_ParseTuple(PyTuple_GetItem(object, i), "OO!;a suspicion", &anchors,
-                              &PyTuple_Type, &texts))
+        int density;
+        if (!PyArg_ParseTuple(PyTuple_GetItem(object, i), "OO!p;a suspicion", &anchors,
+                              &PyTuple_Type, &texts, &density))
             return -1;
         magics += (size_t)PyTuple_Size(texts);
     }
@@ -498,7 +500,29 @@ static PyObject *find_streams(PyObject *module, PyObject *args)
     return list;
 }
 
+PyDoc_STRVAR(is_dense_doc, "is_dense(data, mostly=False)\n--\n\n"
+                           "Whether a part of some bytes is packed or encrypted; see density.py.");
+
+static PyObject *is_dense(PyObject *module, PyObject *args)
+{
+    (void)module;
+    Py_buffer view;
+    int mostly = 0;
+    if (!PyArg_ParseTuple(args, "y*|p:is_dense", &view, &mostly))
+        return NULL;
+    graft_density density;
+    PyThreadState *state = view.len > ALONE ? PyEval_SaveThread() : NULL;
+    graft_density_begin(&density, (uint64_t)view.len);
+    graft_density_more(&density, view.buf, (size_t)view.len);
+    graft_density_end(&density);
+    if (state != NULL)
+        PyEval_RestoreThread(state);
+    PyBuffer_Release(&view);
+    return PyBool_FromLong(graft_density_is(&density, mostly));
+}
+
 static PyMethodDef functions[] = {
+    {"is_dense", is_dense, METH_VARARGS, is_dense_doc},
     {"find_streams", find_streams, METH_VARARGS, find_streams_doc},
     {"walk", (PyCFunction)(void (*)(void))walk, METH_VARARGS | METH_KEYWORDS, walk_doc},
     {"syncfs", sync_file_system, METH_O, syncfs_doc},

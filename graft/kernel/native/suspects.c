@@ -51,7 +51,13 @@ int watch_begin(walk *w, file *f, const uint8_t *bytes, size_t length)
         length = (size_t)n;
     }
     for (size_t i = 0; i < w->job->suspicion_count; i++)
-        of->next[i] = is_of(&w->job->suspicions[i], bytes, length) ? 0 : NOWHERE;
+        if (w->job->suspicions[i].density) {
+            of->next[i] = 0;
+            of->mostly = w->job->suspicions[i].magic_count && is_of(&w->job->suspicions[i], bytes, length);
+            graft_density_begin(&of->density, (uint64_t)f->status.st_size);
+        } else {
+            of->next[i] = is_of(&w->job->suspicions[i], bytes, length) ? 0 : NOWHERE;
+        }
     return 0;
 }
 
@@ -105,7 +111,15 @@ int watch_more(walk *w, file *f, const uint8_t *bytes, size_t length)
         const graft_suspicion *s = &w->job->suspicions[i];
         if (of->next[i] == NOWHERE)
             continue;
-        if (!s->anchors) {
+        if (s->density) {
+            graft_density_more(&of->density, bytes, length);
+            if (!final)
+                continue;
+            graft_density_end(&of->density);
+            of->next[i] = NOWHERE;
+            if (graft_density_is(&of->density, of->mostly) && remember(w, GRAFT_IN_DENSITY))
+                return -1;
+        } else if (!s->anchors) {
             if (begins(of, bytes, length, final)) {
                 of->next[i] = NOWHERE;
                 if (remember(w, GRAFT_IN_STREAMS))

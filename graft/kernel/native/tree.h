@@ -20,8 +20,15 @@ typedef int (*graft_sink)(void *context, const uint8_t *bytes, size_t length);
 /* Called now and then, by the thread that called graft_tree. Nonzero stops the walk with GRAFT_TREE_STOPPED. */
 typedef int (*graft_poll)(void *context);
 
-/* Where bytes are; and, of a suspect only, that a stream begins in the contents. */
-enum graft_where { GRAFT_IN_CONTENTS, GRAFT_IN_TARGET, GRAFT_IN_NAME, GRAFT_IN_STREAMS };
+/* Where bytes are; and, of a suspect only, that a stream begins in the contents, or that they are
+ * dense. */
+enum graft_where {
+    GRAFT_IN_CONTENTS,
+    GRAFT_IN_TARGET,
+    GRAFT_IN_NAME,
+    GRAFT_IN_STREAMS,
+    GRAFT_IN_DENSITY
+};
 
 typedef struct {
     char *file;      /* relative to the tree's top, "" for the top itself; in the result's names;
@@ -53,12 +60,14 @@ typedef struct {
     size_t head; /* as many bytes hold all of the magics */
 } graft_marks;
 
-#define GRAFT_SUSPICIONS 4
+#define GRAFT_SUSPICIONS 6
 
 /* Words by which contents, targets and names are suspected of something longer; or, without words,
- * beginnings of streams in contents. */
+ * beginnings of streams in contents, or dense contents. */
 typedef struct {
-    const graft_anchors *anchors; /* NULL: streams */
+    const graft_anchors *anchors; /* NULL: streams, or density */
+    int density;                  /* whether it is that; the magics are of files that must be
+                                   * dense for the most part */
     size_t step; /* words are looked for at 0, step, 2 * step... of the contents, target or name */
     const graft_magic *magics; /* if there are any: only contents count that begin with one */
     size_t magic_count;        /* at offset 0, and of GRAFT_ANCHOR bytes at most */

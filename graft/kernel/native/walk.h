@@ -7,6 +7,7 @@
 
 #include <sys/stat.h>
 
+#include "density.h"
 #include "mapping.h"
 #include "tree.h"
 
@@ -51,6 +52,8 @@ typedef struct {
     uint64_t next[GRAFT_SUSPICIONS]; /* where a word may stand; UINT64_MAX: nobody asks any more */
     uint8_t carry[GRAFT_ANCHOR - 1]; /* the last bytes that passed, */
     size_t carried;                  /* this many */
+    int mostly;                      /* dense for the most part, or not at all */
+    graft_density density;
 } watch;
 
 typedef struct {

@@ -22,7 +22,7 @@ from graft.kernel.tree.mapping import WINDOW
 from graft.kernel.tree.marks import HEAD, Marks
 from graft.kernel.tree.removal import delete_tree
 from graft.kernel.tree.report import FileCounts, TreeReport
-from graft.kernel.tree.state import IN_STREAMS, WalkError
+from graft.kernel.tree.state import IN_DENSITY, IN_STREAMS, WalkError
 from graft.kernel.tree.suspicion import MOST, Suspicion
 from graft.kernel.tree.walk import walk_tree
 
@@ -296,9 +296,10 @@ def _report(
         seen=frozenset(index for index, flag in enumerate(seen) if flag),
         marked=tuple(sorted(marked)),
         suspects=tuple(
-            sorted(Site(file, _WHERE[where]) for file, where in suspects if where != IN_STREAMS)
+            sorted(Site(file, _WHERE[where]) for file, where in suspects if where < IN_STREAMS)
         ),
         streamed=tuple(sorted(file for file, where in suspects if where == IN_STREAMS)),
+        dense=tuple(sorted(file for file, where in suspects if where == IN_DENSITY)),
     )
 
 

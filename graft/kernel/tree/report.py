@@ -49,6 +49,7 @@ class TreeReport:
         suspects: where words of the suspicions asked for stand, sorted.
         streamed: the regular files in which a stream may begin, if a suspicion asked for them; as
             in `marked`, but in the result's names.
+        dense: the regular files that are packed or encrypted, named as in `streamed`.
     """
 
     nar_size: int
@@ -67,3 +68,4 @@ class TreeReport:
     marked: tuple[bytes, ...] = ()
     suspects: tuple[Site, ...] = ()
     streamed: tuple[bytes, ...] = ()
+    dense: tuple[bytes, ...] = ()

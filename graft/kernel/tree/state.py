@@ -16,6 +16,7 @@ IN_CONTENTS: Final = 0
 IN_TARGET: Final = 1
 IN_NAME: Final = 2
 IN_STREAMS: Final = 3  # of a suspect: a stream begins in its contents
+IN_DENSITY: Final = 4  # of a suspect: its contents are dense
 
 STORE_TIME: Final = (1_000_000_000, 1_000_000_000)
 """Access and modification time of every file in a store: the second after the epoch, in ns."""

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from graft.kernel.anchors import WORD
+from graft.kernel.density import ReferenceDensity
 from graft.kernel.streams import find_streams
-from graft.kernel.tree.state import IN_CONTENTS, IN_STREAMS
+from graft.kernel.tree.state import IN_CONTENTS, IN_DENSITY, IN_STREAMS
 
 if TYPE_CHECKING:
     from graft.kernel.anchors import Anchors
 
-MOST: Final = 4
+MOST: Final = 6
 """Suspicions of one walk."""
 
 
@@ -23,11 +24,13 @@ class Suspicion(NamedTuple):
         anchors: the words, and at which steps they are looked for; None: beginnings of streams
             (`graft.kernel.streams`), in contents only.
         magics: if there are any, only contents are looked at that begin with one of these, each
-            of a word's length at most.
+            of a word's length at most. A search for density wants these dense for the most part.
+        density: dense contents are looked for (`graft.kernel.density`) instead.
     """
 
     anchors: Anchors | None
     magics: tuple[bytes, ...] = ()
+    density: bool = False
 
     @property
     def possible(self) -> bool:
@@ -43,9 +46,16 @@ class Watch:
     """
 
     def __init__(self, suspicions: tuple[Suspicion, ...], head: bytes) -> None:
-        asked = [each for each in suspicions if not each.magics or head.startswith(each.magics)]
+        asked = [
+            each
+            for each in suspicions
+            if not each.density and (not each.magics or head.startswith(each.magics))
+        ]
         self._anchors = [each.anchors for each in asked if each.anchors is not None]
         self._streams = any(each.anchors is None for each in asked)
+        density = [each for each in suspicions if each.density]
+        self._mostly = any(head.startswith(each.magics) for each in density if each.magics)
+        self._whole = bytearray() if density else None  # of the contents
         self._next = [0 for _ in self._anchors]  # where a word may stand
         self._passed = 0
         self._carry = b""
@@ -57,8 +67,13 @@ class Watch:
             final: no bytes follow.
 
         Yields:
-            IN_CONTENTS where now a word stands, IN_STREAMS where a stream begins; each once.
+            IN_CONTENTS where now a word stands, IN_STREAMS where a stream begins, IN_DENSITY at the
+            end of dense contents; each once.
         """
+        if self._whole is not None:
+            self._whole += data
+            if final and ReferenceDensity(bytes(self._whole)).is_dense(mostly=self._mostly):
+                yield IN_DENSITY
         if not (self._anchors or self._streams):
             return
         text = self._carry + data

@@ -80,9 +80,9 @@ class ChangedFile:
     """A file whose bytes change, or have changed.
 
     Attributes:
-        name: what to call it: a store path's base name and the file in it.
-        old: digests of what it held.
-        new: digests of what it holds now; None while that is not known.
+        name: its name in reports: a store path's base name and the file in it.
+        old: digests of its old contents.
+        new: digests of its new contents; None while these are not known.
     """
 
     name: str
@@ -95,9 +95,9 @@ class Checksum:
     """A place where a digest of an old file stands.
 
     Attributes:
-        offset: of its first byte.
-        size: bytes; those of base64 without padding.
-        index: of the file.
+        offset: the offset of its first byte.
+        size: bytes; in base64 without padding.
+        index: the index of the file.
         algorithm: one of ALGORITHMS.
         spelling: `hex`, `base64`, `base64url`, `nix32`, `raw` or `sri`.
         form: which of the spellings, for `respelled`.
@@ -160,7 +160,8 @@ class ChecksumFinder:
     """Finds the old digests of some files; made once and used by all threads.
 
     Args:
-        files: whose digests; those of empty files are everywhere, and are left out.
+        files: the files with the digests; empty files have digests that are everywhere, and are
+            left out.
 
     Attributes:
         longest: bytes of the longest spelling.

@@ -19,7 +19,7 @@ class ChecksumPlace:
 
     Attributes:
         file: relative to the tree's top, empty for the top itself.
-        offset: of its first byte, in bytes.
+        offset: the place of its first byte, in bytes.
         algorithm: one of ALGORITHMS, or `crc32`.
         spelling: `hex`, `base64`, `base64url`, `nix32`, `raw` or `sri`;
             `.gnu_debuglink` for a `crc32`.
@@ -40,9 +40,9 @@ class Repair:
     """The result of the repair of checksums in a tree.
 
     Attributes:
-        places: all of them.
-        changed: the tree's changed files; those that hold nothing but a replaced checksum among
-            them. Those whose checksums were found have their new digests.
+        places: all places of digests.
+        changed: the tree's changed files, files in which only a checksum was replaced among them.
+            The files whose checksums were found have their new digests.
         rewritten: the files that were written, relative to the tree's top.
     """
 
@@ -63,7 +63,7 @@ def search_tree(
 
     Args:
         files: whose.
-        finder: of these files; to be given where many trees are searched.
+        finder: the finder of these files' digests; to be given where many trees are searched.
         suspected: the tree's files in which a walk has seen one of the finder's anchors; None: all
             of them are searched.
         on_bytes: called with the number of bytes read since the last call.
@@ -85,14 +85,14 @@ def repair_tree(
     """Replaces old digests in a tree's text files by new ones.
 
     A file that is written is a changed file as well, and its digest may be kept elsewhere in the
-    tree: files are written in such an order that every digest is that of the final contents. Files
-    that hold each other's digests, or their own, cannot be ordered, and are left.
+    tree: files are written in such an order that every digest is the digest of the final contents.
+    Files that hold each other's digests, or their own, cannot be ordered, and are left.
 
     Args:
-        tree: as it is to be registered but for this.
+        tree: the tree that is to be registered, finished but for the repair.
         changed: the tree's files that were changed, relative to its top; their `new` is not used.
         known: changed files of other trees, with their new digests.
-        name: what the tree is called, for the names of files that change only now.
+        name: the tree's name, for the names of files that change only now.
 
     Raises:
         TreeError: something cannot be read or written.

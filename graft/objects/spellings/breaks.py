@@ -24,10 +24,10 @@ BREAK: Final = b"|".join(
 """Where a text is wrapped, or joined of strings."""
 
 GAP: Final = rb"[ \t]{0,2}[:,;.-][ \t]{0,4}|[ \t]{1,4}"
-"""What separates bytes, or words of them."""
+"""The separators of bytes, or of words of bytes."""
 
 GUTTER: Final = rb"[ \t]{2,3}\|?[^\n]{1,17}\|?\r?\n[0-9a-fA-F]{6,16}(?::|[ \t])[ \t]*+"
 """The end of one line of a hex dump and the beginning of the next."""
 
 LIST: Final = rb"\s*+[,;]?+\s*+(?:(?:/\*[^*]{0,40}\*/|//[^\n]{0,40}\n)\s*+)?+"
-"""What separates the elements of an array."""
+"""The separators of the elements of an array."""

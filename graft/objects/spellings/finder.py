@@ -17,13 +17,13 @@ _STEP: Final = 9
 """A hash part that is broken once has one piece of 16 characters, in which there are nine words."""
 
 _REACH: Final = 1024
-"""Of a spelling with all that stands between its parts, bytes: 32 lines of 32."""
+"""Bytes of a spelling with all that stands between its parts: 32 lines of 32."""
 
 _CONTEXT: Final = 64
-"""Of the bytes beside a spelling by which it is read, enough for a group of digits and a break."""
+"""Bytes around a spelling by which it is read, enough for a group of digits and a break."""
 
 _NARROW: Final = 32
-"""Characters of a hash part; columns of which none is narrower than half of them."""
+"""Characters of a hash part; no column that is looked for is narrower than half of them."""
 
 _LAYERS: Final = 3
 """So many times a text in base64 may hold another."""
@@ -34,9 +34,9 @@ class Spelled:
     """A place where a hash part stands in another spelling.
 
     Attributes:
-        offset: of the spelling's first byte.
-        size: of the spelling, bytes.
-        index: of the hash part.
+        offset: the offset of the spelling's first byte.
+        size: the spelling's size in bytes.
+        index: the index of the hash part.
         encoding: the name of a form.
     """
 
@@ -50,7 +50,7 @@ class SpellingFinder:
     """Finds hash parts that are spelled otherwise; made once and used by all threads.
 
     Args:
-        hash_parts: of 32 characters.
+        hash_parts: hash parts of 32 characters.
 
     Attributes:
         longest: bytes in which any spelling can be read.
@@ -60,7 +60,7 @@ class SpellingFinder:
     def __init__(self, hash_parts: Iterable[bytes]) -> None:
         parts = list(hash_parts)
         self._table = Table([(hash_part, None) for hash_part in parts])
-        forms: dict[bytes, int] = {}  # of each word, as bits
+        forms: dict[bytes, int] = {}  # the forms of each word, as bits
         for hash_part in parts:
             for bit, form in enumerate(FORMS):
                 for text in form.texts(hash_part):
@@ -76,7 +76,7 @@ class SpellingFinder:
             yield from sorted(set(self._find(view, _LAYERS)), key=lambda each: each.offset)
 
     def _find(self, view: memoryview, layers: int) -> Iterator[Spelled]:
-        windows: dict[int, list[list[int]]] = {}  # of the forms seen, where they may stand
+        windows: dict[int, list[list[int]]] = {}  # for the forms seen, where they may stand
         for at, which in self.anchors.find(view):
             bits = self._forms[which]
             while bits:
@@ -110,7 +110,8 @@ def _words(text: bytes) -> Iterator[bytes]:
     """The words, one of which the walk meets at any offset of a text, even of a broken one.
 
     A piece of `_STEP + 7` bytes has as many words as a step has bytes. Pieces are at both ends of a
-    text, for a break is in one of them at most; and in the middle of what may have several breaks.
+    text, for a break is in one of them at most; and in the middle of a text that may have several
+    breaks.
     """
     last = max(len(text) - _STEP - WORD + 1, 0)
     pieces = 4 if len(text) >= 3 * _NARROW else 3

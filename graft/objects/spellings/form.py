@@ -29,8 +29,8 @@ class Form(Protocol):
     """A form of spelling.
 
     It has two sides. Its texts are whole spellings, from which the words of a walk are taken. Its
-    readings turn bytes of the form back into what they spell, over line ends, joins of strings and
-    separators; a hash part is there only if the reading holds it.
+    readings turn bytes of the form back into the bytes they spell, over line ends, joins of strings
+    and separators; a hash part is there only if the reading holds it.
     """
 
     @property
@@ -51,14 +51,14 @@ class Digits:
     Attributes:
         name: as a Form's.
         spell: makes its texts.
-        alphabet: of the digits, as a set of a regular expression.
-        between: what a break may be, as a regular expression; it begins with no digit.
+        alphabet: the digits, as a set of a regular expression.
+        between: the possible breaks, as a regular expression; it begins with no digit.
         group: digits that belong together.
         size: bytes that such a group spells.
         zero: the digit that spells no bit.
-        decode: of digits; the text's length is not to be relied on.
+        decode: decodes digits; the text's length is not to be relied on.
         least: digits of the shortest spelling.
-        is_broken: only what has a break is meant.
+        is_broken: only spellings with a break are meant.
         is_backward: the digits stand in reverse.
     """
 
@@ -100,7 +100,7 @@ class Digits:
                 first, last = begin, after
                 if self.is_backward:
                     first, last = len(text) - after, len(text) - begin
-                # Of digits that spell a part of two bytes, those of the hash part's own.
+                # Among digits that spell a part of two bytes, only the hash part's own count.
                 start = _place(pieces, max(-(-first * self.group // self.size) - shift, 0))
                 end = _place(pieces, last * self.group // self.size - 1 - shift) + 1
                 if not self.is_broken or end - start > last - first:
@@ -113,9 +113,9 @@ class Tokens:
 
     Attributes:
         name: as a Form's.
-        spell: what a byte is called in it, in all variants.
+        spell: give the token of a byte, one for each variant.
         token: matches one, as a regular expression; the group that matches tells the byte.
-        between: what may stand between two tokens, as a regular expression.
+        between: the possible texts between two tokens, as a regular expression.
         read: makes a byte of the match.
     """
 
@@ -146,7 +146,8 @@ def _patterns(alphabet: bytes, between: bytes) -> tuple[re.Pattern[bytes], re.Pa
     made = _MADE.get((alphabet, between))
     if made is None:
         run = re.compile(rb"[%b]++(?:(?:%b)[%b]++)*+" % (alphabet, between, alphabet))
-        # Of two ways to read a break, the one that a run takes: the first that digits follow.
+        # A break that can be read in two ways is read as a run takes it: the first that digits
+        # follow.
         piece = re.compile(rb"([%b]++)|(?:%b)(?=[%b])()" % (alphabet, between, alphabet))
         made = _MADE[alphabet, between] = run, piece
     return made

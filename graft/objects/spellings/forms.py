@@ -11,7 +11,7 @@ from typing import Final
 from graft.objects.spellings.breaks import BREAK, GAP, GUTTER, LIST
 from graft.objects.spellings.form import Digits, Form, Tokens
 
-_PIECE: Final = 21  # bytes: of a text of 42 characters that is broken, one piece has as many
+_PIECE: Final = 21  # bytes: one piece of a broken text of 42 characters has as many
 _END: Final = 16  # bytes in which there is a word for every step
 
 # ---- digits ----------------------------------------------------------------------------------
@@ -20,7 +20,8 @@ _END: Final = 16  # bytes in which there is a word for every step
 def _base64(text: bytes) -> Iterator[bytes]:
     """The characters that depend on nothing but the text, at each of the three alignments.
 
-    Of digits and letters none is one of the two characters in which the alphabets differ.
+    The text's digits and letters never make one of the two characters in which the alphabets
+    differ.
     """
     for before in range(3):
         first = -(-before * 4 // 3)  # the character that the bytes before it share

@@ -22,7 +22,7 @@ def bucket_client(address: CacheAddress, url: str, **settings: object) -> Any:
     Args:
         address: with `region`, `endpoint`, `scheme` and `profile`.
         url: how messages name the cache.
-        settings: of the client.
+        settings: the client's settings.
 
     Raises:
         BadStoreUrlError: `endpoint` or `scheme` is malformed.

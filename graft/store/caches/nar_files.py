@@ -140,8 +140,8 @@ class FileWriter:
     """A NAR file that gets its name from its bytes, which are compressed already.
 
     Args:
-        files: of the cache.
-        compression: of the bytes.
+        files: the cache's files.
+        compression: the compression of the bytes.
         digest: their SHA-256, if the publisher has checked it.
 
     Raises:
@@ -190,10 +190,10 @@ class NarWriter:
     """A NAR that is compressed, and gets its name from the compressed bytes.
 
     Args:
-        files: of the cache.
+        files: the cache's files.
         compression: one of `graft.formats.compression_levels.LEVELS`.
-        level: of the compression; None is its own default.
-        threads: of zstd's.
+        level: the compression's level; None is its own default.
+        threads: zstd's threads.
 
     Raises:
         UsageError: there is no such compression or level.

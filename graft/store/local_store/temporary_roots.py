@@ -36,7 +36,7 @@ class TemporaryRoots:
     """The temporary roots of this process in one store.
 
     Args:
-        state_dir: of the store; at most one object in a process may be open for it.
+        state_dir: the store's state directory; at most one object in a process may be open for it.
     """
 
     def __init__(self, state_dir: str) -> None:

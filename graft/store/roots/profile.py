@@ -247,9 +247,9 @@ def generations_to_delete(
 ) -> Callable[[list[Generation], int | None], set[int]]:
     """The generations that `nix-env --delete-generations` would delete, by its own words.
 
-    `old` is every one but the current. `30d` are those that were no longer current 30 days ago: the
-    newest that is older than that was, and stays. `+5` keeps the current one and the four before
-    it, and those that are newer.
+    `old` is every one but the current. `30d` are the generations that were no longer current 30
+    days ago: the newest that is older than that was, and stays. `+5` keeps the current one and the
+    four before it, and the newer ones.
 
     Args:
         words: the arguments of nix-env.

@@ -49,7 +49,7 @@ def compare(
     leave nothing behind.
 
     Args:
-        plan: of one root.
+        plan: the plan of one root.
         pivots: the target that programs are to find instead, by type.
         probes: command lines, run without input under each way; the first word of each may be
             relative to the root, and the root's path in them stands for the root of each way.

@@ -78,7 +78,7 @@ class Dependents:
         self.all = frozenset(linked | self._static)
 
     def coverage(self, missed: Mapping[StorePath, str] | None = None) -> Coverage:
-        """All dependents, but for those that a way misses and why.
+        """All dependents, and the ones that a way misses, each with the reason.
 
         Without `missed` every path is reached, each statically linked one as well.
         """

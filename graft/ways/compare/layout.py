@@ -85,7 +85,7 @@ class Layout:
 
 
 def _without_circles(references: Sequence[Iterable[int]]) -> list[list[int]]:
-    """The references without those that lead back to where they come from.
+    """The references without the ones that lead back to where they come from.
 
     Nix registers no circle but a path's reference to itself; but any graph that is given must be
     drawn.

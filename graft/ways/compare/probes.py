@@ -195,7 +195,7 @@ def _store_paths(files: Iterable[bytes], store_dir: StoreDir) -> Iterator[StoreP
 def difference(original: Observation, other: Observation, stage: Stage) -> str | None:
     """The difference of a probe from its run on the original; None if they are alike.
 
-    Names that only the way has made are taken for those they came from.
+    Names that only the way has made are taken for the names they came from.
     """
     lines = []
     if other.exit != original.exit:

@@ -147,7 +147,7 @@ class _Comparison:
         return False
 
     def _matters(self, pair: Pair, users: Collection[StorePath]) -> bool:
-        """Whether one of those that are built with OLD refers to it as well, as far as is known."""
+        """Whether a package that is built with OLD refers to it as well, as far as is known."""
         if not users or not self._whole[0]:
             return True
         graph = self._closures[0].graph

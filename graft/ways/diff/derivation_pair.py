@@ -52,7 +52,7 @@ class DerivationPair:
 
     Attributes:
         changes: the respects in which they differ of themselves; empty if only their inputs differ.
-        variables: the environment's variables that do.
+        variables: the environment's variables that differ.
         derivations: the input derivations that stand for each other, the same ones as well.
         sources: the sources that stand for each other and are not the same.
     """

@@ -19,7 +19,7 @@ class Changed:
         derivations: OLD's and NEW's, if they are known.
         outputs: each OLD with its NEW.
         changes: the respects in which it differs; empty where only the bytes say so.
-        variables: of the environment that do.
+        variables: the variables of the environment that differ.
         needed: it differs because of its inputs only, but must be built: a new path refers to it,
             or will, or the user asked for it.
     """

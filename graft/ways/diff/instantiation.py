@@ -21,7 +21,7 @@ class Nix:
 
     Attributes:
         environment: all of theirs.
-        options: of each of them.
+        options: the options of each of them.
     """
 
     environment: Mapping[str, str]

@@ -29,7 +29,7 @@ def needed_packages(
     Args:
         store: knows the references of the paths that are built already.
         graph: the known references of the base.
-        pairs: of derivations.
+        pairs: the pairs of derivations.
         changed: the packages that differ of themselves.
         derived: the followers, each OLD with its NEW; the needed ones are taken out of it.
         rebuild: package names asked for.
@@ -82,7 +82,7 @@ def _referred_to(
 def _named(
     names: Iterable[str], derived: Iterable[StorePath], replaced: Iterable[StorePath]
 ) -> set[StorePath]:
-    """The paths of some package names among those that follow."""
+    """The paths of some package names among the paths that follow."""
     found: dict[str, set[StorePath]] = {}
     for path in derived:
         found.setdefault(path.package_name, set()).add(path)

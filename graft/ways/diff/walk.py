@@ -108,7 +108,7 @@ class Walk:
     def partners(self, old: StorePath) -> Mapping[StorePath, set[StorePath]]:
         """The counterparts of a derivation or a source, itself included: each with its places.
 
-        That is nowhere for those that were given.
+        That is nowhere for the ones that were given.
         """
         return self._users[old]
 

@@ -60,7 +60,7 @@ def compose(
 ) -> tuple[UnionDirectory, tuple[StorePath, ...]]:
     """The tree of /usr and /etc, and the C libraries of the closure, if no package has a loader.
 
-    The first of those is then part of the tree.
+    The first of these libraries is then part of the tree.
 
     Args:
         mount: the store.
@@ -99,7 +99,7 @@ def view_with_machine(view: View) -> View:
 def _with_propagated(
     packages: Iterable[FhsPackage], view: View, store_dir: StoreDir
 ) -> list[FhsPackage]:
-    """The packages in the order of their priorities, then those that they propagate.
+    """The packages in the order of their priorities, then the packages that they propagate.
 
     Source: `nix-support/propagated-user-env-packages`, full paths between white space.
     """

@@ -25,7 +25,7 @@ class UnionLink:
 
     Attributes:
         target: a full path of the namespace.
-        priority: of the package it comes from; the lowest number is taken.
+        priority: the priority of the package it comes from; the lowest number is taken.
     """
 
     target: str

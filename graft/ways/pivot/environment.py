@@ -34,7 +34,7 @@ def pivot_environment(
 
     Args:
         directory: absolute; as `graft pivot create` makes it, or made otherwise in that form.
-        paths: of the closure.
+        paths: the paths of the closure.
         before: the environment so far.
 
     Raises:

@@ -42,7 +42,8 @@ def search(
         base_name: the base name of the package's own `$out`, `<hash part>-<name>`.
         kind: the type.
         lookup: `env`: in the directories of NIXPKGS_PIVOT_DIRS; `xdg`: in `nix/pivots` of the
-            directories of XDG; `xdg-indirect`: in those that their `nix/pivots.conf` list.
+            directories of XDG; `xdg-indirect`: in the directories that their `nix/pivots.conf`
+            list.
         environment: the variables, and HOME.
     """
     own = f"{base_name}/{kind}"

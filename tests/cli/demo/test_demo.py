@@ -288,20 +288,15 @@ def test_it_needs_no_privileges(tmp_path: Path) -> None:
     setpriv = shutil.which("setpriv")
     if os.geteuid() != 0 or setpriv is None:
         pytest.skip("there is no way to another user; without root the other tests show it")
-    nobody = [setpriv, "--reuid=65534", "--regid=65534", "--clear-groups", sys.executable]
+    nobody = [setpriv, "--reuid=65534", "--regid=65534", "--clear-groups"]
+    # A checkout may be where only root can read, as below /root; that is all that this one may do.
+    nobody += [f"--{kind}-caps=-all,+dac_read_search" for kind in ("inh", "ambient")]
+    nobody += ["--bounding-set=-all,+dac_read_search"]
     with tempfile.TemporaryDirectory() as directory:
         os.chown(directory, 65534, 65534)
         variables = {**environment("scripts", tmp_path), "TMPDIR": directory}
-        probe = subprocess.run(
-            [*nobody, "-c", "import os, graft.cli, sys; os.stat(sys.executable)"],
-            env=variables,
-            capture_output=True,
-            check=False,
-        )
-        if probe.returncode != 0:
-            pytest.skip("python is installed where only root may read it")
         done = subprocess.run(
-            [*nobody, "-m", "graft", "demo"],
+            [*nobody, sys.executable, "-m", "graft", "demo"],
             env=variables,
             capture_output=True,
             text=True,

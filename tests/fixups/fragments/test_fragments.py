@@ -129,6 +129,32 @@ def test_a_part_alone_is_reported_and_never_rewritten(tmp_path: Path, options: s
 
 
 @pytest.mark.needs("gcc")
+@pytest.mark.parametrize("few", [1, 3, 7])
+def test_few_characters_over_the_end_of_a_path_are_told_of(tmp_path: Path, few: int) -> None:
+    # As gcc copies a path in the large code model, from where its jump tables lead to.
+    end = int.from_bytes(f"{OLD[32 - few :]}-zlib-1.2"[:8].encode(), "little")
+    text = f"""
+    #include <stdio.h>
+    __attribute__((used, aligned(32))) static const char whole[32] = "{OLD}";
+    void part(char *to);
+    asm(".text\\n.type part,@function\\npart:\\n"
+        "lea _GLOBAL_OFFSET_TABLE_(%rip), %rdx\\nlea 1f(%rip), %rax\\njmp *%rax\\n"
+        "1: movabs $whole@GOTOFF, %rax\\n"
+        "movdqu (%rdx,%rax,1), %xmm0\\nmovdqu %xmm0, (%rdi)\\n"
+        "movdqu 16(%rdx,%rax,1), %xmm0\\nmovdqu %xmm0, 16(%rdi)\\n"
+        "movabs ${end}, %rax\\nmov %rax, {32 - few}(%rdi)\\nret\\n.size part, .-part");
+    int main(void) {{ char text[64] = ""; part(text); puts(text); return 0; }}
+    """
+    program = compiled(tmp_path, "gcc -O2", text)
+    grafted, rewritten = _grafted(program, _entries("zlib-1.2.13", "zlib-1.2.13"))
+    assert [each.reason.partition(" (of")[0] for each in rewritten.left] == [
+        "the rest of the path is used in a way that is not known"
+    ]
+    assert output(grafted) == output(program)
+    assert output(program).startswith(f"{OLD}-"[:32].encode())
+
+
+@pytest.mark.needs("gcc")
 def test_a_constant_is_left_if_one_of_its_users_is_not_whole(tmp_path: Path) -> None:
     text = f"""
     #include <string.h>

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-import lz4.block
 import lz4.frame
 
 from graft.formats.zstd import zstd_module
@@ -180,29 +179,7 @@ def _lz4_frame(choice: random.Random) -> Layer:
     return _layer(f"lz4(-{level} linked={linked} summed={summed} sized={sized})", pack, unpack)
 
 
-def _lz4_block(choice: random.Random) -> Layer:
-    del choice
-
-    def pack(data: bytes) -> bytes:
-        return bytes(lz4.block.compress(data))
-
-    def unpack(data: bytes) -> bytes:
-        return bytes(lz4.block.decompress(data))
-
-    layer = _layer("lz4-block", pack, unpack)
-    return replace(layer, begins=False)
-
-
-_WITH_MAGIC: tuple[Make, ...] = (
+COMPRESSIONS: tuple[Make, ...] = (
     *(_gzip, _gzip, _zlib, _zlib, _bzip2, _xz, _lzma, _zstd, _zstd, _lz4_frame),
 )
-
-
-def compressions(inner: bool) -> tuple[Make, ...]:
-    """The compressions around something.
-
-    Args:
-        inner: whether that is a layer: a block of LZ4 has no magic, and is told by its unknown type
-            only if it changes, as it does where a text is in it as it is.
-    """
-    return _WITH_MAGIC if inner else (*_WITH_MAGIC, _lz4_block)
+"""All of them have a magic: a raw block of LZ4 or of deflate is seen only if it is dense."""

@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass, replace
 
 from tests.jobs.layers.archives import ARCHIVES
-from tests.jobs.layers.compressions import compressions
+from tests.jobs.layers.compressions import COMPRESSIONS
 from tests.jobs.layers.layer import Kind, Layer, Make, Reference
 from tests.jobs.layers.spellings import OF_BYTES, OF_PACKED, OF_SPELLED, OF_TEXT
 from tests.jobs.layers.surroundings import noise, surroundings
@@ -87,7 +87,7 @@ def recipe(seed: str) -> Recipe:
 
 def _next(choice: random.Random, kind: Kind, layers: list[Layer]) -> Layer:
     """A layer that may be put around others, as far as their rules say that it is seen."""
-    families = [compressions(bool(layers)), ARCHIVES, _spellings(kind, layers)]
+    families = [COMPRESSIONS, ARCHIVES, _spellings(kind, layers)]
     return choice.choice(choice.choice([each for each in families if each]))(choice)
 
 

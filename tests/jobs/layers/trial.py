@@ -64,7 +64,9 @@ class Batch:
         """What becomes of each sample: `right`, `told`, or `silent` and why."""
         with tempfile.TemporaryDirectory(prefix="layers-") as directory:
             try:
-                location = Location.at_root(directory)  # so that a seed makes the same bytes anywhere
+                location = Location.at_root(
+                    directory
+                )  # so that a seed makes the same bytes anywhere
                 LocalStore.create(location)
                 return self._judged(opened(location))
             finally:

@@ -53,6 +53,7 @@ from graft.kernel.tree import (
 from graft.kernel.tree import mapping as reading
 from graft.kernel.tree.descent import OPEN_LEVELS
 from graft.kernel.tree.mapping import NEVER
+from graft.kernel.tree.suspicion import MOST
 from tests.examples import examples
 from tests.ordinary_user import as_ordinary_user
 
@@ -625,9 +626,9 @@ def test_words_are_found_where_nothing_else_is_read(twin: Kernel, tmp_path: Path
 def test_a_magic_of_a_suspicion_is_no_longer_than_a_word(tmp_path: Path) -> None:
     for twin in KERNELS.values():
         anchors = twin.suspicions()[0].anchors
-        with twin.used(), pytest.raises(ValueError, match="suspicions are 4 at most"):
+        with twin.used(), pytest.raises(ValueError, match=f"suspicions are {MOST} at most"):
             read_tree(tmp_path, suspicions=[Suspicion(anchors, (b"123456789",))])
-        with twin.used(), pytest.raises(ValueError, match="suspicions are 4 at most"):
+        with twin.used(), pytest.raises(ValueError, match=f"suspicions are {MOST} at most"):
             read_tree(tmp_path, suspicions=[Suspicion(anchors)] * 5)
 
 
