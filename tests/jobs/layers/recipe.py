@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 from tests.jobs.layers.archives import ARCHIVES
 from tests.jobs.layers.compressions import COMPRESSIONS
+from tests.jobs.layers.guards import BESIDE, guard
 from tests.jobs.layers.layer import Kind, Layer, Make, Reference
-from tests.jobs.layers.spellings import OF_BYTES, OF_PACKED, OF_SPELLED, OF_TEXT
+from tests.jobs.layers.spellings import OF_BYTES, OF_LZ4, OF_PACKED, OF_SPELLED, OF_TEXT
 from tests.jobs.layers.surroundings import noise, surroundings
 
 _PARTS = (b"{path}/bin/tool", b"{path}", b"dir = {path}/share\n", b"{hash}", b'"{path}/a b"')
@@ -25,15 +26,18 @@ class Recipe:
         seed: of all choices.
         text: in the middle, with `{path}` and `{hash}` for a reference.
         layers: the innermost first.
+        beside: the digest of it that a file beside it keeps; empty: no file does.
     """
 
     seed: str
     text: bytes
     layers: tuple[Layer, ...]
+    beside: str = ""
 
     def __str__(self) -> str:
         layers = " > ".join(layer.name for layer in self.layers)
-        return f"{self.seed}: text of {len(self.text)} bytes > {layers}"
+        beside = f", {self.beside} beside" if self.beside else ""
+        return f"{self.seed}: text of {len(self.text)} bytes > {layers}{beside}"
 
     def contents(self, reference: Reference) -> bytes:
         """The text in the middle."""
@@ -82,7 +86,10 @@ def recipe(seed: str) -> Recipe:
         if choice.random() < 0.2:
             layers.append(surroundings(choice, kind))
             kind = layers[-1].gives
-    return Recipe(seed, text, tuple(layers))
+        if kind == "bytes" and choice.random() < 0.1:
+            layers.append(guard(choice))
+    beside = choice.choice(BESIDE) if choice.random() < 0.1 else ""
+    return Recipe(seed, text, tuple(layers), beside)
 
 
 def _next(choice: random.Random, kind: Kind, layers: list[Layer]) -> Layer:
@@ -105,7 +112,9 @@ def _spellings(kind: Kind, layers: list[Layer]) -> tuple[Make, ...]:
         return ()
     if any(layer.hides == "packed" for layer in layers):
         # A stream in a spelling is found if it is the first of what is spelled.
-        return OF_PACKED if last.hides == "packed" and last.begins else ()
+        if last.hides != "packed" or not last.begins:
+            return ()
+        return OF_LZ4 if last.name.startswith("lz4") else OF_PACKED
     if any(layer.name.startswith(_WITH_SUMS) for layer in layers):
         return OF_PACKED  # the others leave a hash part as it is, before a sum in another spelling
     return OF_BYTES

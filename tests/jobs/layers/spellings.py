@@ -235,4 +235,7 @@ OF_SPELLED: tuple[Make, ...] = (_base64, _url_safe)
 """Spellings of another: of UTF-16 or UTF-32, or of base64 without a break."""
 
 OF_PACKED: tuple[Make, ...] = (_base64, _base64, _url_safe, _hex, _hex_escapes, _array)
-"""Spellings of a stream."""
+"""Spellings of a stream, by whose beginning it is found."""
+
+OF_LZ4: tuple[Make, ...] = (_base64, _url_safe, _hex, _hex_escapes)
+"""Those in which the beginning of LZ4's is looked for."""

@@ -23,12 +23,15 @@ from graft.jobs.apply import apply
 from graft.jobs.outcome import Outcome
 from graft.store.local import LocalStore
 from graft.store.location import Location
+from tests.jobs.layers.guards import listed
 from tests.jobs.layers.layer import Reference
 from tests.jobs.layers.recipe import Recipe, recipe
 from tests.store_objects import Contents, add_object, close_stores, opened
 
-Mode = Literal["registered", "hidden"]
-"""Whether the object with the samples is registered to refer to OLD: else nothing changes it."""
+Mode = Literal["registered", "summed", "hidden"]
+"""How the object with the samples is grafted: as usual; with the sums that files beside keep made
+anew; or not at all, for it is not registered to refer to OLD."""
+MODES: Final[tuple[Mode, ...]] = ("registered", "summed", "registered", "hidden")
 
 BATCH: Final = 50
 
@@ -53,7 +56,7 @@ class Batch:
     Attributes:
         recipes: of the samples.
         seed: of the names of OLD and NEW.
-        mode: whether the object with them is registered to refer to OLD.
+        mode: how their object is grafted.
     """
 
     recipes: tuple[Recipe, ...]
@@ -84,20 +87,29 @@ class Batch:
         for index, each in enumerate(self.recipes):
             made = each.made(one)
             files[_name(index)] = made
+            if each.beside and self.mode == "summed":
+                name = f"{_name(index)}.{each.beside}"
+                files[name] = listed(each.beside, made, _name(index))
             wrong = _wrong(each, made, one)
             assert wrong is None, f"{each} is not whole as it was made: {wrong}"
-        samples = add_object(store, "samples-1", files, [old] if self.mode == "registered" else [])
+        samples = add_object(store, "samples-1", files, [] if self.mode == "hidden" else [old])
         links: dict[str, Contents] = {"samples": full(samples), "old": full(old)}
         root = add_object(store, "root-1", links, [samples, old])
-        outcome = apply(store, [root], {old: new}, jobs=1, allow_missing_files=True)
+        fixups = ["checksums"] if self.mode == "summed" else []
+        outcome = apply(store, [root], {old: new}, jobs=1, allow_missing_files=True, fixups=fixups)
         place = outcome.plan.moved.get(samples, samples)
         named = _named(outcome, place)
-        results = []
+        results: list[str] = []
         for index, each in enumerate(self.recipes):
             data = Path(store.tree(place), _name(index)).read_bytes()
             wrong = _wrong(each, data, two)
             told = _name(index).encode() in named
             results.append("right" if wrong is None else "told" if told else f"silent: {wrong}")
+            if each.beside and self.mode == "summed":
+                list_ = Path(store.tree(place), f"{_name(index)}.{each.beside}").read_bytes()
+                fits = list_ == listed(each.beside, data, _name(index))
+                if not fits and not _is_warned_of(outcome, f"{_name(index)}.{each.beside}"):
+                    results[-1] = f"silent: the {each.beside} beside is wrong"
         return results
 
 
@@ -125,6 +137,13 @@ def _named(outcome: Outcome, place: StorePath) -> set[bytes]:
     return named
 
 
+def _is_warned_of(outcome: Outcome, name: str) -> bool:
+    """Whether a warning names a file that keeps a sum of another."""
+    return any(
+        each.kind == "foreign-checksum" and name in each.message for each in outcome.warnings
+    )
+
+
 def smallest(fault: Recipe, mode: Mode) -> Recipe:
     """A silent sample with as few layers as are needed for that."""
     index = 0
@@ -150,7 +169,7 @@ def trials(
     """
     tally = Tally()
     for first in range(0, total, BATCH):
-        mode: Mode = "hidden" if first // BATCH % 4 == 3 else "registered"
+        mode = MODES[first // BATCH % len(MODES)]
         numbers = range(first, min(first + BATCH, total))
         recipes = tuple(recipe(f"{seed}/{number}") for number in numbers)
         for each, result in zip(recipes, Batch(recipes, f"{seed}", mode).judged(), strict=True):
