@@ -15,7 +15,7 @@ from tests.jobs.layers.surroundings import noise, surroundings
 _PARTS = (b"{path}/bin/tool", b"{path}", b"dir = {path}/share\n", b"{hash}", b'"{path}/a b"')
 
 
-_WITH_SUMS = ("tar", "cpio-crc", "zip")
+_WITH_SUMS = ("tar", "cpio-crc", "zip", "guard")
 
 
 @dataclass(frozen=True, slots=True)
