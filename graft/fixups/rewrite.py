@@ -19,6 +19,7 @@ from graft.fixups.api import (
 )
 from graft.fixups.damage import DAMAGE, damage
 from graft.fixups.guarded import GUARDED, GUARDED_SIZE
+from graft.fixups.guards import tail_sum
 from graft.fixups.search import Recogniser
 from graft.kernel import HASH_LENGTH, Hit
 
@@ -227,6 +228,9 @@ class FileDescent:
             return new  # it keeps no sum of itself: a file of no type
         if self._siblings.is_signed(self._path):
             reason = "its signature is in a file next to it"
+            return self._left_alone(data, fixup, reason, plain_without=False)
+        if fixup.opens and (own := tail_sum(data)) is not None and tail_sum(new) is None:
+            reason = f"it ends with the {own.algorithm} of its bytes"
             return self._left_alone(data, fixup, reason, plain_without=False)
         if not fixup.opens and new == inside.plain(data):
             return new  # as any file would be: there was nothing to fix

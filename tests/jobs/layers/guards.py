@@ -50,10 +50,14 @@ BESIDE: Final = ("md5", "sha1", "sha256", "sha512")
 """Digests that a file beside another may keep of it."""
 
 
-def guard(choice: random.Random) -> Layer:
-    """A sum before or behind all other bytes."""
+def guard(choice: random.Random, *, text: bool) -> Layer:
+    """A sum before or behind all other bytes.
+
+    Args:
+        text: whether these may be a text: a magic then makes them a binary file.
+    """
     name = choice.choice(sorted(_SUMS))
-    first, magic = choice.random() < 0.4, choice.choice((b"", b"\0GUARDED"))
+    first, magic = choice.random() < 0.4, choice.choice((b"\0" if text else b"", b"\0GUARDED"))
     checksum = _SUMS[name]
 
     def wrap(data: bytes, reference: Reference) -> bytes:
