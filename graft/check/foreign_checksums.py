@@ -2,231 +2,145 @@
 
 from __future__ import annotations
 
-import filecmp
 import os
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Final
 
-from graft.fixups.api import SIGNATURES
+from graft.check.changed_contents import ChangedContents
+from graft.check.digest_names import named_by_digests
 from graft.formats.elf.debug_link import DebugLink, debug_link
 from graft.formats.elf.headers import MAGIC
 from graft.formats.file_name import printable
 from graft.formats.store_path import StorePath
-from graft.kernel.tree import Suspicion, read_tree
+from graft.kernel.tree import read_tree
 from graft.kernel.tree.marks import Marks
-from graft.objects.checksums import (
-    ALGORITHMS,
-    ChangedFile,
-    ChecksumFinder,
-    ChecksumPlace,
-    digests_of,
-    search_tree,
-)
-from graft.objects.file_windows import regular_files
-from graft.objects.object_rewrite import Rewriting
 from graft.objects.reading import as_tree
-from graft.plan import Plan, PlanWarning, Rewrite
+from graft.objects.search import SumPlace
+from graft.plan import Plan, PlanWarning
 from graft.quantities import counted
 from graft.store.api import Source
 from graft.workers import DEFAULT_RESOURCES, Resources
 
 _PROGRAMS: Final = Marks(magics=((0, MAGIC),))
 
-_LISTS: Final = (b"CKSUMS", b"cksums", b"CKSUM", b"cksums.txt")
-_LARGEST_LIST: Final = 1 << 20
-
-_SUMS: Final = (
-    *SIGNATURES,
-    *(b".hmac", b".chk", b".md5", b".cksum", b".sum", b".digest", b".b2", b".b3"),
-    *(b".sha1", b".sha224", b".sha256", b".sha384", b".sha512", b".sha"),
-    *(b".md5sum", b".sha1sum", b".sha256sum", b".sha512sum", b".b2sum"),
-)
-"""The ends of the names of files that keep a sum or a signature of their neighbour."""
-
 
 def foreign_checksums(
     plan: Plan,
     source: Source,
     target: Source,
+    changed: ChangedContents,
+    sums: Sequence[tuple[StorePath, SumPlace]],
     resources: Resources = DEFAULT_RESOURCES,
 ) -> tuple[PlanWarning, ...]:
-    """Reads a plan's result for checksums of its files' contents before the graft.
-
-    These are the digests of `graft.objects.checksums`; the NAR hashes of the originals and of the
-    replaced paths; the CRC-32 by which a debugger knows the file that has a program's symbols;
-    file names that are a digest; and files whose names say that they have a sum of another file.
+    """Warns of files that hold a checksum of a changed file, or are named by one, or go with one.
 
     Args:
-        source: where the originals are.
-        target: the store of the result; paths that are not valid there are left out.
-        resources: threads, and the progress of the bytes read.
-
-    Returns:
-        A warning for each file that holds such checksums, or is named by one.
+        source: the store of the originals.
+        target: the store of the result.
+        changed: the changed files of this plan, and maybe of others.
+        sums: the places of old digests that the proof has found.
+        resources: the threads.
 
     Raises:
         TreeError, CacheError, CorruptCacheError: an object cannot be read.
     """
-    valid = target.path_infos(plan.new_references)
-    there = {path for path in valid if target.store_object(path).exists()}
+    if not any(changed.names.get(rewrite.new_path) for rewrite in plan.rewrites):
+        return ()
+    own = {
+        each.name for rewrite in plan.rewrites for each in changed.files.get(rewrite.new_path, ())
+    }
+    own |= {each.name for each in changed.nars}
+    sums = [found for found in sums if found[1].of in own]  # not another plan's
+    held = [
+        _holds(plan, path, list(places))
+        for (path, _, _), places in groupby(
+            sums, lambda found: (found[0], found[1].file, found[1].container)
+        )
+    ]
+    linked = _linked(plan, target, changed, resources)
+    named = named_by_digests(plan, source, changed)
+    beside = _beside(plan, changed)
+    return (*held, *linked, *named, *beside)
+
+
+def _holds(
+    plan: Plan, path: StorePath, places: Sequence[tuple[StorePath, SumPlace]]
+) -> PlanWarning:
+    (_, first), *others = places
+    file = "/".join([printable(first.file), *first.container])
+    algorithm, _, where = first.encoding.partition(" ")
+    kept = f"{where} at {first.offset}"
+    return _warning(plan, path, file, algorithm, kept, first.of, len(others))
+
+
+def _warning(
+    plan: Plan, path: StorePath, file: str, algorithm: str, where: str, of: str, others: int
+) -> PlanWarning:
+    full = f"{plan.store_dir.path(path)}/{file}".rstrip("/")
+    more = f", and {counted(others, 'more checksum')}" if others else ""
+    return PlanWarning(
+        kind="foreign-checksum",
+        path=path,
+        message=f"'{full}' holds the {algorithm} that '{of}' had before the graft, {where}{more}: "
+        "a program that compares them will find that they differ",
+    )
+
+
+def _beside(plan: Plan, changed: ChangedContents) -> Iterator[PlanWarning]:
+    """Warns of files that go with a changed file, and have not changed."""
+    for rewrite in plan.rewrites:
+        full = plan.store_dir.path(rewrite.new_path)
+        for file, of in changed.beside.get(rewrite.new_path, ()):
+            yield PlanWarning(
+                kind="foreign-checksum",
+                path=rewrite.new_path,
+                message=f"'{full}/{printable(file)}' goes with '{printable(of)}', which the graft "
+                "changed, and has not changed itself: a program that compares them may refuse both",
+            )
+
+
+def _linked(
+    plan: Plan, target: Source, changed: ChangedContents, resources: Resources
+) -> list[PlanWarning]:
+    """Programs whose symbols are in a changed file of another path, which a debugger knows by CRC.
+
+    In the same path the fix-up of ELF files sees to it.
+    """
+    symbols = {
+        (posixpath.basename(each.name), each.old["crc32"]): each.name
+        for files in changed.files.values()
+        for each in files
+        if each.name.endswith(".debug") and "crc32" in each.old
+    }
+    if not symbols:
+        return []
+
+    def linked(path: StorePath) -> list[PlanWarning]:
+        with as_tree(target.store_object(path)) as at:
+            programs = read_tree(at.tree, marks=_PROGRAMS).marked
+            return [
+                _warning(plan, path, printable(file), "crc32", f"in .gnu_debuglink at {at}", of, 0)
+                for file, at, of in _links(at.tree, programs, symbols)
+            ]
+
     with resources.workers("checksums", None) as workers:
-
-        def changed(rewrite: Rewrite) -> list[ChangedFile]:
-            return _changed_files(rewrite, source, target)
-
-        def beside(rewrite: Rewrite) -> list[PlanWarning]:
-            return list(_beside(plan, rewrite, source, target))
-
-        rewrites = [rewrite for rewrite in plan.rewrites if rewrite.new_path in there]
-        files = [file for found in workers.map(changed, rewrites) for file in found]
-        if not files:
-            return ()
-        named = [*_named_by_digest(plan, files)]
-        named += [each for found in workers.map(beside, rewrites) for each in found]
-        by_crc = {(posixpath.basename(file.name), file.old["crc32"]): file.name for file in files}
-        moved = {rewrite.path for rewrite in rewrites} | plan.replacements.keys()
-        files += [
-            ChangedFile(name=f"{path} (NAR)", old={"sha256": plan.closure.infos[path].nar_hash})
-            for path in sorted(moved & plan.closure.infos.keys())
-        ]
-        finder = ChecksumFinder(files)
-
-        def searched(path: StorePath) -> tuple[StorePath, list[ChecksumPlace]]:
-            with as_tree(target.store_object(path)) as at:
-                # One walk tells which files may hold a sum, and which are programs.
-                report = read_tree(
-                    at.tree,
-                    sink=lambda chunk: workers.progress(len(chunk)),
-                    marks=_PROGRAMS,
-                    suspicions=tuple(map(Suspicion, finder.anchors)),
-                )
-                suspected = [each.file for each in report.suspects if each.where == "contents"]
-                places = [
-                    *search_tree(at.tree, files, finder=finder, suspected=suspected),
-                    *_links(at.tree, report.marked, by_crc),
-                ]
-                return path, sorted(places, key=lambda place: (place.file, place.offset))
-
-        held = [
-            _warning(plan.store_dir.path(path), path, printable(file), list(places))
-            for path, found in sorted(workers.map(searched, sorted(there)))
-            for file, places in groupby(found, lambda place: place.file)
-        ]
-        return (*held, *named)
-
-
-class _Trees:
-    """An original and its rewritten object, as trees."""
-
-    def __init__(self, old: bytes, new: bytes, rewrite: Rewrite, source: Source) -> None:
-        self._old, self._new = old, new
-        self._table = Rewriting.of(rewrite, source.store_dir).table
-
-    def changed(self, file: bytes) -> bool:
-        """Whether a file of the original has other bytes now."""
-        renamed = b"/".join(self._table.rewrite(part)[0] for part in file.split(b"/"))
-        before = os.path.join(self._old, file) if file else self._old
-        after = os.path.join(self._new, renamed) if file else self._new
-        same = os.path.samefile(before, after)
-        return not same and not filecmp.cmp(before, after, shallow=False)
-
-
-def _changed_files(rewrite: Rewrite, source: Source, target: Source) -> list[ChangedFile]:
-    """The original's files that are other ones now, with their digests."""
-    changed = []
-    with (
-        as_tree(source.store_object(rewrite.path)) as old,
-        as_tree(target.store_object(rewrite.new_path)) as new,
-    ):
-        top = os.fsencode(old.tree)
-        pair = _Trees(top, os.fsencode(new.tree), rewrite, source)
-        for file in regular_files(old.tree):
-            if pair.changed(file):
-                name = f"{rewrite.path}/{printable(file)}".rstrip("/")
-                before = os.path.join(top, file) if file else top
-                changed.append(ChangedFile(name=name, old=digests_of(before)))
-    return changed
-
-
-def _named_by_digest(plan: Plan, files: Sequence[ChangedFile]) -> Iterator[PlanWarning]:
-    """The files that are named by a digest of their old contents, as caches by content do it."""
-    for file in files:
-        base_name, _, inside = file.name.partition("/")
-        name = inside.replace("/", "").lower()
-        for algorithm in ALGORITHMS:
-            if file.old[algorithm].hex() in name:
-                yield PlanWarning(
-                    kind="foreign-checksum",
-                    path=StorePath(base_name),
-                    message=f"'{plan.store_dir}/{file.name}' is named by the {algorithm} that it "
-                    "had before the graft: a program that compares them will find that they differ",
-                )
-                break
-
-
-def _beside(plan: Plan, rewrite: Rewrite, source: Source, target: Source) -> Iterator[PlanWarning]:
-    """Files whose names say that they have a sum of a file that has changed, and have not."""
-    with (
-        as_tree(source.store_object(rewrite.path)) as old,
-        as_tree(target.store_object(rewrite.new_path)) as new,
-    ):
-        pair = _Trees(os.fsencode(old.tree), os.fsencode(new.tree), rewrite, source)
-        files = set(regular_files(old.tree))
-        for file in sorted(files):
-            listed = _listed(os.path.join(os.fsencode(old.tree), file), file)
-            of = next((each for each in (*summed_up(file), *listed) if each in files), None)
-            if of is not None and pair.changed(of) and not pair.changed(file):
-                full = plan.store_dir.path(rewrite.new_path)
-                yield PlanWarning(
-                    kind="foreign-checksum",
-                    path=rewrite.new_path,
-                    message=f"'{full}/{printable(file)}' goes with '{printable(of)}', which the "
-                    "graft changed, and has not changed itself: a program that compares them may "
-                    "refuse both",
-                )
-
-
-def _listed(path: bytes, file: bytes) -> Iterator[bytes]:
-    """The files in a list that `cksum` writes, whose sums are no digests."""
-    directory, name = posixpath.split(file)
-    if name not in _LISTS:
-        return
-    with open(path, "rb") as lines:
-        for line in lines.read(_LARGEST_LIST).splitlines():
-            if len(fields := line.split(None, 2)) == 3:
-                yield posixpath.normpath(posixpath.join(directory, fields[2]))
-
-
-def summed_up(file: bytes) -> Iterator[bytes]:
-    """The files whose sum or signature a file may be, by its name."""
-    directory, name = posixpath.split(file)
-    stem, suffix = posixpath.splitext(name)
-    if suffix in _SUMS:
-        yield posixpath.join(directory, stem)
-        yield posixpath.join(directory, stem.removeprefix(b"."))
-    if suffix == b".chk":  # of NSS: libsoftokn3.chk lies next to libsoftokn3.so
-        yield posixpath.join(directory, stem + b".so")
+        there = sorted(target.path_infos(plan.new_references))
+        return [warning for found in workers.map(linked, there) for warning in found]
 
 
 def _links(
-    tree: str, programs: Iterable[bytes], by_crc: Mapping[tuple[str, bytes], str]
-) -> Iterator[ChecksumPlace]:
-    """ELF files whose symbols are in a file that has changed, by its name and sum."""
+    tree: str, programs: Iterable[bytes], symbols: Mapping[tuple[str, bytes], str]
+) -> Iterator[tuple[bytes, int, str]]:
+    """ELF files whose symbols are in a changed file: name, offset, and that file."""
     top = os.fsencode(tree)
     for file in programs:
         link = _debug_link(os.path.join(top, file) if file else top)
         if link is None:
             continue
-        if (of := by_crc.get((printable(link.name), link.crc.to_bytes(4)))) is not None:
-            yield ChecksumPlace(
-                file=file,
-                offset=link.offset,
-                algorithm="crc32",
-                spelling=".gnu_debuglink",
-                of=of,
-            )
+        if (of := symbols.get((printable(link.name), link.crc.to_bytes(4)))) is not None:
+            yield file, link.offset, of
 
 
 def _debug_link(path: bytes) -> DebugLink | None:
@@ -235,15 +149,3 @@ def _debug_link(path: bytes) -> DebugLink | None:
             return debug_link(lambda at, size: os.pread(file.fileno(), size, at))
     except OSError:  # the search has read it; a damaged file has no symbols
         return None
-
-
-def _warning(full: str, path: StorePath, file: str, places: list[ChecksumPlace]) -> PlanWarning:
-    first, *others = places
-    more = f", and {counted(len(others), 'more checksum')}" if others else ""
-    return PlanWarning(
-        kind="foreign-checksum",
-        path=path,
-        message=f"'{f'{full}/{file}'.rstrip('/')}' holds the {first.algorithm} that "
-        f"'{first.of}' had before the graft, in {first.spelling} at {first.offset}{more}: a "
-        "program that compares them will find that they differ",
-    )

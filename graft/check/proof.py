@@ -16,8 +16,9 @@ from graft.formats.store_path import StorePath
 from graft.graph import reachable
 from graft.kernel.place import Place
 from graft.kernel.tree import TreeReport
+from graft.objects.checksums import ChangedFile
 from graft.objects.reading import ObjectSearch, Searched, WrittenPaths
-from graft.objects.search import DeepSearch, Unread
+from graft.objects.search import DeepSearch, SumPlace, Unread
 from graft.plan import Plan
 from graft.store.api import PathInfo, Source
 from graft.workers import Workers
@@ -87,8 +88,10 @@ class Proof:
         bytes: contents read.
         unsearched: paths of the new closure that were not read, or not to their end.
         unread: files that may hold references which cannot be seen, by the path each is in.
-        unknown: changed files of types whose rules are not known, by the path each is in.
+        unknown: changed files of types whose rules are not known, or that fix-ups have noted, by
+            the path each is in.
         remaining: the rest of the replaced packages.
+        sums: places of old digests of changed files, by the path each is in.
     """
 
     scope: Scope
@@ -101,6 +104,7 @@ class Proof:
     unread: tuple[tuple[StorePath, Unread], ...] = ()
     unknown: tuple[FileOfPath, ...] = ()
     remaining: tuple[Remaining, ...] = ()
+    sums: tuple[tuple[StorePath, SumPlace], ...] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -164,14 +168,17 @@ def prove(
         )
 
 
-def result_search(plans: Iterable[Plan], store: Source) -> ObjectSearch:
+def result_search(
+    plans: Iterable[Plan], store: Source, sums: Sequence[ChangedFile] = ()
+) -> ObjectSearch:
     """The search in the results of some plans, each path of which is read once.
 
     Args:
         store: where the new paths are.
+        sums: the changed files whose old digests are looked for besides.
     """
     replaced = {path for plan in plans for path in replaced_paths(plan)}
-    return ObjectSearch(store, DeepSearch(sorted(replaced), store_dir=store.store_dir))
+    return ObjectSearch(store, DeepSearch(sorted(replaced), store_dir=store.store_dir, sums=sums))
 
 
 def prove_result(
@@ -202,6 +209,7 @@ def prove_result(
     reports: list[TreeReport] = []
     unread: list[tuple[StorePath, Unread]] = []
     unknown: list[FileOfPath] = []
+    sums: list[tuple[StorePath, SumPlace]] = []
     rewritten = {rewrite.new_path for rewrite in plan.rewrites}
     new = WrittenPaths([*plan.moved.values(), *plan.replacements.values(), *rewritten], search)
     read = on_disk if scope == "closure" else on_disk & _written_or_replacing(plan)
@@ -228,6 +236,7 @@ def prove_result(
         if found is not None:
             reports.append(found.report)
             unread += [(path, each) for each in found.unread]
+            sums += [(path, each) for each in found.sums]
             residual += _residuals(path, found.places, old, acknowledged)
     for path in infos.keys() - read:
         residual += _registered(infos[path], old, acknowledged)
@@ -242,6 +251,7 @@ def prove_result(
         unread=tuple(sorted(unread, key=lambda each: (each[0], each[1].file, each[1].container))),
         unknown=tuple(sorted(unknown)),
         remaining=remaining(plan),
+        sums=tuple(sorted(sums, key=lambda each: (each[0], each[1].file, each[1].offset))),
     )
 
 

@@ -9,6 +9,7 @@ from graft.check.abi.missing_libraries import unresolved
 from graft.check.acceptance import Acceptance
 from graft.check.proof import Problem, Proof, prove_result, result_search
 from graft.formats.store_path import StorePath
+from graft.objects.checksums import ChangedFile
 from graft.objects.object_rewrite import Rewriting
 from graft.objects.rewritten_nar import rewritten_hash
 from graft.plan import Plan, Rewrite
@@ -23,6 +24,7 @@ def verify(
     target: Source | None = None,
     allowed: Sequence[str] = (),
     resources: Resources = DEFAULT_RESOURCES,
+    sums: Sequence[ChangedFile] = (),
 ) -> Proof:
     """Checks every path of a plan's result, and reads every byte of it.
 
@@ -36,6 +38,7 @@ def verify(
         target: where the result is, if that is another.
         allowed: as for `prove`.
         resources: threads, and the progress of the bytes read.
+        sums: the changed files whose old digests are looked for besides.
 
     Raises:
         TreeError, CacheError: an object cannot be read.
@@ -43,7 +46,7 @@ def verify(
     target = store if target is None else target
     acceptance = Acceptance(allowed=tuple(allowed))
     with resources.workers("verify", None) as workers:
-        proof = prove_result(plan, target, acceptance, workers, result_search([plan], target))
+        proof = prove_result(plan, target, acceptance, workers, result_search([plan], target, sums))
         problems = [*proof.problems, *_unlike_the_plan(plan, store, target, proof, workers)]
     return replace(proof, problems=tuple(sorted(problems)))
 

@@ -133,7 +133,7 @@ def _incomplete_files(proof: Proof, store_dir: StoreDir) -> list[str]:
             for path, each in proof.unread
         ),
         *(
-            f"'{place_name(store_dir.path(path), file, ())}': changed, of unknown type"
+            f"'{place_name(store_dir.path(path), file, ())}': changed, and not known to be right"
             for path, file in proof.unknown
         ),
     ]

@@ -82,6 +82,8 @@ def make_into_store(
                 making.finish(info)
                 done.made[path] = found.tree
                 done.fixed[path] = found.fixed
+                if found.changed is not None:
+                    done.changed[path] = found.changed
     return done
 
 

@@ -10,7 +10,7 @@ from graft.errors import GraftError, PlanError
 from graft.formats.store_path import StorePath
 from graft.graph import references_first
 from graft.kernel.tree import FileCounts, TreeReport
-from graft.objects.file_fixups import FixedFile
+from graft.objects.file_fixups import ChangedName, FixedFile
 from graft.objects.search import DeepSearch, Unread
 from graft.plan import Alias, ContentName, Plan, Rewrite
 from graft.store.api import PathInfo, Source, Target
@@ -134,6 +134,7 @@ class Done:
     Attributes:
         made: the paths made and registered, with the changes to their files if these are known.
         fixed: the files of those paths that fix-ups had something to do with.
+        changed: the changed files of the rewritten paths that were made.
         seen: for a path whose NAR was copied, the paths that the work's `search` has found in it:
             all copied NARs were searched as they passed.
         unread: files of such a path that could not be looked into.
@@ -144,6 +145,7 @@ class Done:
 
     made: dict[StorePath, TreeReport | None] = field(default_factory=dict)
     fixed: dict[StorePath, tuple[FixedFile, ...]] = field(default_factory=dict)
+    changed: dict[StorePath, tuple[ChangedName, ...]] = field(default_factory=dict)
     seen: dict[StorePath, frozenset[StorePath]] = field(default_factory=dict)
     unread: dict[StorePath, tuple[Unread, ...]] = field(default_factory=dict)
     lost: set[StorePath] = field(default_factory=set)

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from graft.errors import UsageError
 from graft.fixups.api import HEAD, Fixup, FixupOutcome, LeftAloneError, Limits
 from graft.fixups.entry_points import OwnFixup, users_own
-from graft.fixups.rewrite import FileDescent, FileSearch, Members, Names, Siblings
+from graft.fixups.rewrite import (
+    FileDescent,
+    FileSearch,
+    InnerFile,
+    Members,
+    NameSearch,
+    Siblings,
+)
 from graft.fixups.search import Finder, Look, Recogniser
 from graft.kernel.place import Place, Site
 from graft.kernel.tree.marks import Marks
@@ -28,9 +35,11 @@ __all__ = [
     "Finder",
     "Fixup",
     "FixupOutcome",
+    "InnerFile",
     "LeftAloneError",
     "Limits",
     "Look",
+    "NameSearch",
     "Recogniser",
     "Registry",
     "Siblings",
@@ -56,6 +65,7 @@ BUILT_IN = (
     "tables:Gvdb",
     "tables:Cdb",
     "mo:Mo",
+    "chunked:CHUNKED",
     "beam:Beam",
     "sbcl:SbclCore",
     "signed:KernelModule",
@@ -197,9 +207,9 @@ class Registry:
         path: bytes,
         table: Table,
         siblings: Siblings = _ALONE,
-        *,
         fragments: FragmentFinder | None = None,
-        names: Names | None = None,
+        names: NameSearch | None = None,
+        inner: list[InnerFile] | None = None,
     ) -> tuple[bytes, list[FixupOutcome]]:
         """A file with its references rewritten, at any depth; the same object if nothing changes.
 
@@ -210,6 +220,9 @@ class Registry:
             siblings: the other files of that tree, some of which are summed up in others.
             fragments: finds fragments of the references that the table rewrites; None: references
                 that compilers have cut up stay.
+            names: finds names in containers that follow a hash part in another spelling; None: such
+                names stay.
+            inner: takes the changed files in containers; None: no caller asks for them.
 
         Returns:
             The new bytes, and the fix-ups' outcomes; no outcome if no fix-up recognises the file.
@@ -222,6 +235,7 @@ class Registry:
             fragments=fragments,
             names=names,
             replaced=self.replaced,
+            inner=inner,
         )
         new = FileDescent(search, siblings, path=path).file(data)
         return new, search.outcomes

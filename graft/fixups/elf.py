@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, Final
 
 from graft.fixups.api import Fixup, Inside, LeftAloneError
 from graft.fixups.compressed_sections import compressed_sections, has_compressed_sections
@@ -14,6 +14,9 @@ from graft.formats.elf.debug_link import SECTION, debug_link
 # In the note that has it: its type and its owner, by byte order (gABI, "Note Section").
 _BUILD_ID = {1: b"\x03\0\0\0GNU\0", 2: b"\0\0\0\x03GNU\0"}
 _FIRST = 1 << 16  # bytes in which linkers put notes; the notes of object files may be anywhere
+
+BUILD_ID: Final = "its build id is still the original's"
+"""The note on nearly every program."""
 
 
 class ElfFixup(Fixup):
@@ -39,7 +42,7 @@ class ElfFixup(Fixup):
         del name
         new = self._rewritten(data, inside)
         if new is not data and _has_build_id(data):
-            inside.note("its build id is still the original's")
+            inside.note(BUILD_ID)
         return new
 
     @staticmethod

@@ -44,7 +44,13 @@ class Gzip(Compressed):
         return Stream(start, end + 8, contents)
 
     def compressed(self, contents: bytes, like: Stream, data: bytes) -> bytes:
-        """A member with the header of another."""
+        """A member with the header of another.
+
+        Raises:
+            LeftAloneError: the header tells where parts of the file are, as in BGZF and dictzip.
+        """
+        if data[like.start + 3] & _EXTRA:
+            raise LeftAloneError("its header tells the length of its parts, which others rely on")
         begin = _deflated_at(data, like.start)
         level = _LEVELS.get(data[like.start + 8], 6)
         again = deflated_again(contents, like.contents, data[begin : like.end - 8], level=level)

@@ -1,6 +1,6 @@
-"""Media: pictures, sounds, films, fonts and keys, whose packed data is no text.
+"""Media: pictures, sounds, films, fonts, keys and the like, whose dense data is no packed text.
 
-Their texts (comments, names) are not packed, or are in streams that are opened.
+Text in such a file (a comment, a name) stands in the open, or in a stream that is opened.
 """
 
 from __future__ import annotations
@@ -21,14 +21,17 @@ _AT_BEGIN: Final = (
         b".snd",
         b"FORM",
     ),
-    *(b"\x1aE\xdf\xa3", b"\0\0\1\xba", b"\0\0\1\xb3", b"\0\0\1\0\1\0", b"FLV\1", b"MinPHR0"),
+    *(b"\x1aE\xdf\xa3", b"\0\0\1\xba", b"\0\0\1\xb3", b"FLV\1", b"MinPHR0"),
     *(b"wOFF", b"wOF2", b"OTTO", b"ttcf", b"\0\1\0\0\0", b"true\0", b"%!PS-AdobeFont", b"\x80\1"),
+    *(b"\0\0\1\0%c\0" % count for count in range(1, 32)),  # icons
+    # The objects of Go, whose texts stand in tables of dense numbers.
+    *(b"go object ", b"\0go120ld", b"\0go119ld", b"\0go118ld", b"\0go112ld", b"\0go116ld"),
     *(b"TZif", b"\x99\1", b"\x99\2", b"\x98", b"\xc6", b"\xf1\xc5\1\2"),
 )
 _LATER: Final = (
     *((4, b"ftyp"), (8, b"ftyp"), (20, b"GPAT"), (20, b"GIMP"), (36, b"acsp")),
     # A certificate or a key in DER: a sequence of a sequence, or of a number.
-    *((4, b"0\x82"), (4, b"\2\1\0"), (4, b"\2\1\3")),
+    *((4, b"0\x82"), (4, b"\2\1\0"), (4, b"\2\1\3"), (5, b"0\x82"), (5, b"\2\1\3")),
 )
 
 

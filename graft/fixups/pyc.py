@@ -1,4 +1,4 @@
-"""Compiled Python files that are valid for a source of a certain hash (PEP 552).
+"""Compiled Python files, which are valid for a source of a certain hash or time (PEP 552).
 
 Files valid for a time and a size stay so by themselves: time is 1 in a store, and sizes stay equal.
 """
@@ -9,6 +9,7 @@ from graft.fixups.api import Fixup, Inside, LeftAloneError
 
 _HEADER = 16
 _HASH = slice(8, 16)
+_HASHED = (b"\1\0\0\0", b"\3\0\0\0")  # of the flags
 _MASK = (1 << 64) - 1
 
 
@@ -20,17 +21,14 @@ class Pyc(Fixup):
     suffixes = (b".pyc",)
 
     def recognises(self, head: bytes, name: bytes) -> bool:
-        """By the name, and the line end in every magic number; only files with a hash."""
-        return (
-            super().recognises(head, name)
-            and head[2:4] == b"\r\n"
-            and len(head) >= _HEADER
-            and head[4:8] in {b"\1\0\0\0", b"\3\0\0\0"}
-        )
+        """By the name, and the line end in every magic number."""
+        return super().recognises(head, name) and head[2:4] == b"\r\n" and len(head) >= _HEADER
 
     def apply(self, data: bytes, name: bytes, inside: Inside) -> bytes:
         """The file with the hash of the new source."""
         new = inside.plain(data)
+        if data[4:8] not in _HASHED:
+            return new
         source = name[: -len(b".pyc")]
         paths = [source + b".py"]
         if b".cpython-" in source or b".pypy" in source:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from graft.fixups.allowance import Allowance
 from graft.fixups.api import (
@@ -21,11 +21,25 @@ from graft.fixups.damage import DAMAGE, damage
 from graft.fixups.guarded import GUARDED, GUARDED_SIZE
 from graft.fixups.guards import tail_sum
 from graft.fixups.search import Recogniser
+from graft.fixups.streams import checked_streams
+from graft.formats.digests import Digests, digests
 from graft.kernel import HASH_LENGTH, Hit
 
 if TYPE_CHECKING:
     from graft.fixups.fragments import FragmentFinder
     from graft.kernel import Table
+
+
+class InnerFile(NamedTuple):
+    """A file in a container that was changed.
+
+    Attributes:
+        container: the steps to it, as in a Place.
+        old: digests of its old contents.
+    """
+
+    container: tuple[str, ...]
+    old: Digests
 
 
 class Siblings(Protocol):
@@ -53,24 +67,22 @@ class Siblings(Protocol):
 
 
 class EscapedName(Protocol):
-    """The names that follow hash parts in another spelling, in one file."""
+    """Names in another spelling behind the hash parts of a file."""
 
     @property
-    def offsets(self) -> Sequence[int]:
-        """The offsets of their hash parts."""
-        ...
+    def offsets(self) -> tuple[int, ...]:
+        """The offsets of the hash parts."""
 
     @property
     def contents(self) -> bytes | None:
         """The file with hash parts and names changed; None: not all of it can be."""
-        ...
 
 
-class Names(Protocol):
-    """The search for names in another spelling, behind hash parts that change."""
+class NameSearch(Protocol):
+    """The search for names that follow a hash part in another spelling."""
 
     def find(self, data: bytes) -> EscapedName | None:
-        """The names in a file as it was; None: the file has no such name."""
+        """The names in a whole file; None for a file without any."""
         ...
 
 
@@ -144,6 +156,7 @@ class FileSearch:
         names: finds names that follow a hash part in an escaped spelling, in containers; None: they
             stay.
         replaced: hash parts of paths whose files no archive may hold that is rewritten.
+        inner: takes the changed files in containers; None: no caller asks for them.
     """
 
     def __init__(
@@ -154,10 +167,12 @@ class FileSearch:
         limits: Limits,
         *,
         fragments: FragmentFinder | None = None,
-        names: Names | None = None,
+        names: NameSearch | None = None,
         replaced: frozenset[bytes] = frozenset(),
+        inner: list[InnerFile] | None = None,
     ) -> None:
-        self.replaced, self.names = replaced, names
+        self.names = names
+        self.replaced, self.inner = replaced, inner
         self.recognise, self.switched_on = recognise, switched_on
         self.table, self.limits = table, limits
         self.fragments = fragments
@@ -169,6 +184,16 @@ class FileSearch:
 
 def _hash_part(data: bytes, hit: Hit) -> bytes:
     return data[hit.offset : hit.offset + HASH_LENGTH * hit.stride : hit.stride]
+
+
+def _stream_with_change(data: bytes, new: bytes) -> str | None:
+    """The kind of a stream in a file that holds a byte which is about to change."""
+    if len(new) != len(data):
+        return None
+    for part, kind in checked_streams(data):
+        if data[part.start : part.stop] != new[part.start : part.stop]:
+            return kind
+    return None
 
 
 class FileDescent:
@@ -224,6 +249,11 @@ class FileDescent:
             return self._left_alone(data, fixup, reason)
         if new == data:
             return data
+        if not fixup.opens and len(data) <= GUARDED_SIZE:
+            kind = _stream_with_change(data, new)
+            if kind is not None:
+                reason = f"a reference stands within a {kind} in it, which has sums of its own"
+                return self._left_alone(data, fixup, reason, plain_without=False)
         if fixup is GUARDED and new == inside.plain(data):
             return new  # it keeps no sum of itself: a file of no type
         if self._siblings.is_signed(self._path):
@@ -271,6 +301,9 @@ class FileDescent:
         inside = [each for each in outcomes if each.container[:depth] == self._container]
         outcomes[:] = before
         outcomes += [replace(each, fatal=False) for each in inside if each.outcome == "left-alone"]
+        if self._search.inner is not None:
+            changed = self._search.inner
+            changed[:] = [each for each in changed if each.container[:depth] != self._container]
         if fatal is None:
             fatal = fixup.vital(data, posixpath.basename(self._path))
         self._outcome(fixup, "left-alone", reason, fatal=fatal)
@@ -297,32 +330,33 @@ class FileDescent:
         known, new = self._search.plain
         if known is not data:
             new, hits, _ = self._search.table.rewrite(data)
+            if self._container and any(hit.bare for hit in hits):
+                new = self._renamed(data, new)
             if hits and new != data:
                 self._search.made.update(_hash_part(new, hit) for hit in hits)
-                if self._container and any(hit.bare for hit in hits):
-                    new = self._renamed(data, new)
             else:
                 new = data
             self._search.plain = data, new
         return new
 
     def _renamed(self, data: bytes, new: bytes) -> bytes:
-        """The same bytes, with the names that follow a hash part in another spelling changed."""
-        names = self._search.names
-        found = None if names is None else names.find(data)
-        if found is None or found.contents is not None:
-            return new if found is None else found.contents or new
+        """The file in a container with names changed that follow a hash part in other spellings."""
+        found = self._search.names.find(data) if self._search.names is not None else None
+        if found is None:
+            return new
         where = ", ".join(map(str, found.offsets[:3]))
         reason = f"a name in another spelling follows the hash part at {where}"
+        if found.contents is None:
+            reason += ": it is still the old one"
         self._search.outcomes.append(
             FixupOutcome(
                 container=self._container,
                 fixup="escaped-name",
-                outcome="noted",
-                reason=f"{reason}: it is still the old one",
+                outcome="rewritten" if found.contents is not None else "noted",
+                reason=reason,
             )
         )
-        return new
+        return new if found.contents is None else found.contents
 
     def contents(self, name: bytes, data: bytes) -> bytes:
         """The only file inside."""
@@ -366,7 +400,10 @@ class FileDescent:
             depth=self._depth + 1,
             container=(*self._container, step),
         )
-        return inner.file(data)
+        new = inner.file(data)
+        if self._search.inner is not None and new is not data and new != data:
+            self._search.inner.append(InnerFile((*self._container, step), digests(data)))
+        return new
 
     def expanded(self, read: Callable[[int], bytes], compressed: int) -> bytes:
         """The expanded contents of a compressed file, within the limits."""

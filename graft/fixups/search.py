@@ -12,7 +12,7 @@ from graft.fixups.api import HEAD, Fixup, FixupOutcome, LeftAloneError, Limits
 from graft.fixups.damage import DAMAGE, damage
 from graft.fixups.guarded import is_text
 from graft.fixups.media import is_media
-from graft.fixups.streams import embedded_streams
+from graft.fixups.streams import embedded_streams, raw_deflated
 from graft.kernel.density import is_dense
 from graft.kernel.place import Place, Site, Where
 from graft.kernel.spelled import SPELLED
@@ -201,13 +201,20 @@ class Look:
                 self.streams(stream.contents, inner, typed=fixup is not None, depth=depth + 1)
             if fixup is not None:
                 _Level(self, fixup, inner, depth + 1).file(stream.contents, b"")
-        if len(self.outcomes) == told and self._is_packed(data, name, opened):
+        if len(self.outcomes) > told or not self._is_packed(data, name, opened):
+            return
+        contents = None if opened else raw_deflated(data, self.allowance)
+        if contents is not None:
+            inner = (*steps, "deflate")
+            self.search(contents, inner)
+            self.streams(contents, inner, typed=False, depth=depth + 1)
+        else:
             self.outcomes.append(
                 FixupOutcome(container=steps, fixup="packed", outcome="left-alone", reason=_PACKED)
             )
 
     def _is_packed(self, data: bytes, name: bytes, opened: Sequence[range]) -> bool:
-        """Whether the contents of a file cannot be seen, except in its streams that were opened."""
+        """Whether a file is packed, apart from its streams that were opened."""
         if self._known is None:
             return False
         fixup = self._known(data, name)
@@ -236,7 +243,7 @@ class Look:
 
 
 def _outside(data: bytes, ranges: Sequence[range]) -> list[bytes]:
-    """The pieces of some bytes outside of all the ranges, which are in order."""
+    """The pieces of some bytes outside of the ranges, which are in order."""
     if not ranges:
         return [data]
     starts = [0, *(each.stop for each in ranges)]

@@ -20,6 +20,8 @@ _SECTION = 40
 _KERNEL = b".linux"
 _CERTIFICATES = 4  # of the data directories
 _WIDE = 0x20B  # PE32+
+_CHECKSUM = 24 + 64  # behind the beginning of the headers
+_PIECE = 1 << 20
 
 
 class KernelModule(Fixup):
@@ -76,7 +78,10 @@ class Pe(Fixup):
         new = inside.plain(data)
         if new is not data and _is_signed(data):
             raise LeftAloneError("it is signed: firmware would not start it")
-        return new
+        at = _header(data) + _CHECKSUM
+        if new is data or data[at : at + 4] != _checksum(data, at):
+            return new  # most have none
+        return new[:at] + _checksum(new, at) + new[at + 4 :]
 
 
 class Signature(Fixup):
@@ -96,6 +101,18 @@ class Signature(Fixup):
             shown = signed.decode(errors="backslashreplace")
             inside.note(f"it is a signature of '{shown}' before the graft: a check of it fails")
         return inside.plain(data)
+
+
+def _checksum(data: bytes, at: int) -> bytes:
+    """The right checksum of a program in which it stands at a place."""
+    text = data[:at] + bytes(4) + data[at + 4 :] + bytes(len(data) % 2)
+    total = 0
+    for begin in range(0, len(text), _PIECE):
+        piece = text[begin : begin + _PIECE]
+        total += sum(struct.unpack(f"<{len(piece) // 2}H", piece))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return (total + len(data)).to_bytes(4, "little")
 
 
 def _header(data: bytes) -> int:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from graft.fixups.allowance import Allowance
-from graft.fixups.api import LeftAloneError
+from graft.fixups.api import LeftAloneError, Limits
 from graft.fixups.damage import damage
 from graft.kernel.spelled import SPELLED, read_spelled
 from graft.kernel.streams import LEAST, find_streams
@@ -35,6 +35,7 @@ PNG: Final = b"\x89PNG\r\n\x1a\n"
 _HEADER: Final = 30  # bytes of a zip archive's local header
 _STORED, _DEFLATED, _BZIP2, _ZSTD, _XZ = 0, 8, 12, 93, 95
 _ENCRYPTED: Final = 1
+_CUT: Final = "it is cut"
 
 
 class EmbeddedStream(NamedTuple):
@@ -138,6 +139,50 @@ def _joined(kind: str, data: bytes, at: int, allowance: Allowance) -> tuple[byte
         at = expansion.end
 
 
+def raw_deflated(data: bytes, allowance: Allowance) -> bytes | None:
+    """The contents of a file that is deflated data without a header, whole or cut; None: it is not.
+
+    Args:
+        data: the whole file.
+        allowance: how far it may be expanded.
+    """
+    expansion = _Expansion(_inflater(-15)(), data, 0)
+    try:
+        contents = allowance.expanded(expansion.read, len(data))
+    except LeftAloneError:
+        return None
+    if expansion.damage not in (None, _CUT) or expansion.end < len(data) or len(contents) < LEAST:
+        return None
+    return contents
+
+
+def checked_streams(data: bytes) -> Iterator[tuple[range, str]]:
+    """The parts of a file that are streams or archives, whose bytes have sums or lengths.
+
+    Args:
+        data: the whole file.
+
+    Yields:
+        The range of the part and its kind. A part whose end is not known ends with the file.
+    """
+    allowance = Allowance(Limits())
+    archive: int | None = None  # where the first member of a zip archive begins
+    for start, kind in find_streams(data):
+        if kind == "zip" and archive is None:
+            archive = start
+        elif kind == "zip-end" and archive is not None:
+            yield range(archive, len(data)), "zip archive"
+            archive = None
+        elif kind in {"cpio", "zip"}:
+            continue
+        elif kind in _CLOSED:
+            yield range(start, len(data)), kind
+        elif kind not in _OPEN:
+            stream = _opened(kind, data, start, allowance)
+            if stream is not None and stream.contents:
+                yield range(start, max(stream.end, start + 1)), f"{kind} stream"
+
+
 def _pictures(data: bytes) -> list[range]:
     """Where the picture of a PNG file is: packed, cut into chunks, and no text.
 
@@ -212,7 +257,7 @@ class _Expansion:
                 given = self._data[self._at : self._at + _CHUNK]
                 self._at += len(given)
                 if not given:
-                    self.damage = "it is cut"
+                    self.damage = _CUT
                     break
             try:
                 piece: bytes = stream.decompress(given, most)  # type: ignore[attr-defined]
@@ -293,4 +338,6 @@ _CLOSED: Final = {
     "7z": "a 7z archive",
     "rar": "a rar archive",
     "cab": "a cab archive",
+    "snappy": "a snappy stream",
+    "phar": "a PHP archive",
 }

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from graft.check.abi import StoreContents
+from graft.check.changed_contents import changed_contents
 from graft.check.proof import result_search
 from graft.errors import GraftError
 from graft.executor import Done, Execution
@@ -144,13 +145,23 @@ class Pipeline:
             self._each(check)
 
     def _conclude(self, done: Done) -> None:
-        search = result_search([job.plan for job in self._going], self._stores.target)
+        stores = self._stores
+        proven = [job.plan for job in self._going if job.request.acceptance.scope is not None]
+        try:
+            changed = changed_contents(
+                proven, stores.source, stores.target, done.changed, self._resources
+            )
+        except (GraftError, OSError) as error:
+            for job in list(self._going):
+                self._end(job, JobFailure(error=error))
+            return
+        search = result_search([job.plan for job in self._going], stores.target, changed.all)
         for job in list(self._going):
             execution = Execution.of(job.plan, done)
             end: Outcome | JobFailure | None = _failure(job.plan, done, execution)
             if end is None:
                 try:
-                    end = job.conclude(execution, done, search)
+                    end = job.conclude(execution, done, search, changed)
                 except (GraftError, OSError) as error:
                     end = JobFailure(error=error, execution=execution)
             self._end(job, end)

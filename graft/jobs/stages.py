@@ -10,9 +10,12 @@ from itertools import groupby
 
 from graft.check.abi import AbiCheck, StoreContents, check_abi
 from graft.check.abi.report import write_report
+from graft.check.changed_contents import ChangedContents
 from graft.check.foreign_checksums import foreign_checksums
 from graft.check.missing_files import MissingFiles, missing_files
+from graft.check.noted import fixed_before, noted_files
 from graft.check.proof import Problem, Proof, prove_result
+from graft.check.reference_rules import reference_rules
 from graft.check.verification import library_problems
 from graft.errors import NoSpaceError, ProvenanceError
 from graft.executor import Done, Execution
@@ -154,22 +157,27 @@ class StagedJob:
             found.refuse()
         self._missing = found
 
-    def conclude(self, execution: Execution, done: Done, search: ObjectSearch) -> Outcome:
+    def conclude(
+        self, execution: Execution, done: Done, search: ObjectSearch, changed: ChangedContents
+    ) -> Outcome:
         """Proves the result, and if it holds makes links and profile, and writes it down.
 
         Args:
             execution: the result for this job's plan.
             done: the result of the work for it, and maybe for others.
             search: as for `graft.check.proof.prove_result`.
+            changed: the changed files of this job, and maybe of others.
         """
         plan, stores = self.plan, self._stores
         proof = self._prove(execution, done, search)
         warnings = (*plan.warnings, *(self._abi.warnings if self._abi is not None else ()))
         if self._missing is not None:
             warnings += self._missing.warnings
-        if "checksums" in plan.fixups and self.request.acceptance.scope == "closure":
-            warnings += foreign_checksums(plan, stores.source, stores.target, self._resources)
+        warnings += reference_rules(plan, stores.source)
         if proof is not None:
+            warnings += foreign_checksums(
+                plan, stores.source, stores.target, changed, proof.sums, self._resources
+            )
             warnings += tuple(_not_looked_into(plan, proof))
         kept = self._keeping or stores.rooted is None
         outcome = Outcome(
@@ -204,6 +212,11 @@ class StagedJob:
             )
         if proof.problems:  # it is not there to be read
             return proof
+        noted = set(noted_files(execution.fixed))
+        if proof.verdict == "gone" and not noted and execution.resumed:
+            before = fixed_before(plan, execution.resumed, self._stores.source)
+            noted.update(noted_files(before))
+        proof = replace(proof, unknown=tuple(sorted(noted.union(proof.unknown))))
         return replace(proof, problems=tuple(self._library_problems(plan)))
 
     def _library_problems(self, plan: Plan) -> Iterable[Problem]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 KINDS: Final = (
     *("gzip", "zlib", "xz", "lzma", "zstd", "bzip2", "lz4", "zip", "zip-end"),
     *("squashfs", "erofs", "iso", "cpio", "ar", "lzip", "7z", "rar", "cab"),
+    *("snappy", "phar"),
     *SPELLED,  # a stream in a text that spells it
 )
 """The kinds of streams, in the order of graft/kernel/native/streams.h."""
@@ -428,6 +429,22 @@ def _cab(data: bytes, at: int) -> bool:
     )
 
 
+@_header(10)
+def _snappy(data: bytes, at: int) -> bool:
+    return data[at + 4 : at + 10] == b"sNaPpY"
+
+
+@_header(31)
+def _phar(data: bytes, at: int) -> bool:
+    """The end of a PHP archive's stub, and its manifest: a size, a count of files, a version."""
+    stub = re.compile(rb"HALT_COMPILER\(\);(?: ?\?>\r?\n)?").match(data, at)
+    if stub is None:
+        return False
+    size, files = (_number(data, stub.end() + field, 4) for field in (0, 4))
+    version = data[stub.end() + 8]
+    return 10 <= size < 1 << 26 and 0 < files < 1 << 20 and 0x10 <= version <= 0x11
+
+
 def _spelled(kind: str) -> _Judge:
     """A judge of a stream that is spelled in digits."""
 
@@ -486,6 +503,8 @@ _ALL: Final[Sequence[tuple[str, bytes, _Judge]]] = (
     ("bzip2", b"BZh", _bzip2),
     ("lzip", b"LZIP", _lzip),
     ("cab", b"MSCF", _cab),
+    ("snappy", b"\xff\6\0\0", _snappy),
+    ("phar", b"HALT", _phar),
     ("zip", b"PK\3\4", _zip),
     ("zip-end", b"PK\5\6", _zip_end),
     ("rar", b"Rar!", _rar),

@@ -60,13 +60,7 @@ class RootKeeping:
 
     def __init__(self, target: Target, roots: Sequence[StorePath], placement: Placement) -> None:
         profile = placement.profile
-        self._places = [
-            *(
-                RootPlace(kind="link", link=link, root=root)
-                for link, root in zip(_root_links(placement.root_links, roots), roots, strict=False)
-            ),
-            *placement.places,
-        ]
+        self._places = [*_root_links(placement.root_links, roots), *placement.places]
         self._turned = frozenset(placement.places)
         self.passed: list[RootPlace] = []
         self._target: RootedTarget | None = None
@@ -129,13 +123,18 @@ class RootKeeping:
         return kept
 
 
-def _root_links(links: Sequence[str], roots: Sequence[StorePath]) -> list[str]:
+def _root_links(links: Sequence[str], roots: Sequence[StorePath]) -> list[RootPlace]:
+    if not links:
+        return []
     if len(links) == 1:
-        return [links[0], *(f"{links[0]}-{number}" for number in range(2, len(roots) + 1))]
-    if links and len(links) != len(roots):
+        links = [links[0], *(f"{links[0]}-{number}" for number in range(2, len(roots) + 1))]
+    if len(links) != len(roots):
         raise RootLinkError(
             f"{len(links)} root links were given for {len(roots)} roots: give one for each, or one "
             "that is numbered",
             links=list(links),
         )
-    return list(links)
+    return [
+        RootPlace(kind="link", link=link, root=root)
+        for link, root in zip(links, roots, strict=True)
+    ]

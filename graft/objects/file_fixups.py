@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from graft.errors import FixupError
-from graft.fixups import HEAD, Fixup, FixupOutcome, Registry, Siblings
+from graft.fixups import HEAD, Fixup, FixupOutcome, InnerFile, NameSearch, Registry, Siblings
 from graft.fixups.api import BrokenFixupError
 from graft.fixups.guarded import GUARDED, GUARDED_SIZE
 from graft.formats.file_name import printable
@@ -15,7 +15,6 @@ from graft.formats.file_name import printable
 if TYPE_CHECKING:
     from graft.fixups.fragments import FragmentFinder
     from graft.kernel import Table
-    from graft.objects.escaped_names import NameFinder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,14 +59,27 @@ class FileFix:
         return FixedFile(file=renamed, outcomes=self.outcomes, replaced=self.replaced)
 
 
+@dataclass(frozen=True, slots=True)
+class ChangedName:
+    """A file that a graft changes.
+
+    Attributes:
+        file: relative to the top of its tree, in old names; empty for the top itself.
+        inner: the files in it that change, if it is a container.
+    """
+
+    file: bytes
+    inner: tuple[InnerFile, ...] = ()
+
+
 class FileFixups:
     """The fix-ups of a registry, applied to files.
 
     Args:
         table: the references that are rewritten.
         fragments: finds fragments of the same; None: references that compilers have cut up stay.
-        names: finds names that follow a hash part in an escaped spelling, in containers; None: they
-            stay.
+        names: finds escaped names of the same; None: no name follows its hash part in an escaped
+            spelling.
 
     Attributes:
         table: the same.
@@ -78,7 +90,7 @@ class FileFixups:
         registry: Registry,
         table: Table,
         fragments: FragmentFinder | None = None,
-        names: NameFinder | None = None,
+        names: NameSearch | None = None,
     ) -> None:
         self.table = table
         self._registry = registry
@@ -127,6 +139,7 @@ class FileFixups:
         path: bytes,
         siblings: Siblings,
         plain: bytes | bytearray | None = None,
+        inner: list[InnerFile] | None = None,
     ) -> FileFix | None:
         """The result for a file; None if plain rewriting makes it, silently.
 
@@ -135,9 +148,10 @@ class FileFixups:
             data: the whole file, as it was.
             path: its old path, from the top of its tree.
             plain: the plain rewrite of it, if that is known.
+            inner: takes the changed files in it; None: no caller asks for them.
         """
         new, outcomes = self._registry.rewrite(
-            data, path, self.table, siblings, fragments=self._fragments, names=self._names
+            data, path, self.table, siblings, self._fragments, names=self._names, inner=inner
         )
         if not outcomes and not fixup.opens:
             return None

@@ -114,5 +114,6 @@ class Rewriting:
 
     def nar_fixups(self) -> NarFixups:
         """The fix-ups for the files of its NAR, which passes."""
-        fixups = FileFixups(self._registry, self.table, self._fragments, self._names)
-        return NarFixups(fixups, self._full)
+        return NarFixups(
+            FileFixups(self._registry, self.table, self._fragments, self._names), self._full
+        )

@@ -17,7 +17,7 @@ from graft.kernel.tree import TreeReport, read_tree, remove_tree
 from graft.kernel.tree.unpacking import unpack_archive
 from graft.objects.nar_stream import rewrite_archive
 from graft.objects.references import WantedPaths
-from graft.objects.search import DeepReport, DeepSearch, Findings, Unread
+from graft.objects.search import DeepReport, DeepSearch, Findings, SumPlace, Unread
 from graft.objects.unknown_types import table_of, unknown_files, unknown_of
 from graft.store.api import Source
 from graft.store.objects import StoreObject, TreeObject
@@ -177,12 +177,14 @@ class Searched:
         places: where wanted paths were found, hidden or not.
         unread: the files that could not be looked into.
         digest: SHA-256 of its NAR, if that was asked for.
+        sums: where old digests of changed files were found.
     """
 
     report: TreeReport
     places: Sequence[Place]
     unread: Sequence[Unread]
     digest: bytes | None
+    sums: Sequence[SumPlace] = ()
 
 
 class WrittenPaths:
@@ -288,6 +290,7 @@ class ObjectSearch:
             (*standing, *found.hidden),
             found.unread,
             digest.digest() if with_digest else None,
+            found.sums,
         )
         return self._known[path]
 

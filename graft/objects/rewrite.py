@@ -15,7 +15,7 @@ from graft.formats.store_path import StoreDir, StorePath
 from graft.kernel.tree import FileCounts, TreeReport, copy_tree, read_tree, remove_tree
 from graft.kernel.tree.state import STORE_TIME
 from graft.kernel.tree.unpacking import unpack_archive
-from graft.objects.file_fixups import FixedFile
+from graft.objects.file_fixups import ChangedName, FixedFile
 from graft.objects.object_rewrite import Rewriting
 from graft.objects.reading import Sink, read_object
 from graft.objects.rewritten_nar import (
@@ -42,6 +42,7 @@ class RewrittenObject:
         found: the paths looked for that the new object leads to, hidden or not; nothing of a copy.
         tree: the counts of its files and their changes; None for an alias.
         fixed: the files that fix-ups had something to do with.
+        changed: the original's files that are other ones now; None: they are not known.
     """
 
     nar_hash: bytes
@@ -51,6 +52,7 @@ class RewrittenObject:
     found: frozenset[StorePath]
     tree: TreeReport | None
     fixed: tuple[FixedFile, ...] = ()
+    changed: tuple[ChangedName, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +141,8 @@ def _copy(
     except BaseException:
         remove_tree(new.tree)
         raise
-    return _made(hashing, report, original_size, found=found, fixed=fixes.files)
+    made = _made(hashing, report, original_size, found=found, fixed=fixes.files)
+    return replace(made, changed=tuple(fixes.changes))
 
 
 def _made(
@@ -219,6 +222,7 @@ def write_archive(
                 bytes_written=report.bytes_read,
             ),
             fixed=tuple(reading.fixed),
+            changed=tuple(reading.changed),
         )
         return made, file
 

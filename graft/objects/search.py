@@ -8,7 +8,8 @@ containers, are read again.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
@@ -27,6 +28,7 @@ from graft.kernel.density import is_dense
 from graft.kernel.place import FRAGMENT, Place, Site, Where
 from graft.kernel.streams import find_streams
 from graft.kernel.tree import Suspicion, TreeReport
+from graft.objects.checksums import ChangedFile, ChecksumFinder
 from graft.objects.file_fixups import broken_fixup
 from graft.objects.references import WantedPaths
 from graft.objects.spellings import SpellingFinder
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
 
 _ELF_HEAD: Final = 20
+_MANIFEST: Final = b"Manifest-Version:"  # of a jar
+_FOLD: Final = re.compile(rb"\r?\n ")
 _WINDOW: Final = 1 << 20
 _IN_MEMORY: Final = 16 << 20  # of a file that passes and may have to be looked into
 
@@ -64,6 +68,18 @@ class Unread:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SumPlace(Place):
+    """A place where a digest of a changed file's old contents stands; it has no hash part.
+
+    Attributes:
+        of: the name of the changed file.
+    """
+
+    hash_part: str = ""
+    of: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeepReport:
     """The result of searching an object.
 
@@ -72,12 +88,14 @@ class DeepReport:
         hidden: places that no search of the bytes for the hash part sees: in containers, cut up,
             spelled otherwise.
         unread: the files that could not be looked into.
+        sums: places of old digests of changed files.
     """
 
     report: TreeReport
     hidden: tuple[Place, ...]
     unread: tuple[Unread, ...]
     unknown: tuple[bytes, ...] = ()
+    sums: tuple[SumPlace, ...] = ()
 
 
 class DeepSearch:
@@ -88,6 +106,7 @@ class DeepSearch:
         hash_parts: more of them, of unknown paths.
         registry: the fix-ups by which containers are opened; None: the usual registry.
         store_dir: the directory that stands before hash parts in fragments; None: `/nix/store`.
+        sums: the changed files whose old digests are looked for besides; a pickle loses them.
 
     Attributes:
         standing: the paths, as they stand.
@@ -104,7 +123,10 @@ class DeepSearch:
         *,
         registry: Registry | None = None,
         store_dir: StoreDir | None = None,
+        sums: Sequence[ChangedFile] = (),
     ) -> None:
+        self._summed = tuple(sums)
+        self._sums = ChecksumFinder(self._summed) if sums else None
         self._store_dir = StoreDir("/nix/store") if store_dir is None else store_dir
         self.standing = WantedPaths(paths)
         self._paths = {path.hash_part: path for path in self.standing.paths}
@@ -124,6 +146,7 @@ class DeepSearch:
             Suspicion(self._fragments.anchors, _CODE),
             Suspicion(None),  # streams
             Suspicion(None, _PROGRAMS, density=True),
+            *(map(Suspicion, self._sums.anchors) if self._sums is not None else ()),
         )
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -182,12 +205,39 @@ class DeepSearch:
         """All of it in a whole file, or in a name or a target."""
         yield from site.places(self.table, data)
         yield from self.find_spelled(data, site)
+        yield from self.find_sums(data, site)
         yield from self.find_apart(data, site, suspected=True)
 
     def find_spelled(self, data: bytes, site: Site) -> Iterator[Place]:
         """The paths in other spellings in any bytes."""
         for found in self._spellings.find(data):
             yield site.place(found.offset, found.encoding, self.hash_parts[found.index])
+
+    def find_sums(self, data: bytes, site: Site, base: int = 0) -> Iterator[Place]:
+        """The old digests of changed files in any bytes.
+
+        Args:
+            base: the offset of the first byte.
+        """
+        if self._sums is None:
+            return
+        if data.startswith(_MANIFEST):  # whose lines are folded: a long digest is
+            data = _FOLD.sub(b"", data)
+        for found in self._sums.find(data):
+            yield SumPlace(
+                file=site.file,
+                container=site.container,
+                where=site.where,
+                offset=base + found.offset,
+                encoding=f"{found.algorithm} in {found.spelling}",
+                of=self._summed[found.index].name,
+            )
+
+    @property
+    def longest(self) -> int:
+        """Bytes of the longest text that is looked for."""
+        sums = self._sums.longest if self._sums is not None else 0
+        return max(self._spellings.longest, sums)
 
     def find_apart(self, data: bytes, site: Site, *, suspected: bool) -> Iterator[Place]:
         """The fragments in a whole file."""
@@ -267,8 +317,12 @@ class _Passing:
             start = max(before - WORD + 1, 0)
             for seed in self._fragments.seeds(memoryview(text)[start:]):
                 self._seeds.append(seed._replace(offset=base + start + seed.offset))
+        for sum_place in self._search.find_sums(text, self.site, base):
+            if sum_place not in self._known:
+                self._known.add(sum_place)
+                self.found.append(sum_place)
         self._passed += len(data)
-        self._carry = text[-(self._spellings.longest - 1) :]
+        self._carry = text[-(self._search.longest - 1) :]
 
     @property
     def has_pieces(self) -> bool:
@@ -299,9 +353,10 @@ class Findings:
         places = sorted(self._hidden, key=lambda each: (each.file, each.container, each.offset))
         return DeepReport(
             report=report,
-            hidden=tuple(places),
+            hidden=tuple(each for each in places if not isinstance(each, SumPlace)),
             unread=tuple(self._unread),
             unknown=tuple(self._unknown),
+            sums=tuple(each for each in places if isinstance(each, SumPlace)),
         )
 
     def text(self, file: bytes, where: Where, text: bytes) -> None:

@@ -19,7 +19,7 @@ from itertools import groupby
 from typing import BinaryIO, Final
 
 from graft.errors import NoSpaceError, TreeError
-from graft.fixups import HEAD, Fixup, FixupOutcome, Registry
+from graft.fixups import HEAD, Fixup, FixupOutcome, InnerFile, Registry
 from graft.fixups.api import SIGNATURES, BrokenFixupError
 from graft.fixups.fragments import FragmentFinder
 from graft.fixups.guarded import GUARDED
@@ -29,7 +29,14 @@ from graft.kernel.tree import read_tree
 from graft.kernel.tree.state import STORE_TIME
 from graft.objects.checksums import ChangedFile, ChecksumPlace, digests_of, repair_tree
 from graft.objects.escaped_names import NameFinder
-from graft.objects.file_fixups import FileFix, FileFixups, FixedFile, broken_fixup, check_vital
+from graft.objects.file_fixups import (
+    ChangedName,
+    FileFix,
+    FileFixups,
+    FixedFile,
+    broken_fixup,
+    check_vital,
+)
 
 _NOWHERE: Final = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG))
 """The errors that say that there is no such file. Any other tells of the machine."""
@@ -45,9 +52,11 @@ class Fixes:
         fragments: finds fragments of the same; None: references that compilers have cut up stay.
         names: finds escaped names of the same; None: no name follows its hash part in an escaped
             spelling.
+        bare: whether hash parts stand in the open without their names, which may be escaped.
 
     Attributes:
         files: the files that fix-ups had something to do with, by their paths.
+        changes: the tree's files that change, with the files in them.
         unshared: old and new sizes of the files that plain rewriting leaves unchanged, in bytes.
 
     Raises:
@@ -65,7 +74,7 @@ class Fixes:
         *,
         fragments: FragmentFinder | None = None,
         names: NameFinder | None = None,
-        bare: bool = False,
+        bare: bool = True,
     ) -> None:
         self._source, self._table, self._registry = source, table, registry
         self._fixups = FileFixups(registry, table, fragments, names)
@@ -77,6 +86,7 @@ class Fixes:
         # New contents by the old path, where plain rewriting makes others; None: the original's.
         self._new: dict[bytes, bytes | None] = {}
         self.files: list[FixedFile] = []
+        self.changes: list[ChangedName] = []
         self.unshared: list[tuple[int, int]] = []
         with _errors(source):
             for path in self._marked:
@@ -165,16 +175,19 @@ class Fixes:
         self._begun.add(path)
         recognised = self._recognised(path)
         if recognised is None:
+            self._note_change(path, None, None)
             return
+        inner: list[InnerFile] = []
         fixup, data = recognised
         if data is None:
             fix: FileFix | None = self._fixups.too_large(fixup)
         else:
             name = path or posixpath.basename(self._source)
             try:
-                fix = self._fixups.fix(fixup, data, name, self)
+                fix = self._fixups.fix(fixup, data, name, self, inner=inner)
             except BrokenFixupError as error:
                 raise broken_fixup(error, _below(self._source, path)) from error
+        self._note_change(path, data, fix, inner)
         if fix is None:
             return  # it is as plain rewriting makes it
         if fix.replaced:
@@ -183,6 +196,28 @@ class Fixes:
             self.unshared.append((len(data), len(fix.contents)))
         check_vital(fix.outcomes, _below(self._source, path))
         self.files.append(fix.fixed(path, self._table))
+
+    def _note_change(
+        self,
+        path: bytes,
+        data: bytes | None,
+        fix: FileFix | None,
+        inner: Iterable[InnerFile] = (),
+    ) -> None:
+        """Notes a file that changes.
+
+        Args:
+            data: its bytes; None: they are too many to be held.
+        """
+        if fix is not None and fix.replaced:
+            changes = fix.contents is not None
+        elif data is not None:
+            changes = bool(self._table.find(data)[0])
+        else:
+            found = read_tree(_below(self._source, path), wanted=self._table)
+            changes = bool(found.seen)
+        if changes:
+            self.changes.append(ChangedName(path, tuple(inner)))
 
     def _rename(self, names: NameFinder) -> None:
         """Changes the names that follow a hash part in an escaped spelling, or tells them."""
@@ -225,15 +260,15 @@ class Fixes:
 
     def _sum_again(self, staged: bytes, owner: tuple[int, int]) -> None:
         """Replaces checksums that are kept as text in the copy, of files that are in it."""
-        report = read_tree(self._source, wanted=self._table, report=True)
-        changed = {found.file for found in report.found if found.where == "contents"}
         files = {
-            self._renamed(path): ChangedFile(
-                name=printable(path), old=digests_of(_below(self._source, path))
+            self._renamed(each.file): ChangedFile(
+                name=printable(each.file), old=digests_of(_below(self._source, each.file))
             )
-            for path in sorted(changed.union(self._new))
+            for each in self.changes
         }
         repair = repair_tree(staged, files)
+        # Of old names those are left that are the new ones, too; other files are named in vain.
+        self.changes += [ChangedName(file) for file in repair.rewritten if file not in files]
         for file in repair.rewritten:
             if owner != (os.geteuid(), os.getegid()):
                 os.chown(_below(staged, file), *owner)
@@ -307,6 +342,7 @@ def _of_checksum(place: ChecksumPlace) -> FixupOutcome:
     what = f"the {place.algorithm} of '{place.of}' at {place.offset}"
     reasons = {
         "binary": f"{what} is left alone: the file is no text",
+        "length": f"{what} is left alone: its escapes change its length",
         "cycle": f"{what} is left alone: it changes whenever that does",
     }
     return FixupOutcome(

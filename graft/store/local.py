@@ -103,7 +103,7 @@ class LocalStore(Closeable):
             profiles = os.path.join(state, "gcroots", "profiles")
             if not os.path.lexists(profiles):
                 os.symlink(os.path.join(state, "profiles"), profiles)
-            create_database(location.database_dir, location.store_dir, schema)
+            create_database(location.database_dir, schema)
             with shared_lock(location.collector_lock, "a running garbage collector"):
                 pass
         except OSError as error:

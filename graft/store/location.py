@@ -151,7 +151,7 @@ def resolve_argument(argument: str, store_dir: StoreDir, real_store_dir: str) ->
     if "/" not in argument and not os.path.lexists(argument):
         return StorePath(argument)
     path = os.path.normpath(os.path.join(os.getcwd(), argument))
-    for _ in range(_MOST_LINKS):
+    for _ in range(_MOST_LINKS + 1):
         found = _inside(path, store_dir, real_store_dir)
         if found is not None:
             return store_dir.first_path(found)

@@ -145,3 +145,28 @@ def test_other_outputs_and_versions_of_the_package_are_told(it: Graftable) -> No
         {"path": full(version), "name": "lib", "why": "other-version"},
     ]
     assert document["verdict"] == "gone"
+
+
+def test_a_name_that_could_not_change_makes_it_not_found_in_a_second_run_too(
+    it: Graftable,
+) -> None:
+    full = it.store.store_dir.path(it.old).encode()
+    # In a file that is no text, the escaped name is told only.
+    spelled = full.replace(b"-lib-1.0", rb"-lib\x2d1.0") + b"\n"
+    root = above(it, {"text.gz": gzip.compress(b"no text\0" + spelled, mtime=0)}, it.old)
+    for _ in range(2):
+        outcome = grafted(it, root)
+        assert outcome.proof is not None
+        assert (outcome.plan.moved[root], b"text.gz") in outcome.proof.unknown
+        assert verdict(outcome) == "not-found"
+
+
+def test_an_escaped_name_in_a_container_changes_with_its_hash_part(it: Graftable) -> None:
+    full = it.store.store_dir.path
+    old, new = (full(path).encode() for path in (it.old, it.new))
+    pattern = old.replace(b"1.0", rb"1\.0")
+    root = above(it, {"text.gz": gzip.compress(b"s|" + pattern + b"|x|\n", mtime=0)}, it.old)
+    outcome = grafted(it, root)
+    made = Path(it.tree(outcome.plan.moved[root]), "text.gz").read_bytes()
+    assert gzip.decompress(made) == b"s|" + new.replace(b"1.1", rb"1\.1") + b"|x|\n"
+    assert verdict(outcome) == "gone"

@@ -32,7 +32,7 @@ def test_the_order_is_fixed() -> None:
     first = names.index("erofs")
     assert names[first:] == [
         *("erofs", "gzip", "xz", "bzip2", "zstd", "lz4", "zip", "ar", "initrd", "tar"),
-        *("sqlite", "gvdb", "cdb", "mo", "beam", "sbcl-core", "kernel-module"),
+        *("sqlite", "gvdb", "cdb", "mo", "png", "ogg", "beam", "sbcl-core", "kernel-module"),
         *("fontconfig", "emacs-native", "ghc", "rust-metadata", "npm-lock"),
         *("pe", "macho", "elf", "pyc", "record", "cargo", "ocaml", "signature", "guards"),
         "checksums",

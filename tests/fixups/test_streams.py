@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import io
 import random
 import zipfile
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graft.fixups import registered
+from graft.fixups import FixupOutcome, registered
 from graft.fixups.allowance import Allowance
 from graft.fixups.api import Limits
 from graft.fixups.streams import embedded_streams
+from graft.formats.store_path import StorePath
 from graft.kernel import Table
+from graft.objects.reading import search_object
+from graft.objects.search import DeepSearch
+from graft.store.objects import TreeObject
 from tests.kernel.test_streams import PACKERS, by_every_kernel
 
 OLD = b"q1w2r3y4p5a6s7d8f9g0h1j2k3l4z5x6"
@@ -148,3 +154,72 @@ def test_many_beginnings_cost_no_more_than_the_limits() -> None:
 def test_whatever_the_bytes_are_nothing_is_raised(data: bytes) -> None:
     heads = b"".join(pack(TEXT)[:40] for _, pack in PACKERS.values())
     found_in(data + heads + data)
+
+
+def rewritten(data: bytes, name: str = "unknown") -> tuple[bytes, list[FixupOutcome]]:
+    new = b"n" * 32
+    return registered().rewrite(data, name.encode(), Table([(OLD + b"-a", new + b"-a")]))
+
+
+@pytest.mark.parametrize("packer", ["zlib-0", "gzip-0", "stored zip"])
+def test_a_reference_within_a_stream_that_has_sums_is_left_alone(packer: str) -> None:
+    text = b"exec /nix/store/" + OLD + b"-a/bin/tool\n"
+    packed = {
+        "zlib-0": lambda: zlib.compress(text, 0),
+        "gzip-0": lambda: gzip.compress(text, 0, mtime=0),
+        "stored zip": lambda: stored_zip(text),
+    }[packer]()
+    data = b"\0program" + packed
+    new, outcomes = rewritten(data)
+    assert new == data
+    (outcome,) = outcomes
+    assert outcome.outcome == "left-alone"
+    assert "within a" in str(outcome.reason)
+
+
+def test_a_reference_beside_a_stream_changes() -> None:
+    data = b"\0" + OLD + b"-a" + zlib.compress(TEXT.replace(OLD, b"")) + OLD + b"-a\0"
+    new, outcomes = rewritten(data)
+    assert new == data.replace(OLD, b"n" * 32)
+    assert outcomes == []
+
+
+def stored_zip(text: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("a", text)
+    return file.getvalue()
+
+
+def test_gzip_members_that_tell_their_length_are_left_alone() -> None:
+    text = b"exec /nix/store/" + OLD + b"-a/bin/tool\n"
+    packed = gzip.compress(text, mtime=0)
+    # RFC 1952, 2.3.1.1: a subfield of the extra field, as BGZF has it.
+    data = packed[:3] + b"\4" + packed[4:10] + b"\6\0BC\2\0\x40\0" + packed[10:]
+    new, (outcome,) = rewritten(data, "text.gz")
+    assert new == data
+    assert outcome.outcome == "left-alone"
+
+
+def test_a_php_archive_and_a_snappy_stream_are_told() -> None:
+    manifest = (60).to_bytes(4, "little") + (1).to_bytes(4, "little") + b"\x11\x10" + bytes(50)
+    archive = b"<?php echo 1; __HALT_COMPILER(); ?>\r\n" + manifest
+    stream = b"\0rust\0" + b"\xff\6\0\0sNaPpY" + bytes(40)
+    for data, kind in ((archive, "phar"), (stream, "snappy")):
+        _, outcomes = registered().references(data, b"unknown", TABLE)
+        assert [each.fixup for each in outcomes] == [kind]
+
+
+def test_deflated_data_without_a_header_is_looked_into(tmp_path: Path) -> None:
+    noise = random.Random(3).randbytes(600).hex().encode()
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    packed = packer.compress(noise + TEXT + noise[::-1]) + packer.flush()
+    (tmp_path / "whole").write_bytes(packed)
+    (tmp_path / "cut").write_bytes(packed[:-9])
+    search = DeepSearch([StorePath(f"{OLD.decode()}-lib-1.0")])
+    report = search_object(TreeObject(str(tmp_path)), search)
+    assert {(each.file, each.container) for each in report.hidden} == {
+        (b"cut", ("deflate",)),
+        (b"whole", ("deflate",)),
+    }
+    assert report.unread == ()

@@ -14,15 +14,18 @@ from typing import Any
 
 import pytest
 
+from graft.check.changed_contents import changed_contents
 from graft.check.foreign_checksums import foreign_checksums
 from graft.check.verification import verify
 from graft.errors import ContentAddressError, UsageError
 from graft.formats.store_path import StorePath
 from graft.jobs.apply import apply
 from graft.jobs.outcome import Outcome, outcome_document
+from graft.plan import Plan, PlanWarning
 from graft.store.api import Source, path_info
 from graft.store.local import LocalStore
 from graft.store.location import Location
+from graft.workers import DEFAULT_RESOURCES
 from tests.caches import cache_of, new_cache, read_nar
 from tests.detached_symbols import with_detached_symbols
 from tests.fixups.samples import tar
@@ -154,6 +157,13 @@ def test_a_fixup_that_is_off_leaves_the_file_alone_under_another_name(it: Grafta
     assert (told["outcome"], told["reason"]) == ("left-alone", "only --fixup gzip rewrites it")
 
 
+def told_of(it: Graftable, plan: Plan) -> tuple[PlanWarning, ...]:
+    """The warnings of checksums for a result that is there already."""
+    changed = changed_contents([plan], it.store, it.store, {}, DEFAULT_RESOURCES)
+    proof = verify(plan, it.store, sums=changed.all)
+    return foreign_checksums(plan, it.store, it.store, changed, proof.sums)
+
+
 def test_checksums_of_files_that_change_are_replaced_on_request(it: Graftable) -> None:
     lib = it.store.store_dir.path(it.old).encode()
     sums = {name: hashlib.sha256(data).hexdigest() for name, data in {"bin": lib}.items()}
@@ -179,11 +189,11 @@ def test_checksums_of_files_that_change_are_replaced_on_request(it: Graftable) -
     assert Path(new, "manifest").read_bytes() == manifest
     files = {
         "image": [warning.message for warning in outcome.warnings],
-        "manifest": [found.message for found in foreign_checksums(usual.plan, it.store, it.store)],
+        "manifest": [found.message for found in told_of(it, usual.plan)],
     }
     for file, messages in files.items():
         assert any(f"/{file}' holds the" in message for message in messages)
-    assert len(foreign_checksums(outcome.plan, it.store, it.store)) == 1
+    assert len(told_of(it, outcome.plan)) == 1
 
 
 @pytest.mark.slow
@@ -196,7 +206,7 @@ def test_a_program_whose_symbols_change_in_another_output_is_told(
     full = it.store.store_dir.path(symbols).encode()
     contents = {"program": program, "symbols": full}
     root = add_object(it.store, "tool-1", contents, [it.old, symbols])
-    [found] = foreign_checksums(grafted(it, root).plan, it.store, it.store)
+    [found] = told_of(it, grafted(it, root).plan)
     offset = program.index(zlib.crc32(debug).to_bytes(4, "little"))
     assert f"/program' holds the crc32 that '{symbols}/tool.debug' had" in found.message
     assert f"in .gnu_debuglink at {offset}:" in found.message

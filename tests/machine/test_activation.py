@@ -202,6 +202,11 @@ def test_a_missing_part_of_a_system_is_named(tmp_path: Path) -> None:
         check_system(str(tmp_path))
 
 
+def test_a_program_that_cannot_be_started_is_an_error_that_says_why(tmp_path: Path) -> None:
+    with pytest.raises(ActivationError, match=r"cannot start '.*/bin/switch-to-config.*': no such"):
+        activate(str(tmp_path / "none"), "boot", os.environ, machine=str(tmp_path))
+
+
 def test_what_still_runs_old_is_listed(it: Graftable, system: StorePath, tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"],

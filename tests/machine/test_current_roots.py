@@ -18,6 +18,7 @@ from graft.store.local import LocalStore
 from graft.store.location import Location
 from tests.cli.lines import CommandLine
 from tests.graftable import Graftable
+from tests.ordinary_user import as_ordinary_user
 from tests.real_nix import RealNix
 from tests.store_objects import add_object, new_store, opened
 
@@ -92,6 +93,34 @@ def test_even_root_turns_nothing_where_another_user_may_write(
     assert {link: "belongs to another user" in why for link, why in found.left.items()} == (
         dict.fromkeys(links, True)
     )
+
+
+@as_ordinary_user
+def test_a_link_of_ones_own_below_directories_of_root_is_turned(tmp_path: Path) -> None:
+    location = Location.at_root(str(tmp_path / "machine"))
+    LocalStore.create(location)
+    it = Graftable.build(opened(location))
+    link = str(tmp_path / "result")
+    it.store.add_root(link, it.env)
+    found = _found(it)
+    assert found.places == (RootPlace(kind="link", link=link, root=it.env),)
+    assert found.left == {}
+
+
+def test_a_place_that_is_no_longer_there_is_told_with_the_systems_words(
+    it: Graftable, tmp_path: Path
+) -> None:
+    link, profile = str(tmp_path / "result"), str(tmp_path / "mine")
+    it.store.add_root(link, it.env)
+    it.store.switch_profile(profile, it.env)
+    current = current_roots(it.store, {})
+    os.unlink(link)
+    os.unlink(profile)
+    Path(profile).write_text("")
+    found = find_everywhere(it.store, it.store, [it.old], current)
+    assert (found.roots, found.places) == ((it.env,), ())
+    assert found.left[link] == "no such file or directory"
+    assert "it is not a symlink" in found.left[profile]
 
 
 def test_what_was_switched_meanwhile_stays(it: Graftable, tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def test_nix_sees_the_same_in_a_process(tmp_path: Path) -> None:
     theirs = {
         (use, StorePath(name))
         for use, name in re.findall(
-            rf"^/proc/{pid}/([a-z]+)(?:/\d+)? -> {re.escape(store.store_dir)}/(\S+)$",
+            rf'^"?/proc/{pid}/([a-z]+)(?:/\d+)?"? -> {re.escape(store.store_dir)}/(\S+)$',
             done.stdout,
             re.MULTILINE,
         )
@@ -194,3 +194,53 @@ def test_threads_of_the_kernel_and_dead_processes_hide_nothing(tmp_path: Path) -
     found = find_processes(store.store_dir, store.store_dir, proc=str(proc))
     assert (found.found, found.unreadable) == ((), 0)
     child.wait()
+
+
+def _process(proc: Path, pid: int, *, uses: str = "", flags: int = 0) -> Path:
+    """A process as the kernel shows it, that holds a path by its environment."""
+    place = proc / str(pid)
+    (place / "fd").mkdir(parents=True)
+    for name, text in {
+        "maps": "",
+        "environ": f"A={uses}\0",
+        "comm": "name\n",
+        "cgroup": "0::/a.service\n",
+        "stat": f"{pid} (a) b) S 0 0 0 0 -1 {flags} 0\n",
+    }.items():
+        (place / name).write_text(text)
+    return place
+
+
+@as_ordinary_user
+def test_a_process_that_cannot_be_read_wholly_is_counted_and_still_looked_at(
+    tmp_path: Path,
+) -> None:
+    store = new_store(tmp_path)
+    path = add_object(store, "one-1", b"")
+    proc, full = tmp_path / "proc", store.store_dir.path(path)
+    _process(proc, 100001, uses=full)
+    for pid, flags in ((100002, 0), (100003, 1), (100004, 0x200000), (100005, 0x200001)):
+        (_process(proc, pid, uses=full, flags=flags) / "fd").chmod(0)
+    (_process(proc, 100006) / "environ").chmod(0)
+    gone = _process(proc, 100007)
+    (gone / "fd").chmod(0)
+    (gone / "stat").unlink()
+    found = find_processes(store.store_dir, store.store_dir, proc=str(proc))
+    assert [one.pid for one in found.found] == list(range(100001, 100006))
+    assert {(one.program, one.unit, *one.uses) for one in found.found} == {
+        ("name", "a.service", path)
+    }
+    assert found.unreadable == 3  # the threads of the kernel have no files
+    for place in proc.iterdir():
+        (place / "fd").chmod(0o700)
+
+
+def test_a_machine_whose_processes_can_be_read_has_none_that_cannot(tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    path = add_object(store, "one-1", b"")
+    _process(tmp_path / "proc", 100001, uses=store.store_dir.path(path))
+    _process(tmp_path / "proc", 100002)
+    (tmp_path / "proc/100003").mkdir()
+    (tmp_path / "proc/self").mkdir()
+    found = find_processes(store.store_dir, store.store_dir, proc=str(tmp_path / "proc"))
+    assert ([one.pid for one in found.found], found.unreadable) == ([100001], 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from graft import __version__
 from graft.errors import ProvenanceError
 from graft.jobs.apply import apply
-from graft.machine.record import GraftRecord, PlaceRecord, Provenance, _joined
+from graft.machine.record import GraftRecord, PlaceRecord, Provenance, _joined, named_grafts
 from graft.store.local import LocalStore
 from tests.graftable import Graftable
 from tests.ordinary_user import as_ordinary_user
@@ -172,3 +173,72 @@ def test_two_records_of_one_graft_that_was_taken_back_are_ended(
         (ended, ended, ended.ended),
     ):
         assert _joined(first, second).ended == expected
+
+
+def test_two_records_of_one_graft_have_the_first_time_the_first_note_and_all_places(
+    it: Graftable, tmp_path: Path
+) -> None:
+    apply(it.store, [it.env], {it.old: it.new}, add_roots=[str(tmp_path / "one")], note="first")
+    (first,) = _provenance(it.store, tmp_path).grafts()
+    (place,) = first.places
+    other = replace(place, link="/two")
+    second = replace(first, note="second", time=first.time - 1, places=(other, place))
+    joined = _joined(first, second)
+    assert (joined.note, joined.time) == ("first", first.time - 1)
+    assert joined.places == (place, other)
+    assert _joined(replace(first, note=None), second).note == "second"
+    assert _joined(first, replace(second, note=None)).note == "first"
+    assert _joined(None, second) == second
+
+
+def test_a_graft_that_was_taken_back_is_not_meant_by_a_name(it: Graftable, tmp_path: Path) -> None:
+    apply(it.store, [it.env], {it.old: it.new})
+    (graft,) = _provenance(it.store, tmp_path).grafts()
+    ended = replace(graft, ended=1)
+    assert named_grafts([graft, ended], "lib") == [graft]
+    assert named_grafts([graft, ended], "app") == []
+
+
+def test_a_record_that_cannot_be_kept_is_an_error_that_says_why(
+    it: Graftable, tmp_path: Path
+) -> None:
+    provenance = _provenance(it.store, tmp_path)
+    apply(it.store, [it.env], {it.old: it.new})
+    (graft,) = provenance.grafts()
+    shutil.rmtree(tmp_path / "state/graft")
+    (tmp_path / "state/graft").write_text("")
+    with pytest.raises(ProvenanceError, match=r"cannot keep a record of grafts in '.*': file exis"):
+        provenance.record(graft)
+
+
+@as_ordinary_user
+def test_a_record_of_ones_own_is_below_the_state_home(tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    Path(store.location.state_dir).chmod(0o555)
+    home, state = str(tmp_path / "home"), str(tmp_path / "own")
+
+    def place(**environment: str) -> str:
+        return os.path.dirname(Provenance(store.location, environment).file)
+
+    assert place(HOME=home) == f"{home}/.local/state/graft"
+    assert place(HOME=home, XDG_STATE_HOME="") == f"{home}/.local/state/graft"
+    assert place(HOME=home, XDG_STATE_HOME=state) == f"{state}/graft"
+    assert place(HOME="") == os.path.expanduser("~/.local/state/graft")
+    Path(store.location.state_dir).chmod(0o755)
+
+
+def test_the_name_of_a_graft_has_eight_characters_and_no_counts_to_begin_with(
+    it: Graftable,
+) -> None:
+    graft = GraftRecord(
+        roots={it.env: it.app},
+        replacements={it.old: it.new},
+        cutoffs=frozenset(),
+        rewrites={},
+        addressing="input",
+        time=1,
+        tool_version="0",
+        user="root",
+    )
+    assert len(graft.id) == 8
+    assert (graft.bytes_written, graft.bytes_shared) == (0, 0)

@@ -14,7 +14,13 @@ from pathlib import Path
 import pytest
 
 from graft.formats.store_path import StorePath
-from graft.machine.roots import Root, find_machine_roots, machine_of
+from graft.machine.roots import (
+    MachineRoots,
+    Root,
+    current_roots,
+    find_machine_roots,
+    machine_of,
+)
 from graft.store.local import LocalStore
 from graft.store.location import Location
 from tests.nixos_systems import add_system
@@ -91,6 +97,7 @@ def test_profiles_of_the_system_and_of_all_users_are_found(
     (machine.top / "etc").mkdir()
     (machine.top / "etc/passwd").write_text(
         "root:x:0:0::/root:/bin/sh\nbob:x:1:1::/srv/bob:/bin/sh\nnone:x:2:2::/var/empty:/bin/sh\n"
+        "short:x:3:3:gecos\n\n"
     )
     assert machine.found() == {
         f"{place}-{number}-link": ("generation", number == current)
@@ -206,6 +213,14 @@ def test_homes_that_may_not_be_read_are_told_of(tmp_path: Path) -> None:
     assert found.roots == ()
     assert found.unreadable_places == (f"{machine.top}/home/ada/.local/state/nix/profiles",)
     (machine.top / "home/ada").chmod(0o700)
+    settings = machine.top / "etc/nixos-containers"
+    settings.mkdir(parents=True)
+    for place in (settings, machine.top / "home"):
+        place.chmod(0)
+    found = find_machine_roots(machine.store, processes=False)
+    assert found.unreadable_places == (str(settings),)  # users below /home may be known otherwise
+    for place in (settings, machine.top / "home"):
+        place.chmod(0o700)
     machine.store.close()
 
 
@@ -251,6 +266,18 @@ def test_processes_and_what_they_are_at_work_on_are_roots(tmp_path: Path) -> Non
     (root,) = (root for root in found.roots if root.kind == "process")
     assert root.process is not None
     assert (root.place, root.paths, root.lasting) == (f"/proc/{pid}", (program,), False)
+    assert root.current
+
+
+def test_where_processes_are_not_looked_at_none_is_found_or_counted(tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    program = add_program(store)
+    store.add_root(str(tmp_path / "result"), program)
+    with running(f"{store.store_dir.path(program)}/bin/sleep"):
+        found = find_machine_roots(store, processes=False)
+        assert [root.kind for root in found.roots] == ["link"]
+        assert found.unreadable_processes == MachineRoots(roots=()).unreadable_processes == 0
+        assert current_roots(store, {}) == list(found.roots)
 
 
 _ASKED = """
@@ -318,7 +345,8 @@ def test_of_a_machines_own_store_all_places_are_looked_at(machine: Machine, tmp_
         ("generation", f"{machine.top}/state/nix/profiles/profile-1-link"),
         ("generation", f"{profiles}/system-1-link"),
     ]
-    printed = {line.split(" -> ")[0] for line in done.stderr.splitlines() if " -> " in line}
+    lines = [line.split(" -> ") for line in done.stderr.splitlines() if " -> " in line]
+    printed = {place.strip('"') for place, _ in lines}
     printed = {re.sub(r"^(/proc/\d+)/.*", r"\1", place) for place in printed}
     # Nothing has made the current system a root of the collector's here.
     assert {root["place"] for root in roots} - printed == {"/run/current-system"}

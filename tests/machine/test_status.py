@@ -88,6 +88,17 @@ def test_a_graft_upon_a_graft_has_both_in_force(it: Graftable, tmp_path: Path) -
     assert [now.exactly for one in (below, upon) for now in one.places] == [False, True]
 
 
+def test_a_graft_of_something_else_in_its_place_replaces_it(it: Graftable, tmp_path: Path) -> None:
+    profile = str(tmp_path / "mine")
+    _apply(it, it.env, it.old, it.new, profile)
+    data = add_object(it.store, "data-2", b"other")
+    other = add_object(it.store, "env-2", it.store.store_dir.path(it.data), [it.data])
+    new = _apply(it, other, it.data, data, profile)
+    first, second = sorted(_standing(it), key=lambda one: it.env not in one.graft.roots)
+    assert (first.state, second.state) == ("replaced", "in-force")
+    assert [now.path for now in first.places] == [new]
+
+
 def test_a_link_that_is_gone_says_so(it: Graftable, tmp_path: Path) -> None:
     link = str(tmp_path / "patched")
     apply(it.store, [it.env], {it.old: it.new}, add_roots=[link])

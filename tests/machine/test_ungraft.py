@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -156,3 +157,45 @@ def test_an_original_that_was_collected_cannot_come_back_and_nothing_changes(
     assert Profile(profile, it.store.store_dir).current == 1
     assert provenance.grafts() == [graft]
     it.store.close()
+
+
+def test_places_that_are_gone_are_in_nobodys_way(
+    it: Graftable, provenance: Provenance, tmp_path: Path
+) -> None:
+    profile, link = tmp_path / "place/mine", tmp_path / "patched"
+    profile.parent.mkdir()
+    outcome = apply(
+        it.store, [it.env], {it.old: it.new}, profile=str(profile), add_roots=[str(link)]
+    )
+    (graft,) = provenance.grafts()
+    shutil.rmtree(profile.parent)
+    link.unlink()
+    (tmp_path / "kept").symlink_to(it.store.store_dir.path(outcome.plan.new_roots[it.env]))
+    done = _ungraft(it, provenance, graft)
+    assert (done.restored, done.left, done.deleted, done.kept_by) == ({}, (), (), {})
+    assert provenance.grafts()[0].ended is not None
+
+
+def test_the_newest_generation_with_the_original_is_taken_again(
+    it: Graftable, provenance: Provenance, tmp_path: Path
+) -> None:
+    profile = str(tmp_path / "mine")
+    for path in (it.env, it.data, it.env, it.data):
+        it.store.switch_profile(profile, path)
+    apply(it.store, [it.env], {it.old: it.new}, profile=profile)
+    (graft,) = provenance.grafts()
+    assert _ungraft(it, provenance, graft).deleted == (f"{profile}-5-link",)
+    found = Profile(profile, it.store.store_dir)
+    assert ([one.number for one in found.generations()], found.current) == ([1, 2, 3, 4], 3)
+
+
+def test_originals_are_protected_before_a_place_is_turned(
+    it: Graftable, provenance: Provenance, tmp_path: Path
+) -> None:
+    apply(it.store, [it.env], {it.old: it.new}, add_roots=[str(tmp_path / "patched")])
+    (graft,) = provenance.grafts()
+    it.store.close()
+    it = _opened_again(it)
+    _ungraft(it, provenance, graft)
+    file = Path(it.store.location.state_dir, "temproots", str(os.getpid()))
+    assert it.store.store_dir.path(it.env) in file.read_text().split("\0")

@@ -100,6 +100,7 @@ def test_a_graft_in_force_is_a_fix(it: Graftable, tmp_path: Path) -> None:
     assert document["@context"] == "https://openvex.dev/ns/v0.2.0"
     assert re.fullmatch(r"urn:uuid:[0-9a-f-]{36}", document["@id"])
     assert document["timestamp"] == "1970-01-02T00:00:00Z"
+    assert document["version"] == 1
     names = [one["vulnerability"]["name"] for one in document["statements"]]
     assert names == ["CVE-2026-12345", "GHSA-2qrg-x229-3v8q"]
     for statement in document["statements"]:

@@ -13,8 +13,7 @@ import select
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import CodeType, FunctionType
@@ -24,7 +23,10 @@ import pytest
 from tests.mutants import KEPT, ROOT, SITE
 from tests.mutants.faults import Mutant
 
-SECONDS_AT_MOST = 120
+# A test that takes so many times as long as it did, and some seconds more, hangs: on a busy machine
+# tests take several times as long.
+TIMES_AS_LONG = 10
+SECONDS_MORE = 60
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
@@ -59,22 +61,28 @@ def environment(mutant: Mutant, faulty: Path) -> dict[str, str]:
 class Trials:
     """A plugin that tries mutants in place of pytest's own run.
 
+    Args:
+        work: each mutant, and its tests with the seconds that each of them takes.
+        at_once: how many mutants are tried at once.
+
     Attributes:
         killed: whether some test fell over each mutant; None where no test runs its line.
+        hung: the mutants that are killed because their tests came to no end.
     """
 
-    def __init__(self, work: Sequence[tuple[Mutant, Sequence[str]]], at_once: int) -> None:
+    def __init__(self, work: Sequence[tuple[Mutant, Mapping[str, float]]], at_once: int) -> None:
         self._work = work
         self._at_once = at_once
         self.killed: dict[Mutant, bool | None] = {}
+        self.hung: list[Mutant] = []
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         by_name = {item.nodeid: item for item in session.items}
         session.config.option.maxfail = 1
-        started: dict[int, tuple[Mutant, float, int]] = {}
-        for number, (mutant, names) in enumerate(self._work):
-            items = [by_name[name] for name in names if name in by_name]
+        started: dict[int, tuple[Mutant, int]] = {}
+        for number, (mutant, seconds) in enumerate(self._work):
+            items = [by_name[name] for name in seconds if name in by_name]
             if not items:
                 self._settle(mutant, None)
                 continue
@@ -83,8 +91,8 @@ class Trials:
             sys.stdout.flush()
             pid = os.fork()
             if not pid:
-                self._child(session, mutant, items, KEPT / f"faulty-{number}.py")
-            started[pid] = (mutant, time.monotonic(), os.pidfd_open(pid))
+                self._child(session, mutant, items, seconds, KEPT / f"faulty-{number}.py")
+            started[pid] = (mutant, os.pidfd_open(pid))
         while started:
             self._wait(started)
         return True
@@ -92,21 +100,26 @@ class Trials:
     def _settle(self, mutant: Mutant, killed: bool | None) -> None:
         self.killed[mutant] = killed
 
-    def _wait(self, started: dict[int, tuple[Mutant, float, int]]) -> None:
-        select.select([fd for _, _, fd in started.values()], [], [], 1)
-        for pid, (mutant, begin, fd) in list(started.items()):
+    def _wait(self, started: dict[int, tuple[Mutant, int]]) -> None:
+        select.select([fd for _, fd in started.values()], [], [])
+        for pid, (mutant, fd) in list(started.items()):
             done, status = os.waitpid(pid, os.WNOHANG)
-            late = time.monotonic() - begin > SECONDS_AT_MOST
-            if not done and late:
-                os.killpg(pid, signal.SIGKILL)
-                done, status = os.waitpid(pid, 0)
             if done:
+                with suppress(ProcessLookupError):  # whatever its tests have left
+                    os.killpg(pid, signal.SIGKILL)
                 os.close(fd)
                 del started[pid]
-                self._settle(mutant, late or status != 0)
+                if os.waitstatus_to_exitcode(status) == -signal.SIGALRM:
+                    self.hung.append(mutant)
+                self._settle(mutant, status != 0)
 
     def _child(
-        self, session: pytest.Session, mutant: Mutant, items: list[pytest.Item], faulty: Path
+        self,
+        session: pytest.Session,
+        mutant: Mutant,
+        items: list[pytest.Item],
+        seconds: Mapping[str, float],
+        faulty: Path,
     ) -> None:
         status = 1
         try:
@@ -118,20 +131,27 @@ class Trials:
             if mutant.called and put_into_functions(mutant):
                 session.items = items
                 with suppress(session.Failed):
-                    _run(session)
+                    _run(session, seconds)
                 status = int(session.testsfailed > 0)
             else:
                 command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:xdist", "-p"]
                 command += ["no:cacheprovider", *(item.nodeid for item in items)]
+                _hangs_after(sum(seconds.values()))
                 status = int(subprocess.run(command, cwd=ROOT, check=False).returncode != 0)
         finally:
             sys.stdout.flush()
             os._exit(status)
 
 
-def _run(session: pytest.Session) -> None:
+def _run(session: pytest.Session, seconds: Mapping[str, float]) -> None:
     for at, item in enumerate(session.items):
+        _hangs_after(seconds[item.nodeid])
         following = session.items[at + 1] if at + 1 < len(session.items) else None
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         if session.testsfailed:
             return
+
+
+def _hangs_after(seconds: float) -> None:
+    """Lets an alarm end this process when tests take much longer than they did."""
+    signal.alarm(SECONDS_MORE + int(TIMES_AS_LONG * seconds))

@@ -22,7 +22,7 @@ from graft.kernel.tree import WINDOW
 from graft.objects.reading import search_archive, search_object
 from graft.objects.search import DeepSearch
 from graft.store.objects import TreeObject
-from tests.archives import File, Node, archive_of, nodes, write
+from tests.archives import File, Folder, Node, archive_of, nodes, write
 from tests.debpkgs.built import small
 from tests.debpkgs.store import TOOLS
 from tests.examples import examples
@@ -127,3 +127,31 @@ def test_no_path_of_a_real_closure_holds_anything_that_is_spelled_otherwise() ->
         search = DeepSearch([StorePath(os.path.basename(path)) for path in closure])
         found = [place for path in closure for place in hidden(path, search) if place.is_spelled]
     assert not found
+
+
+def test_a_file_packed_in_an_unknown_way_is_told_in_trees_and_nars(tmp_path: Path) -> None:
+    noise = random.Random(7).randbytes(3000)
+    files = {
+        "packed": noise,
+        "beside-text": b"a head of text, then\n" * 20 + noise,
+        "picture.jpg": b"\xff\xd8\xff\xe0" + noise,
+        "go.o": b"go object linux amd64 go1.19\n" + noise,
+        "opened": b"head" + gzip.compress(noise),
+        "text": b"nothing but text\n" * 100,
+    }
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "member.gz").write_bytes(gzip.compress(noise))
+    search = DeepSearch([PATH])
+    report = search_object(TreeObject(str(tmp_path)), search)
+    told = [(each.file, each.container, each.fixup) for each in report.unread]
+    assert told == [
+        (b"beside-text", (), "packed"),
+        (b"member.gz", ("gzip",), "packed"),
+        # What a stream holds is looked at, too.
+        (b"opened", ("gzip@4",), "packed"),
+        (b"packed", (), "packed"),
+    ]
+    nar = archive_of(Folder({name.encode(): File(data) for name, data in files.items()}))
+    passed = search_archive(Window(io.BytesIO(nar).readinto, lambda _: None), search)
+    assert [each.file for each in passed.unread] == [b"beside-text", b"opened", b"packed"]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
 
 _PATIENCE = 60.0  # seconds
+_QUOTED = re.compile(r'^"((?:[^"\\]|\\.)*)"(?= -> )', re.MULTILINE)
+_ESCAPED = re.compile(r"\\(.)")
 
 
 def printed_roots(command: Sequence[str], environment: Mapping[str, str]) -> str:
@@ -21,5 +24,7 @@ def printed_roots(command: Sequence[str], environment: Mapping[str, str]) -> str
             break
         time.sleep(0.5)
     assert result.returncode == 0, result.stderr
-    lines = os.fsdecode(result.stdout).splitlines(keepends=True)
+    # A newer Nix quotes the links.
+    told = _QUOTED.sub(lambda match: _ESCAPED.sub(r"\1", match[1]), os.fsdecode(result.stdout))
+    lines = told.splitlines(keepends=True)
     return "".join(line for line in lines if not line.startswith(("/proc/", "{")))

@@ -135,11 +135,11 @@ def test_damage_is_seen_without_hash_and_size_of_the_file(compression: str, tmp_
 @pytest.mark.parametrize("compression", ["xz", "zstd", "bzip2", "gzip"])
 def test_a_nar_that_expands_without_end_is_an_error_early(compression: str, tmp_path: Path) -> None:
     cache = new_cache(tmp_path)
-    bomb = add_nar(cache, "bomb-1", File(bytes(1 << 23)), compression=compression)
+    bomb = add_nar(cache, "bomb-1", File(bytes(1 << 20)), compression=compression)
     cache.close()
     spoil(tmp_path, bomb.path, nar_size=1000)
     with BinaryCache.open(f"file://{tmp_path}") as again, again.nar(bomb.path) as reader:
-        buffer = memoryview(bytearray(1 << 26))
+        buffer = memoryview(bytearray(1 << 22))
         with pytest.raises(CorruptCacheError, match="more bytes than it may"):
             reader.readinto(buffer)
 
@@ -278,6 +278,13 @@ def test_an_error_is_one_sentence_and_names_the_cache(tmp_path: Path) -> None:
             call()
         assert raised.value.message[0] in "'abcdefghijklmnopqrstuvwxyz"
         assert "://" in raised.value.message
+
+
+def test_a_cache_that_is_only_read_has_the_nars_that_it_names(tmp_path: Path) -> None:
+    info = add_nar(new_cache(tmp_path), "one-1", FILE)
+    with BinaryCache.open(f"file://{tmp_path}") as cache:
+        assert cache.has_nar(info.path)
+        assert not cache.has_nar(named_path("other-1", STORE))
 
 
 def test_only_names_of_narinfos_are_taken_for_some(tmp_path: Path) -> None:

@@ -52,6 +52,12 @@ def test_whoever_is_not_trusted_is_told_why_and_which_keys_are(
     assert caught.value.fields["trusted_keys"] == ["trusted-1"]
 
 
+def test_where_no_key_is_trusted_the_message_says_none(daemon: DaemonStore, tmp_path: Path) -> None:
+    (tmp_path / "conf" / "nix.conf").write_text("trusted-public-keys =\ntrusted-users =\n")
+    with pytest.raises(UntrustedUserError, match=r"\(none\) or --content-addressed"):
+        daemon.check_accepted([KEY])
+
+
 @pytest.mark.parametrize("line", ["trusted-users = *", "require-sigs = false"])
 def test_settings_that_ask_for_no_signature_are_enough(
     daemon: DaemonStore, tmp_path: Path, line: str
@@ -92,6 +98,9 @@ def test_a_program_that_fails_is_an_error_with_its_own_words(
     with pytest.raises(DaemonError, match="'nix store' failed with status 3: no way") as caught:
         daemon.check_writable()
     assert caught.value.fields["status"] == 3
+    program.write_text("#!/bin/sh\nprintf '\\033[31;1mother words\\033[0m\\n\\n' >&2\nexit 1\n")
+    with pytest.raises(DaemonError, match=r"status 1: other words$"):
+        daemon.check_writable()
     program.write_text("#!/bin/sh\nexit 4\n")
     with pytest.raises(DaemonError, match="status 4: it has said nothing"):
         daemon.check_writable()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -11,8 +12,10 @@ import pytest
 from graft.errors import BadFormatError, InvalidPathError
 from graft.formats.derivations.exported import parse_exported
 from graft.formats.store_path import StoreDir, StorePath
+from graft.store.api import LOCAL_PRIORITY
 from graft.store.exported import ExportedGraph
 from graft.store.opening import open_store
+from tests.archives import File, archive_of
 from tests.derivations import Nix
 from tests.sri import sri_encode
 
@@ -81,6 +84,43 @@ def test_what_is_not_in_the_build_is_an_error(tmp_path: Path) -> None:
         assert store.resolve(f"{tmp_path}/{ONE}/bin") == ONE
         with pytest.raises(InvalidPathError, match="not in the store of this build"):
             store.store_object(ONE)
+
+
+def test_paths_of_a_text_are_hashed_once_where_they_lie(tmp_path: Path) -> None:
+    one = tmp_path / ONE
+    one.write_bytes(b"contents")
+    file = tmp_path / "graph"
+    file.write_text(f"{one}\n\n0\n")
+    with ExportedGraph.open(f"graph:{file}", {"NIX_STORE": str(tmp_path)}) as store:
+        archive = archive_of(File(b"contents"))
+        (info,) = store.path_infos([ONE, TWO]).values()
+        assert (info.nar_size, info.nar_hash) == (len(archive), hashlib.sha256(archive).digest())
+        one.unlink()
+        assert store.path_infos([ONE]) == {ONE: info}
+        assert (store.is_trusted, store.priority) == (True, LOCAL_PRIORITY)
+        assert store.url == f"graph:{file}"
+
+
+def test_sizes_that_are_told_are_believed(tmp_path: Path) -> None:
+    file = tmp_path / ".attrs.json"
+    file.write_text("\n " + json.dumps(attributes()))
+    with ExportedGraph.open(f"graph:{file}", {}) as store:
+        assert store.store_dir == STORE
+        assert [info.nar_size for info in store.path_infos([ONE, TWO]).values()] == [120, 120]
+
+
+def test_two_words_on_one_path_are_an_error(tmp_path: Path) -> None:
+    document = attributes()
+    file = tmp_path / ".attrs.json"
+    closure = document["closure"]
+    assert isinstance(closure, list)
+    for again, said in ((closure[0], None), (closure[0] | {"narSize": 121}, "says two things of")):
+        file.write_text(json.dumps(document | {"closure": [*closure, again]}))
+        if said is None:
+            ExportedGraph.open(f"graph:{file}", {}).close()
+        else:
+            with pytest.raises(BadFormatError, match=said):
+                ExportedGraph.open(f"graph:{file}", {})
 
 
 PACKAGES = """

@@ -25,6 +25,7 @@ from graft.kernel.tree import copy_tree
 from graft.store.api import PathInfo, path_info
 from graft.store.local import LocalStore
 from graft.store.local_store.database import Database
+from graft.store.local_store.schema import GUIX, NIX, Schema
 from graft.store.location import Location
 from tests.ordinary_user import as_ordinary_user
 from tests.real_nix import RealNix
@@ -63,8 +64,8 @@ def test_a_great_many_paths_are_asked_for_at_once(store: LocalStore) -> None:
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        ({"store": "/x"}, "lacks 'state'"),
-        ({"state": "/x"}, "lacks 'store'"),
+        ({"store": "/x"}, r"LocalStore\(store='/x'\) lacks 'state'"),
+        ({"state": "/x"}, r"LocalStore\(state='/x'\) lacks 'store'"),
         ({"root": "/x", "state": "/x"}, "lacks 'store'"),
         ({"root": "/x", "store": "/x", "state": "/x"}, "two places"),
         ({"root": "/x", "location": Location.at_root("/x")}, "two places"),
@@ -126,6 +127,57 @@ def test_a_tree_that_is_not_registered_is_made_again(store: LocalStore, tmp_path
     left_over.mkdir(mode=0o555)
     assert add_object(store, "half-1", {"whole": b"yes"}) == path
     assert os.listdir(store.tree(path)) == ["whole"]
+    assert _listing(store) == {path}
+
+
+@pytest.mark.parametrize(("schema", "rooted"), [(NIX, False), (GUIX, True)])
+def test_temporary_names_are_roots_where_the_collector_goes_by_whole_names(
+    schema: Schema, rooted: bool, tmp_path: Path
+) -> None:
+    location = Location.of_directories(str(tmp_path / "store"), str(tmp_path / "state"))
+    LocalStore.create(location, schema)
+    store = opened(location)
+    path = named_path("one-1", store.store_dir)
+    names = [f"{path.hash_part}-{name}" for name in ("graft", "graft-old", "graft-original")]
+    with store.making([path]) as making:
+        assert making.staging(path) == f"{location.real_store_dir}/{names[0]}"
+        assert making._aside(path) == f"{location.real_store_dir}/{names[1]}"
+        assert making.unpacked(path) == f"{location.real_store_dir}/{names[2]}"
+        files = list((tmp_path / "state/temproots").iterdir())
+        roots = [root for file in files for root in file.read_text().split("\0")[:-1]]
+        assert roots == ([f"{store.store_dir}/{name}" for name in names] if rooted else [])
+
+
+def test_bytes_are_on_the_disk_before_paths_are_valid(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    register = Database.register
+
+    def registering(self: Database, infos: Sequence[PathInfo]) -> None:
+        done.append("registered")
+        register(self, infos)
+
+    monkeypatch.setattr(Database, "register", registering)
+    monkeypatch.setattr(
+        "graft.store.local_store.making.sync_file_system", lambda _place: done.append("synced")
+    )
+    add_object(store, "one-1", b"")
+    assert done == ["synced", "registered"]
+    with store.making([named_path("one-1", store.store_dir)]):
+        pass
+    assert done == ["synced", "registered"]
+
+
+def test_what_a_repair_replaces_is_not_there_again(store: LocalStore) -> None:
+    path = add_object(store, "one-1", b"before")
+    source = Path(store.location.state_dir, "file")
+    source.write_bytes(b"after")
+    with store.making([path], repair=[path]) as making:
+        assert Path(store.tree(path)).read_bytes() == b"before"
+        copy_tree(source, making.staging(path), None)
+        making.finish(PathInfo(path=path, nar_hash=bytes(32), nar_size=1))
+        assert Path(store.tree(path)).read_bytes() == b"after"
     assert _listing(store) == {path}
 
 
@@ -194,6 +246,51 @@ def test_a_store_is_made_only_once(store: LocalStore) -> None:
         LocalStore.create(store.location)
 
 
+def test_a_store_is_made_in_directories_that_are_there(tmp_path: Path) -> None:
+    location = Location.of_directories(str(tmp_path / "store"), str(tmp_path / "state"))
+    for place in ("store/.links", "state/db", "state/profiles", "state/gcroots/auto"):
+        (tmp_path / place).mkdir(parents=True)
+    (tmp_path / "state/gcroots/profiles").symlink_to(tmp_path / "elsewhere")
+    LocalStore.create(location)
+    assert opened(location).valid_paths() == set()
+    assert os.readlink(tmp_path / "state/gcroots/profiles") == str(tmp_path / "elsewhere")
+
+
+def test_a_place_where_no_store_can_be_made_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    location = Location.of_directories(str(tmp_path / "file/store"), str(tmp_path / "state"))
+    with pytest.raises(StoreError, match=r"cannot make a store in '.*/file/store.*': not a dir"):
+        LocalStore.create(location)
+
+
+def test_a_store_keeps_its_profiles_as_roots_and_the_lock_of_its_collector(
+    store: LocalStore,
+) -> None:
+    state = Path(store.location.state_dir)
+    assert os.readlink(state / "gcroots/profiles") == str(state / "profiles")
+    assert (state / "gc.lock").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a store of somebody else's: as root")
+def test_new_files_belong_to_the_owner_of_the_store(store: LocalStore) -> None:
+    assert store.owner == (os.geteuid(), os.getegid())
+    os.chown(store.location.real_store_dir, 65534, 100)
+    os.chown(store.location.database_dir, 0, 65533)
+    assert store.owner == (65534, 65533)
+
+
+def test_roots_are_links_to_valid_paths_in_the_order_of_the_links(
+    store: LocalStore, tmp_path: Path
+) -> None:
+    paths = [add_object(store, f"one-{number}", b"") for number in range(3)]
+    for name, path in zip("cab", paths, strict=True):
+        store.add_root(str(tmp_path / name), path)
+    Path(tmp_path / "gone").symlink_to(store.tree(StorePath(f"{'0' * 32}-gone")))
+    Path(store.location.state_dir, "gcroots/gone").symlink_to(tmp_path / "gone")
+    names = [str(tmp_path / name) for name in "abc"]
+    assert list(store.roots().items()) == list(zip(names, [*paths[1:], paths[0]], strict=True))
+
+
 def test_a_missing_store_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(StoreMissingError):
         LocalStore(root=str(tmp_path))
@@ -202,10 +299,19 @@ def test_a_missing_store_is_an_error(tmp_path: Path) -> None:
         LocalStore(root=str(tmp_path))
 
 
-@pytest.mark.parametrize("text", ["6", "11", "", "ten"])
-def test_a_foreign_schema_is_an_error(store: LocalStore, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("6", "'6'"),
+        ("11", "'11'"),
+        ("", "'unknown'"),
+        ("ten", "'ten'"),
+        ("1" * 40, f"'{'1' * 32}'"),
+    ],
+)
+def test_a_foreign_schema_is_an_error(store: LocalStore, text: str, shown: str) -> None:
     Path(store.location.database_dir, "schema").write_text(text)
-    with pytest.raises(SchemaError):
+    with pytest.raises(SchemaError, match=f"schema version {shown}, and graft knows only 10"):
         LocalStore(location=store.location)
 
 
@@ -225,7 +331,7 @@ def test_a_broken_database_is_an_error(store: LocalStore) -> None:
     for file in database.parent.glob("db.sqlite*"):
         file.unlink()
     database.write_bytes(b"not a database" * 100)
-    with pytest.raises(StoreError, match="cannot be used"):
+    with pytest.raises(StoreError, match="cannot be used: file is not a database"):
         LocalStore(location=store.location)
 
 

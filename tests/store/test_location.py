@@ -51,28 +51,34 @@ def test_store_and_state_are_both_parameters() -> None:
 )
 def test_the_url_of_a_location_names_it(url: str) -> None:
     location = Location.parse(url, {})
+    assert location.url == url
     assert Location.parse(location.url, {}) == location
 
 
 @pytest.mark.parametrize(
-    "url",
+    ("url", "said"),
     [
-        "",
-        "daemon",
-        "relative/dir",
-        "local?root=relative",
-        "local?rot=/x",
-        "local?root=",
-        "local?rot=",
-        "local?root=/x&store=/y",
-        "https://cache.example.org",
-        "file:///cache",
-        "s3://bucket",
+        ("", "is no store on this machine"),
+        ("daemon", "is no store on this machine"),
+        ("relative/dir", "is no store on this machine"),
+        ("local?root=relative", "'root' must be an absolute directory"),
+        ("local?store=/s&state=t", "'state' must be an absolute directory"),
+        ("local?rot=/x", "an unknown parameter 'rot'"),
+        ("local?root=", "'root' must be an absolute directory"),
+        ("local?rot=", "an unknown parameter 'rot'"),
+        ("local?root=/x&store=/y", "'root' already says where"),
+        ("https://cache.example.org", "is not local"),
+        ("file:///cache", "is not local"),
+        ("s3://bucket", "is not local"),
     ],
 )
-def test_another_url_is_an_error(url: str) -> None:
-    with pytest.raises(BadStoreUrlError):
+def test_another_url_is_an_error(url: str, said: str) -> None:
+    with pytest.raises(BadStoreUrlError, match=said):
         Location.parse(url, {})
+
+
+def test_the_last_one_of_a_parameter_counts() -> None:
+    assert Location.parse("local?root=/x&root=/y", {}) == Location.at_root("/y")
 
 
 @pytest.mark.parametrize(
@@ -130,13 +136,33 @@ def test_a_link_inside_the_store_is_not_followed(location: Location, tmp_path: P
     assert location.resolve(str(tmp_path / "result")) == alias
 
 
+@pytest.mark.parametrize("links", [40, 41])
+def test_as_many_links_are_followed_as_the_kernel_follows(
+    links: int, tmp_path: Path, location: Location
+) -> None:
+    (tmp_path / "0").symlink_to(location.real_store_dir + f"/{PATH}")
+    for number in range(1, links):
+        (tmp_path / f"{number}").symlink_to(f"{number - 1}")
+    last = tmp_path / f"{links - 1}"
+    if links <= 40:
+        assert last.exists()
+        assert location.resolve(str(last)) == PATH
+    else:
+        with pytest.raises(OSError, match="symbolic links"):
+            last.stat()
+        with pytest.raises(BadStorePathError, match="does not lead into the store"):
+            location.resolve(str(last))
+
+
 def test_an_argument_that_leads_nowhere_is_an_error(location: Location, tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "file").write_text("")
     (tmp_path / "dangling").symlink_to("missing")
-    for name in ("loop", "file", "dangling", "missing"):
-        with pytest.raises(BadStorePathError):
+    for name in ("loop", "file", "dangling"):
+        with pytest.raises(BadStorePathError, match="does not lead into the store"):
             location.resolve(str(tmp_path / name))
+    with pytest.raises(BadStorePathError, match=r"neither a path of the store .* nor a link"):
+        location.resolve(str(tmp_path / "missing"))
     with pytest.raises(BadStorePathError):
         location.resolve("hello")
     with pytest.raises(BadStorePathError):

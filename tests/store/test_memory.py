@@ -12,7 +12,7 @@ from graft.formats.derivations.references_graph import GraphNode
 from graft.formats.store_path import StorePath
 from graft.plan import Plan, plan_document
 from graft.plan.closure import Closure
-from graft.store.api import Store
+from graft.store.api import PathInfo, Store
 from graft.store.local import LocalStore
 from graft.store.memory import MemoryStore
 from tests.graftable import Graftable
@@ -91,6 +91,8 @@ def test_texts_that_share_paths_may_stand_behind_each_other(it: Graftable) -> No
     text = print_graph([GraphNode(path=it.data), GraphNode(path=it.old)], it.store.store_dir)
     memory = MemoryStore.of_references_graph(text + text, it.store.store_dir)
     assert memory.valid_paths() == {it.data, it.old}
+    infos = memory.path_infos([it.data, it.env])
+    assert infos == {it.data: PathInfo(path=it.data, nar_hash=bytes(32), nar_size=0)}
 
 
 def test_two_words_on_one_path_are_an_error(it: Graftable) -> None:

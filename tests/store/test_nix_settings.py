@@ -102,6 +102,26 @@ def test_users_are_trusted_by_name_by_group_or_all(tmp_path: Path) -> None:
     name, group = pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(os.getegid()).gr_name
     assert all(map(trusts, [name, f"x {name}", f"@{group}", "*"]))
     assert not any(map(trusts, ["", "nobody-else", "@no-such-group", "@", f"{name}x"]))
+    others = [one for one in grp.getgrall() if one.gr_name != group]
+    assert [one.gr_name for one in others if trusts(f"@{one.gr_name}")] == [
+        one.gr_name for one in others if name in one.gr_mem
+    ]
+
+
+def test_the_users_own_files_go_before_the_machines(tmp_path: Path) -> None:
+    def users(**more: str) -> str:
+        return " ".join(NixSettings.of_user(_environment(tmp_path, **more)).trusted_users)
+
+    _files(tmp_path)
+    assert users() == "b a home"
+    assert users(XDG_CONFIG_HOME=f"{tmp_path}/xdg-b") == "b"
+    assert users(XDG_CONFIG_DIRS="", HOME=f"{tmp_path}/none") == "root @wheel"
+    assert users(NIX_USER_CONF_FILES="") == "root @wheel"
+    assert users(NIX_USER_CONF_FILES=f"{tmp_path}/xdg-a/nix/nix.conf:") == "root @wheel a"
+    assert users(NIX_CONFIG="extra-trusted-users = last") == "b a home last"
+    with pytest.raises(BadFormatError, match="NIX_CONFIG includes 'x': give its absolute path"):
+        users(NIX_CONFIG="include x")
+    assert users(NIX_CONFIG=f"!include {tmp_path}/none") == "b a home"
 
 
 def test_what_is_no_key_is_an_error_that_names_the_setting(tmp_path: Path) -> None:

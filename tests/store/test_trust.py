@@ -63,6 +63,19 @@ def test_anything_else_is_an_error_that_names_the_path(info: PathInfo, match: st
     assert STORE.path(info.path) in raised.value.message
 
 
+def test_a_path_whose_size_is_not_known_is_not_signed() -> None:
+    with pytest.raises(UntrustedPathError, match="has not made"):
+        _check(_signed(replace(INFO, nar_size=0), KEY))
+    _check(_signed(replace(INFO, nar_size=1), KEY))
+
+
+def test_the_trusted_keys_are_named_or_the_lack_of_any() -> None:
+    with pytest.raises(UntrustedPathError, match=r"\(trusted: other-1, trusted-1\): give"):
+        _check(INFO, KEY.public_key, OTHER.public_key)
+    with pytest.raises(UntrustedPathError, match=r"\(trusted: none\): give"):
+        check_signatures(MemoryStore(), [_signed(INFO, KEY)], [])
+
+
 def test_a_path_of_another_store_directory_was_not_signed() -> None:
     with pytest.raises(UntrustedPathError):
         check_signatures(MemoryStore("/gnu/store"), [_signed(INFO, KEY)], [KEY.public_key])

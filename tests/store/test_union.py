@@ -40,3 +40,18 @@ def test_an_argument_means_the_path_of_the_first_store(tmp_path: Path) -> None:
 def test_stores_of_other_directories_are_not_one(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="different store directories"):
         UnitedStore(new_store(tmp_path / "store"), new_cache(tmp_path / "cache"))
+
+
+def test_the_first_store_speaks_for_all_but_for_their_trust(tmp_path: Path) -> None:
+    store = new_store(tmp_path / "store")
+    path = add_object(store, "one-1", b"1")
+    cache = cache_of(store, tmp_path / "cache")
+    united, turned = UnitedStore(store, cache), UnitedStore(cache, store)
+    assert (united.priority, turned.priority) == (store.priority, cache.priority)
+    assert store.priority != cache.priority
+    assert (united.is_trusted, UnitedStore(store, store).is_trusted) == (False, True)
+    assert united.url == f"{store.url}' and '{cache.url}"
+    assert united.store_dir == store.store_dir
+    assert type(turned.store_object(path)) is type(cache.store_object(path))
+    united.protect(iter([path]))
+    assert store._temporary_roots is not None

@@ -66,7 +66,7 @@ def test_the_same_contents_are_the_same_file(tmp_path: Path) -> None:
 
 def test_a_nar_is_rewritten_from_cache_to_cache_in_flat_memory(tmp_path: Path) -> None:
     old, new = (named_path(name, STORE) for name in ("lib-1", "lib-2"))
-    size = 1 << 25
+    size = 1 << 24
     source, target = new_cache(tmp_path / "source"), new_cache(tmp_path / "target")
     with source.writing() as nar_:
         nar_.write(nar.MAGIC + nar.regular_head(size, executable=False))

@@ -139,6 +139,7 @@ def show_plan(
     """
     from graft.check.abi import StoreContents, forecast_abi
     from graft.check.missing_files import MissingFiles, missing_files
+    from graft.check.reference_rules import reference_rules
     from graft.plan import plan_document, warnings_document
     from graft.store.local import LocalStore
     from graft.workers import Resources
@@ -161,7 +162,8 @@ def show_plan(
             missing = missing_files(plan, store, contents)
     if abi_report is not None:
         write_report(abi, store, abi_report)
-    warnings = (*plan.warnings, *abi.warnings, *missing.warnings)
+    rules = reference_rules(plan, store)
+    warnings = (*plan.warnings, *abi.warnings, *missing.warnings, *rules)
     print_warnings(warnings, settings)
     cost = None
     if rebuild_cost:

@@ -51,6 +51,7 @@ def command(
     equal its original but for the references, and lead nowhere to OLD. Status 1: something differs,
     or with --strict, some files could not be looked into, or are of unknown types and were changed.
     """
+    from graft.check.changed_contents import changed_contents
     from graft.check.foreign_checksums import foreign_checksums
     from graft.check.proof_document import proof_document
     from graft.check.verification import verify
@@ -70,8 +71,11 @@ def command(
         target: Source = store
         if target_url is not None:
             target = stack.enter_context(open_store(target_url, os.environ))
-        proof = verify(plan, store, target=target, allowed=allowed, resources=resources)
-        checksums = foreign_checksums(plan, store, target, resources)
+        changed = changed_contents([plan], store, target, {}, resources)
+        proof = verify(
+            plan, store, target=target, allowed=allowed, resources=resources, sums=changed.all
+        )
+        checksums = foreign_checksums(plan, store, target, changed, proof.sums, resources)
     warnings = (*plan.warnings, *checksums)
     print_warnings(warnings, settings)
     print_proof(proof, plan.store_dir, settings)

@@ -169,7 +169,7 @@ class Cluster:
                 return future
         token = uuid.uuid4().hex
         data = pickle.dumps(function)
-        future = self._client.submit(_Packed, token, data, pure=False, key=f"graft-{token}")
+        future = self._client.submit(_Packed, token, data, key=f"graft-{token}")
         self._functions.append((function, token, future))
         return future
 

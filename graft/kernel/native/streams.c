@@ -234,6 +234,32 @@ static int cab(const place *p)
     return !memcmp(p->bytes, "MSCF\0\0\0\0", 8) && !u32(p->bytes + 12) && p->bytes[25] == 1;
 }
 
+static int snappy(const place *p)
+{
+    if (p->length < 10)
+        return MORE;
+    return !memcmp(p->bytes, "\xFF\6\0\0sNaPpY", 10);
+}
+
+/* The end of a PHP archive's stub, and its manifest: a size, a count of files, a version. */
+static int phar(const place *p)
+{
+    enum { STUB = 16, HEADER = 10 };
+    static const char *const ends[] = {" ?>\r\n", " ?>\n", "?>\r\n", "?>\n", ""};
+    if (p->length < STUB + 5 + HEADER)
+        return MORE;
+    if (memcmp(p->bytes, "HALT_COMPILER();", STUB))
+        return NO;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        size_t length = strlen(ends[i]);
+        const uint8_t *b = p->bytes + STUB + length;
+        if (!memcmp(p->bytes + STUB, ends[i], length))
+            return u32(b) >= HEADER && u32(b) < 1u << 26 && u32(b + 4) > 0 && u32(b + 4) < 1u << 20 &&
+                   b[8] >> 4 == 1 && b[8] <= 0x11;
+    }
+    return NO;
+}
+
 typedef struct {
     uint8_t first, second;
     enum graft_stream_kind kind;
@@ -335,6 +361,7 @@ static const beginning beginnings[] = {
     {'B', 'C', GRAFT_BASE64, base64},   /* lz4 */
     {'F', 'D', GRAFT_HEX, hex}, /* xz */
     ZLIB(0x48, 0x0D, 0x4B, 0x89, 0xC7),
+    {'H', 'A', GRAFT_PHAR, phar},
     {'H', '4', GRAFT_BASE64, base64}, /* gzip */
     {'K', 'L', GRAFT_BASE64, base64}, /* zstd */
     {'L', 'Z', GRAFT_LZIP, lzip},
@@ -358,6 +385,7 @@ static const beginning beginnings[] = {
     ZLIB(0x78, 0x01, 0x5E, 0x9C, 0xDA), /* a window of 32 KiB; the others are smaller */
     {0xE2, 0xE1, GRAFT_EROFS, erofs},
     {0xFD, '7', GRAFT_XZ, xz},
+    {0xFF, 0x06, GRAFT_SNAPPY, snappy},
 };
 
 enum { BEGINNINGS = sizeof beginnings / sizeof *beginnings };
@@ -375,7 +403,8 @@ static const struct {
     [GRAFT_ISO] = {4, "\1CD0"},          [GRAFT_CPIO] = {4, "0707"},
     [GRAFT_AR] = {4, "!<ar"},            [GRAFT_LZIP] = {4, "LZIP"},
     [GRAFT_7Z] = {4, "7z\xBC\xAF"},      [GRAFT_RAR] = {4, "Rar!"},
-    [GRAFT_CAB] = {4, "MSCF"},
+    [GRAFT_CAB] = {4, "MSCF"},           [GRAFT_SNAPPY] = {4, "\xFF\6\0\0"},
+    [GRAFT_PHAR] = {4, "HALT"},
 };
 
 static int has_magic(enum graft_stream_kind kind, const uint8_t *b, size_t length)

@@ -25,6 +25,8 @@ enum graft_stream_kind {
     GRAFT_7Z,
     GRAFT_RAR,
     GRAFT_CAB,
+    GRAFT_SNAPPY,
+    GRAFT_PHAR,
     GRAFT_BASE64, /* a stream in a text that spells it */
     GRAFT_HEX,
     GRAFT_DECIMAL,

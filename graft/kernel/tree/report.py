@@ -49,7 +49,7 @@ class TreeReport:
         suspects: where words of the suspicions asked for stand, sorted.
         streamed: the regular files in which a stream may begin, if a suspicion asked for them; as
             in `marked`, but in the result's names.
-        dense: the regular files that are packed or encrypted, named as in `streamed`.
+        dense: the regular files that are packed or encrypted, by names like in `streamed`.
     """
 
     nar_size: int

@@ -24,7 +24,7 @@ class Suspicion(NamedTuple):
         anchors: the words, and at which steps they are looked for; None: beginnings of streams
             (`graft.kernel.streams`), in contents only.
         magics: if there are any, only contents are looked at that begin with one of these, each
-            of a word's length at most. A search for density wants these dense for the most part.
+            of a word's length at most. With density, such contents must be dense for the most part.
         density: dense contents are looked for (`graft.kernel.density`) instead.
     """
 

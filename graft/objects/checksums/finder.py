@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, overload
 
 from graft.errors import TreeError
+from graft.formats.digests import ALGORITHMS, Digesting, Digests
 from graft.formats.file_name import printable
 from graft.formats.hashing import nix32_encode
 from graft.kernel.anchors import Patterns
@@ -19,23 +19,14 @@ from graft.objects.file_windows import WINDOW
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
 
-ALGORITHMS: Final = (
-    "md5",
-    "sha1",
-    "sha224",
-    "sha256",
-    "sha384",
-    "sha512",
-    "blake2b",
-    "blake2s",
-)
-"""The algorithms of Nix, of package managers and of manifests."""
+_STEP: Final = 15
+"""Bytes between the places that are looked at: as the shortest spelling, of 22 bytes, allows."""
 
-Digests = Mapping[str, bytes]
-"""A file's digest by each of ALGORITHMS, and its `crc32`, most significant byte first."""
+_RAW_STEP: Final = 13
+"""The same for digests as the bytes they are, of 20 bytes at least."""
 
-_STEP: Final = 8
-"""Bytes between the places that are looked at; the shortest spelling, 22 bytes, allows 15."""
+_ANCHORS: Final = 1 << 20
+"""Anchors at which steps get smaller: an anchor takes 36 bytes of memory."""
 
 _RAW: Final = ("sha1", "sha256")
 """The algorithms whose digests are looked for as the bytes they are."""
@@ -57,6 +48,11 @@ def _base64url(digest: bytes) -> bytes:
     return base64.urlsafe_b64encode(digest).rstrip(b"=")
 
 
+def _escaped(digest: bytes) -> bytes:
+    """As PHP writes it into JSON."""
+    return _base64(digest).replace(b"/", b"\\/")
+
+
 def _nix32(digest: bytes) -> bytes:
     return nix32_encode(digest).encode()
 
@@ -71,6 +67,7 @@ _SPELLINGS: Final = (  # the raw one is the last
     ("base64", _base64),
     ("base64url", _base64url),
     ("nix32", _nix32),
+    ("base64", _escaped),
     ("raw", _raw),
 )
 
@@ -111,7 +108,7 @@ class Checksum:
     form: int
 
     def respelled(self, digests: Digests) -> bytes:
-        """Another file's digest as this one is spelled: of equal length."""
+        """Another file's digest in the same spelling; its length is equal if it has no escapes."""
         return _SPELLINGS[self.form][1](digests[self.algorithm])
 
 
@@ -121,19 +118,15 @@ def digests_of(path: str | bytes) -> Digests:
     Raises:
         TreeError: it cannot be read.
     """
-    hashes = {name: hashlib.new(name, usedforsecurity=False) for name in ALGORITHMS}
-    crc = 0
+    digesting = Digesting()
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", buffering=0) as file:
             while chunk := file.read(WINDOW):
-                crc = zlib.crc32(chunk, crc)
-                for each in hashes.values():
-                    each.update(chunk)
+                digesting.more(chunk)
     except OSError as error:
         shown = printable(os.fsencode(path))
         raise TreeError(f"'{shown}' cannot be read: {error.strerror}", path=shown) from error
-    digests = {name: each.digest() for name, each in hashes.items()}
-    return {**digests, "crc32": crc.to_bytes(4)}
+    return digesting.digests
 
 
 class _Spelled(Sequence[bytes]):
@@ -156,6 +149,11 @@ class _Spelled(Sequence[bytes]):
         return _SPELLINGS[form][1](self._digests[digest])
 
 
+def _step(most: int, patterns: int) -> int:
+    """The step for some patterns: the larger, the faster, as long as the anchors are few."""
+    return max(2, min(most, _ANCHORS // max(patterns, 1)))
+
+
 class ChecksumFinder:
     """Finds the old digests of some files; made once and used by all threads.
 
@@ -166,7 +164,6 @@ class ChecksumFinder:
     Attributes:
         longest: bytes of the longest spelling.
         anchors: one of them stands in all bytes in which a digest does.
-        anchors: one of them stands in every file that holds such a digest.
     """
 
     def __init__(self, files: Sequence[ChangedFile]) -> None:
@@ -178,9 +175,10 @@ class ChecksumFinder:
             if algorithm in file.old
         ]
         self._raw = [index for index, meaning in enumerate(self._meanings) if meaning[1] in _RAW]
-        digests = [files[index].old[algorithm] for index, algorithm in self._meanings]
-        self._texts = Patterns(_Spelled(digests), _STEP)
-        self._bytes = Patterns([digests[meaning] for meaning in self._raw], _STEP)
+        self._digests = [files[index].old[algorithm] for index, algorithm in self._meanings]
+        texts, raw = _Spelled(self._digests), [self._digests[meaning] for meaning in self._raw]
+        self._texts = Patterns(texts, _step(_STEP, len(texts)))
+        self._bytes = Patterns(raw, _step(_RAW_STEP, len(raw)))
         self.anchors = (self._texts.anchors, self._bytes.anchors)
         self.longest = max(self._texts.longest, self._bytes.longest)
 
@@ -198,8 +196,8 @@ class ChecksumFinder:
         self, view: memoryview, offset: int, meaning: int, form: int, told: set[tuple[int, int]]
     ) -> Iterator[Checksum]:
         index, algorithm = self._meanings[meaning]
-        spelling = _SPELLINGS[form][0]
-        size = len(_SPELLINGS[form][1](bytes(_SIZES[algorithm])))
+        spelling, spell = _SPELLINGS[form]
+        size = len(spell(self._digests[meaning]))
         if (offset, size) in told:
             return
         told.add((offset, size))
@@ -212,4 +210,3 @@ class ChecksumFinder:
 _TEXTS: Final = len(_SPELLINGS) - 1
 _EMPTY: Final = hashlib.sha256().digest()
 _SRI: Final = 2
-_SIZES: Final = {name: hashlib.new(name, usedforsecurity=False).digest_size for name in ALGORITHMS}

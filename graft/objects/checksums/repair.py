@@ -24,7 +24,8 @@ class ChecksumPlace:
         spelling: `hex`, `base64`, `base64url`, `nix32`, `raw` or `sri`;
             `.gnu_debuglink` for a `crc32`.
         of: the file whose digest it is.
-        outcome: `replaced`, or why it was left: `reported`, `binary`, `cycle`.
+        outcome: `replaced`, or why it was left: `reported`, `binary`, `cycle`,
+            `length`.
     """
 
     file: bytes
@@ -135,10 +136,15 @@ def repair_tree(
         new = bytearray(data)
         for checksum, of in held[file]:
             target = own[by_name[of.name]].new if of.name in by_name else of.new
-            if not left and target is not None:
+            why = left
+            if not why and target is not None:
                 end = checksum.offset + checksum.size
-                new[checksum.offset : end] = checksum.respelled(target)
-            places.append(_place(file, checksum, of, left or "replaced"))
+                text = checksum.respelled(target)
+                if len(text) == checksum.size:
+                    new[checksum.offset : end] = text
+                else:
+                    why = "length"
+            places.append(_place(file, checksum, of, why or "replaced"))
         if new != data:
             _write(_in(top, file), bytes(new))
             rewritten.append(file)

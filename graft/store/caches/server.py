@@ -325,11 +325,11 @@ def _dismiss(response: BaseHTTPResponse) -> None:
 
 
 def _reason(error: Exception) -> str:
-    # The texts of urllib3 hold addresses of objects, and of pools.
-    while (inner := getattr(error, "reason", None)) is not None and isinstance(inner, Exception):
+    """The innermost cause in plain words: urllib3 adds addresses of objects, and of pools."""
+    while isinstance(inner := getattr(error, "reason", None), Exception):
         error = inner
-    inner = error.args[-1] if error.args else None
-    if isinstance(inner, OSError) and inner.strerror:
-        error = inner
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return re.sub(r"<[^>]*>:? ?|^[A-Za-z]*\([^)]*\): ", "", text).strip().lower()
+    causes = [error, *error.args]
+    system = [cause.strerror for cause in causes if isinstance(cause, OSError) and cause.strerror]
+    texts = [cause for cause in causes if isinstance(cause, str)]
+    text = (system or texts or [str(error)])[0]
+    return re.sub(r"<[^>]*>:? ?|^[A-Za-z]*\([^)]*\): ", "", text).strip(" .").lower()

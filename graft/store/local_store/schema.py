@@ -160,14 +160,15 @@ def _belongs(schema: Schema, store_dir: StoreDir) -> bool:
     return schema is not GUIX or store_dir != _NIX_STORE_DIR
 
 
-def create_database(directory: str, store_dir: StoreDir, schema: Schema) -> None:
+def create_database(directory: str, schema: Schema) -> None:
     """Makes an empty database, in Nix's default journal mode, and then its `schema` file.
 
+    Args:
+        schema: one that `check_schema` accepts for the store.
+
     Raises:
-        SchemaError: this schema is not used in that store directory; nothing was made.
         StoreError: SQLite cannot make it.
     """
-    check_schema(schema, store_dir)
     with translated(directory):
         database = os.path.join(directory, "db.sqlite")
         with closing(sqlite3.connect(database, isolation_level=None)) as connection:

@@ -162,7 +162,7 @@ def _root_at(
                 return
             target = os.readlink(link)
         if target.startswith(f"{store_dir}/"):
-            yield link, StorePath(target[len(store_dir) + 1 :].split("/", 1)[0])
+            yield link, StorePath(target[len(store_dir) + 1 :].partition("/")[0])
     except BadStorePathError:
         return
     except OSError as error:

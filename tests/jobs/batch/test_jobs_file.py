@@ -154,6 +154,12 @@ def test_variables_stand_for_values_and_a_doubled_dollar_for_itself() -> None:
         (f"{_LEAST}note = '${{NOT_SET}}'", "job 'web': 'note': the environment variable 'NOT_SET'"),
         (f"{_LEAST}note = '${{NOT SET}}'", "begins no name of a variable"),
         (f"{_LEAST}note = '${{NOT_SET'", "begins no name of a variable"),
+        (f"{_LEAST}to = ''", "job 'web': 'to' holds a text that is empty"),
+        (f"{_LEAST}level = 0", "job 'web': 'level' of zstd is 1 to 22"),
+        (f"{_LEAST}strict = true\nprove = 'rewritten'", "job 'web': 'strict' needs prove"),
+        ("[[job]]\nname = ' '", "job 1: it needs a 'name'"),
+        ("[[job]]\nname = 7", "job 1: it needs a 'name'"),
+        (f"{_LEAST}[[job]]\nx = 1", "job 2: it needs a 'name'"),
         (_LEAST + _LEAST, "job 'web': another job has this name"),
         (f'[[job]]\nname = "web"\nroots = ["{_NEW}"]', "job 'web': there is nothing to replace"),
         ('[[job]]\nname = "web"\nroots = []', "job 'web': there are no roots"),
@@ -162,6 +168,69 @@ def test_variables_stand_for_values_and_a_doubled_dollar_for_itself() -> None:
 )
 def test_what_is_wrong_is_named_with_its_place(text: str, said: str) -> None:
     assert said in refused(text)
+
+
+def test_values_of_urls_and_of_names_of_keys_may_not_be_shown_and_others_may() -> None:
+    hidden = {
+        "store": "'${A1}'",
+        "from": "'${A2}'",
+        "to": "'${A3}'",
+        "sign-keys": "['${A4}']",
+    }
+    lines = "".join(f"{key} = {value}\n" for key, value in hidden.items())
+    own = """
+        note = '${B1}'
+        profile = '${B2}'
+        add-root = '${B3}'
+        allow-residual = ['${B4}']
+        """
+    environment = {f"{letter}{n}": f"value-{letter}{n}" for letter in "AB" for n in range(1, 5)}
+    file = parse(lines + _LEAST + own, environment)
+    text = " ".join(environment.values())
+    assert (
+        file.variables.hide(text) == "${A1} ${A2} ${A3} ${A4} value-B1 value-B2 value-B3 value-B4"
+    )
+    more = parse(f"from = ['${{A1}}', 'x']\n{_LEAST}", environment)
+    assert more.jobs[0].transfer.sources == ("value-A1", "x")
+    assert more.variables.hide(text).startswith("${A1} value-A2 ")
+
+
+def test_each_switch_is_turned_by_its_own_key() -> None:
+    def switches(text: str) -> list[bool]:
+        [job] = parse(f"{_LEAST}{text}").jobs
+        graft, acceptance, delivery = (
+            job.request.graft,
+            job.request.acceptance,
+            job.transfer.delivery,
+        )
+        return [
+            *(graft.initrd_cutoff, graft.deep, acceptance.strict, acceptance.abi_breaks),
+            *(acceptance.missing_files, job.transfer.check_sigs, delivery.links),
+            *(delivery.check_inputs, delivery.repair),
+        ]
+
+    keys = [
+        *("initrd-cutoff", "deep", "strict", "allow-abi-breaks", "allow-missing-files"),
+        *("check-sigs", "hard-links", "check-inputs", "repair"),
+    ]
+    usual = switches("")
+    for at, key in enumerate(keys):
+        for value in (True, False):
+            expected = [*usual[:at], value, *usual[at + 1 :]]
+            assert switches(f"{key} = {str(value).lower()}") == expected
+
+
+def test_a_note_may_have_lines_and_other_texts_may_not() -> None:
+    [job] = parse(f'{_LEAST}note = "one\\ntwo"').jobs
+    assert job.request.placement.note == "one\ntwo"
+    assert "holds a text that is empty or has control" in refused(f'{_LEAST}to = "a\\nb"')
+
+
+@pytest.mark.parametrize("line", ["a\tb", "a\x7fb"])
+def test_a_list_of_paths_has_no_control_characters(line: str) -> None:
+    text = f'{_LEAST}roots-file = "list"'
+    with pytest.raises(BadFormatError, match="'ci/list': a path is empty or has control"):
+        JobsFile.parse(text, "ci/jobs.toml", {}, read=lambda _name: f"{line}\n")
 
 
 def test_no_value_of_a_variable_is_in_an_error() -> None:

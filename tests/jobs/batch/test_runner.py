@@ -201,6 +201,9 @@ def test_names_from_contents_are_the_same_for_all_jobs(fleet: Fleet) -> None:
     fleet.spoil_nar(fleet.parts[0])
     again = batch(fleet, "other")
     assert statuses(again) == {"web": "failed", "db": "succeeded", "mail": "succeeded"}
+    del fleet.tops["db"]
+    fleet.write_jobs('addressing = "content"')
+    assert statuses(batch(fleet, "of-two")) == {"web": "failed", "mail": "succeeded"}
 
 
 def test_what_was_signed_by_nobody_trusted_is_refused(fleet: Fleet) -> None:

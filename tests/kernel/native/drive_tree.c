@@ -150,7 +150,13 @@ int main(int count, char **arguments)
     const graft_marks marks = {&magic, &suffix, 1, 1, 1};
     const uint8_t *words = (const uint8_t *)(count > 9 ? arguments[9] : "");
     graft_anchors *anchors = graft_anchors_new(words, count > 9 ? 4 : 0);
-    const graft_suspicion suspicions[] = {{anchors, 3, NULL, 0}, {anchors, 1, &magic, 1}};
+    const graft_suspicion suspicions[] = {
+        {.anchors = anchors, .step = 3},
+        {.anchors = anchors, .step = 1, .magics = &magic, .magic_count = 1},
+        {.density = 1, .step = 1, .magics = &magic, .magic_count = 1},
+        {.step = 1}, /* in windows of a byte the twin suspects fewer */
+    };
+    size_t suspicion_count = sizeof suspicions / sizeof *suspicions - (strtoul(arguments[3], NULL, 10) == 1);
     graft_tree_job job = {
         .source = arguments[1],
         .target = strcmp(arguments[2], "-") ? arguments[2] : NULL,
@@ -159,7 +165,7 @@ int main(int count, char **arguments)
         .sink = strcmp(arguments[6], "1") ? NULL : sink,
         .marks = &marks,
         .suspicions = suspicions,
-        .suspicion_count = 2,
+        .suspicion_count = suspicion_count,
         .report = 1,
         .links = strcmp(arguments[4], "links") == 0,
         .owner = geteuid(),

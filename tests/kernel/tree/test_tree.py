@@ -629,7 +629,7 @@ def test_a_magic_of_a_suspicion_is_no_longer_than_a_word(tmp_path: Path) -> None
         with twin.used(), pytest.raises(ValueError, match=f"suspicions are {MOST} at most"):
             read_tree(tmp_path, suspicions=[Suspicion(anchors, (b"123456789",))])
         with twin.used(), pytest.raises(ValueError, match=f"suspicions are {MOST} at most"):
-            read_tree(tmp_path, suspicions=[Suspicion(anchors)] * 5)
+            read_tree(tmp_path, suspicions=[Suspicion(anchors)] * (MOST + 1))
 
 
 @pytest.mark.parametrize("magic", [(-1, b"a"), (0, b""), (2048, b"a")])

@@ -15,12 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graft.errors import TreeError
+from graft.formats.digests import ALGORITHMS, Digests
 from graft.formats.hashing import nix32_encode
 from graft.objects.checksums import (
-    ALGORITHMS,
     ChangedFile,
     ChecksumFinder,
-    Digests,
     digests_of,
     repair_tree,
     search_tree,
@@ -39,8 +38,14 @@ SPELLED: dict[str, tuple[str, Callable[[str, bytes], str]]] = {
 }
 
 
+def _digest(name: str, data: bytes) -> bytes:
+    if name == "blake2b-256":
+        return hashlib.blake2b(data, digest_size=32).digest()
+    return hashlib.new(name, data).digest()
+
+
 def _digests(data: bytes) -> Digests:
-    digests = {name: hashlib.new(name, data).digest() for name in ALGORITHMS}
+    digests = {name: _digest(name, data) for name in ALGORITHMS}
     return {**digests, "crc32": zlib.crc32(data).to_bytes(4, "big")}
 
 

@@ -216,7 +216,11 @@ def test_a_cut_connection_is_taken_up_again(cuts: list[int], server: BucketServe
     assert not cuts
 
 
-def test_a_connection_that_is_cut_again_and_again_is_an_error(server: BucketServer) -> None:
+def test_a_connection_that_is_cut_again_and_again_is_an_error(
+    server: BucketServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr("graft.store.caches.bucket.time.sleep", waited.append)
     with WritableCache.create(server.url("bucket"), STORE) as cache:
         info = add_nar(cache, "one-1", LONG, compression="none")
     with (
@@ -226,6 +230,7 @@ def test_a_connection_that_is_cut_again_and_again_is_an_error(server: BucketServ
     ):
         read_nar(cache, info.path)
     assert raised.value.message.isprintable()
+    assert waited == [0.001, 0.002]
 
 
 @pytest.mark.parametrize("change", ["other", "shorter", "removed"])

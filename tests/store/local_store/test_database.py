@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from graft.errors import StoreError
 from graft.formats.hashing import nix32_encode
 from graft.formats.store_path import StorePath
 from graft.plan import Plan
 from graft.plan.closure import Closure
+from graft.store.api import PathInfo
 from graft.store.local import LocalStore
 from graft.store.local_store.database import Database
 from graft.store.location import Location
@@ -300,3 +302,93 @@ def test_sizes_are_those_registered_of_valid_paths(tmp_path: Path) -> None:
         path: info.nar_size for path, info in store.path_infos(paths).items()
     }
     assert store.nar_sizes([]) == {}
+
+
+def _columns(store: LocalStore, path: StorePath, *names: str) -> tuple[object, ...]:
+    file = Path(store.location.database_dir, "db.sqlite")
+    with closing(sqlite3.connect(file)) as connection:
+        row: tuple[object, ...] = connection.execute(
+            f"select {', '.join(names)} from ValidPaths where path = ?",
+            (store.store_dir.path(path),),
+        ).fetchone()
+    return row
+
+
+def test_all_that_is_registered_stands_in_its_columns_as_nix_writes_it(
+    store: LocalStore, database: Database
+) -> None:
+    deriver = named_path("one-1.drv", store.store_dir)
+    full = PathInfo(
+        path=named_path("full-1", store.store_dir),
+        nar_hash=bytes(32),
+        nar_size=7,
+        deriver=deriver,
+        registration_time=9,
+        ultimate=True,
+        signatures=("a:1", "b:2"),
+        content_address="text:x",
+    )
+    bare = PathInfo(path=named_path("bare-1", store.store_dir), nar_hash=bytes(32), nar_size=7)
+    store._database.register([full, bare])
+    names = ("hash", "registrationTime", "deriver", "narSize", "ultimate", "sigs", "ca")
+    digest = f"sha256:{'0' * 64}"
+    assert _columns(store, full.path, *names) == (
+        *(digest, 9, store.store_dir.path(deriver), 7, 1, "a:1 b:2", "text:x"),
+    )
+    assert _columns(store, bare.path, *names) == (digest, 0, None, 7, None, None, None)
+    assert database.path_infos([full.path, bare.path]) == {full.path: full, bare.path: bare}
+
+
+def test_what_an_old_nix_did_not_write_down_is_empty(store: LocalStore, database: Database) -> None:
+    path = add_object(store, "one-1", b"")
+    with closing(sqlite3.connect(Path(store.location.database_dir, "db.sqlite"))) as connection:
+        connection.execute("update ValidPaths set narSize = null, ultimate = null, deriver = ''")
+        connection.execute("update ValidPaths set sigs = '', ca = ''")
+        connection.commit()
+    (info,) = database.path_infos([path]).values()
+    assert (info.nar_size, info.ultimate, info.deriver) == (0, False, None)
+    assert (info.signatures, info.content_address) == ((), None)
+    assert database.nar_sizes([path]) == {path: 0}
+
+
+def test_a_hash_that_is_none_is_an_error_that_names_the_path(
+    store: LocalStore, database: Database
+) -> None:
+    path = add_object(store, "one-1", b"")
+    with closing(sqlite3.connect(Path(store.location.database_dir, "db.sqlite"))) as connection:
+        connection.execute("update ValidPaths set hash = 'sha256:x'")
+        connection.commit()
+    with pytest.raises(StoreError, match=f"has a broken hash for '.*{path}'"):
+        database.path_infos([path])
+
+
+def test_referrers_are_told_by_a_database_that_was_not_asked_before(
+    store: LocalStore, database: Database
+) -> None:
+    low, other = add_object(store, "low-1", b""), add_object(store, "other-1", b"")
+    high = add_object(store, "high-1", b"", [low])
+    assert database.referrers([low, other, high]) == {low: {high}, other: set(), high: set()}
+
+
+def test_nothing_is_registered_of_what_was_interrupted(
+    store: LocalStore, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_arguments: str) -> None:
+        raise KeyboardInterrupt
+
+    low = add_object(store, "low-1", b"")
+    path = named_path("one-1", store.store_dir)
+    info = PathInfo(path=path, nar_hash=bytes(32), nar_size=1, references=frozenset({low}))
+    with monkeypatch.context() as patch:
+        patch.setattr(store._database, "_insert_reference", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            store._database.register([info])
+    assert database.valid_paths() == {low}
+    store._database.register([info])
+    assert database.valid_paths() == {low, path}
+
+
+def test_threads_ask_one_database(store: LocalStore, database: Database) -> None:
+    path = add_object(store, "one-1", b"")
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(database.path_infos, [path]).result().keys() == {path}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from graft.errors import StorePermissionError
+from graft.errors import StoreError, StorePermissionError
 from graft.store.local_store.locks import path_locks, shared_lock
 from tests.ordinary_user import as_ordinary_user
 from tests.store.lock_probe import is_locked
@@ -20,6 +20,21 @@ def test_a_path_is_locked_as_nix_does_and_its_lock_file_goes(tmp_path: Path) -> 
     with path_locks([str(tmp_path / "hash-name")]):
         assert is_locked(lock)
     assert not lock.exists()
+
+
+def test_a_lock_file_is_for_its_owner_alone(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        with shared_lock(str(tmp_path / "gc.lock"), "a test"):
+            assert (tmp_path / "gc.lock").stat().st_mode & 0o7777 == 0o600
+    finally:
+        os.umask(before)
+
+
+def test_a_lock_that_cannot_be_opened_is_an_error_that_says_why(tmp_path: Path) -> None:
+    said = r"cannot open the lock '.*': Is a directory"
+    with pytest.raises(StoreError, match=said), shared_lock(str(tmp_path), "a test"):
+        pass
 
 
 def test_a_lock_file_does_not_stay_after_an_error(tmp_path: Path) -> None:

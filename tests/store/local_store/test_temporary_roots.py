@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from graft.errors import StoreError
 from graft.formats.store_path import StorePath
 from graft.jobs.apply import apply
 from graft.store.local import LocalStore
@@ -191,3 +194,110 @@ def test_temporary_roots_of_other_processes_are_found_while_they_live(
     assert find_temporary_roots(store_dir, state) == {}
     for descriptor in (told, tell, stopped):
         os.close(descriptor)
+
+
+@contextmanager
+def _collector_that_answers(store: LocalStore, *answers: bytes) -> Iterator[list[bytes]]:
+    """A process that has the collector's lock, and its socket: what it was told.
+
+    Each connection gets one of the answers to each line; behind the last one the lock is free.
+    """
+    state = Path(store.location.state_dir)
+    (state / "gc-socket").mkdir()
+    told: list[bytes] = []
+    lock = os.open(store.location.collector_lock, os.O_RDWR)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+
+    def serve() -> None:
+        for answer in answers:
+            connection, _ = listening.accept()
+            with connection, connection.makefile("rb") as lines:
+                for line in lines:
+                    told.append(line)
+                    if not answer:
+                        break
+                    connection.sendall(answer)
+        os.close(lock)
+
+    with contextlib.chdir(state / "gc-socket"), socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("socket")
+        listening.listen()
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield told
+        finally:
+            store.close()
+            thread.join()
+
+
+def _roots(store: LocalStore) -> list[str]:
+    file = Path(store.location.state_dir, "temproots", str(os.getpid()))
+    return file.read_text().split("\0")[:-1]
+
+
+def test_a_collector_with_a_socket_is_told_of_each_root_over_one_connection(
+    store: LocalStore,
+) -> None:
+    paths = [StorePath(f"{'0' * 32}-{name}") for name in "ab"]
+    full = [store.store_dir.path(path) for path in paths]
+    with _collector_that_answers(store, b"1") as told:
+        store.protect(paths)
+        assert _roots(store) == full
+    assert told == [f"{path}\n".encode() for path in full]
+
+
+def test_a_collector_that_goes_without_an_answer_is_not_waited_for(store: LocalStore) -> None:
+    with _collector_that_answers(store, b"") as told:
+        store.protect([StorePath(f"{'0' * 32}-a")])
+        assert len(_roots(store)) == len(told) == 1
+
+
+def test_a_collector_that_ends_at_once_is_not_told_of(
+    store: LocalStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    collector = os.open(store.location.collector_lock, os.O_RDWR)
+    fcntl.flock(collector, fcntl.LOCK_EX)
+    threading.Timer(0.1, os.close, [collector]).start()
+    store.protect([StorePath(f"{'0' * 32}-a")])
+    assert len(_roots(store)) == 1
+    assert caplog.messages == []
+
+
+def test_a_root_that_a_collector_does_not_accept_is_an_error(store: LocalStore) -> None:
+    path = StorePath(f"{'0' * 32}-a")
+    with _collector_that_answers(store, b"0"), pytest.raises(StoreError, match="did not accept"):
+        store.protect([path])
+
+
+def test_the_file_of_a_dead_process_with_this_number_is_not_gone_on_with(store: LocalStore) -> None:
+    directory = Path(store.location.state_dir, "temproots")
+    (directory / str(os.getpid())).write_text("/nix/store/left\0")
+    path = StorePath(f"{'0' * 32}-a")
+    store.protect([path])
+    assert _roots(store) == [store.store_dir.path(path)]
+
+
+def test_roots_that_are_given_up_leave_no_file_and_no_descriptor(store: LocalStore) -> None:
+    state = store.location.state_dir
+    os.rmdir(f"{state}/temproots")
+    before = sorted(os.listdir("/proc/self/fd"))
+    with shared_temporary_roots(state) as roots, shared_temporary_roots(state) as again:
+        assert roots is again
+        roots.add(["/nix/store/x"])
+    assert os.listdir(f"{state}/temproots") == []
+    assert sorted(os.listdir("/proc/self/fd")) == before
+
+
+def test_of_a_living_process_whole_roots_count_and_half_written_ones_do_not(
+    store: LocalStore,
+) -> None:
+    paths = [StorePath(f"{'0' * 32}-{name}") for name in "ab"]
+    texts = [store.store_dir.path(path) for path in paths]
+    directory = Path(store.location.state_dir, "temproots")
+    (directory / str(os.getppid())).write_text(f"{texts[0]}\0{texts[1]}\0{texts[0][:-1]}")
+    (directory / "name").write_text(f"{texts[0]}\0")
+    (directory / "1").write_text("no path\0")
+    found = find_temporary_roots(store.store_dir, store.location.state_dir)
+    assert found == {os.getppid(): set(paths)}
+    assert find_temporary_roots(store.store_dir, "/nowhere") == {}

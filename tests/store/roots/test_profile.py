@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -10,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from graft.errors import ProfileError
-from graft.formats.store_path import StorePath
+from graft.formats.store_path import StoreDir, StorePath
 from graft.store.local import LocalStore
 from graft.store.roots.profile import Generation, Profile, generations_to_delete
+from tests.ordinary_user import as_ordinary_user
 from tests.real_nix import RealNix
 from tests.store_objects import add_object, new_store
 
@@ -71,11 +73,132 @@ def test_a_link_to_a_profile_is_that_profile(
     assert os.readlink(tmp_path / ".nix-profile") == profile
 
 
+def test_a_link_is_followed_to_the_profile_and_not_further(
+    store: LocalStore, paths: list[StorePath], tmp_path: Path
+) -> None:
+    full = store.store_dir.path(paths[0])
+    store.switch_profile(str(tmp_path / "mine"), paths[0])
+    for name, target in {
+        "beside": "mine",
+        "result": full,
+        "dangling": "nothing",
+        "twice": "./beside",
+        "other-1-link": full,
+        "like": "other-1-link",
+    }.items():
+        (tmp_path / name).symlink_to(target)
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below/mine").symlink_to("../mine-1-link")
+    led = {
+        name: os.path.relpath(Profile(str(tmp_path / name), store.store_dir).path, tmp_path)
+        for name in ("mine", "beside", "result", "dangling", "twice", "like", "below/mine")
+    }
+    assert led == {
+        "mine": "mine",
+        "beside": "mine",
+        "result": "result",
+        "dangling": "dangling",
+        "twice": "mine",
+        "like": "other-1-link",
+        "below/mine": "mine-1-link",
+    }
+
+
 def test_what_is_no_profile_is_refused(store: LocalStore, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    for profile in ("file", "missing/profile"):
-        with pytest.raises(ProfileError):
+    (tmp_path / "file-1-link").symlink_to("/nix/store/x")
+    for profile, said in {
+        "file": "is no profile: it is not a symlink",
+        "missing/profile": "there is no directory '.*/missing'",
+    }.items():
+        with pytest.raises(ProfileError, match=said):
             store.check_profile(str(tmp_path / profile))
+    no_profile = Profile(str(tmp_path / "file"), store.store_dir)
+    with pytest.raises(ProfileError, match="it is not a symlink"):
+        no_profile.switch_back(1)
+    with pytest.raises(ProfileError, match="it is not a symlink"):
+        no_profile.delete(lambda _generations, _current: {1})
+    assert sorted(os.listdir(tmp_path))[:2] == ["file", "file-1-link"]
+    assert not os.path.islink(tmp_path / "file")
+    with pytest.raises(ProfileError, match=r"cannot read the directory '.*/missing'.*: no such"):
+        Profile(str(tmp_path / "missing/x"), store.store_dir).generations()
+
+
+@as_ordinary_user
+def test_a_profile_in_a_directory_that_may_not_be_written_is_refused(tmp_path: Path) -> None:
+    profile = Profile(str(tmp_path / "mine"), StoreDir("/nix/store"))
+    profile.check()
+    tmp_path.chmod(0o555)
+    with pytest.raises(ProfileError, match="you may not write the directory"):
+        profile.check()
+    tmp_path.chmod(0o755)
+
+
+def test_the_way_back_is_to_the_generation_before(
+    store: LocalStore, paths: list[StorePath], tmp_path: Path
+) -> None:
+    profile = Profile(str(tmp_path / "mine"), store.store_dir)
+    with pytest.raises(ProfileError, match=r"no older .* there are none, and none is the current"):
+        profile.switch_back()
+    for path in paths:
+        profile.switch(path, store.location.state_dir)
+    assert [profile.switch_back().number, profile.current] == [2, 2]
+    assert [profile.switch_back().number, profile.current] == [1, 1]
+    with pytest.raises(ProfileError, match="has no older generation: there are 1, 2, 3, and 1 is"):
+        profile.switch_back()
+    assert [profile.switch_back(3).number, profile.current] == [3, 3]
+
+
+_DAYS = [50, 30, 20, 8, 3, 0]
+_NOW = 100 * 86_400
+
+
+@pytest.mark.parametrize(
+    ("word", "current", "deleted"),
+    [
+        ("old", 4, {1, 2, 3, 5, 6}),
+        ("1d", 6, {1, 2, 3, 4}),
+        ("20d", 6, {1}),
+        ("20d", 1, set()),
+        ("19d", 6, {1, 2}),
+        ("60d", 6, set()),
+        ("+1", 6, {1, 2, 3, 4, 5}),
+        ("+1", 4, {1, 2, 3}),
+        ("+3", 4, {1}),
+        ("+9", 6, set()),
+        ("+1", None, set()),
+        ("5", 6, {5}),
+    ],
+)
+def test_generations_are_chosen_by_age_and_by_number(
+    word: str, current: int | None, deleted: set[int]
+) -> None:
+    generations = [
+        Generation(number=number, link="", target="", time=_NOW - days * 86_400)
+        for number, days in enumerate(_DAYS, 1)
+    ]
+    assert generations_to_delete([word], _NOW)(generations, current) == deleted
+
+
+def test_generations_are_deleted_and_told_in_their_order(
+    store: LocalStore, paths: list[StorePath], tmp_path: Path
+) -> None:
+    profile = Profile(str(tmp_path / "mine"), store.store_dir)
+    for path in paths:
+        profile.switch(path, store.location.state_dir)
+    gone = profile.delete(generations_to_delete(["2", "1"], 0))
+    assert [(one.number, os.path.lexists(one.link)) for one in gone] == [(1, False), (2, False)]
+    assert _numbers(profile.path, store) == [3]
+
+
+def test_a_profile_among_the_profiles_needs_no_indirect_roots(
+    store: LocalStore, paths: list[StorePath], tmp_path: Path
+) -> None:
+    automatic = Path(store.location.state_dir, "gcroots/auto")
+    store.switch_profile(f"{store.location.state_dir}/profiles/mine", paths[0])
+    assert os.listdir(automatic) == []
+    store.switch_profile(str(tmp_path / "mine"), paths[0])
+    assert [os.readlink(link) for link in automatic.iterdir()] == [str(tmp_path / "mine-1-link")]
 
 
 @pytest.mark.nix
@@ -199,5 +322,10 @@ def test_a_generation_that_is_not_there_is_no_switch(
 
 @pytest.mark.parametrize("words", [["0d"], ["+0"], ["+"], ["d"], ["old", "1"], ["-1"], []])
 def test_words_that_say_no_generations_are_refused(words: list[str]) -> None:
-    with pytest.raises(ProfileError, match="says no generations"):
+    with pytest.raises(ProfileError, match=f"^'{re.escape(''.join(words[:1]))}' says no generatio"):
         generations_to_delete(words, 0)
+
+
+def test_the_first_word_that_is_no_number_is_named() -> None:
+    with pytest.raises(ProfileError, match="'x2' says no generations"):
+        generations_to_delete(["1", "x2", "x3"], 0)

@@ -7,11 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from graft.errors import RootLinkError
+from graft.errors import RootLinkError, StoreError
 from graft.formats.store_path import StoreDir, StorePath
 from graft.store.local import LocalStore
 from graft.store.location import Location
-from graft.store.roots.roots import add_root, check_root_link, find_roots, find_stale_links
+from graft.store.roots.roots import (
+    add_root,
+    check_root_link,
+    find_roots,
+    find_stale_links,
+    replace_symlink,
+)
 from tests.ordinary_user import as_ordinary_user
 from tests.real_nix import RealNix
 from tests.store.printed_roots import printed_roots
@@ -47,12 +53,52 @@ def test_a_link_among_the_roots_needs_no_indirect_root(tmp_path: Path) -> None:
 def test_nothing_but_a_link_into_the_store_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("precious")
     (tmp_path / "elsewhere").symlink_to("/etc/passwd")
-    for link in ("file", "elsewhere", "missing/link"):
-        with pytest.raises(RootLinkError):
+    for link, said in {
+        "file": "exists and is no link into the store",
+        "elsewhere": "exists and is no link into the store",
+        "missing/link": "there is no directory '.*/missing'",
+    }.items():
+        with pytest.raises(RootLinkError, match=said):
             check_root_link(str(tmp_path / link), STORE)
-    with pytest.raises(RootLinkError):
+        with pytest.raises(RootLinkError, match=said):
+            add_root(str(tmp_path / link), PATH, STORE, str(tmp_path / "state"))
+    with pytest.raises(RootLinkError, match="may not lie in the store"):
         check_root_link("/nix/store/link", STORE)
     assert (tmp_path / "file").read_text() == "precious"
+
+
+@as_ordinary_user
+def test_a_link_in_a_directory_that_may_not_be_written_is_no_root(tmp_path: Path) -> None:
+    check_root_link(str(tmp_path / "link"), STORE)
+    tmp_path.chmod(0o555)
+    with pytest.raises(RootLinkError, match="you may not write the directory"):
+        check_root_link(str(tmp_path / "link"), STORE)
+    tmp_path.chmod(0o755)
+
+
+def test_a_link_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "directory").mkdir()
+    with pytest.raises(RootLinkError, match=r"cannot make the link '.*/directory': is a directory"):
+        replace_symlink(str(tmp_path / "directory"), "target")
+    assert os.listdir(tmp_path) == ["directory"]
+    with pytest.raises(RootLinkError, match=r"cannot make the link '.*': no such file"):
+        replace_symlink(str(tmp_path / "missing/link"), "target")
+
+
+def test_roots_that_cannot_be_looked_for_are_an_error_that_says_why(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"cannot look for roots in .*: file name too long"):
+        list(find_roots(STORE, f"/{'x' * 300}"))
+
+
+def test_a_place_that_is_left_out_is_told_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    unreadable: list[str] = []
+    assert list(find_roots(STORE, str(tmp_path), unreadable.append)) == []
+    assert unreadable == []
+    said = [f"cannot read potential root '{tmp_path}/{name}'" for name in ("gcroots", "profiles")]
+    assert caplog.messages == said
 
 
 def _state(tmp_path: Path) -> Path:
