@@ -192,7 +192,7 @@ def test_a_reference_across_two_padded_streams_of_xz_is_rewritten_and_the_paddin
 
 
 def test_the_header_of_a_gzip_file_stays() -> None:
-    header = b"\x1f\x8b\x08\x1c\x01\x02\x03\x04\x02\x03\x04\0moreman.1\0a comment\0"
+    header = b"\x1f\x8b\x08\x18\x01\x02\x03\x04\x02\x03man.1\0a comment\0"
     data = header + gzip.compress(text())[10:]
     new, _ = EVERYTHING.rewrite(data, b"man.1.gz", TABLE)
     assert new.startswith(header)
