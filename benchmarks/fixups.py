@@ -7,8 +7,9 @@ and other spellings all the same. It is the least that `apply` can do: the targe
 
 *All off* is `--fixup no-NAME` for each: then files are looked into all the same, but stay.
 
-`checksums` is told apart. It is no file type: it hashes all that changes in four ways, and reads
-the whole result once more for these hashes.
+`checksums` is told apart. It is no file type: it replaces the old digests of changed files in the
+texts of the same path, which it reads once more for these. The old digests are looked for by the
+proof in any case.
 """
 
 from __future__ import annotations

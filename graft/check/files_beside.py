@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
-from graft.check.changed_contents import ChangedContents
 from graft.fixups.api import SIGNATURES
-from graft.formats.file_name import printable
-from graft.objects.reading import as_tree
-from graft.plan import Plan, PlanWarning
-from graft.store.api import Source
 
 _LISTS: Final = (b"CKSUMS", b"cksums", b"CKSUM", b"cksums.txt")
-_LARGEST_LIST: Final = 1 << 20
+LARGEST_LIST: Final = 1 << 20
+"""Bytes of a list that are read."""
 
 _SUMS: Final = (
     *SIGNATURES,
@@ -29,61 +24,33 @@ _DIRECTORIES: Final = (b"", b"fipscheck", b"hmac")
 """Directories next to a file that keep sums of it; empty for its own directory."""
 
 
-def files_beside(plan: Plan, source: Source, changed: ChangedContents) -> Iterator[PlanWarning]:
-    """Warns of files that go with a changed file, and have not changed.
+def files_beside(
+    entries: Iterable[bytes], names: Collection[bytes], lists: Mapping[bytes, bytes]
+) -> Iterator[tuple[bytes, bytes]]:
+    """The unchanged files that go with changed ones, each with the changed file.
 
     Args:
-        source: the store of the originals.
-
-    Raises:
-        TreeError, CacheError, CorruptCacheError: an original cannot be read.
+        entries: all of a tree, relative to its top.
+        names: the changed files of it.
+        lists: the contents of the files in it that `is_list`.
     """
-    for rewrite in plan.rewrites:
-        names = frozenset(changed.names.get(rewrite.new_path, ()))
-        if not names:
-            continue
-        with as_tree(source.store_object(rewrite.path)) as at:
-            for file, of in _beside(os.fsencode(at.tree), names):
-                full = plan.store_dir.path(rewrite.new_path)
-                yield PlanWarning(
-                    kind="foreign-checksum",
-                    path=rewrite.new_path,
-                    message=f"'{full}/{printable(file)}' goes with '{printable(of)}', which the "
-                    "graft changed, and has not changed itself: a program that compares them may "
-                    "refuse both",
-                )
+    for file in sorted(set(entries).difference(names)):
+        listed = _listed(lists[file], file) if file in lists else ()
+        of = next((each for each in (*summed_up(file), *listed) if each in names), None)
+        if of is not None:
+            yield file, of
 
 
-def _beside(top: bytes, names: frozenset[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    """The files that go with changed ones, each with the changed file."""
-    directories = sorted(
-        {
-            posixpath.join(posixpath.dirname(name), directory)
-            for name in names
-            if name
-            for directory in _DIRECTORIES
-        }
-    )
-    for directory in directories:
-        at = os.path.join(top, directory)
-        if not os.path.isdir(at):
-            continue
-        for name in sorted(os.listdir(at)):
-            file = posixpath.join(directory, name)
-            if file in names:
-                continue
-            listed = _listed(os.path.join(at, name), file) if name in _LISTS else ()
-            of = next((each for each in (*summed_up(file), *listed) if each in names), None)
-            if of is not None:
-                yield file, of
+def is_list(file: bytes) -> bool:
+    """Whether a file is a list that `cksum` writes, whose sums are no digests."""
+    return posixpath.basename(file) in _LISTS
 
 
-def _listed(path: bytes, file: bytes) -> Iterator[bytes]:
-    """The files in a list that `cksum` writes, whose sums are no digests."""
-    with open(path, "rb") as lines:
-        for line in lines.read(_LARGEST_LIST).splitlines():
-            if len(fields := line.split(None, 2)) == 3:
-                yield posixpath.normpath(posixpath.join(posixpath.dirname(file), fields[2]))
+def _listed(contents: bytes, file: bytes) -> Iterator[bytes]:
+    """The files in such a list."""
+    for line in contents[:LARGEST_LIST].splitlines():
+        if len(fields := line.split(None, 2)) == 3:
+            yield posixpath.normpath(posixpath.join(posixpath.dirname(file), fields[2]))
 
 
 def summed_up(file: bytes) -> Iterator[bytes]:

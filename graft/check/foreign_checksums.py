@@ -10,7 +10,6 @@ from typing import Final
 
 from graft.check.changed_contents import ChangedContents
 from graft.check.digest_names import named_by_digests
-from graft.check.files_beside import files_beside
 from graft.formats.elf.debug_link import DebugLink, debug_link
 from graft.formats.elf.headers import MAGIC
 from graft.formats.file_name import printable
@@ -49,6 +48,11 @@ def foreign_checksums(
     """
     if not any(changed.names.get(rewrite.new_path) for rewrite in plan.rewrites):
         return ()
+    own = {
+        each.name for rewrite in plan.rewrites for each in changed.files.get(rewrite.new_path, ())
+    }
+    own |= {each.name for each in changed.nars}
+    sums = [found for found in sums if found[1].of in own]  # not another plan's
     held = [
         _holds(plan, path, list(places))
         for (path, _, _), places in groupby(
@@ -57,7 +61,7 @@ def foreign_checksums(
     ]
     linked = _linked(plan, target, changed, resources)
     named = named_by_digests(plan, source, changed)
-    beside = files_beside(plan, source, changed)
+    beside = _beside(plan, changed)
     return (*held, *linked, *named, *beside)
 
 
@@ -82,6 +86,19 @@ def _warning(
         message=f"'{full}' holds the {algorithm} that '{of}' had before the graft, {where}{more}: "
         "a program that compares them will find that they differ",
     )
+
+
+def _beside(plan: Plan, changed: ChangedContents) -> Iterator[PlanWarning]:
+    """Warns of files that go with a changed file, and have not changed."""
+    for rewrite in plan.rewrites:
+        full = plan.store_dir.path(rewrite.new_path)
+        for file, of in changed.beside.get(rewrite.new_path, ()):
+            yield PlanWarning(
+                kind="foreign-checksum",
+                path=rewrite.new_path,
+                message=f"'{full}/{printable(file)}' goes with '{printable(of)}', which the graft "
+                "changed, and has not changed itself: a program that compares them may refuse both",
+            )
 
 
 def _linked(

@@ -14,7 +14,7 @@ from graft.formats.narinfo import NarInfo
 from graft.formats.store_path import StorePath
 from graft.formats.window import Window
 from graft.kernel.tree import TreeReport
-from graft.objects.file_fixups import FixedFile
+from graft.objects.file_fixups import ChangedName, FixedFile
 from graft.objects.object_rewrite import Rewriting
 from graft.objects.reading import object_hash, search_archive
 from graft.objects.rewrite import alias_archive, corrupt_original, write_archive
@@ -55,6 +55,7 @@ class Made:
         report: the changes to its files, if they are known.
         unread: files of a copied NAR that could not be looked into.
         fixed: files in which fix-ups found something.
+        changed: the original's files that are other ones now, if they are known.
     """
 
     file: NarFile | None = None
@@ -63,6 +64,7 @@ class Made:
     report: TreeReport | None = None
     unread: tuple[Unread, ...] = ()
     fixed: tuple[FixedFile, ...] = ()
+    changed: tuple[ChangedName, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +124,9 @@ class CacheMaker:
         check_content(task.content_name, made, original, item, self.target.store_dir)
         if task.original.nar_size and made.original_size != task.original.nar_size:
             raise corrupt_original(item.path, self.target.store_dir)
-        return Made(file=file, found=made.found, report=made.tree, fixed=made.fixed)
+        return Made(
+            file=file, found=made.found, report=made.tree, fixed=made.fixed, changed=made.changed
+        )
 
     def _fetch(self, info: PathInfo) -> Made:
         original = self.source.store_object(info.path)

@@ -203,6 +203,8 @@ class _Loop:
             _, made = self._finished.pop(path)
             self.done.made[path] = made.report
             self.done.fixed[path] = made.fixed
+            if made.changed is not None:
+                self.done.changed[path] = made.changed
             if made.info is not None:
                 self.done.seen[path] = made.found
                 self.done.unread[path] = made.unread

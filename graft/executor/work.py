@@ -10,9 +10,8 @@ from graft.errors import GraftError, PlanError
 from graft.formats.store_path import StorePath
 from graft.graph import references_first
 from graft.kernel.tree import FileCounts, TreeReport
-from graft.objects.file_fixups import FixedFile
+from graft.objects.file_fixups import ChangedName, FixedFile
 from graft.objects.search import DeepSearch, Unread
-from graft.objects.tree_fixups import ChangedName
 from graft.plan import Alias, ContentName, Plan, Rewrite
 from graft.store.api import PathInfo, Source, Target
 
@@ -135,7 +134,7 @@ class Done:
     Attributes:
         made: the paths made and registered, with the changes to their files if these are known.
         fixed: the files of those paths that fix-ups had something to do with.
-        changed: the changed files of rewritten paths; the paths made into a cache are left out.
+        changed: the changed files of the rewritten paths that were made.
         seen: for a path whose NAR was copied, the paths that the work's `search` has found in it:
             all copied NARs were searched as they passed.
         unread: files of such a path that could not be looked into.

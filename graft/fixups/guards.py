@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from functools import cache, lru_cache, partial
 from typing import Final, Literal, Protocol
 
-import xxhash
-
 from graft.kernel.crc32c import POLYNOMIAL, crc32c
 
 LIMIT: Final = 64 << 20
@@ -279,7 +277,9 @@ class _Hash(Protocol):
 def _new_hash(algorithm: str) -> _Hash:
     made: _Hash
     if algorithm in _XXHASHES:
-        made = _XXHASHES[algorithm]()
+        import xxhash  # noqa: PLC0415 - only a changed file of no known type needs it
+
+        made = getattr(xxhash, _XXHASHES[algorithm])()
     else:
         made = hashlib.new(algorithm, usedforsecurity=False)
     return made
@@ -373,12 +373,13 @@ def _spelled(digest: bytes, form: Form) -> bytes:
 _ADLER: Final = 65521
 _VARIANTS: Final = ("", "-not-inverted", "-begun-with-0")
 _POLYNOMIALS: Final = {"crc32": 0xEDB88320, "crc32c": POLYNOMIAL}
-_XXHASHES: Final[dict[str, Callable[[], _Hash]]] = {
-    "xxh32": xxhash.xxh32,
-    "xxh64": xxhash.xxh64,
-    "xxh3-64": xxhash.xxh3_64,
-    "xxh3-128": xxhash.xxh3_128,
+_XXHASHES: Final = {
+    "xxh32": "xxh32",
+    "xxh64": "xxh64",
+    "xxh3-64": "xxh3_64",
+    "xxh3-128": "xxh3_128",
 }
+"""Names in the library."""
 _HASHES: Final = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512", "blake2b", "blake2s")
 
 Pieces = Sequence[bytes | bytearray | memoryview]

@@ -1,4 +1,4 @@
-"""Compiled Python files that are valid for a source of a certain hash (PEP 552).
+"""Compiled Python files, which are valid for a source of a certain hash or time (PEP 552).
 
 Files valid for a time and a size stay so by themselves: time is 1 in a store, and sizes stay equal.
 """
@@ -9,7 +9,9 @@ from graft.fixups.api import Fixup, Inside, LeftAloneError
 
 _HEADER = 16
 _HASH = slice(8, 16)
-_HASHED = (b"\1\0\0\0", b"\3\0\0\0")  # of the flags
+_HASHED = frozenset({b"\1\0\0\0", b"\3\0\0\0"})  # of the flags
+_BEFORE_FLAGS = (range(3000, 3390), range(20000, 1 << 16))
+"""The magic numbers of Python 3.0 to 3.6, and of Python 2: a time follows (importlib's list)."""
 _MASK = (1 << 64) - 1
 
 
@@ -27,7 +29,7 @@ class Pyc(Fixup):
     def apply(self, data: bytes, name: bytes, inside: Inside) -> bytes:
         """The file with the hash of the new source."""
         new = inside.plain(data)
-        if data[4:8] not in _HASHED:
+        if not _has_hash(data):
             return new
         source = name[: -len(b".pyc")]
         paths = [source + b".py"]
@@ -48,6 +50,12 @@ class Pyc(Fixup):
                 if siphash(key, old_source, rounds) == data[_HASH]:
                     return new[:8] + siphash(key, new_source, rounds) + new[_HEADER:]
         raise LeftAloneError("its hash does not match its source: it is stale already")
+
+
+def _has_hash(data: bytes) -> bool:
+    """Whether a file is valid for a source's hash. The time in a store is 1, and so is a flag."""
+    number = int.from_bytes(data[:2], "little")
+    return data[4:8] in _HASHED and not any(number in numbers for numbers in _BEFORE_FLAGS)
 
 
 def siphash(key: int, data: bytes, rounds: int) -> bytes:

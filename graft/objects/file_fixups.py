@@ -59,6 +59,19 @@ class FileFix:
         return FixedFile(file=renamed, outcomes=self.outcomes, replaced=self.replaced)
 
 
+@dataclass(frozen=True, slots=True)
+class ChangedName:
+    """A file that a graft changes.
+
+    Attributes:
+        file: relative to the top of its tree, in old names; empty for the top itself.
+        inner: the files in it that change, if it is a container.
+    """
+
+    file: bytes
+    inner: tuple[InnerFile, ...] = ()
+
+
 class FileFixups:
     """The fix-ups of a registry, applied to files.
 

@@ -12,10 +12,16 @@ import posixpath
 from typing import TYPE_CHECKING, Final
 
 from graft.fixups.api import SIGNATURES, BrokenFixupError
-from graft.objects.file_fixups import FileFix, FixedFile, broken_fixup, check_vital
+from graft.objects.file_fixups import (
+    ChangedName,
+    FileFix,
+    FixedFile,
+    broken_fixup,
+    check_vital,
+)
 
 if TYPE_CHECKING:
-    from graft.fixups import Fixup
+    from graft.fixups import Fixup, InnerFile
     from graft.objects.file_fixups import FileFixups
 
 _OUTSIDE: Final = b".."
@@ -44,6 +50,7 @@ class NarFixups:
         self._is_tree_needed = False
         # The files that have passed, in old names.
         self._changed: set[bytes] = set()
+        self._inner: dict[bytes, tuple[InnerFile, ...]] = {}
         self._symlinks: set[bytes] = set()
         self._signatures: set[bytes] = set()
         self._marked_names: set[bytes] = set()
@@ -121,12 +128,14 @@ class NarFixups:
             FixupError: a user's own fix-up fails on it.
         """
         known_by = path or posixpath.basename(self._full)
+        inner: list[InnerFile] = []
         try:
-            fix = self._fixups.fix(fixup, data, known_by, self, plain)
+            fix = self._fixups.fix(fixup, data, known_by, self, plain, inner)
         except BrokenFixupError as error:
             raise broken_fixup(error, self._full_of(path)) from error
         if self._is_tree_needed:
             raise TreeNeededError
+        self._inner[path] = tuple(inner)
         return None if fix is None else self._taken(path, fix)
 
     def passed(self, path: bytes, *, changed: bool) -> None:
@@ -139,6 +148,11 @@ class NarFixups:
             if path in self._unchanged:
                 raise TreeNeededError
             self._changed.add(path)
+
+    @property
+    def changes(self) -> list[ChangedName]:
+        """The files that have changed, with the files in them."""
+        return [ChangedName(path, self._inner.get(path, ())) for path in sorted(self._changed)]
 
     def check(self) -> None:
         """Makes sure that the files that were left alone may be.

@@ -15,7 +15,7 @@ from graft.formats.store_path import StoreDir, StorePath
 from graft.kernel.tree import FileCounts, TreeReport, copy_tree, read_tree, remove_tree
 from graft.kernel.tree.state import STORE_TIME
 from graft.kernel.tree.unpacking import unpack_archive
-from graft.objects.file_fixups import FixedFile
+from graft.objects.file_fixups import ChangedName, FixedFile
 from graft.objects.object_rewrite import Rewriting
 from graft.objects.reading import Sink, read_object
 from graft.objects.rewritten_nar import (
@@ -26,7 +26,6 @@ from graft.objects.rewritten_nar import (
     read_rewritten,
 )
 from graft.objects.search import DeepSearch
-from graft.objects.tree_fixups import ChangedName
 from graft.store.caches.nar_files import NarFile, NarWriter
 from graft.store.objects import NarObject, StoreObject, TreeObject
 
@@ -223,6 +222,7 @@ def write_archive(
                 bytes_written=report.bytes_read,
             ),
             fixed=tuple(reading.fixed),
+            changed=tuple(reading.changed),
         )
         return made, file
 

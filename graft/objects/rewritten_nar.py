@@ -20,7 +20,7 @@ from graft.store.objects import NarObject, StoreObject, TreeObject
 if TYPE_CHECKING:
     from graft.formats.hash_modulo import HashModulo
     from graft.formats.store_path import StorePath
-    from graft.objects.file_fixups import FixedFile
+    from graft.objects.file_fixups import ChangedName, FixedFile
     from graft.objects.object_rewrite import Rewriting
     from graft.objects.tree_fixups import Fixes
 
@@ -34,12 +34,14 @@ class Reading:
         original_size: the size of the original's NAR in bytes.
         found: the paths looked for that it leads to, hidden or not.
         fixed: the files that fix-ups had something to do with.
+        changed: the original's files that change.
     """
 
     report: TreeReport
     original_size: int
     found: frozenset[StorePath] = frozenset()
     fixed: Sequence[FixedFile] = ()
+    changed: Sequence[ChangedName] = ()
 
 
 def read_rewritten(
@@ -105,7 +107,7 @@ def _read_nar(
     if search is not None and findings is not None:
         found = search.seen(findings.with_report(tree))
     files = sorted(fixups.files, key=lambda fixed: fixed.file)
-    return Reading(tree, report.original_size, found, files)
+    return Reading(tree, report.original_size, found, files, fixups.changes)
 
 
 def _read_tree(
@@ -128,10 +130,12 @@ def _read_tree(
     if fixes.replaces:
         return _read_staged(original, rewriting, fixes, size, begin, search, links=False)
     if search is None:
-        return Reading(report, size, fixed=fixes.files)
+        return Reading(report, size, fixed=fixes.files, changed=fixes.changes)
     # The hidden references are the old ones, for only references in the open were changed.
     hidden = search_object(original, search)
-    return Reading(report, size, search.seen(replace(hidden, report=report)), fixes.files)
+    return Reading(
+        report, size, search.seen(replace(hidden, report=report)), fixes.files, fixes.changes
+    )
 
 
 def _read_unpacked(
@@ -161,7 +165,7 @@ def _read_staged(
         fixes.place(os.fsencode(staged), owner=(os.geteuid(), os.getegid()))
         nar_size = read_tree(staged, sink=begin()).nar_size
         found = found_paths(TreeObject(staged), search)
-        return Reading(replace(copied, nar_size=nar_size), size, found, fixes.files)
+        return Reading(replace(copied, nar_size=nar_size), size, found, fixes.files, fixes.changes)
 
 
 def rewritten_hash(

@@ -14,7 +14,6 @@ import shutil
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from io import BytesIO
 from itertools import groupby
 from typing import BinaryIO, Final
@@ -30,23 +29,17 @@ from graft.kernel.tree import read_tree
 from graft.kernel.tree.state import STORE_TIME
 from graft.objects.checksums import ChangedFile, ChecksumPlace, digests_of, repair_tree
 from graft.objects.escaped_names import NameFinder
-from graft.objects.file_fixups import FileFix, FileFixups, FixedFile, broken_fixup, check_vital
+from graft.objects.file_fixups import (
+    ChangedName,
+    FileFix,
+    FileFixups,
+    FixedFile,
+    broken_fixup,
+    check_vital,
+)
 
 _NOWHERE: Final = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG))
 """The errors that say that there is no such file. Any other tells of the machine."""
-
-
-@dataclass(frozen=True, slots=True)
-class ChangedName:
-    """A file that a graft changes.
-
-    Attributes:
-        file: relative to the top of its tree, in old names; empty for the top itself.
-        inner: the files in it that change, if it is a container.
-    """
-
-    file: bytes
-    inner: tuple[InnerFile, ...] = ()
 
 
 class Fixes:

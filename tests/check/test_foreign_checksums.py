@@ -18,10 +18,10 @@ import pytest
 from graft.formats.hashing import nix32_encode
 from graft.formats.store_path import StorePath
 from graft.jobs.apply import apply
-from graft.store.api import path_info
+from graft.store.api import Source, Target, path_info
 from graft.store.local import LocalStore
 from graft.store.location import Location
-from tests.caches import new_cache
+from tests.caches import cache_of, new_cache
 from tests.fixups.samples import ar, tar, zipped
 from tests.graftable import Graftable
 from tests.store_objects import Contents, add_object, opened
@@ -277,23 +277,33 @@ def test_a_sum_that_is_made_anew_is_not_told(it: Graftable) -> None:
     assert told(it, files, fixups=("checksums",)) == []
 
 
-def test_the_result_in_a_cache_is_told_alike(it: Graftable, tmp_path: Path) -> None:
-    conf = f"home = {it.store.store_dir.path(it.old)}/share\n".encode()
-    files: Files = {"conf": conf, "sums": _sha256(conf).encode(), "p.deb": _deb(conf)}
+def test_stores_and_caches_are_told_alike(it: Graftable, tmp_path: Path) -> None:
+    full = it.store.store_dir.path(it.old)
+    conf = f"home = {full}/share\n".encode()
+    picture = hashlib.md5(f"file://{full}/lib".encode()).hexdigest()
+    files: Files = {
+        "conf": conf,
+        "sums": _sha256(conf).encode(),
+        "p.deb": _deb(conf),
+        "CKSUMS": f"{zlib.crc32(conf)} {len(conf)} conf\n".encode(),
+        ".conf.hmac": b"0" * 64,
+        f"{picture}.png": b"picture",
+    }
     root = add_object(it.store, "tool-1", files, [it.old])
-    cache = new_cache(tmp_path / "cache")
-    messages = [
-        sorted(
-            each.message.replace(it.store.store_dir.path(root), "")
-            for each in apply(
-                it.store, [root], {it.old: it.new}, to=target, allow_abi_breaks=True
-            ).warnings
-            if each.kind == "foreign-checksum"
-        )
-        for target in (it.store, cache)
+    source = cache_of(it.store, tmp_path / "all")
+    made = new_cache(tmp_path / "a")
+    resumed = new_cache(tmp_path / "b")
+    messages = []
+    stores: list[tuple[Source, Target | None]] = [
+        *((it.store, None), (it.store, made)),
+        *((source, resumed), (source, resumed)),
     ]
-    assert len(messages[0]) == 2
-    assert messages[0] == messages[1]
+    for of, to in stores:
+        outcome = apply(of, [root], {it.old: it.new}, to=to, allow_abi_breaks=True)
+        warnings = [each for each in outcome.warnings if each.kind == "foreign-checksum"]
+        messages.append(sorted(each.message for each in warnings))
+    assert len(messages[0]) == 5
+    assert all(each == messages[0] for each in messages)
 
 
 def test_a_resumed_graft_tells_the_same(it: Graftable) -> None:

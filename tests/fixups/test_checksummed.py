@@ -97,6 +97,13 @@ def test_python_takes_the_compiled_file_and_not_the_source(tmp_path: Path) -> No
     assert f"module.{tag}.pyc matches".encode() in result.stderr
 
 
+@pytest.mark.parametrize("number", [62211, 3379], ids=["Python 2.7", "Python 3.6"])
+def test_a_compiled_file_of_an_old_python_has_a_time_and_no_hash(number: int) -> None:
+    head = number.to_bytes(2, "little") + b"\r\n" + b"\1\0\0\0" + bytes(8)
+    made = rewritten({"a.pyc": head + OLD, "a.py": OLD})
+    assert made["a.pyc"] == head + NEW
+
+
 def test_a_compiled_file_that_was_stale_is_left_alone() -> None:
     pyc = importlib.util.MAGIC_NUMBER + b"\3\0\0\0" + bytes(8) + OLD
     assert rewritten({"a.pyc": pyc, "a.py": OLD})["a.pyc"] == pyc

@@ -25,6 +25,9 @@ _STEP: Final = 15
 _RAW_STEP: Final = 13
 """The same for digests as the bytes they are, of 20 bytes at least."""
 
+_ANCHORS: Final = 1 << 20
+"""Anchors at which steps get smaller: an anchor takes 36 bytes of memory."""
+
 _RAW: Final = ("sha1", "sha256")
 """The algorithms whose digests are looked for as the bytes they are."""
 
@@ -146,6 +149,11 @@ class _Spelled(Sequence[bytes]):
         return _SPELLINGS[form][1](self._digests[digest])
 
 
+def _step(most: int, patterns: int) -> int:
+    """The step for some patterns: the larger, the faster, as long as the anchors are few."""
+    return max(2, min(most, _ANCHORS // max(patterns, 1)))
+
+
 class ChecksumFinder:
     """Finds the old digests of some files; made once and used by all threads.
 
@@ -168,8 +176,9 @@ class ChecksumFinder:
         ]
         self._raw = [index for index, meaning in enumerate(self._meanings) if meaning[1] in _RAW]
         self._digests = [files[index].old[algorithm] for index, algorithm in self._meanings]
-        self._texts = Patterns(_Spelled(self._digests), _STEP)
-        self._bytes = Patterns([self._digests[meaning] for meaning in self._raw], _RAW_STEP)
+        texts, raw = _Spelled(self._digests), [self._digests[meaning] for meaning in self._raw]
+        self._texts = Patterns(texts, _step(_STEP, len(texts)))
+        self._bytes = Patterns(raw, _step(_RAW_STEP, len(raw)))
         self.anchors = (self._texts.anchors, self._bytes.anchors)
         self.longest = max(self._texts.longest, self._bytes.longest)
 
