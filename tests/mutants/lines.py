@@ -132,10 +132,13 @@ class LineTests:
         `SECONDS_OF_TESTS` allow, and at least one.
         """
         by_line = self._data.contexts_by_lineno(str(ROOT / mutant.file))
-        # A line that is run at import has the name of the test that was the first to import it.
+        room = f"tests/{mutant.file.split('/')[1]}/"
         lines = [by_line.get(mutant.line, ())] if mutant.called else by_line.values()
         found = {name for names in lines for name in names} & self._seconds.keys()
-        room = f"tests/{mutant.file.split('/')[1]}/"
+        if not mutant.called:
+            # A line that is run at import has the name of the first test that imported it, and
+            # what it makes (a default, a constant) may matter to any test of the room.
+            found.update(name for name in self._seconds if name.startswith(room))
         own = f"/test_{os.path.basename(mutant.file)}::"
 
         def order(name: str) -> tuple[bool, bool, float]:
