@@ -62,7 +62,7 @@ class Fleet:
                     f"part-{number}",
                     {
                         "app": f"{full(it.app)}/bin\n".encode(),
-                        "noise": random.Random(number).randbytes(size),
+                        "noise": random.Random(number).randbytes(size // 2).hex().encode(),
                         **({_IMAGE: _broken_image(full(it.app))} if broken and not number else {}),
                     },
                     [it.app],
