@@ -76,6 +76,7 @@ test-versions: $(LOWEST)/.stamp
 test-thorough: native
 	$(PYTEST) -m "(not nix and not sanitize and not slow) or thorough" --hypothesis-profile=thorough $(PYTEST_ARGS)
 	GRAFT_TEST_CASES=20000 $(PYTEST) tests/fixups/fragments/test_trial.py
+	GRAFT_TEST_SAMPLES=100000 $(PYTEST) tests/jobs/layers
 
 # One small fault at a time in the code, each tried with the tests that run its line.
 MUTANTS ?= --rooms jobs,machine,store --count 100

@@ -19,6 +19,7 @@ from graft.fixups.api import (
 )
 from graft.fixups.damage import DAMAGE, damage
 from graft.fixups.guarded import GUARDED, GUARDED_SIZE
+from graft.fixups.guards import tail_sum
 from graft.fixups.search import Recogniser
 from graft.fixups.streams import checked_streams
 from graft.formats.digests import Digests, digests
@@ -152,6 +153,8 @@ class FileSearch:
         limits: how far it is opened.
         fragments: finds fragments of the rewritten references; None: references that compilers have
             cut up stay.
+        names: finds names that follow a hash part in an escaped spelling, in containers; None: they
+            stay.
         replaced: hash parts of paths whose files no archive may hold that is rewritten.
         inner: takes the changed files in containers; None: no caller asks for them.
     """
@@ -255,6 +258,9 @@ class FileDescent:
             return new  # it keeps no sum of itself: a file of no type
         if self._siblings.is_signed(self._path):
             reason = "its signature is in a file next to it"
+            return self._left_alone(data, fixup, reason, plain_without=False)
+        if fixup.opens and (own := tail_sum(data)) is not None and tail_sum(new) is None:
+            reason = f"it ends with the {own.algorithm} of its bytes"
             return self._left_alone(data, fixup, reason, plain_without=False)
         if not fixup.opens and new == inside.plain(data):
             return new  # as any file would be: there was nothing to fix

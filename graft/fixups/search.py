@@ -5,16 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from io import BytesIO
-from typing import Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from graft.fixups.allowance import Allowance
 from graft.fixups.api import HEAD, Fixup, FixupOutcome, LeftAloneError, Limits
 from graft.fixups.damage import DAMAGE, damage
+from graft.fixups.guarded import is_text
 from graft.fixups.media import is_media
 from graft.fixups.streams import embedded_streams, raw_deflated
 from graft.kernel.density import is_dense
 from graft.kernel.place import Place, Site, Where
 from graft.kernel.spelled import SPELLED
+
+if TYPE_CHECKING:
+    from graft.kernel import Table
 
 PROGRAMS: Final = ("elf", "pe", "macho")
 """Types of programs: one that is packed is so for the most part."""
@@ -97,11 +101,13 @@ class Look:
         finder: finds the references that are looked for.
         limits: how far it is opened.
         path: its path relative to the top of its tree; empty: it is the top itself.
-        known: tells the fix-up of a file of any type. A file without one is told if it is packed
-            or encrypted; None: it is not told.
-
+        known: tells the fix-up of a file of any type. A file of no type is told if it is packed or
+            encrypted; None: they are not told.
+        changed: finds the hash parts that a graft has written. Files in containers that hold one
+            are judged by their types; None: they are not.
 
     Attributes:
+        unknown: the containers of changed members whose types are not known.
         places: the finds in containers.
         outcomes: the outcomes of parts that could not be looked into.
         allowance: the part of the limits that is left.
@@ -115,10 +121,12 @@ class Look:
         path: bytes = b"",
         *,
         known: Callable[[bytes, bytes], Fixup | None] | None = None,
+        changed: Table | None = None,
     ) -> None:
         self.recognise, self.finder, self.limits = recognise, finder, limits
-        self._known = known
+        self._known, self._changed = known, changed
         self._path = path
+        self.unknown: list[tuple[str, ...]] = []
         self.places: list[Place] = []
         self.outcomes: list[FixupOutcome] = []
         self.allowance = Allowance(limits)
@@ -222,6 +230,14 @@ class Look:
             return is_dense(b"".join(rest), mostly=True)
         return any(is_dense(piece) for piece in rest)
 
+    def judge(self, data: bytes, name: bytes, steps: tuple[str, ...]) -> None:
+        """Notes a member that was changed if its type is not known."""
+        if self._changed is None or not self._changed.find(data)[0]:
+            return
+        known = self._known is not None and self._known(data[:HEAD], name) is not None
+        if not known and not is_text(data):
+            self.unknown.append(steps)
+
     def search_apart(self, data: bytes, steps: tuple[str, ...], *, suspected: bool) -> None:
         """Searches a file for finds that show only there: see `Finder.find_apart`."""
         site = Site(self._path, "contents", steps)
@@ -322,6 +338,7 @@ class _Level:
         steps = (*self._container, step)
         fixup = look.recognise(data, name)
         if fixup is None or not fixup.opens:
+            look.judge(data, name, steps)
             if not (stored and self._searched):
                 look.search(data, steps)
             else:

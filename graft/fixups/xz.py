@@ -16,6 +16,7 @@ from graft.fixups.compressed import Compressed, Stream, compresses_to, expanded_
 from graft.fixups.sample import sample_text
 
 _MEMORY = 128 << 20  # of a decompressor: xz -9 wants half of it
+_PADDING = bytes(4)  # behind a stream, any number of times
 _HEADER = 12  # of a stream
 _LZMA2 = 0x21  # a filter's id
 
@@ -66,7 +67,12 @@ class Xz(Compressed):
     def stream(self, data: bytes, start: int, inside: Inside) -> Stream:
         """One of the streams."""
         decompressor = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY)
-        return expanded_stream(decompressor, data, start, inside, (lzma.LZMAError, ValueError))
+        stream = expanded_stream(decompressor, data, start, inside, (lzma.LZMAError, ValueError))
+        # Zeros between two streams belong to the first; at the end of a file they stay as they are.
+        end = stream.end
+        while data.startswith(_PADDING, end):
+            end += len(_PADDING)
+        return stream._replace(end=end) if data.startswith(self.magics[0][1], end) else stream
 
     def compressed(self, contents: bytes, like: Stream, data: bytes) -> bytes:
         """A stream with the same check and filters."""
@@ -74,13 +80,14 @@ class Xz(Compressed):
         presets = _PRESETS.get(_dictionary(data, like.start + _HEADER), ())
         if not presets:
             raise LeftAloneError("its filters or its dictionary do not belong to a preset of xz")
-        old = data[like.start : like.end]
+        old = data[like.start : like.end].rstrip(b"\0")  # a stream ends with YZ
+        padding = bytes(like.end - like.start - len(old))
         made = [preset for preset in presets if _makes(preset, check, like.contents, old)]
         # If no preset makes it, another liblzma might: so all of them must be known.
         preset = made[0] if made else presets[0]
         if not all(_is_known(one) for one in (made[:1] or presets)):
             raise UnknownLibraryError("liblzma")
-        return lzma.compress(contents, lzma.FORMAT_XZ, check, preset)
+        return lzma.compress(contents, lzma.FORMAT_XZ, check, preset) + padding
 
 
 def _dictionary(data: bytes, block: int) -> int:

@@ -44,7 +44,7 @@ class SpelledHead(NamedTuple):
     """The first bytes that a text spells.
 
     Attributes:
-        contents: they, `HEAD` at most.
+        contents: the bytes, `HEAD` at most.
         ends: a character that is neither a digit nor a filler ends them.
     """
 
@@ -56,7 +56,7 @@ class SpelledBytes(NamedTuple):
     """All the bytes that a text spells.
 
     Attributes:
-        contents: they.
+        contents: the bytes.
         end: offset behind the last character that was read.
     """
 

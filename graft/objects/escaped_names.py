@@ -20,6 +20,8 @@ _NUMBERS: Final = (
 )
 """Escapes that any character can have."""
 
+_END: Final = rb"=?\r?\n"
+
 _SIGNS: Final = ("\\{}", "\\\\{}", "\\\\\\\\{}", "[{}]")
 """Escapes of a character that is no letter and no digit."""
 
@@ -47,7 +49,8 @@ class NamePattern:
 
     def __init__(self, old: bytes, new: bytes) -> None:
         self._old, self._new = old.decode(), new.decode()
-        between = b"((?:%b)?)" % BREAK
+        # A margin may begin with a sign, which after a plain end of line is the name's own.
+        between = b"((?:%b|%b)?)" % (_END, BREAK)
         self._pattern = re.compile(between + between.join(map(_spelled, self._old)), re.DOTALL)
 
     def match(self, data: bytes, at: int) -> re.Match[bytes] | None:

@@ -92,10 +92,9 @@ class FileFixups:
         fragments: FragmentFinder | None = None,
         names: NameSearch | None = None,
     ) -> None:
-        self._names = names
         self.table = table
         self._registry = registry
-        self._fragments = fragments
+        self._fragments, self._names = fragments, names
         self._marks = registry.marks
 
     def recognise(self, head: bytes, name: bytes) -> Fixup | None:

@@ -64,42 +64,46 @@ def search_object(
     *,
     sink: Sink = lambda _: None,
     places: bool = False,
-    wanted: Table | None = None,
+    written: WrittenPaths | None = None,
 ) -> DeepReport:
     """Reads an object, and looks for everything that leads to some paths, hidden or not.
 
     Args:
         sink: takes the NAR, as for `read_object`; it is over before containers are opened.
         places: list the places where hash parts stand, not only which.
-        wanted: in a tree, the references looked for as they stand, instead of the search's own
-            table.
+        written: if the object was rewritten: in a tree their hash parts are looked for as well, and
+            in containers the changed files are judged by their types.
 
     Raises: as `read_object`.
     """
+    changed = None if written is None else written.new
     if isinstance(item, TreeObject):
         report = read_tree(
             item.tree,
-            wanted=search.table if wanted is None else wanted,
+            wanted=search.table if written is None else written.table,
             sink=sink,
             marks=search.marks,
             suspicions=search.suspicions,
             report=places,
         )
-        return search.in_tree(item.tree, report).with_report(report)
+        return search.in_tree(item.tree, report, changed).with_report(report)
     with item.open() as nar:
-        return search_archive(Window(nar.readinto, sink), search, places=places)
+        return search_archive(Window(nar.readinto, sink), search, places=places, changed=changed)
 
 
-def search_archive(window: Window, search: DeepSearch, *, places: bool = False) -> DeepReport:
+def search_archive(
+    window: Window, search: DeepSearch, *, places: bool = False, changed: Table | None = None
+) -> DeepReport:
     """The same for a NAR that comes as a stream.
 
     Args:
         window: at the beginning of the NAR, which is all of the stream.
+        changed: as for `DeepSearch.in_tree`.
 
     Raises:
         BadFormatError: the stream is no NAR.
     """
-    findings = Findings(search)
+    findings = Findings(search, changed)
     report = rewrite_archive(
         window, Table([]), wanted=search.table, places=places, findings=findings
     )
@@ -193,12 +197,14 @@ class WrittenPaths:
     Attributes:
         paths: as given.
         hash_parts: their hash parts.
+        new: finds these.
         table: finds these, and the hash parts that the search looks for.
     """
 
     def __init__(self, paths: Iterable[StorePath], search: ObjectSearch) -> None:
         self.paths = frozenset(paths)
         self.hash_parts = frozenset(path.hash_part for path in self.paths)
+        self.new = table_of(sorted(self.hash_parts))
         self.table = table_of([*sorted(search.hash_parts), *sorted(self.hash_parts)])
 
 
@@ -270,13 +276,15 @@ class ObjectSearch:
                 digest.update(chunk)
             on_bytes(len(chunk))
 
-        table = None if written is None else written.table
-        found = search_object(item, self._wanted, sink=sink, places=True, wanted=table)
+        found = search_object(item, self._wanted, sink=sink, places=True, written=written)
         standing = found.report.found
         if written is not None and isinstance(item, TreeObject):
             new = [place for place in standing if place.hash_part in written.hash_parts]
-            self._unknown[path] = unknown_of(item, new)
+            self._unknown[path] = sorted({*unknown_of(item, new), *found.unknown})
             standing = tuple(place for place in standing if place.hash_part in self.hash_parts)
+        elif written is not None:
+            inside = unknown_files(item, written.paths)
+            self._unknown[path] = sorted({*inside, *found.unknown})
         self._known[path] = Searched(
             found.report,
             (*standing, *found.hidden),
@@ -292,5 +300,7 @@ class ObjectSearch:
         Args, raises: as for `graft.objects.unknown_types.unknown_files`.
         """
         if path not in self._unknown:
-            self._unknown[path] = unknown_files(self._store.store_object(path), written.paths)
+            item = self._store.store_object(path)
+            inside = search_object(item, self._wanted, written=written).unknown
+            self._unknown[path] = sorted({*unknown_files(item, written.paths), *inside})
         return self._unknown[path]

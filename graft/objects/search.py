@@ -94,6 +94,7 @@ class DeepReport:
     report: TreeReport
     hidden: tuple[Place, ...]
     unread: tuple[Unread, ...]
+    unknown: tuple[bytes, ...] = ()
     sums: tuple[SumPlace, ...] = ()
 
 
@@ -169,18 +170,22 @@ class DeepSearch:
         seen = standing.union(each.hash_part for each in hidden)
         return frozenset(self._paths[hash_part] for hash_part in seen & self._paths.keys())
 
-    def in_tree(self, top: str | bytes, report: TreeReport) -> Findings:
+    def in_tree(
+        self, top: str | bytes, report: TreeReport, changed: Table | None = None
+    ) -> Findings:
         """The hidden references in a tree.
 
         Args:
             top: the tree's top, in its present state.
             report: the report of a walk over it that had `table`, `marks` and `suspicions`, and
                 rewrote nothing.
+            changed: finds hash parts that a graft has written: files in containers with one are
+                judged by their types.
 
         Raises:
             TreeError: a file cannot be read.
         """
-        findings = Findings(self)
+        findings = Findings(self, changed)
         top = os.fsencode(top)
         suspected = {suspect.file for suspect in report.suspects if suspect.where == "contents"}
         streamed = frozenset((*report.streamed, *report.dense))
@@ -245,9 +250,13 @@ class DeepSearch:
         """Whether a file may have fragments of which no word tells: of other machines."""
         return self._fragments.is_promising(head, ())
 
-    def look(self, file: bytes) -> Look:
-        """The way into one file's containers."""
-        return Look(self._recognise, self, self._limits, file, known=self._type)
+    def look(self, file: bytes, changed: Table | None = None) -> Look:
+        """The way into one file's containers.
+
+        Args:
+            changed: as for `in_tree`.
+        """
+        return Look(self._recognise, self, self._limits, file, known=self._type, changed=changed)
 
     def recognise(self, head: bytes, name: bytes) -> Fixup | None:
         """The fix-up of a file that is looked into."""
@@ -327,10 +336,15 @@ class _Passing:
 
 
 class Findings:
-    """The hidden references in one object, in the order of the search."""
+    """The hidden references in one object, in the order of the search.
 
-    def __init__(self, search: DeepSearch) -> None:
-        self._search = search
+    Args:
+        changed: finds hash parts that a graft has written; None: the object is no new one.
+    """
+
+    def __init__(self, search: DeepSearch, changed: Table | None = None) -> None:
+        self._search, self._changed = search, changed
+        self._unknown: list[bytes] = []
         self._hidden: list[Place] = []
         self._unread: list[Unread] = []
 
@@ -341,6 +355,7 @@ class Findings:
             report=report,
             hidden=tuple(each for each in places if not isinstance(each, SumPlace)),
             unread=tuple(self._unread),
+            unknown=tuple(self._unknown),
             sums=tuple(each for each in places if isinstance(each, SumPlace)),
         )
 
@@ -412,7 +427,7 @@ class Findings:
         if reason is not None:
             self._unread.append(Unread(file=file, container=(), fixup=fixup.name, reason=reason))
             return
-        look = self._search.look(file)
+        look = self._search.look(file, self._changed)
         stream.seek(0)
         try:
             look.into(fixup, stream.read() if opened else head, name, apart=suspected)
@@ -420,6 +435,7 @@ class Findings:
             raise broken_fixup(error, file or name) from error
         self._hidden += look.places
         self._unread += [self._not_read(file, outcome) for outcome in look.outcomes]
+        self._unknown += [file] if look.unknown else []
 
     def streams(
         self, file: bytes, name: bytes, size: int, whole: Callable[[], bytes], *, typed: bool
@@ -436,10 +452,11 @@ class Findings:
         if reason is not None:
             self._unread.append(Unread(file=file, container=(), fixup="stream", reason=reason))
             return
-        look = self._search.look(file)
+        look = self._search.look(file, self._changed)
         look.streams(whole(), (), typed=typed, name=name)
         self._hidden += look.places
         self._unread += [self._not_read(file, outcome) for outcome in look.outcomes]
+        self._unknown += [file] if look.unknown else []
 
     def passed(self, passing: _Passing, whole: Callable[[], bytes]) -> None:
         """Takes the finds in a file whose bytes have passed."""

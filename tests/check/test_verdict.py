@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import io
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -66,6 +68,37 @@ def test_a_changed_file_of_an_unknown_type_makes_it_not_found(it: Graftable) -> 
     assert outcome.proof.unknown == ((outcome.plan.moved[root], b"table"),)
     assert (verdict(outcome), outcome.succeeded) == ("not-found", True)
     assert not grafted(it, root, strict=True).succeeded
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_changed_member_of_an_unknown_type_makes_it_not_found(
+    it: Graftable, packed: bool
+) -> None:
+    where = it.store.store_dir.path(it.env).encode()
+
+    def archive(contents: bytes) -> bytes:
+        made = io.BytesIO()
+        with tarfile.open(fileobj=made, mode="w") as tar:
+            info = tarfile.TarInfo("member")
+            info.size = len(contents)
+            tar.addfile(info, io.BytesIO(contents))
+        return gzip.compress(made.getvalue()) if packed else made.getvalue()
+
+    root = above(it, {"table": archive(b"TBL\0\1\0" + where), "text": archive(where)})
+    outcome = grafted(it, root)
+    assert outcome.proof is not None
+    assert outcome.proof.unknown == ((outcome.plan.moved[root], b"table"),)
+    assert verdict(outcome) == "not-found"
+
+
+def test_a_name_in_an_escaped_spelling_changes_in_a_container(it: Graftable) -> None:
+    other = add_object(it.store, "lib-1.1", {"lib": b"new\n", "self": b"{self}/lib\n"}, salt="2")
+    where = it.store.store_dir.path(it.old).replace(".", r"\.").encode()
+    root = add_object(it.store, "root-1", {"rule.gz": gzip.compress(where)}, [it.old])
+    outcome = apply(it.store, [root], {it.old: other}, allow_missing_files=True)
+    new = Path(it.store.tree(outcome.plan.moved[root]), "rule.gz").read_bytes()
+    expected = it.store.store_dir.path(other).replace(".", r"\.").encode()
+    assert gzip.decompress(new) == expected
 
 
 def test_shared_paths_that_were_not_read_make_it_not_found(it: Graftable) -> None:

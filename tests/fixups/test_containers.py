@@ -182,8 +182,17 @@ def test_a_reference_across_two_streams_is_rewritten() -> None:
     assert gzip.decompress(new) == grafted(whole)
 
 
+def test_a_reference_across_two_padded_streams_of_xz_is_rewritten_and_the_padding_stays() -> None:
+    whole = text()
+    at = whole.index(OLD) + 16
+    data = lzma.compress(whole[:at]) + bytes(8) + lzma.compress(whole[at:]) + bytes(4)
+    new, _ = EVERYTHING.rewrite(data, b"a.xz", TABLE)
+    first = lzma.compress(grafted(whole)[:at])
+    assert new == first + bytes(8) + lzma.compress(grafted(whole)[at:]) + bytes(4)
+
+
 def test_the_header_of_a_gzip_file_stays() -> None:
-    header = b"\x1f\x8b\x08\x1c\x01\x02\x03\x04\x02\x03\x04\0moreman.1\0a comment\0"
+    header = b"\x1f\x8b\x08\x18\x01\x02\x03\x04\x02\x03man.1\0a comment\0"
     data = header + gzip.compress(text())[10:]
     new, _ = EVERYTHING.rewrite(data, b"man.1.gz", TABLE)
     assert new.startswith(header)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import zlib
 from collections.abc import Callable
@@ -146,3 +147,15 @@ def test_crc32c_of_the_kernel_is_the_specified_one(data: bytes, register: int) -
 
 def test_crc32c_is_the_one_of_rfc_3720() -> None:
     assert crc32c(bytes(32), ONES) ^ ONES == 0x8A9136AA
+
+
+@pytest.mark.parametrize("kind", sorted(SUMS.keys() - {"adler32 of V8"}))
+def test_a_container_that_ends_with_a_sum_of_itself_is_left_alone_and_told(kind: str) -> None:
+    table = Table([(OLD, NEW)])
+    packed = gzip.compress(b"/nix/store/" + OLD + b"/lib", mtime=0)
+    data = _at_end(packed, SUMS[kind])
+    new, outcomes = registered().rewrite(data, b"a.gz", table)
+    assert new == data
+    assert [each.outcome for each in outcomes] == ["left-alone"]
+    assert "it ends with the" in (outcomes[0].reason or "")
+    assert registered().rewrite(packed + b"other", b"a.gz", table)[0] != packed + b"other"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import io
 import random
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,7 +24,7 @@ from graft.kernel import Table
 from graft.objects.reading import search_object
 from graft.objects.search import DeepSearch
 from graft.store.objects import TreeObject
-from tests.kernel.test_streams import PACKERS
+from tests.kernel.test_streams import PACKERS, by_every_kernel
 
 OLD = b"q1w2r3y4p5a6s7d8f9g0h1j2k3l4z5x6"
 TEXT = b"exec /nix/store/" + OLD + b"-lib-1.0/bin/tool\n" * 3
@@ -53,6 +55,59 @@ def test_streams_in_streams_are_found(packers: list[str], around: list[bytes]) -
     for packer, before in zip(packers, around, strict=False):
         data = before + PACKERS[packer][1](data) + around[3]
     assert found_in(b"#" + data)
+
+
+@pytest.mark.parametrize("packer", ["gzip", "xz", "bzip2", "zstd", "lz4"])
+def test_a_hash_part_that_two_streams_share_is_found(packer: str) -> None:
+    pack = PACKERS[packer][1]
+    halves = TEXT[:40].rjust(80, b"#"), TEXT[40:]
+    padding = bytes(8) if packer == "xz" else b""
+    data = b"program " + padding.join(pack(half) for half in halves) + b"the end"
+    (container,) = {place for place in found_in(data) if place}
+    assert container == (f"{PACKERS[packer][0]}@8",)
+
+
+SPELL: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
+    "base64": ("base64", base64.b64encode),
+    "base64 in lines": ("base64", base64.encodebytes),
+    "base64 in a string": ("base64", lambda data: base64.encodebytes(data).replace(b"\n", b"\\n")),
+    "base64 for URLs": ("base64", base64.urlsafe_b64encode),
+    "hex": ("hex", lambda data: data.hex().encode()),
+    "hex in capitals": ("hex", lambda data: data.hex(" ").upper().encode()),
+    "a C array": ("hex", lambda data: b", ".join(b"0x%02x" % byte for byte in data)),
+    "C escapes": ("hex", lambda data: b"".join(b"\\x%02x" % byte for byte in data)),
+    "JSON escapes": ("hex", lambda data: b"".join(b"\\u%04x" % byte for byte in data)),
+    "a JSON array": ("decimal", lambda data: b",".join(b"%d" % byte for byte in data)),
+}
+SPELLED_STREAMS = [
+    packer for packer in OPENED if packer != "lz4" and not packer.startswith("zlib-window")
+]
+
+
+@pytest.mark.parametrize("spell", SPELL)
+@pytest.mark.parametrize("packer", SPELLED_STREAMS)
+def test_a_stream_that_a_text_spells_is_found(packer: str, spell: str) -> None:
+    kind, pack = PACKERS[packer]
+    form, spelled = SPELL[spell]
+    data = b'data = "' + spelled(pack(TEXT)) + b'"; // the end\n'
+    by_every_kernel(data)
+    # What is packed as it is, is found in what is spelled as well.
+    assert any(
+        each[0].startswith(f"{form}@") and each[1].startswith(f"{kind}@0")
+        for each in found_in(data)
+        if len(each) > 1
+    )
+
+
+@given(st.sampled_from(SPELLED_STREAMS), st.sampled_from(sorted(SPELL)), st.data())
+def test_the_kernels_agree_on_spelled_streams(packer: str, spell: str, data: st.DataObject) -> None:
+    text = SPELL[spell][1](PACKERS[packer][1](TEXT))
+    cut = data.draw(st.integers(0, len(text)))
+    at = data.draw(st.integers(0, len(text)))
+    damaged = (
+        text[:at] + data.draw(st.sampled_from([b"", b"u", b"\\", b"0", b"=", b"999"])) + text[at:]
+    )
+    by_every_kernel(damaged[:cut], final=data.draw(st.booleans()))
 
 
 def test_what_nothing_is_known_of_is_told() -> None:

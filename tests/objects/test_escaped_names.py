@@ -27,6 +27,8 @@ def finder(old: bytes = b"-dep-1.0", new: bytes = b"-dep-1.1") -> NameFinder:
         (b"&#45;dep&#45;1.0", b"&#45;dep&#45;1.1"),
         (b"-dep-1[.]0", b"-dep-1[.]1"),
         (b"-de\r\n p-1.0", b"-de\r\n p-1.1"),
+        (b"=\n-dep-1.0", b"=\n-dep-1.1"),
+        (b"\n-dep-1=\n.0", b"\n-dep-1=\n.1"),
     ],
 )
 def test_a_name_changes_in_the_spelling_it_has(old: bytes, new: bytes) -> None:

@@ -229,3 +229,15 @@ def test_a_file_that_passes_in_two_windows_has_every_place_once(spelling: str) -
 def test_every_form_has_a_name_of_its_own() -> None:
     names = [form.name for form in FORMS]
     assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("sign", [b"+", b"/", b"-", b"_"])
+@pytest.mark.parametrize("before", range(3))
+def test_base64_is_read_right_behind_a_sign_that_is_no_letter(sign: bytes, before: int) -> None:
+    text = base64.b64encode(bytes(6 + before) + HASH.encode() + b"-lib")
+    # What the sign spells is none of the hash part's, whose digits are the rest of the group.
+    at = 7 if before else 7 + 1
+    data = text[: at - 1] + sign + text[at:] if before else text[:7] + sign + text[8:]
+    assert [spelled.encoding for spelled in SpellingFinder([HASH.encode()]).find(data)] == [
+        "base64"
+    ]

@@ -114,7 +114,7 @@ def _words(text: bytes) -> Iterator[bytes]:
     breaks.
     """
     last = max(len(text) - _STEP - WORD + 1, 0)
-    pieces = 4 if len(text) >= 3 * _NARROW else 3
+    pieces = 5 if len(text) >= 3 * _NARROW else 3
     if _NARROW < len(text) < 2 * _NARROW:
         pieces = 2
     for first in sorted({last * piece // (pieces - 1) for piece in range(pieces)}):

@@ -55,6 +55,7 @@ class Digits:
         between: the possible breaks, as a regular expression; it begins with no digit.
         group: digits that belong together.
         size: bytes that such a group spells.
+        zero: the digit that spells no bit.
         decode: decodes digits; the text's length is not to be relied on.
         least: digits of the shortest spelling.
         is_broken: only spellings with a break are meant.
@@ -67,6 +68,7 @@ class Digits:
     between: bytes
     group: int = 1
     size: int = 1
+    zero: bytes = b"A"
     decode: Callable[[bytes], bytes] = bytes
     least: int = 32
     is_broken: bool = False
@@ -92,14 +94,15 @@ class Digits:
         self, digits: bytes, pieces: list[tuple[int, int]], lookup: Lookup
     ) -> Iterator[Found]:
         for shift in range(self.group):
-            text = self.decode(digits[shift:])
+            # A run may begin within a group: behind a sign of the alphabet that is no letter.
+            text = self.decode(self.zero * shift + digits)
             for begin, after, which in lookup(text[::-1] if self.is_backward else text):
                 first, last = begin, after
                 if self.is_backward:
                     first, last = len(text) - after, len(text) - begin
                 # Among digits that spell a part of two bytes, only the hash part's own count.
-                start = _place(pieces, shift + -(-first * self.group // self.size))
-                end = _place(pieces, shift + last * self.group // self.size - 1) + 1
+                start = _place(pieces, max(-(-first * self.group // self.size) - shift, 0))
+                end = _place(pieces, last * self.group // self.size - 1 - shift) + 1
                 if not self.is_broken or end - start > last - first:
                     yield Found(start, end, which)
 

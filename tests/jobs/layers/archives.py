@@ -139,8 +139,8 @@ def _cpio(choice: random.Random) -> Layer:
     def entry(name: str, mode: int, data: bytes) -> bytes:
         path = name.encode() + b"\0"
         if form == "odc":
-            fields = (0, 1, mode, 0, 0, 1, 0)
-            head = b"070707" + b"".join(b"%06o" % each for each in fields)
+            old = (0, 1, mode, 0, 0, 1, 0)
+            head = b"070707" + b"".join(b"%06o" % each for each in old)
             return head + b"%011o%06o%011o" % (1, len(path), len(data)) + path + data
         check = sum(data) & 0xFFFFFFFF if form == "crc" and mode == _FILE else 0
         magic = b"070702" if form == "crc" else b"070701"
@@ -160,7 +160,8 @@ def _cpio(choice: random.Random) -> Layer:
 
 
 def _uncpio(data: bytes) -> list[Member]:
-    members, at = [], 0
+    members: list[Member] = []
+    at = 0
     while True:
         magic = data[at : at + 6]
         if magic == b"070707":

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-import lz4.block
 import lz4.frame
 
 from graft.formats.zstd import zstd_module
@@ -107,7 +106,15 @@ def _xz(choice: random.Random) -> Layer:
 
 
 def _unxz(data: bytes) -> bytes:
-    return lzma.decompress(data, lzma.FORMAT_XZ)
+    contents = b""
+    while data:
+        stream = lzma.LZMADecompressor(lzma.FORMAT_XZ)
+        contents += stream.decompress(data)
+        require(stream.eof, "the xz stream does not end")
+        rest = stream.unused_data.lstrip(b"\0")
+        require((len(stream.unused_data) - len(rest)) % 4 == 0, "the padding of xz is wrong")
+        data = rest
+    return contents
 
 
 def _lzma(choice: random.Random) -> Layer:
@@ -153,7 +160,7 @@ def _lz4_frame(choice: random.Random) -> Layer:
     summed, level = choice.random() < 0.5, choice.choice((0, 9))
 
     def pack(data: bytes) -> bytes:
-        return lz4.frame.compress(
+        packed = lz4.frame.compress(
             data,
             compression_level=level,
             block_size=block,
@@ -162,6 +169,7 @@ def _lz4_frame(choice: random.Random) -> Layer:
             block_checksum=summed and linked,
             store_size=sized,
         )
+        return bytes(packed)
 
     def unpack(data: bytes) -> bytes:
         contents, read = lz4.frame.decompress(data, return_bytes_read=True)
@@ -171,22 +179,7 @@ def _lz4_frame(choice: random.Random) -> Layer:
     return _layer(f"lz4(-{level} linked={linked} summed={summed} sized={sized})", pack, unpack)
 
 
-def _lz4_block(choice: random.Random) -> Layer:
-    del choice
-    layer = _layer("lz4-block", lz4.block.compress, lz4.block.decompress)
-    return replace(layer, begins=False)
-
-
-_WITH_MAGIC: tuple[Make, ...] = (
+COMPRESSIONS: tuple[Make, ...] = (
     *(_gzip, _gzip, _zlib, _zlib, _bzip2, _xz, _lzma, _zstd, _zstd, _lz4_frame),
 )
-
-
-def compressions(inner: bool) -> tuple[Make, ...]:
-    """The compressions around something.
-
-    Args:
-        inner: whether that is a layer: a block of LZ4 has no magic, and is told by its unknown type
-            only if it changes, as it does where a text is in it as it is.
-    """
-    return _WITH_MAGIC if inner else (*_WITH_MAGIC, _lz4_block)
+"""All of them have a magic: a raw block of LZ4 or of deflate is seen only if it is dense."""

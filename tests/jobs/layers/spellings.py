@@ -140,11 +140,18 @@ def _percent(choice: random.Random) -> Layer:
 
 
 def _quoted_printable(choice: random.Random) -> Layer:
-    every = choice.random() < 0.3
+    return _quoted(every=choice.random() < 0.3)
 
+
+def _quoted_bytes(choice: random.Random) -> Layer:
+    del choice
+    return _quoted(every=True)  # else the ends of lines may be other ones
+
+
+def _quoted(*, every: bool) -> Layer:
     def spell(data: bytes) -> bytes:
         if not every:
-            return quopri.encodestring(data)
+            return quopri.encodestring(data, quotetabs=True)
         text = "".join(f"={byte:02X}" for byte in data)
         return "=\n".join(textwrap.wrap(text, 75)).encode()
 
@@ -214,15 +221,21 @@ def _wide(choice: random.Random) -> Layer:
 
 OF_BYTES: tuple[Make, ...] = (
     *(_base64, _base64, _url_safe, _hex, _base32, _ascii85, _hex_escapes, _array, _percent),
-    _quoted_printable,
+    _quoted_bytes,
 )
 """Spellings of any bytes."""
 
-OF_TEXT: tuple[Make, ...] = (*OF_BYTES, _references, _json, _joined, _capitals, _wide, _wide)
+OF_TEXT: tuple[Make, ...] = (
+    *OF_BYTES,
+    *(_quoted_printable, _references, _json, _joined, _capitals, _wide, _wide),
+)
 """Spellings of a text in small letters."""
 
 OF_SPELLED: tuple[Make, ...] = (_base64, _url_safe)
 """Spellings of another: of UTF-16 or UTF-32, or of base64 without a break."""
 
 OF_PACKED: tuple[Make, ...] = (_base64, _base64, _url_safe, _hex, _hex_escapes, _array)
-"""Spellings of a stream."""
+"""Spellings of a stream, by whose beginning it is found."""
+
+OF_LZ4: tuple[Make, ...] = (_base64, _url_safe, _hex, _hex_escapes)
+"""Those in which the beginning of LZ4's is looked for."""

@@ -25,8 +25,10 @@ def noise(choice: random.Random, size: int, kind: Kind) -> bytes:
             return b"".join(
                 choice.randrange(1 << 16).to_bytes(4, "little") for _ in range(size // 4 + 1)
             )
+        case 2:
+            return choice.randbytes(min(size, 200))
         case _:
-            return choice.randbytes(size)
+            return bytes(choice.choices(b"\0\0\1\2\3abc\x80\xff", k=size))
 
 
 def surroundings(choice: random.Random, kind: Kind) -> Layer:
@@ -39,6 +41,7 @@ def surroundings(choice: random.Random, kind: Kind) -> Layer:
     behind = choice.choice((0, 1, choice.randrange(64), choice.randrange(20_000)))
     around: Kind = choice.choice((kind, "bytes"))
     first, last = noise(choice, before, around), noise(choice, behind, around)
+    last = last and b"\xff" + last[1:]  # zeros behind a stream pad it
     if kind == "text":
         first, last = first and first + b"\n", last and b"\n" + last
 

@@ -11,25 +11,16 @@ from __future__ import annotations
 import argparse
 import random
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
-from graft.formats.store_path import StorePath
-from graft.jobs.apply import apply
-from graft.jobs.outcome import Outcome
-from graft.store.local import LocalStore
-from tests.jobs.layers.layer import Reference
+from tests.jobs.layers.batch import MODES, Batch, Mode
 from tests.jobs.layers.recipe import Recipe, recipe
-from tests.store_objects import Contents, add_object, close_stores, new_store
 
-Mode = Literal["registered", "hidden"]
-"""Whether the object with the samples is registered to refer to OLD: else nothing changes it."""
-
-BATCH: Final = 50
+SIZE: Final = 50
+"""Samples in one store object."""
 
 
 @dataclass(slots=True)
@@ -43,78 +34,6 @@ class Tally:
 
     counts: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Samples that are grafted together.
-
-    Attributes:
-        recipes: of the samples.
-        seed: of the names of OLD and NEW.
-        mode: whether the object with them is registered to refer to OLD.
-    """
-
-    recipes: tuple[Recipe, ...]
-    seed: str
-    mode: Mode
-
-    def judged(self) -> list[str]:
-        """What becomes of each sample: `right`, `told`, or `silent` and why."""
-        with tempfile.TemporaryDirectory(prefix="layers-") as directory:
-            try:
-                return self._judged(new_store(Path(directory)))
-            finally:
-                close_stores()
-
-    def _judged(self, store: LocalStore) -> list[str]:
-        renamed = random.Random(self.seed).choice(("dep-1.0", "dep-1.1"))
-        old = add_object(store, "dep-1.0", {"file": b"old\n"}, salt=f"old {self.seed}")
-        new = add_object(store, renamed, {"file": b"new\n"}, salt=f"new {self.seed}")
-        full = store.store_dir.path
-        one, two = (
-            Reference(str(store.store_dir).encode(), str(each).encode()) for each in (old, new)
-        )
-        files: dict[str, Contents] = {
-            _name(index): each.made(one) for index, each in enumerate(self.recipes)
-        }
-        samples = add_object(store, "samples-1", files, [old] if self.mode == "registered" else [])
-        links: dict[str, Contents] = {"samples": full(samples), "old": full(old)}
-        root = add_object(store, "root-1", links, [samples, old])
-        outcome = apply(store, [root], {old: new}, jobs=1, allow_missing_files=True)
-        place = outcome.plan.moved.get(samples, samples)
-        named = _named(outcome, place)
-        results = []
-        for index, each in enumerate(self.recipes):
-            data = Path(store.tree(place), _name(index)).read_bytes()
-            wrong = _wrong(each, data, two)
-            told = _name(index).encode() in named
-            results.append("right" if wrong is None else "told" if told else f"silent: {wrong}")
-        return results
-
-
-def _name(index: int) -> str:
-    return f"{index:04}"
-
-
-def _wrong(sample: Recipe, data: bytes, reference: Reference) -> str | None:
-    """Why a grafted sample is not the same wrapping of NEW; None if it is."""
-    try:
-        text = sample.peeled(data, reference)
-    except Exception as error:  # noqa: BLE001 - decoders raise what they like for wrong bytes
-        return f"{type(error).__name__}: {error}"
-    return None if text == sample.contents(reference) else "its text is not NEW's"
-
-
-def _named(outcome: Outcome, place: StorePath) -> set[bytes]:
-    """The files of an object that keep the proof from saying that OLD is gone."""
-    proof = outcome.proof
-    assert proof is not None
-    named = {each.place.file for each in proof.residual if each.path == place and each.place}
-    named |= {each.file for path, each in proof.unread if path == place}
-    named |= {file for path, file in proof.unknown if path == place}
-    assert (proof.verdict == "gone") == (not named)
-    return named
 
 
 def smallest(fault: Recipe, mode: Mode) -> Recipe:
@@ -141,9 +60,9 @@ def trials(
         watch: is given all that is known after each batch.
     """
     tally = Tally()
-    for first in range(0, total, BATCH):
-        mode: Mode = "hidden" if first // BATCH % 4 == 3 else "registered"
-        numbers = range(first, min(first + BATCH, total))
+    for first in range(0, total, SIZE):
+        mode = MODES[first // SIZE % len(MODES)]
+        numbers = range(first, min(first + SIZE, total))
         recipes = tuple(recipe(f"{seed}/{number}") for number in numbers)
         for each, result in zip(recipes, Batch(recipes, f"{seed}", mode).judged(), strict=True):
             word = result.partition(":")[0]
