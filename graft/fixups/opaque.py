@@ -71,6 +71,27 @@ OPAQUE = (
     Opaque("lzip", "it is compressed with lzip", magics=((0, b"LZIP"),)),
     Opaque("lzop", "it is compressed with lzop", magics=((0, b"\x89LZO\0"),)),
     Opaque("compress", "it is compressed with compress", magics=((0, b"\x1f\x9d"),)),
+    Opaque(
+        "archive",
+        "it is packed by a program whose format is not read here",
+        magics=(
+            *((0, b"7kSt"), (7, b"**ACE**"), (20, b"\xdc\xa7\xc4\xfd"), (0, b"LRZI"), (0, b"RZIP")),
+            *(
+                (0, b"mozLz40\0"),
+                (0, b"MSWIM\0\0\0"),
+                (0, b"SZDD\x88\xf0\x27\x33"),
+                (0, b"KWAJ\x88"),
+            ),
+            *((0, b"\0ZCK1"), (0, b"drpm"), (0, b"\xca\xfe\xd0\x0d"), (0, b"DWARFS")),
+            *((0, b"\x45\x3d\xcd\x28"), (0, b"UBI#"), (0, b"bvx2"), (0, b"bvx-"), (0, b"bvxn")),
+            *((0, b"PAR1"), (0, b"Obj\1"), (2, b"-lh5-"), (2, b"-lh6-"), (2, b"-lh7-")),
+        ),
+    ),
+    Opaque(
+        "encrypted",
+        "it is encrypted",
+        magics=((0, b"Salted__"), (0, b"LUKS\xba\xbe"), (0, b"age-encryption.org/")),
+    ),
     Opaque("7z", "it is a compressed archive", magics=((0, b"7z\xbc\xaf\x27\x1c"),)),
     Opaque("cab", "it is a compressed archive", magics=((0, b"MSCF\0\0\0\0"),)),
     Opaque("xar", "it is a compressed archive with checksums", magics=((0, b"xar!"),)),

@@ -201,7 +201,9 @@ class Look:
                 self.streams(stream.contents, inner, typed=fixup is not None, depth=depth + 1)
             if fixup is not None:
                 _Level(self, fixup, inner, depth + 1).file(stream.contents, b"")
-        if len(self.outcomes) > told or not self._is_packed(data, name, opened):
+        # A piece of a text that spells a picture has not the picture's head.
+        piece = bool(steps) and steps[-1].partition("@")[0] in SPELLED
+        if len(self.outcomes) > told or piece or not self._is_packed(data, name, opened):
             return
         contents = None if opened else raw_deflated(data, self.allowance)
         if contents is not None:

@@ -19,11 +19,15 @@ WINDOW: Final = 256
 """Bytes that are counted together."""
 
 LEAST: Final = 64
-"""Bytes of a last window that counts, and of the shortest data that can be dense."""
+"""Bytes of a last window that counts."""
+
+SHORT_LEAST: Final = 40
+"""Bytes of the shortest data that can be dense."""
 
 _WIDE: Final = 2048  # stride in large data
 _WIDE_FROM: Final = 1 << 20
 _MANY, _FEW = 192, 512
+_SHORT_MANY, _SHORT_FEW = 112, 2048  # in data shorter than a window: chance weighs more
 _RUN, _SHARE = 4, 16  # of dense windows
 _WIDE_RUN, _WIDE_SHARE = 32, 64
 
@@ -52,7 +56,10 @@ class ReferenceDensity:
         self._wide = len(data) > _WIDE_FROM
         stride = _WIDE if self._wide else WINDOW
         pieces = (data[at : at + WINDOW] for at in range(0, len(data), stride))
-        self._windows = [_is_dense(piece) for piece in pieces if len(piece) >= LEAST]
+        if SHORT_LEAST <= len(data) < WINDOW:
+            self._windows = [_is_dense(data, _SHORT_MANY, _SHORT_FEW)]
+        else:
+            self._windows = [_is_dense(piece) for piece in pieces if len(piece) >= LEAST]
 
     def is_dense(self, *, mostly: bool = False) -> bool:
         """Whether enough of the windows are dense."""
@@ -70,7 +77,7 @@ class ReferenceDensity:
         return longest
 
 
-def _is_dense(window: bytes) -> bool:
+def _is_dense(window: bytes, many: int = _MANY, few: int = _FEW) -> bool:
     pairs = sum(count * (count - 1) // 2 for count in Counter(window).values())
     size = len(window) * (len(window) - 1) // 2
-    return pairs * _MANY < size < pairs * _FEW
+    return pairs * many < size < pairs * few

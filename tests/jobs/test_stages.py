@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from graft.check.abi import AbiCheck
 from graft.check.proof import Proof
 from graft.errors import CacheError, GraftError, NoSpaceError, StoreError, UsageError
 from graft.executor import Done, Execution
@@ -249,6 +250,18 @@ def test_each_kind_of_target_offers_its_own(it: Graftable, tmp_path: Path) -> No
         assert (local.rooted, remote.rooted, through.rooted) == (it.store, None, daemon)
         assert (local.links, remote.links, through.links) == (True, False, False)
         assert f"the store '{it.store.store_dir}'" in daemon_note(daemon)
+
+
+def test_breaks_are_refused_unless_they_are_put_up_with(
+    it: Graftable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_self: AbiCheck) -> None:
+        raise GraftError("a break")
+
+    monkeypatch.setattr(AbiCheck, "refuse_breaks", refuse)
+    with pytest.raises(GraftError, match="a break"):
+        apply(it.store, [it.env], {it.old: it.new})
+    assert apply(it.store, [it.env], {it.old: it.new}, allow_abi_breaks=True).succeeded
 
 
 def test_the_document_of_a_result_has_its_version_and_microseconds(it: Graftable) -> None:

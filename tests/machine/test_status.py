@@ -109,6 +109,28 @@ def test_a_link_that_is_gone_says_so(it: Graftable, tmp_path: Path) -> None:
     assert one.keep_grafts == {}
 
 
+def test_a_graft_whose_places_are_gone_is_gone_though_a_root_keeps_its_paths(
+    it: Graftable, tmp_path: Path
+) -> None:
+    link = str(tmp_path / "patched")
+    outcome = apply(it.store, [it.env], {it.old: it.new}, add_roots=[link])
+    os.unlink(link)
+    it.store.add_root(str(tmp_path / "kept"), outcome.plan.new_roots[it.env])
+    (one,) = _standing(it)
+    assert one.keep_grafts.keys() == {str(tmp_path / "kept")}
+    assert one.state == "gone"
+
+
+def test_the_cost_of_a_path_that_is_a_file_or_a_link_is_told(it: Graftable, tmp_path: Path) -> None:
+    full = it.store.store_dir.path(it.old)
+    file = add_object(it.store, "file-1", f"{full}\n".encode(), [it.old])
+    link = add_object(it.store, "link-1", full, [it.old])
+    apply(it.store, [file, link], {it.old: it.new}, add_roots=[str(tmp_path / "patched")])
+    (one,) = _standing(it)
+    new = it.store.tree(one.graft.rewrites[file])
+    assert one.bytes >= os.lstat(new).st_blocks * 512 > 0
+
+
 def test_files_that_are_the_originals_own_cost_nothing(it: Graftable, tmp_path: Path) -> None:
     full = it.store.store_dir.path
     heavy = add_object(

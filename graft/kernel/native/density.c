@@ -11,6 +11,9 @@ enum {
     WIDE_FROM = 1 << 20,
     MANY = 192, /* a dense window has fewer equal pairs than one of so many, */
     FEW = 512,  /* and more than one of so many: else it is a table of all bytes */
+    SHORT_LEAST = 40, /* the same of data that is shorter than a window: chance weighs more */
+    SHORT_MANY = 112,
+    SHORT_FEW = 2048,
 };
 
 void graft_density_begin(graft_density *d, uint64_t size)
@@ -19,11 +22,11 @@ void graft_density_begin(graft_density *d, uint64_t size)
     d->stride = size > WIDE_FROM ? WIDE : WINDOW;
 }
 
-static void close_window(graft_density *d)
+static void close_window(graft_density *d, uint32_t many, uint32_t few)
 {
     uint32_t all = d->filled * (d->filled - 1) / 2;
     d->windows++;
-    if (d->pairs * MANY < all && d->pairs * FEW > all) {
+    if (d->pairs * many < all && d->pairs * few > all) {
         d->dense++;
         d->run++;
         if (d->run > d->longest)
@@ -50,7 +53,7 @@ void graft_density_more(graft_density *d, const uint8_t *bytes, size_t length)
             d->pairs = pairs;
             d->filled += (uint32_t)taken;
             if (d->filled == WINDOW)
-                close_window(d);
+                close_window(d, MANY, FEW);
         }
         bytes += taken;
         length -= taken;
@@ -60,8 +63,10 @@ void graft_density_more(graft_density *d, const uint8_t *bytes, size_t length)
 
 void graft_density_end(graft_density *d)
 {
-    if (d->filled >= LEAST)
-        close_window(d);
+    if (!d->windows && d->filled >= SHORT_LEAST)
+        close_window(d, SHORT_MANY, SHORT_FEW);
+    else if (d->filled >= LEAST)
+        close_window(d, MANY, FEW);
 }
 
 int graft_density_is(const graft_density *d, int mostly)

@@ -26,6 +26,9 @@ replacements = {{ "{_OLD}" = "{_NEW}" }}
 """
 
 
+_JOB = f'[[job]]\nname = "web"\nroots = ["{"f" * 32}-web"]\n'
+
+
 def _no_file(name: str) -> str:
     raise FileNotFoundError(name)
 
@@ -154,6 +157,9 @@ def test_variables_stand_for_values_and_a_doubled_dollar_for_itself() -> None:
         (f"{_LEAST}note = '${{NOT_SET}}'", "job 'web': 'note': the environment variable 'NOT_SET'"),
         (f"{_LEAST}note = '${{NOT SET}}'", "begins no name of a variable"),
         (f"{_LEAST}note = '${{NOT_SET'", "begins no name of a variable"),
+        (f"{_JOB}replacements = 3", "job 'web': 'replacements' is no table of paths"),
+        (f"{_JOB}replacements = ['x']", "job 'web': 'replacements' is no table of paths"),
+        (f"{_JOB}replacements = {{ a = 1 }}", "job 'web': 'replacements' is no table of paths"),
         (f"{_LEAST}to = ''", "job 'web': 'to' holds a text that is empty"),
         (f"{_LEAST}level = 0", "job 'web': 'level' of zstd is 1 to 22"),
         (f"{_LEAST}strict = true\nprove = 'rewritten'", "job 'web': 'strict' needs prove"),

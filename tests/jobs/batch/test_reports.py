@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from graft.check.proof import Problem
 from graft.errors import CacheError, GraftError
+from graft.jobs.apply import apply
 from graft.jobs.batch.jobs_file import JobsFile
 from graft.jobs.batch.junit import junit_text
 from graft.jobs.batch.results import BatchResult, JobResult
@@ -21,7 +23,9 @@ from graft.jobs.batch.summary import summary_text
 from graft.jobs.batch.variables import Variables
 from graft.jobs.request import Job
 from graft.machine.places import Placement
+from tests.graftable import Graftable
 from tests.jobs.batch.fleet import Fleet
+from tests.store_objects import new_store
 
 _TEXT = f'[[job]]\nname = "web"\nroots = ["x"]\nreplacements = {{ "{"0" * 32}-a" = "b" }}'
 [_JOB] = JobsFile.parse(_TEXT, "jobs.toml", {}, read=str).jobs
@@ -134,3 +138,13 @@ def test_the_document_counts_jobs_by_their_end() -> None:
     assert (document["succeeded"], document["failed"], document["not_run"]) == (0, 2, 1)
     assert (document["rewritten_paths"], document["seconds"]) == (5, 1.234568)
     assert not batch.succeeded
+
+
+def test_of_several_wrong_paths_the_first_is_named(tmp_path: Path) -> None:
+    it = Graftable.build(new_store(tmp_path))
+    outcome = apply(it.store, [it.env], {it.old: it.new})
+    problems = tuple(Problem(kind="nar-hash", path=path) for path in (it.app, it.env))
+    result = named("web", outcome=replace(outcome, problems=problems))
+    full = it.store.store_dir.path(it.app)
+    assert result.message == f"2 paths of the result are wrong, the first is '{full}' (nar-hash)"
+    assert (result.kind, result.status, result.new_roots) == ("not-proven", "failed", [])
