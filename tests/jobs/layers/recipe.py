@@ -87,7 +87,7 @@ def recipe(seed: str) -> Recipe:
             layers.append(surroundings(choice, kind))
             kind = layers[-1].gives
         if kind == "bytes" and choice.random() < 0.1:
-            layers.append(guard(choice, text=layers[-1].name.startswith("around")))
+            layers.append(guard(choice, text=layers[-1].name.startswith(("around", "ar("))))
     beside = choice.choice(BESIDE) if choice.random() < 0.1 else ""
     return Recipe(seed, text, tuple(layers), beside)
 
