@@ -250,7 +250,8 @@ class FileDescent:
         if new == data:
             return data
         if not fixup.opens and len(data) <= GUARDED_SIZE:
-            kind = _stream_with_change(data, new)
+            # A fix-up that looks into a stream packs it anew, as of compressed sections.
+            kind = _stream_with_change(data, inside.plain(data))
             if kind is not None:
                 reason = f"a reference stands within a {kind} in it, which has sums of its own"
                 return self._left_alone(data, fixup, reason, plain_without=False)

@@ -124,7 +124,7 @@ def test_a_strict_verdict_counts_names_and_ends_with_status_one(line: Line) -> N
     assert "/3.img" not in err
     for command in ("apply", "verify"):
         _, err = line(command, line.full(root), line.replace, "--strict", "-v", status=1)
-        assert "/table': changed, of unknown type" in err
+        assert "/table': changed, and not known to be right" in err
     document = line.json("verify", line.full(root), line.replace)
     assert (document["verdict"], len(document["unread"])) == ("not-found", 5)
     assert [each["file"] for each in document["unknown"]] == ["table"]

@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 from base64 import urlsafe_b64encode
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,10 +33,11 @@ _TRIED = re.compile(r'/scratch/[a-z0-9_]{8}", O_RDWR\|O_CREAT\|O_EXCL')
 
 
 @pytest.fixture
-def it(tmp_path: Path) -> Graftable:
+def it(tmp_path: Path) -> Iterator[Graftable]:
     location = Location.at_root(str(tmp_path / "local"))
     LocalStore.create(location)
-    return Graftable.build(LocalStore(location=location))
+    with LocalStore(location=location) as store:
+        yield Graftable.build(store)
 
 
 def _made(it: Graftable, root: StorePath, directory: Path) -> list[str]:

@@ -154,9 +154,9 @@ int main(int count, char **arguments)
         {.anchors = anchors, .step = 3},
         {.anchors = anchors, .step = 1, .magics = &magic, .magic_count = 1},
         {.density = 1, .step = 1, .magics = &magic, .magic_count = 1},
-        {.step = 1}, /* in windows of a byte the twin suspects fewer */
+        {.step = 1}, /* in small windows the twin suspects fewer */
     };
-    size_t suspicion_count = sizeof suspicions / sizeof *suspicions - (strtoul(arguments[3], NULL, 10) == 1);
+    size_t suspicion_count = sizeof suspicions / sizeof *suspicions - (strtoul(arguments[3], NULL, 10) < 4096);
     graft_tree_job job = {
         .source = arguments[1],
         .target = strcmp(arguments[2], "-") ? arguments[2] : NULL,
