@@ -50,10 +50,9 @@ def test_little_of_a_large_file_is_not_told() -> None:
         noise(5000).hex().encode(),
         bytes(range(256)) * 8,
         "中文字符在这里没有压缩过的内容".encode() * 50,
-        Path(sys.executable).resolve().read_bytes()[: LARGE // 2],
         bytes(100_000),
     ],
-    ids=["none", "short", "text", "base64", "hex", "table", "chinese", "program", "zeros"],
+    ids=["none", "short", "text", "base64", "hex", "table", "chinese", "zeros"],
 )
 def test_what_is_not_packed_is_not_dense(data: bytes) -> None:
     assert not is_dense(data)
@@ -63,6 +62,8 @@ def test_a_program_is_packed_if_most_of_it_is() -> None:
     program = TEXT * 100 + noise(4096)
     assert is_dense(program)
     assert not is_dense(program, mostly=True)
+    # Tables of hashes in a real program are dense, so a part of it would be told.
+    assert not is_dense(Path(sys.executable).resolve().read_bytes(), mostly=True)
     assert is_dense(TEXT + noise(100_000), mostly=True)
 
 
