@@ -442,7 +442,7 @@ static unsigned group_of(const beginning *b)
 
 static int is_third(const beginning *b, uint8_t third)
 {
-    static const char thirds[][5] = {"AEFGH", "F4567", "Jwxyz", "Nopqr"}; /* of zlib's, by the second */
+    static const char thirds[][6] = {"AEFGH", "F4567", "Jwxyz", "Nopqr"}; /* of zlib's, by the second */
     if (magics[b->kind].length >= 3)
         return third == (uint8_t)magics[b->kind].bytes[2];
     if (b->kind < GRAFT_BASE64)
