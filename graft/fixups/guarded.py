@@ -6,6 +6,7 @@ from typing import Final
 
 from graft.fixups.api import Fixup, Inside, LeftAloneError
 from graft.fixups.guards import LIMIT, find_guards, renewed
+from graft.fixups.text import is_text
 
 
 class Guarded(Fixup):
@@ -36,17 +37,6 @@ class Guarded(Fixup):
                 f"it keeps sums of its own bytes that depend on each other: {sums}"
             )
         return made
-
-
-def is_text(data: bytes) -> bool:
-    """Whether some bytes are UTF-8 without NUL."""
-    if b"\0" in data:
-        return False
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 GUARDED: Final = Guarded()

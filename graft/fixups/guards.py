@@ -297,7 +297,7 @@ def _new_hash(algorithm: str) -> _Hash:
     if algorithm in _XXHASHES:
         import xxhash  # noqa: PLC0415 - only a changed file of no known type needs it
 
-        made = getattr(xxhash, _XXHASHES[algorithm])()
+        made = getattr(xxhash, algorithm.replace("-", "_"))()
     else:
         made = hashlib.new(algorithm, usedforsecurity=False)
     return made
@@ -391,13 +391,7 @@ def _spelled(digest: bytes, form: Form) -> bytes:
 _ADLER: Final = 65521
 _VARIANTS: Final = ("", "-not-inverted", "-begun-with-0")
 _POLYNOMIALS: Final = {"crc32": 0xEDB88320, "crc32c": POLYNOMIAL}
-_XXHASHES: Final = {
-    "xxh32": "xxh32",
-    "xxh64": "xxh64",
-    "xxh3-64": "xxh3_64",
-    "xxh3-128": "xxh3_128",
-}
-"""Names in the library."""
+_XXHASHES: Final = ("xxh32", "xxh64", "xxh3-64", "xxh3-128")
 _HASHES: Final = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512", "blake2b", "blake2s")
 
 Pieces = Sequence[bytes | bytearray | memoryview]

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol
 from graft.fixups.allowance import Allowance
 from graft.fixups.api import HEAD, Fixup, FixupOutcome, LeftAloneError, Limits
 from graft.fixups.damage import DAMAGE, damage
-from graft.fixups.guarded import is_text
 from graft.fixups.media import is_media
 from graft.fixups.streams import embedded_streams, raw_deflated
+from graft.fixups.text import is_text
 from graft.kernel.density import is_dense
 from graft.kernel.place import Place, Site, Where
 from graft.kernel.spelled import SPELLED

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from graft.errors import NarOrderError
 from graft.fixups import HEAD
-from graft.fixups.file_types import TextProbe
+from graft.fixups.text import TextProbe
 from graft.formats.nar import padding
 from graft.formats.nar_reader import (
     Contents,

@@ -130,13 +130,8 @@ def test_a_graft_nobody_can_write_down_is_done_with_a_warning(tmp_path: Path) ->
     assert (tmp_path / "link").is_symlink()
 
 
-def test_a_record_of_a_newer_graft_is_not_touched(it: Graftable, tmp_path: Path) -> None:
-    provenance = _provenance(it.store, tmp_path)
-    os.makedirs(os.path.dirname(provenance.file))
-    with sqlite3.connect(provenance.file) as connection:
-        connection.execute("pragma user_version = 2")
-    connection.close()
-    graft = GraftRecord(
+def _record(it: Graftable) -> GraftRecord:
+    return GraftRecord(
         roots={it.env: it.app},
         replacements={it.old: it.new},
         cutoffs=frozenset(),
@@ -146,6 +141,15 @@ def test_a_record_of_a_newer_graft_is_not_touched(it: Graftable, tmp_path: Path)
         tool_version="0",
         user="root",
     )
+
+
+def test_a_record_of_a_newer_graft_is_not_touched(it: Graftable, tmp_path: Path) -> None:
+    provenance = _provenance(it.store, tmp_path)
+    os.makedirs(os.path.dirname(provenance.file))
+    with sqlite3.connect(provenance.file) as connection:
+        connection.execute("pragma user_version = 2")
+    connection.close()
+    graft = _record(it)
     for attempt in (provenance.grafts, lambda: provenance.record(graft)):
         with pytest.raises(ProvenanceError, match="was written by a newer graft"):
             attempt()
@@ -230,15 +234,6 @@ def test_a_record_of_ones_own_is_below_the_state_home(tmp_path: Path) -> None:
 def test_the_name_of_a_graft_has_eight_characters_and_no_counts_to_begin_with(
     it: Graftable,
 ) -> None:
-    graft = GraftRecord(
-        roots={it.env: it.app},
-        replacements={it.old: it.new},
-        cutoffs=frozenset(),
-        rewrites={},
-        addressing="input",
-        time=1,
-        tool_version="0",
-        user="root",
-    )
+    graft = _record(it)
     assert len(graft.id) == 8
     assert (graft.bytes_written, graft.bytes_shared) == (0, 0)
