@@ -21,6 +21,25 @@ from graft.formats.store_path import StoreDir, StorePath
 _log = logging.getLogger(__name__)
 
 _LASTING_ERRORS = {errno.EACCES, errno.ENOENT, errno.ENOTDIR}
+_NO_LINK = {errno.ENOENT, errno.ENOTDIR, errno.EINVAL}
+
+
+def link_target(link: str) -> str | None:
+    """The text of a symlink; None if there is nothing, or something else.
+
+    `os.path.islink` takes every error for an answer: a link that cannot be read is not absent.
+
+    Raises:
+        RootLinkError: the link cannot be read.
+    """
+    try:
+        return os.readlink(link)
+    except OSError as error:
+        if error.errno in _NO_LINK:
+            return None
+        raise RootLinkError(
+            f"cannot read the link '{link}': {error.strerror}", path=link
+        ) from error
 
 
 def replace_symlink(link: str, target: str) -> None:
@@ -48,9 +67,9 @@ def check_root_link(link: str, store_dir: StoreDir) -> None:
     link = os.path.abspath(link)
     if store_dir.contains(link):
         raise RootLinkError(f"a root may not lie in the store: '{link}'", path=link)
-    if os.path.lexists(link) and not (
-        os.path.islink(link) and store_dir.contains(os.path.join("/", os.readlink(link)))
-    ):
+    target = link_target(link)
+    other = target is None or not store_dir.contains(os.path.join("/", target))
+    if other and os.path.lexists(link):
         raise RootLinkError(
             f"'{link}' exists and is no link into the store: remove it or name another", path=link
         )

@@ -180,7 +180,7 @@ def test_temporary_roots_of_other_processes_are_found_while_they_live(
     child = os.fork()
     if child == 0:
         os.close(stop)
-        with shared_temporary_roots(state) as roots:
+        with shared_temporary_roots(state, records=True) as roots:
             roots.add([store_dir.path(path)])
             os.write(tell, b"1")
             os.read(stopped, 1)
@@ -282,7 +282,10 @@ def test_roots_that_are_given_up_leave_no_file_and_no_descriptor(store: LocalSto
     state = store.location.state_dir
     os.rmdir(f"{state}/temproots")
     before = sorted(os.listdir("/proc/self/fd"))
-    with shared_temporary_roots(state) as roots, shared_temporary_roots(state) as again:
+    with (
+        shared_temporary_roots(state, records=True) as roots,
+        shared_temporary_roots(state, records=True) as again,
+    ):
         assert roots is again
         roots.add(["/nix/store/x"])
     assert os.listdir(f"{state}/temproots") == []
