@@ -126,6 +126,11 @@ class LocalStore(Closeable):
             ) from error
 
     @property
+    def schema(self) -> Schema:
+        """The tables of the store's database, which say whose store it is."""
+        return self._database.schema
+
+    @property
     def store_dir(self) -> StoreDir:
         """The logical store directory."""
         return self.location.store_dir

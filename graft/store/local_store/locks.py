@@ -2,8 +2,8 @@
 
 Nix takes flock(2) locks (src/libstore/unix/pathlocks.cc), and guix-daemon takes POSIX record locks
 on the same files (nix/libstore/pathlocks.cc of Guix). Neither kind sees the other. So a lock where
-Guix may be at work has both kinds: the flock lock, and then an open file description lock, which
-conflicts with record locks, and which belongs to the descriptor as the flock lock does.
+Guix may be at work has both kinds. The second is an open file description lock: it conflicts with
+record locks, and lasts as long as its descriptor, as the flock lock does.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from graft.errors import StoreError, StorePermissionError
 _log = logging.getLogger(__name__)
 
 _STALE_MARKER = b"d"
+# The owner of the directory need not be root: no link of that user's is followed.
+_LOCK_FILE = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 # struct flock: type, whence, start, length (0: all of the file), process (0 as fcntl(2) demands).
 _RECORD_LOCK = struct.Struct("hhqqi4x")
@@ -30,14 +32,29 @@ _RECORD_LOCKS = {
 }
 
 
+def give_to_owner(directory: str, path: str) -> None:
+    """Gives a file or symlink that root has made in a directory to the directory's owner.
+
+    A daemon that is not root owns its store and state, and must read and lock all files in them.
+
+    Raises:
+        OSError: the owner cannot be changed.
+    """
+    if os.geteuid() != 0:
+        return
+    owner = os.stat(directory)
+    if owner.st_uid != 0:
+        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+
+
 def open_lock_file(path: str) -> int:
-    """Opens a lock file as Nix does, and makes it if it is missing.
+    """Opens a lock file as Nix does, and makes it if it is missing; its owner is the directory's.
 
     Raises:
         StorePermissionError, StoreError: it cannot be opened.
     """
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, _LOCK_FILE, 0o600)
     except PermissionError as error:
         raise StorePermissionError(
             f"cannot open the lock '{path}': you may not write this store; run as its owner",
@@ -45,6 +62,12 @@ def open_lock_file(path: str) -> int:
         ) from error
     except OSError as error:
         raise StoreError(f"cannot open the lock '{path}': {error.strerror}", path=path) from error
+    try:
+        give_to_owner(os.path.dirname(path), path)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def lock(descriptor: int, operation: int, *, records: bool) -> None:

@@ -163,8 +163,8 @@ def _belongs(schema: Schema, store_dir: StoreDir) -> bool:
 def takes_record_locks(store_dir: StoreDir) -> bool:
     """Whether a daemon that takes record locks may work on a store, as Guix's does.
 
-    Only a store of Nix is sure not to have it. Record locks hurt nobody, but where a file system
-    of the network makes flock locks of them.
+    Only a store of Nix is sure not to have it. In other stores record locks do no harm, unless a
+    file system of the network makes flock locks of them.
     """
     return store_dir != _NIX_STORE_DIR
 

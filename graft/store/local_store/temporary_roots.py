@@ -18,11 +18,11 @@ import socket
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from graft.errors import BadStorePathError, StoreError
 from graft.formats.store_path import StoreDir, StorePath
-from graft.store.local_store.locks import lock, open_lock_file
+from graft.store.local_store.locks import give_to_owner, lock, open_lock_file
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +47,9 @@ class TemporaryRoots:
         self._connection: socket.socket | None = None
         self._rooted: set[str] = set()
         directory = os.path.join(state_dir, "temproots")
-        os.makedirs(directory, exist_ok=True)
+        if not os.path.isdir(directory):
+            os.makedirs(directory, exist_ok=True)
+            give_to_owner(state_dir, directory)
         self._path = os.path.join(directory, str(os.getpid()))
         self._file = self._open(self._path)
 
@@ -65,7 +67,8 @@ class TemporaryRoots:
         """Gives the roots up."""
         self._disconnect()
         os.close(self._collector_lock)
-        os.unlink(self._path)
+        with suppress(FileNotFoundError):  # an administrator may have cleared the directory
+            os.unlink(self._path)
         os.close(self._file)
 
     def add(self, paths: Iterable[str]) -> None:

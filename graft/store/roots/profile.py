@@ -17,7 +17,7 @@ from typing import Final
 
 from graft.errors import ProfileError
 from graft.formats.store_path import StoreDir, StorePath
-from graft.store.local_store.locks import path_locks
+from graft.store.local_store.locks import give_to_owner, path_locks
 from graft.store.local_store.schema import takes_record_locks
 from graft.store.roots.roots import add_root, link_target, replace_symlink
 
@@ -184,6 +184,7 @@ class Profile:
                 add_root(link, path, self._store_dir, state_dir)
             elif newest is None or link != newest.link:
                 replace_symlink(link, full)
+                give_to_owner(os.path.dirname(link), link)
             made = int(os.lstat(link).st_mtime)
             generation = Generation(number=number, link=link, target=full, time=made)
             self._lead_to(generation)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from graft.errors import BadStorePathError, RootLinkError, StoreError
 from graft.formats.hashing import nix32_encode
 from graft.formats.store_path import StoreDir, StorePath
+from graft.store.local_store.locks import give_to_owner
 
 _log = logging.getLogger(__name__)
 
@@ -93,9 +94,13 @@ def add_root(link: str, path: StorePath, store_dir: StoreDir, state_dir: str) ->
     if link.startswith(f"{roots}/"):
         return
     automatic = os.path.join(roots, "auto")
-    os.makedirs(automatic, exist_ok=True)
+    if not os.path.isdir(automatic):
+        os.makedirs(automatic, exist_ok=True)
+        give_to_owner(roots, automatic)
     name = nix32_encode(hashlib.sha1(os.fsencode(link)).digest())  # noqa: S324 - Nix's own name for it
-    replace_symlink(os.path.join(automatic, name), link)
+    indirect = os.path.join(automatic, name)
+    replace_symlink(indirect, link)
+    give_to_owner(automatic, indirect)
 
 
 def find_roots(

@@ -154,3 +154,21 @@ def test_a_lock_file_that_was_unlinked_without_a_marker_is_opened_again(tmp_path
         file.unlink()
     waiting.join(10)
     assert taken.is_set()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_what_root_makes_in_the_state_of_another_user_is_that_users(tmp_path: Path) -> None:
+    os.chown(tmp_path, 4711, 4712)
+    with shared_lock(str(tmp_path / "gc.lock"), "a test", records=True):
+        status = (tmp_path / "gc.lock").stat()
+    assert (status.st_uid, status.st_gid) == (4711, 4712)
+
+
+def test_a_lock_file_is_not_opened_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "gc.lock").symlink_to(tmp_path / "other")
+    with (
+        pytest.raises(StoreError, match="Too many levels of symbolic links"),
+        shared_lock(str(tmp_path / "gc.lock"), "a test", records=True),
+    ):
+        pass
+    assert not (tmp_path / "other").exists()

@@ -26,7 +26,7 @@ from graft.store.local_store.temporary_roots import find_temporary_roots, shared
 from tests.graftable import Graftable
 from tests.real_nix import RealNix
 from tests.store.lock_probe import is_locked
-from tests.store_objects import add_object, new_store
+from tests.store_objects import add_object, new_store, opened
 
 
 @pytest.fixture
@@ -304,3 +304,33 @@ def test_of_a_living_process_whole_roots_count_and_half_written_ones_do_not(
     found = find_temporary_roots(store.store_dir, store.location.state_dir)
     assert found == {os.getppid(): set(paths)}
     assert find_temporary_roots(store.store_dir, "/nowhere") == {}
+
+
+_COLLECTOR_OF_GUIX = """
+import fcntl, os, sys
+lock, directory = open(sys.argv[1], "r+b"), sys.argv[2]
+fcntl.lockf(lock, fcntl.LOCK_EX)
+for name in os.listdir(directory):
+    with open(os.path.join(directory, name), "r+b") as roots:
+        try:
+            fcntl.lockf(roots, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(roots.read().decode())
+        else:  # of a dead process
+            os.unlink(roots.name)
+            roots.write(b"d")
+"""
+
+
+def test_a_collector_with_record_locks_finds_the_roots_of_a_process_that_lives(
+    store: LocalStore,
+) -> None:
+    path = add_object(store, "lib-1.0", b"x")
+    with opened(store.location) as other:
+        other.protect([path])
+        directory = os.path.join(store.location.state_dir, "temproots")
+        collector = [sys.executable, "-c", _COLLECTOR_OF_GUIX, store.location.collector_lock]
+        for _ in range(2):  # the first must not have taken them away
+            seen = subprocess.check_output([*collector, directory], text=True)
+            assert store.store_dir.path(path) in seen.split("\0")
+        other.protect([add_object(store, "lib-1.1", b"y")])

@@ -80,7 +80,7 @@ def test_generation_zero_is_a_generation(
 
 
 def test_a_link_that_cannot_be_read_is_not_taken_for_absent(tmp_path: Path) -> None:
-    with pytest.raises(RootLinkError, match="cannot read the link '.*': File name too long"):
+    with pytest.raises(RootLinkError, match=r"cannot read the link '.*': File name too long"):
         Profile(str(tmp_path / ("x" * 300)), StoreDir("/nix/store"))
 
 
