@@ -76,7 +76,7 @@ def plan_options(command: Callable[..., int]) -> Callable[..., int]:
             type=click.Choice(SELF_REFERENCES),
             help="With --content-addressed: how the Nix that is to take the result hashes paths "
             "that hold their own names: 'zeroed' from 2.17 to 2.34, else 'positions'. The default, "
-            "'auto', asks the Nix beside the target.",
+            "'auto', is the rule of the Nix of the target.",
         ),
         click.option(
             "--content-addressed",

@@ -94,8 +94,9 @@ class StagedJob:
             target = self._stores.target
             if graft.self_references == "auto":
                 graft = replace(graft, self_references=rule_of(target, os.environ))
-            elif self._stores.daemon is not None:
-                check_rule(graft.self_references, target, os.environ)
+            else:
+                imported = self._stores.daemon is not None
+                check_rule(graft.self_references, target, os.environ, imported=imported)
         self.plan = make_plan(self._stores.source, graft, self._resources)
         self.request.approve(self.plan)
 

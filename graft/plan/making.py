@@ -72,7 +72,7 @@ def make_plan(
 
 
 def _rule(store: Source, graft: Graft[StorePath]) -> SelfReferences:
-    """The rule for self-references; the Nix beside the store is asked where it matters."""
+    """The rule for self-references; the rule of the store's Nix if the request leaves it open."""
     if graft.self_references != "auto":
         return graft.self_references
     if graft.addressing == "input":

@@ -1,6 +1,6 @@
-"""The version of the Nix beside a store, and the rule by which that Nix hashes self-references.
+"""The version of the Nix of a store, and the rule by which that Nix hashes self-references.
 
-Source: `--version` of Nix's programs; the rules are those of graft.formats.hash_modulo.
+Source: `--version` of Nix's programs. graft.formats.hash_modulo has the rules.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class NixVersion:
 
 
 def nix_version(environment: Mapping[str, str]) -> NixVersion | None:
-    """The version of the Nix that an environment finds; None if there is no Nix, or none that
-    tells its version.
+    """The version of the Nix that an environment finds; None if no Nix is there that tells
+    its version.
     """
     return _version_of(environment.get("PATH", ""))
 
@@ -91,14 +91,24 @@ def rule_of(store: Source, environment: Mapping[str, str]) -> SelfReferences:
     return rule
 
 
-def check_rule(rule: SelfReferences, store: Source, environment: Mapping[str, str]) -> None:
+def check_rule(
+    rule: SelfReferences, store: Source, environment: Mapping[str, str], *, imported: bool
+) -> None:
     """Makes sure that the Nix of a store on this machine hashes by a rule.
+
+    Args:
+        imported: whether that Nix takes the new paths itself, as a daemon does. If not, a Nix with
+            the other rule is only a note in the log: the paths may be for another machine.
 
     Raises:
         UsageError: it has the other rule, and would refuse the new paths.
     """
     version = nix_version(environment) if store.priority == LOCAL_PRIORITY else None
-    if version is not None and version.self_references != rule:
+    if version is None or version.self_references == rule:
+        return
+    if not imported:
+        _log.warning("%s on this machine computes other names, and exports no such path", version)
+    else:
         raise UsageError(
             f"{version} on this machine names paths by the rule '{version.self_references}', and "
             f"takes no path that is named by the rule '{rule}': leave out --self-references",

@@ -57,15 +57,20 @@ def test_a_store_on_this_machine_has_the_rule_of_its_nix_and_says_so(
     assert rule_of(store, {"PATH": str(tmp_path / "none")}) == "zeroed"
     cache = WritableCache.create(f"file://{tmp_path / 'cache'}", store.store_dir)
     assert rule_of(cache, environment) == "zeroed"
-    check_rule("zeroed", cache, environment)
+    check_rule("zeroed", cache, environment, imported=True)
 
 
-def test_a_rule_that_the_nix_there_does_not_have_is_an_error(tmp_path: Path) -> None:
+def test_a_rule_that_the_nix_there_does_not_have_is_an_error_or_a_note(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     store = new_store(tmp_path)
     environment = _environment(tmp_path, "nix-store (Nix) 2.26.3")
-    check_rule("zeroed", store, environment)
+    check_rule("zeroed", store, environment, imported=True)
+    assert not caplog.text
+    check_rule("positions", store, environment, imported=False)
+    assert "Nix 2.26.3 on this machine computes other names" in caplog.text
     with pytest.raises(UsageError, match=r"Nix 2\.26\.3 on this machine names paths by the rule"):
-        check_rule("positions", store, environment)
+        check_rule("positions", store, environment, imported=True)
 
 
 @pytest.mark.nix
