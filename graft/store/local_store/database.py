@@ -17,9 +17,9 @@ from graft.errors import BadFormatError, StoreError
 from graft.formats.hashing import parse_hash
 from graft.formats.store_path import StoreDir, StorePath
 from graft.store.api import PathInfo
+from graft.store.local_store.connection import Connection, connect, has_dotfile
 from graft.store.local_store.schema import Schema, read_schema, translated
 
-_BUSY_SECONDS = 600.0
 _COLUMNS = (
     "path",
     "hash",
@@ -77,26 +77,25 @@ class Database:
         with translated(directory):
             self._connection = self._connect(writable=writable)
 
-    def _connect(self, *, writable: bool) -> sqlite3.Connection:
+    def _connect(self, *, writable: bool) -> Connection:
         file = os.path.join(self._directory, "db.sqlite")
         uri = "file:" + urllib.parse.quote(os.path.abspath(file))
         # Without permission to write, WAL cannot make its shared memory; then only `immutable`
         # reads the file, and misses the changes still in the WAL, as Nix does.
+        modes = ["mode=rw"] if writable else ["mode=ro", "immutable=1"]
+        if has_dotfile(self.schema, os.environ):
+            modes.insert(0, f"{modes[0]}&vfs=unix-dotfile")
         last: sqlite3.Error | None = None
-        for mode in ["mode=rw"] if writable else ["mode=ro", "immutable=1"]:
+        for mode in modes:
             with ExitStack() as opened:
-                connection = sqlite3.connect(
-                    f"{uri}?{mode}",
-                    uri=True,
-                    timeout=_BUSY_SECONDS,
-                    isolation_level=None,
-                    check_same_thread=False,
-                )
+                connection = connect(f"{uri}?{mode}")
                 opened.enter_context(closing(connection))
                 try:
                     connection.execute("select count(*) from sqlite_master").fetchone()
                 except sqlite3.Error as error:
                     last = error
+                    if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+                        break  # another way to open it would not see the lock
                     continue
                 connection.execute("pragma foreign_keys = on")
                 opened.pop_all()
