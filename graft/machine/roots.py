@@ -32,12 +32,14 @@ RootKind = Literal[
     "container",
     "specialisation",
     "link",
+    "original",
     "temporary",
     "kernel",
 ]
 """The kind of a root. `container` is a declared container's system, `link` any other root of the
-collector's. `temporary` is a path in the store that a process is at work on, `kernel` a path that
-the kernel would start.
+collector's. `original` is a root of graft's own, which keeps the original of a graft; nothing runs
+from it. `temporary` is a path in the store that a process is at work on, `kernel` a path that the
+kernel would start.
 """
 
 _SYSTEMS: Final[dict[RootKind, str]] = {
@@ -76,6 +78,11 @@ class Root:
     time: int | None = None
     name: str | None = None
     process: Process | None = None
+
+    @property
+    def in_force(self) -> bool:
+        """Whether something runs from it, or starts from it: the booted system, too."""
+        return self.current or self.kind == "booted-system"
 
     @property
     def lasting(self) -> bool:
@@ -271,9 +278,12 @@ class _Finding:
 
     def links(self) -> Iterator[Root]:
         """The collector's roots that have not been found as something else."""
+        originals = self._resolved(os.path.join(originals_directory(self._location), "x"))[:-1]
         for link, path in self._links:
             if self._is_new(link):
-                yield Root(kind="link", place=link, paths=(path,))
+                kept = self._resolved(link).startswith(originals)
+                kind: RootKind = "original" if kept else "link"
+                yield Root(kind=kind, place=link, paths=(path,), current=not kept)
 
     def _is_new(self, link: str) -> bool:
         """Whether a link has not been found yet, on any way."""
@@ -308,6 +318,11 @@ class _Resolved:
         if directory not in self._directories:
             self._directories[directory] = os.path.realpath(directory)
         return os.path.join(self._directories[directory], name)
+
+
+def originals_directory(location: Location) -> str:
+    """The directory of graft's own roots, which keep the originals of grafts."""
+    return os.path.join(location.state_dir, "gcroots", "graft-originals")
 
 
 def machine_of(location: Location) -> str | None:
