@@ -29,6 +29,7 @@ from graft.objects.reading import ObjectSearch
 from graft.plan import Plan, PlanWarning
 from graft.plan.forecast import not_looked_into
 from graft.plan.making import make_plan
+from graft.quantities import counted
 from graft.store.api import PathInfo, Store
 from graft.store.objects import NarObject
 from graft.store.trust import check_signatures
@@ -54,12 +55,14 @@ class StagedJob:
     Attributes:
         request: as given, each root once.
         plan: once it is made.
+        untouched: then, whether no root leads to an OLD.
 
     Raises:
         GraftError: nothing can be written there, or the links or the profile cannot be made.
     """
 
     plan: Plan
+    untouched: bool = False
 
     def __init__(
         self, request: JobRequest[StorePath], stores: Stores, resources: Resources
@@ -84,6 +87,10 @@ class StagedJob:
         """Plans, if the plan is approved; errors as of `graft.plan.making.make_plan`."""
         self.plan = make_plan(self._stores.source, self.request.graft, self._resources)
         self.request.approve(self.plan)
+
+        self.untouched = self.plan.replaces_nothing
+        if self.untouched:
+            self.plan = self.plan.without_replacements()
 
     def check_trust(self) -> None:
         """Makes sure that all inputs are trusted, and that the result will be.
@@ -197,6 +204,22 @@ class StagedJob:
             outcome = replace(outcome, warnings=(*outcome.warnings, *passed))
         return outcome
 
+    def conclude_untouched(self, execution: Execution) -> Outcome:
+        """The outcome of a job that replaces nothing: there is no proof, and no link is made.
+
+        Args:
+            execution: the shared paths that a target lacked, if anything.
+        """
+        return Outcome(
+            plan=self.plan,
+            execution=execution,
+            proof=None,
+            problems=(),
+            warnings=(_nothing_replaced(self.plan), *self.plan.warnings),
+            seconds=time.monotonic() - self._begin,
+            untouched=True,
+        )
+
     def _prove(self, execution: Execution, done: Done, search: ObjectSearch) -> Proof | None:
         plan, target, acceptance = self.plan, self._stores.target, self.request.acceptance
         if acceptance.scope is None:
@@ -306,6 +329,21 @@ def _passed(place: RootPlace) -> PlanWarning:
         message=f"the {place.kind} '{place.link}' has been switched to something else meanwhile, "
         "and stays there: run again",
     )
+
+
+def _nothing_replaced(plan: Plan) -> PlanWarning:
+    root, *others = plan.roots
+    olds = [old for old, new in plan.replacements.items() if old != new]
+    if olds:
+        more = f" and {len(olds) - 1} others" if olds[1:] else ""
+        so = f"and {counted(len(others), 'other root')} do" if others else "does"
+        why = f"'{root}' {so} not lead to '{olds[0]}'{more} (did you swap OLD and NEW?)"
+        led_to = plan.closure.requisites(plan.roots).intersection(olds)
+        if led_to:
+            why = f"a cutoff keeps all that leads to '{min(led_to)}'"
+    else:
+        why = f"OLD and NEW are the same, '{next(iter(plan.replacements))}'"
+    return PlanWarning(kind="nothing-replaced", path=root, message=f"nothing was replaced: {why}")
 
 
 def _no_root(plan: Plan) -> Iterable[PlanWarning]:
