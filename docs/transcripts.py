@@ -38,7 +38,11 @@ _VARYING = [
     # The example of a kind of fix-up is the first by its hash part.
     (re.compile(r"HASH-[^ ]+(?= +its build id)"), "FILE"),
     (
-        re.compile(r"^[0-9a-df-np-su-z]{8}(?=  )|(?<=graft )[0-9a-df-np-su-z]{8}", re.MULTILINE),
+        re.compile(
+            r"^[0-9a-df-np-su-z]{8}(?=  )|(?<=graft )[0-9a-df-np-su-z]{8}"
+            r"|(?<=--forget )[0-9a-df-np-su-z]{8}",
+            re.MULTILINE,
+        ),
         "ID",
     ),
     (re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}:[0-9]{2}Z?"), "DATE"),

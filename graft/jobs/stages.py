@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 
@@ -17,12 +17,13 @@ from graft.check.noted import fixed_before, noted_files
 from graft.check.proof import Problem, Proof, prove_result
 from graft.check.reference_rules import reference_rules
 from graft.check.verification import library_problems
-from graft.errors import NoSpaceError, ProvenanceError
+from graft.errors import GraftError, NoSpaceError, ProvenanceError
 from graft.executor import Done, Execution
 from graft.formats.store_path import StorePath
 from graft.jobs.outcome import Outcome
 from graft.jobs.request import JobRequest
 from graft.jobs.stores import Stores
+from graft.machine.originals import Originals
 from graft.machine.places import RootKeeping, RootPlace
 from graft.machine.record import GraftRecord, PlaceRecord, Provenance, user_name
 from graft.objects.reading import ObjectSearch
@@ -199,9 +200,11 @@ class StagedJob:
             strict=self.request.acceptance.strict,
         )
         if outcome.succeeded:
-            outcome = self._recorded(outcome, self._keeping.keep(plan.new_roots))
+            graft = self._graft(outcome)
+            not_kept = tuple(self._keep_originals(graft))
+            outcome = self._recorded(outcome, graft, self._keeping.keep(plan.new_roots))
             passed = tuple(map(_passed, self._keeping.passed))
-            outcome = replace(outcome, warnings=(*outcome.warnings, *passed))
+            outcome = replace(outcome, warnings=(*outcome.warnings, *not_kept, *passed))
         return outcome
 
     def conclude_untouched(self, execution: Execution) -> Outcome:
@@ -257,19 +260,15 @@ class StagedJob:
             for place, name in missing
         ]
 
-    def _recorded(self, outcome: Outcome, places: Sequence[PlaceRecord]) -> Outcome:
-        """The outcome of a graft that stands, once it is written down where it was made."""
-        plan, execution = outcome.plan, outcome.execution
-        machine, asked = self._stores.machine, self.request.graft
-        if machine is None or not plan.moved:
-            return outcome
-        graft = GraftRecord(
+    def _graft(self, outcome: Outcome) -> GraftRecord:
+        """The record of the graft, without places."""
+        plan, execution, asked = outcome.plan, outcome.execution, self.request.graft
+        return GraftRecord(
             roots={root: new for root, new in plan.new_roots.items() if new != root},
             replacements=dict(asked.replacements),
             cutoffs=frozenset(asked.cutoffs),
             rewrites=_named(plan),
             addressing=plan.addressing,
-            places=tuple(place for place in places if place.new_root != place.root),
             note=self.request.placement.note,
             time=int(time.time()),
             tool_version=VERSION,
@@ -277,8 +276,32 @@ class StagedJob:
             bytes_written=execution.bytes_written,
             bytes_shared=execution.bytes_shared,
         )
+
+    def _keep_originals(self, graft: GraftRecord) -> Iterator[PlanWarning]:
+        """Keeps the originals from the collector, before any place is turned: for the way back."""
+        machine, rooted = self._stores.machine, self._stores.rooted
+        originals = self._keeping.originals & graft.roots.keys()
+        if machine is None or rooted is None or not originals:
+            return
         try:
-            Provenance(machine.location, os.environ).record(graft)
+            Originals(machine.location, os.environ).keep(rooted, graft.id, originals)
+        except GraftError as error:
+            yield PlanWarning(
+                kind="original-not-kept",
+                path=min(originals),
+                message=f"the way back is kept by older generations only: {error}",
+            )
+
+    def _recorded(
+        self, outcome: Outcome, graft: GraftRecord, places: Sequence[PlaceRecord]
+    ) -> Outcome:
+        """The outcome of a graft that stands, once it is written down where it was made."""
+        machine = self._stores.machine
+        if machine is None or not outcome.plan.moved or not self.request.placement.recorded:
+            return outcome
+        placed = tuple(place for place in places if place.new_root != place.root)
+        try:
+            graft = Provenance(machine.location, os.environ).record(replace(graft, places=placed))
         except ProvenanceError as error:
             warning = PlanWarning(
                 kind="not-recorded",

@@ -16,6 +16,7 @@ from typing import Final, Literal
 
 from graft.errors import BadStorePathError
 from graft.formats.store_path import StorePath
+from graft.machine.originals import is_kept_original
 from graft.machine.processes import Process, find_kernel_roots, find_processes
 from graft.plan.nixos_system import find_specialisations
 from graft.store.local import LocalStore
@@ -278,10 +279,9 @@ class _Finding:
 
     def links(self) -> Iterator[Root]:
         """The collector's roots that have not been found as something else."""
-        originals = self._resolved(os.path.join(originals_directory(self._location), "x"))[:-1]
         for link, path in self._links:
             if self._is_new(link):
-                kept = self._resolved(link).startswith(originals)
+                kept = is_kept_original(link)
                 kind: RootKind = "original" if kept else "link"
                 yield Root(kind=kind, place=link, paths=(path,), current=not kept)
 
@@ -318,11 +318,6 @@ class _Resolved:
         if directory not in self._directories:
             self._directories[directory] = os.path.realpath(directory)
         return os.path.join(self._directories[directory], name)
-
-
-def originals_directory(location: Location) -> str:
-    """The directory of graft's own roots, which keep the originals of grafts."""
-    return os.path.join(location.state_dir, "gcroots", "graft-originals")
 
 
 def machine_of(location: Location) -> str | None:

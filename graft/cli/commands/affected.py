@@ -194,8 +194,11 @@ def _cost_document(cost: Cost) -> dict[str, Any]:
 
 def _print_hits(answer: Affected) -> None:
     """The roots in force, and the others in a table of their own."""
-    for hits in (answer.in_force, (*answer.generations, *answer.originals)):
+    others = (*answer.generations, *answer.originals)
+    for hits in (answer.in_force, others):
         if hits:
+            if hits is others:
+                print("\nnot in force:" if answer.in_force else "not in force:")
             print_table(
                 ["what", "which", "chain"],
                 [[_what(hit), printable_text(_which(hit.root)), _chain(hit)] for hit in hits],
@@ -220,6 +223,8 @@ def _which(root: Root) -> str:
         return f"{root.profile} {root.number}"
     if root.kind == "container":
         return str(root.name)
+    if root.kind == "original":
+        return f"graft {os.path.basename(root.place).partition('-')[0]}"
     return root.place
 
 

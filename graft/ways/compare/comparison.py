@@ -14,6 +14,7 @@ from graft.formats.store_path import StorePath
 from graft.jobs.pipeline import run_job
 from graft.jobs.request import JobRequest
 from graft.jobs.stores import Stores
+from graft.machine.places import Placement
 from graft.plan import Plan, PlanWarning
 from graft.plan.forecast import static_copies
 from graft.plan.request import Graft
@@ -177,7 +178,9 @@ class _Comparing:
         )
         stores = Stores(source=self._store, target=self._store)
         try:
-            outcome = run_job(JobRequest(graft=graft), stores, resources)
+            outcome = run_job(
+                JobRequest(graft=graft, placement=Placement(recorded=False)), stores, resources
+            )
         except StorePermissionError as error:
             return Way(
                 name="graft",
