@@ -83,6 +83,18 @@ class InvalidPathError(StoreError):
     kind = "invalid-path"
 
 
+class UnknownNameError(StoreError):
+    """A name that no valid path of the store has."""
+
+    kind = "unknown-name"
+
+
+class UndecidedError(GraftError):
+    """The answer is neither yes nor no, since a version or a range cannot be compared."""
+
+    kind = "undecided"
+
+
 class NoSpaceError(StoreError):
     """The file system of a store has too little room for the work."""
 

@@ -150,7 +150,7 @@ def _print_notes(result: BatchResult, settings: Settings) -> None:
             print(f"graft: job '{name}' failed: {result.message(job)}", file=sys.stderr)
     skipped = f", {result.count('not-run'):,} not run" if result.count("not-run") else ""
     print_note(
-        f"{result.count('succeeded'):,} of {counted(len(result.jobs), 'job')} succeeded{skipped}; "
+        f"{result.successes:,} of {counted(len(result.jobs), 'job')} succeeded{skipped}; "
         f"{counted(result.rewritten, 'path')} written, {result.resumed:,} there already, "
         f"{result.fetched:,} fetched; {result.seconds:.2f} s",
         settings,
