@@ -83,6 +83,18 @@ class InvalidPathError(StoreError):
     kind = "invalid-path"
 
 
+class UnknownNameError(StoreError):
+    """A name is the name of no path in the closure or the store at hand."""
+
+    kind = "unknown-name"
+
+
+class AmbiguousNameError(StoreError):
+    """A name means several paths that are no outputs of one derivation."""
+
+    kind = "ambiguous-name"
+
+
 class NoSpaceError(StoreError):
     """The file system of a store has too little room for the work."""
 

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
-import threading
+import textwrap
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from graft.cli.progress import Bars
 from graft.cli.settings import Settings
+from graft.cli.terminal import Colour, columns_of, escaped, painted, print_error
 
 if TYPE_CHECKING:
     from graft.plan import PlanWarning
 
-_PROGRESS_AFTER_SECONDS = 1.0
+__all__ = [
+    "Bars",
+    "plain_table",
+    "print_document",
+    "print_error",
+    "print_line",
+    "print_note",
+    "print_table",
+    "print_warnings",
+]
+
 _NARROW = re.compile("[ -~…]*")  # all that most tables hold
+_STORE_PATH: Final = re.compile(r"(?:/[^\s'/]+)*/([0-9a-df-np-sv-z]{6})[0-9a-df-np-sv-z]{26}-")
+_WARNING_LENGTH: Final = 2 * 80
+_MARGIN: Final = 3  # between two columns
+_NARROWEST: Final = 8
 
 
 def print_document(document: Mapping[str, Any]) -> None:
@@ -27,29 +42,54 @@ def print_document(document: Mapping[str, Any]) -> None:
     sys.stdout.write("\n")
 
 
-def write_whole(file: str, text: str) -> None:
-    """Writes a file whole or not at all."""
-    temporary = f"{file}.{os.getpid()}.tmp"
-    try:
-        with open(temporary, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        os.replace(temporary, file)
-    except BaseException:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-        raise
+def print_line(text: str) -> None:
+    """Prints one line on stdout, with nothing in it that a terminal would obey."""
+    print(escaped(text))
 
 
-def print_note(message: str, settings: Settings) -> None:
-    """Says something on stderr, unless it is to be quiet."""
+def print_note(message: str, settings: Settings, colour: Colour | None = None) -> None:
+    """Says something on stderr, unless it is to be quiet.
+
+    Args:
+        colour: of the words before the first colon.
+    """
     if not settings.quiet:
-        print(f"graft: {message}", file=sys.stderr)
+        head, colon, rest = escaped(message).partition(":")
+        if colour is None and head == "warning":
+            colour = "yellow"
+        if colour is not None:
+            head = painted(head, colour, sys.stderr)
+        print(f"graft: {head}{colon}{rest}", file=sys.stderr)
 
 
 def print_warnings(warnings: Iterable[PlanWarning], settings: Settings) -> None:
-    """Prints warnings on stderr, a line each, unless it is to be quiet."""
+    """Prints warnings on stderr, a line for each kind, unless it is to be quiet.
+
+    With --verbose each has a line of its own, and its paths are whole.
+    """
+    warnings = list(warnings)
+    if settings.verbosity:
+        for warning in warnings:
+            print_note(f"warning: {warning.message} ({warning.kind})", settings)
+        return
+    counts = Counter(warning.kind for warning in warnings)
     for warning in warnings:
-        print_note(f"warning: {warning.message} ({warning.kind})", settings)
+        more = counts.pop(warning.kind, 0) - 1
+        if more < 0:
+            continue
+        end = f"; and {more:,} more" if more else ""
+        end += f" ({warning.kind})"
+        room = _WARNING_LENGTH - len(f"graft: warning: {end}")
+        print_note(f"warning: {_shortened(brief_paths(warning.message), room)}{end}", settings)
+
+
+def brief_paths(text: str) -> str:
+    """A text whose store paths are named by 6 characters of the hash part, and the name."""
+    return _STORE_PATH.sub(r"\1…-", text)
+
+
+def _shortened(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1].rstrip()}…"
 
 
 def print_table(
@@ -69,20 +109,45 @@ def print_table(
     """
     stream = sys.stderr if to_stderr else sys.stdout
     right = set(right)
-    if not stream.isatty():
-        stream.writelines(plain_table(columns, rows, right=right))
-        stream.flush()  # the next text on stderr comes after it
-        return
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
+    cells = [[escaped(text) for text in row] for row in rows]
+    width = columns_of(stream)
+    if width is not None:
+        cells = list(_folded(columns, cells, width, right))
+    stream.writelines(
+        line if width is None else f"{line.rstrip()}\n"
+        for line in plain_table(columns, cells, right=right)
+    )
+    stream.flush()  # the next text on stderr comes after it
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+
+def _folded(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], width: int, right: Collection[str]
+) -> Iterator[list[str]]:
+    """The rows in a table of at most so many columns of a terminal, a row of its own each line."""
+    texts = list(zip(columns, *rows, strict=True))
+    widths = [max(map(_cells("".join(column)), column)) for column in texts]
+    words = [max(len(word) for text in column for word in text.split(" ")) for column in texts]
+    room = width - _MARGIN * (len(columns) - 1)
+    for least in (words, [_NARROWEST] * len(columns)):
+        while sum(widths) > room:
+            wide = [
+                (widths[place], place)
+                for place, heading in enumerate(columns)
+                if heading not in right and widths[place] > max(least[place], len(heading))
+            ]
+            if not wide:
+                break
+            widths[max(wide)[1]] -= 1
     for row in rows:
-        table.add_row(*row)
-    Console(file=stream, highlight=False, markup=False).print(table)
+        folded = [_lines(text, size) for text, size in zip(row, widths, strict=True)]
+        for number in range(max(map(len, folded))):
+            yield [lines[number] if number < len(lines) else "" for lines in folded]
+
+
+def _lines(text: str, width: int) -> list[str]:
+    if len(text) <= width:
+        return [text]
+    return textwrap.wrap(text, width, break_on_hyphens=len(max(text.split(" "), key=len)) > width)
 
 
 def plain_table(
@@ -120,36 +185,3 @@ def _cells(text: str) -> Callable[[str], int]:
     from rich.cells import cell_len
 
     return cell_len
-
-
-class Bars:
-    """Progress bars on stderr, for stages that take more than a second, on a terminal only."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._wanted = sys.stderr.isatty() and not settings.quiet
-
-    @contextmanager
-    def __call__(self, stage: str, total: int | None) -> Iterator[Callable[[int], object]]:
-        """Shows a bar of `total` bytes; the function it gives takes the bytes done."""
-        if not self._wanted:
-            yield lambda _size: None
-            return
-        from tqdm import tqdm
-
-        lock = threading.Lock()
-        with tqdm(
-            desc=stage,
-            total=total,
-            unit="B",
-            unit_scale=True,
-            unit_divisor=1024,
-            delay=_PROGRESS_AFTER_SECONDS,
-            leave=False,
-            file=sys.stderr,
-        ) as bar:
-
-            def update(size: int) -> None:
-                with lock:
-                    bar.update(size)
-
-            yield update

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 # Exit status of the contract.
 TROUBLE = 2
+
+CONTEXT_SETTINGS: Final[dict[str, Any]] = {
+    "help_option_names": ["-h", "--help"],
+    "max_content_width": 100,
+}
+"""How help is asked for and shown."""
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 

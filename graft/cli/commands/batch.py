@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from graft.cli.output import Bars, print_note, print_table, write_whole
+from graft.cli.output import Bars, print_error, print_note, print_table
+from graft.cli.result_file import write_file
 from graft.cli.settings import Settings, common_options
 from graft.errors import UsageError
 from graft.formats.file_name import printable_text
@@ -107,9 +108,9 @@ def command(
             on_note=lambda note: print_note(note, settings),
         )
     if junit_file is not None:
-        write_whole(junit_file, junit_text(result))
+        write_file(junit_file, junit_text(result))
     if summary_file is not None:
-        write_whole(summary_file, summary_text(result))
+        write_file(summary_file, summary_text(result))
     elif page := os.environ.get(_PAGE_VARIABLE):
         with open(page, "a", encoding="utf-8") as stream:
             stream.write(summary_text(result))
@@ -147,7 +148,7 @@ def _print_notes(result: BatchResult, settings: Settings) -> None:
         for warning in job.outcome.warnings if job.outcome is not None else ():
             print_note(f"job '{name}': warning: {warning.message} ({warning.kind})", settings)
         if job.status == "failed":
-            print(f"graft: job '{name}' failed: {result.message(job)}", file=sys.stderr)
+            print_error(result.message(job), about=f"job '{name}' failed")
     skipped = f", {result.count('not-run'):,} not run" if result.count("not-run") else ""
     print_note(
         f"{result.count('succeeded'):,} of {counted(len(result.jobs), 'job')} succeeded{skipped}; "

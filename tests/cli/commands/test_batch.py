@@ -102,7 +102,7 @@ def test_reports_are_written_where_they_are_wanted(
     [
         ("", "there is no job"),
         ("jobs = 1\n[[job]]", "unknown key 'jobs'"),
-        ('[[job]]\nname = "a"\nroots-file = "none"', "none': no such file or directory"),
+        ('[[job]]\nname = "a"\nroots-file = "none"', "none': No such file or directory"),
     ],
 )
 def test_a_bad_file_is_one_error_before_anything_is_done(
