@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from graft.cli.output import print_table
 from graft.cli.settings import Settings
-from graft.formats.drv_name import split_drv_name
 
 if TYPE_CHECKING:
     from graft.formats.store_path import StoreDir, StorePath
@@ -15,6 +14,8 @@ if TYPE_CHECKING:
 
 def brief_name(path: StorePath) -> str:
     """Package and version: `openssl 3.0.20-bin`."""
+    from graft.formats.drv_name import split_drv_name
+
     return " ".join(filter(None, split_drv_name(path.name)))
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-import textwrap
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,8 +25,8 @@ __all__ = [
     "print_warnings",
 ]
 
-_NARROW = re.compile("[ -~…]*")  # all that most tables hold
-_STORE_PATH: Final = re.compile(r"(?:/[^\s'/]+)*/([0-9a-df-np-sv-z]{6})[0-9a-df-np-sv-z]{26}-")
+_NARROW: Final = "[ -~…]*"  # all that most tables hold
+_STORE_PATH: Final = r"(?:/[^\s'/]+)*/([0-9a-df-np-sv-z]{6})[0-9a-df-np-sv-z]{26}-"
 _WARNING_LENGTH: Final = 2 * 80
 _MARGIN: Final = 3  # between two columns
 _NARROWEST: Final = 8
@@ -72,6 +70,8 @@ def print_warnings(warnings: Iterable[PlanWarning], settings: Settings) -> None:
         for warning in warnings:
             print_note(f"warning: {warning.message} ({warning.kind})", settings)
         return
+    from collections import Counter
+
     counts = Counter(warning.kind for warning in warnings)
     for warning in warnings:
         more = counts.pop(warning.kind, 0) - 1
@@ -85,7 +85,7 @@ def print_warnings(warnings: Iterable[PlanWarning], settings: Settings) -> None:
 
 def brief_paths(text: str) -> str:
     """A text whose store paths are named by 6 characters of the hash part, and the name."""
-    return _STORE_PATH.sub(r"\1…-", text)
+    return re.sub(_STORE_PATH, r"\1…-", text)
 
 
 def _shortened(text: str, length: int) -> str:
@@ -147,6 +147,8 @@ def _folded(
 def _lines(text: str, width: int) -> list[str]:
     if len(text) <= width:
         return [text]
+    import textwrap
+
     return textwrap.wrap(text, width, break_on_hyphens=len(max(text.split(" "), key=len)) > width)
 
 
@@ -180,7 +182,7 @@ def _padded(texts: Sequence[str], *, right: bool) -> list[str]:
 
 def _cells(text: str) -> Callable[[str], int]:
     """The function that gives the width of such a text on a terminal."""
-    if _NARROW.fullmatch(text):
+    if re.fullmatch(_NARROW, text):
         return len
     from rich.cells import cell_len
 

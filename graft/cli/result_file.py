@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import tempfile
 
 _NEW_FILE_MODE = 0o666
 
@@ -34,6 +33,8 @@ def write_file(file: str, text: str) -> None:
 
 
 def _replace(file: str, data: bytes, mode: int) -> None:
+    import tempfile
+
     directory, name = os.path.split(file)
     try:
         descriptor, temporary = tempfile.mkstemp(prefix=f".{name[:200]}.", dir=directory or ".")

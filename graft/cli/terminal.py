@@ -11,16 +11,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, Literal, TextIO, cast
 
-from graft.formats.file_name import printable_text
-
 Colour = Literal["red", "green", "yellow", "cyan"]
 
 _CODES: Final[dict[Colour, str]] = {"red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 # Control characters, line and paragraph separators, and what turns the direction of a line round
 # (Unicode Standard Annex 9), for it shows other names than there are.
-_UNSAFE: Final = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
-)
+_UNSAFE: Final = "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
 # One for one, so that tables stay straight.
 _PLAIN: Final = {
     "→": ">", "…": "~", "·": "-", "─": "-", "└": "`", "—": "-",
@@ -32,7 +28,9 @@ def escaped(text: str) -> str:
     r"""A text of one line that no terminal obeys: control characters become `\x1b`."""
     if text.isascii() and text.isprintable():
         return text
-    return _UNSAFE.sub(_escape, printable_text(text))
+    from graft.formats.file_name import printable_text
+
+    return re.sub(_UNSAFE, _escape, printable_text(text))
 
 
 def _escape(match: re.Match[str]) -> str:
@@ -167,6 +165,8 @@ def open_missing_streams() -> None:
 def _plain(error: UnicodeError) -> tuple[str, int]:
     """The text in the place of characters that an encoding lacks."""
     assert isinstance(error, UnicodeEncodeError)
+    from graft.formats.file_name import printable_text
+
     text = error.object[error.start : error.end]
     told = "".join(_PLAIN.get(one) or printable_text(one) for one in text)
     return told.encode("ascii", "backslashreplace").decode(), error.end
