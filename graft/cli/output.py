@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from graft.cli.progress import Bars
@@ -52,23 +53,27 @@ def print_note(message: str, settings: Settings, colour: Colour | None = None) -
         colour: of the words before the first colon.
     """
     if not settings.quiet:
-        head, colon, rest = escaped(message).partition(":")
-        if colour is None and head == "warning":
+        head, colon, rest = wrapped(f"graft: {escaped(message)}").partition(": ")
+        word, between, rest = rest.partition(":")
+        if colour is None and word == "warning":
             colour = "yellow"
         if colour is not None:
-            head = painted(head, colour, sys.stderr)
-        print(f"graft: {head}{colon}{rest}", file=sys.stderr)
+            word = painted(word, colour, sys.stderr)
+        print(f"{head}{colon}{word}{between}{rest}", file=sys.stderr)
 
 
-def print_warnings(warnings: Iterable[PlanWarning], settings: Settings) -> None:
+def print_warnings(warnings: Iterable[PlanWarning], settings: Settings, about: str = "") -> None:
     """Prints warnings on stderr, a line for each kind, unless it is to be quiet.
 
     With --verbose each has a line of its own, and its paths are whole.
+
+    Args:
+        about: the job of a batch, before each line.
     """
     warnings = list(warnings)
     if settings.verbosity:
         for warning in warnings:
-            print_note(f"warning: {warning.message} ({warning.kind})", settings)
+            print_note(f"{about}warning: {warning.message} ({warning.kind})", settings)
         return
     from collections import Counter
 
@@ -79,8 +84,24 @@ def print_warnings(warnings: Iterable[PlanWarning], settings: Settings) -> None:
             continue
         end = f"; and {more:,} more" if more else ""
         end += f" ({warning.kind})"
-        room = _WARNING_LENGTH - len(f"graft: warning: {end}")
-        print_note(f"warning: {_shortened(brief_paths(warning.message), room)}{end}", settings)
+        room = _WARNING_LENGTH - len(f"graft: {about}warning: {end}")
+        print_note(
+            f"{about}warning: {_shortened(brief_paths(warning.message), room)}{end}", settings
+        )
+
+
+def wrapped(text: str) -> str:
+    """A text for stderr in lines of a terminal, broken between words."""
+    width = columns_of(sys.stderr)
+    if width is None or len(text) <= width:
+        return text
+    import textwrap
+
+    return "\n".join(
+        textwrap.wrap(
+            text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+        )
+    )
 
 
 def brief_paths(text: str) -> str:
@@ -98,6 +119,7 @@ def print_table(
     *,
     right: Iterable[str] = (),
     to_stderr: bool = False,
+    changed: str | None = None,
 ) -> None:
     """Prints a table; as wide as it needs to be where no terminal limits it.
 
@@ -106,16 +128,18 @@ def print_table(
         rows: a text for each column.
         right: the headings of columns whose texts end flush.
         to_stderr: where stdout is not for tables.
+        changed: the heading of a column that has a colour.
     """
     stream = sys.stderr if to_stderr else sys.stdout
     right = set(right)
     cells = [[escaped(text) for text in row] for row in rows]
     width = columns_of(stream)
+    paint = {changed: partial(painted, colour="cyan", stream=stream)} if changed else {}
     if width is not None:
         cells = list(_folded(columns, cells, width, right))
     stream.writelines(
         line if width is None else f"{line.rstrip()}\n"
-        for line in plain_table(columns, cells, right=right)
+        for line in plain_table(columns, cells, right=right, paint=paint)
     )
     stream.flush()  # the next text on stderr comes after it
 
@@ -153,20 +177,30 @@ def _lines(text: str, width: int) -> list[str]:
 
 
 def plain_table(
-    columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Collection[str] = ()
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    right: Collection[str] = (),
+    paint: Mapping[str, Callable[[str], str]] | None = None,
 ) -> Iterator[str]:
     """A table as rich prints it where there is room, which takes it half a millisecond a row.
 
     Args:
         columns, right: as for `print_table`.
+        paint: the functions that give the padded texts of columns their colours.
 
     Yields:
         Its lines.
     """
     padded = [_padded(texts, right=texts[0] in right) for texts in zip(columns, *rows, strict=True)]
-    head, *lines = map("   ".join, zip(*padded, strict=True))
+    head = "   ".join(texts[0] for texts in padded)
     yield f"{head}\n"
     yield "\u2500" * _cells(head)(head) + "\n"
+    bodies = [
+        list(map((paint or {}).get(column, str), texts[1:]))
+        for column, texts in zip(columns, padded, strict=True)
+    ]
+    lines = map("   ".join, zip(*bodies, strict=True))
     for line in lines:
         yield f"{line}\n"
 

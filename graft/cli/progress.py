@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from graft.cli.settings import Settings
 from graft.cli.terminal import escaped
@@ -18,6 +18,22 @@ if TYPE_CHECKING:
 _BAR_AFTER_SECONDS = 0.7
 _BAR_EVERY_SECONDS = 0.2
 _LINE_EVERY_SECONDS = 30.0
+_NAMES: Final = {
+    "check": "checking",
+    "checksums": "looking for checksums",
+    "copies": "looking for copies",
+    "graft": "writing",
+    "name": "naming",
+    "plan": "planning",
+    "prove": "proving",
+    "read": "reading",
+    "rewrite": "rewriting",
+    "scan": "scanning",
+    "search": "searching",
+    "verify": "verifying",
+    "work": "working",
+}
+"""The stages' names in words."""
 
 
 class Bars:
@@ -30,6 +46,7 @@ class Bars:
     def __init__(self, settings: Settings) -> None:
         self._wanted = not settings.quiet
         self._terminal = sys.stderr.isatty()
+        self._open: list[_Stage] = []
 
     @contextmanager
     def __call__(self, stage: str, total: int | None) -> Iterator[Callable[[int], object]]:
@@ -37,7 +54,8 @@ class Bars:
         if not self._wanted:
             yield lambda _size: None
             return
-        told = _Stage(stage, total)
+        told = _Stage(_NAMES.get(stage, stage), total, self._open)
+        self._open.append(told)
         ended = threading.Event()
         show = told.show_bar if self._terminal else told.print_lines
         thread = threading.Thread(target=show, args=(ended,), name="graft-progress", daemon=True)
@@ -47,12 +65,18 @@ class Bars:
         finally:
             ended.set()
             thread.join()
+            self._open.remove(told)
 
 
 class _Stage:
-    """A stage at work, and the thread that tells of it."""
+    """A stage at work, and the thread that tells of it.
 
-    def __init__(self, name: str, total: int | None) -> None:
+    Args:
+        open_stages: the stages at work; only the last of them is told of.
+    """
+
+    def __init__(self, name: str, total: int | None, open_stages: Sequence[_Stage]) -> None:
+        self._open = open_stages
         self._name = name
         self._total = total
         self._begin = time.monotonic()
@@ -63,6 +87,13 @@ class _Stage:
         """Takes bytes that are done, from any thread."""
         with self._lock:
             self._done += size
+
+    @property
+    def _form(self) -> str | None:
+        """The form of a bar whose end is not known; None for tqdm's own."""
+        if self._total:
+            return None
+        return "{desc}: {n_fmt}B, {elapsed}" if self._done else "{desc}: {elapsed}"
 
     def show_bar(self, ended: threading.Event) -> None:
         """Draws the bar until the stage has ended."""
@@ -81,11 +112,15 @@ class _Stage:
             mininterval=0,
             miniters=0,
             dynamic_ncols=True,
+            bar_format=self._form,
             **options,
         ) as bar:
             bar.start_t -= _BAR_AFTER_SECONDS
             while True:
-                self._draw(bar)
+                if self._open[-1] is self:
+                    self._draw(bar)
+                else:
+                    bar.clear()
                 if ended.wait(_BAR_EVERY_SECONDS):
                     return
 
@@ -93,6 +128,7 @@ class _Stage:
         done = self._done
         if bar.total is not None and done > bar.total:
             bar.total = done
+        bar.bar_format = self._form
         bar.n = done
         bar.refresh()
 

@@ -54,6 +54,7 @@ class StagedJob:
     Attributes:
         request: as given, each root once.
         plan: once it is made.
+        seconds: the time spent for this job, and its part of the time spent for several together.
 
     Raises:
         GraftError: nothing can be written there, or the links or the profile cannot be made.
@@ -65,6 +66,7 @@ class StagedJob:
         self, request: JobRequest[StorePath], stores: Stores, resources: Resources
     ) -> None:
         self._begin = time.monotonic()
+        self.seconds = 0.0
         self._stores = stores
         self._resources = resources
         self._abi: AbiCheck | None = None

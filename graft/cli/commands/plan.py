@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from graft.cli.arguments import PlanArguments, PlanRequest, plan_options, resolve_request
-from graft.cli.brief_names import brief_hash, brief_name, print_pairs
+from graft.cli.brief_names import brief_hash, brief_name, brief_path, print_pairs
 from graft.cli.output import (
     Bars,
     print_document,
@@ -155,8 +155,10 @@ def show_plan(
         check_reporting()
     if request.derived:
         print_pairs(request.graft.replacements, store.store_dir, settings)
-    plan = approved_plan(store, request, Resources(progress=Bars(settings)))
-    with StoreContents(store) as contents:
+    bars = Bars(settings)
+    with bars("plan", None):
+        plan = approved_plan(store, request, Resources(progress=bars))
+    with bars("check", None), StoreContents(store) as contents:
         download = request.graft.deep or abi_report is not None
         abi = forecast_abi(plan, store, contents, download=download)
         # Objects not downloaded for the one check are not downloaded for the other.
@@ -217,6 +219,7 @@ def _print_plan(plan: Plan, free_bytes: int | None, settings: Settings) -> None:
                 for rewrite in plan.rewrites
             ],
             right=["NAR size", "references"],
+            changed="becomes",
         )
 
     def shown(path: StorePath) -> str:
@@ -225,7 +228,10 @@ def _print_plan(plan: Plan, free_bytes: int | None, settings: Settings) -> None:
     for alias in plan.aliases:
         print_line(f"alias {shown(alias.path)} -> {shown(alias.target)}")
     for root, new in plan.new_roots.items():
-        print_line(f"{plan.store_dir.path(root)} -> {shown(new)}")
+        if whole:
+            print_line(f"{plan.store_dir.path(root)} -> {shown(new)}")
+        else:
+            print_line(f"{brief_path(root)} → {_becomes(new, plan, whole=False)}")
     print_note(
         f"{counted(len(plan.rewrites), 'path')} would be rewritten, {len(plan.shared):,} of "
         f"{len(plan.new_references):,} shared; at most {binary_size(plan.bytes_at_most)} written"

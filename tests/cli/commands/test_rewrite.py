@@ -174,7 +174,7 @@ def test_what_takes_long_shows_a_bar_on_a_terminal(arguments: list[str]) -> None
     with open(ours, "rb", buffering=0) as stream, suppress(OSError):  # EIO at the end
         while piece := stream.read(1000):
             shown += piece
-    assert (b"rewrite: " in shown) == (not arguments)
+    assert (b"rewriting: " in shown) == (not arguments)
 
 
 @pytest.mark.nix
