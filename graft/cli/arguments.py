@@ -13,7 +13,7 @@ import click
 from graft.cli.path_arguments import PathNamespace
 from graft.cli.settings import gather
 from graft.errors import BadStorePathError, UsageError
-from graft.formats.hash_modulo import SELF_REFERENCES, SelfReferences
+from graft.formats.hash_modulo import SELF_REFERENCES, SelfReferencesChoice
 
 if TYPE_CHECKING:
     from graft.formats.store_path import StorePath
@@ -37,7 +37,7 @@ class PlanArguments:
     initrd_cutoff: bool = True
     deep: bool = False
     content_addressed: bool = False
-    self_references: SelfReferences | None = None
+    self_references: SelfReferencesChoice | None = None
     fixups: tuple[str, ...] = ()
 
 
@@ -80,7 +80,8 @@ def plan_options(command: Callable[..., int]) -> Callable[..., int]:
             "--self-references",
             type=click.Choice(SELF_REFERENCES),
             help="With --content-addressed: how the Nix that is to take the result hashes paths "
-            "that hold their own names, 'zeroed' from 2.17 to 2.34, else 'positions', the default.",
+            "that hold their own names: 'zeroed' from 2.17 to 2.34, else 'positions'. The default, "
+            "'auto', is the rule of the Nix of the target.",
         ),
         click.option(
             "--content-addressed",

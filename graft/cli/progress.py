@@ -106,6 +106,7 @@ class _Stage:
             desc=escaped(self._name),
             total=self._total or None,
             leave=False,
+            position=0,  # the one that is told of, in the place of the outer one
             file=sys.stderr,
             # The mean of the whole stage: files differ, and an estimate must not jump.
             smoothing=0,

@@ -83,8 +83,23 @@ class StagedJob:
             target.protect(kept)
 
     def make_plan(self) -> None:
-        """Plans, if the plan is approved; errors as of `graft.plan.making.make_plan`."""
-        self.plan = make_plan(self._stores.source, self.request.graft, self._resources)
+        """Plans, if the plan is approved; errors as of `graft.plan.making.make_plan`.
+
+        Raises:
+            UsageError: the daemon names paths from contents by another rule.
+        """
+        graft = self.request.graft
+        if graft.addressing == "content":
+            # Late: that runs a program. The Nix that is to take the paths is the target's.
+            from graft.store.nix_version import check_rule, rule_of  # noqa: PLC0415
+
+            target = self._stores.target
+            if graft.self_references == "auto":
+                graft = replace(graft, self_references=rule_of(target, os.environ))
+            else:
+                imported = self._stores.daemon is not None
+                check_rule(graft.self_references, target, os.environ, imported=imported)
+        self.plan = make_plan(self._stores.source, graft, self._resources)
         self.request.approve(self.plan)
 
     def check_trust(self) -> None:

@@ -55,7 +55,7 @@ def test_a_stage_without_an_end_shows_a_sign_and_gives_way_to_the_one_within() -
     shown = _on_a_terminal(_PROGRAM)
     text = "".join(text for _, text in shown)
     assert re.search(r"working: 00:0\d", text)
-    assert re.search(r"writing: +\d+%.*/1000", text)
+    assert re.search(r"writing: +\d+%.*/0.98k", text)
     # The interpreter's start, and the first sign after less than a second.
     assert next(seconds for seconds, text in shown if "working" in text) < 3
     # Nothing stays on the line.

@@ -18,11 +18,11 @@ import socket
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from graft.errors import BadStorePathError, StoreError
 from graft.formats.store_path import StoreDir, StorePath
-from graft.store.local_store.locks import open_lock_file
+from graft.store.local_store.locks import give_to_owner, lock, open_lock_file
 
 _log = logging.getLogger(__name__)
 
@@ -37,25 +37,28 @@ class TemporaryRoots:
 
     Args:
         state_dir: the store's state directory; at most one object in a process may be open for it.
+        records: whether its collector takes record locks, as Guix's does.
     """
 
-    def __init__(self, state_dir: str) -> None:
+    def __init__(self, state_dir: str, *, records: bool) -> None:
+        self._records = records
         self._collector_lock = open_lock_file(os.path.join(state_dir, "gc.lock"))
         self._socket_dir = os.path.join(state_dir, "gc-socket")
         self._connection: socket.socket | None = None
         self._rooted: set[str] = set()
         directory = os.path.join(state_dir, "temproots")
-        os.makedirs(directory, exist_ok=True)
+        if not os.path.isdir(directory):
+            os.makedirs(directory, exist_ok=True)
+            give_to_owner(state_dir, directory)
         self._path = os.path.join(directory, str(os.getpid()))
         self._file = self._open(self._path)
 
-    @staticmethod
-    def _open(path: str) -> int:
+    def _open(self, path: str) -> int:
         if os.path.lexists(path):
             os.unlink(path)  # of a process that is dead: this one has its number now
         while True:
             descriptor = open_lock_file(path)
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
+            lock(descriptor, fcntl.LOCK_SH, records=self._records)
             if os.fstat(descriptor).st_size == _STALE_MARKER_SIZE:
                 return descriptor
             os.close(descriptor)  # a collector took it for a dead process's before it was locked
@@ -64,7 +67,8 @@ class TemporaryRoots:
         """Gives the roots up."""
         self._disconnect()
         os.close(self._collector_lock)
-        os.unlink(self._path)
+        with suppress(FileNotFoundError):  # an administrator may have cleared the directory
+            os.unlink(self._path)
         os.close(self._file)
 
     def add(self, paths: Iterable[str]) -> None:
@@ -105,16 +109,19 @@ class TemporaryRoots:
     def _write_beside_no_collector(self, path: str, *, wait: bool) -> bool:
         """Writes the root while no collector can begin; False if one is at work."""
         try:
-            fcntl.flock(self._collector_lock, fcntl.LOCK_SH | (0 if wait else fcntl.LOCK_NB))
+            self._lock(self._collector_lock, fcntl.LOCK_SH | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             return False
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX)
+            self._lock(self._file, fcntl.LOCK_EX)
             self._write(path)
-            fcntl.flock(self._file, fcntl.LOCK_SH)
+            self._lock(self._file, fcntl.LOCK_SH)
         finally:
-            fcntl.flock(self._collector_lock, fcntl.LOCK_UN)
+            self._lock(self._collector_lock, fcntl.LOCK_UN)
         return True
+
+    def _lock(self, descriptor: int, operation: int) -> None:
+        lock(descriptor, operation, records=self._records)
 
     def _write(self, path: str) -> None:
         os.write(self._file, os.fsencode(path) + b"\0")
@@ -186,15 +193,21 @@ _open_roots_lock = threading.Lock()
 
 
 @contextmanager
-def shared_temporary_roots(state_dir: str) -> Iterator[TemporaryRoots]:
+def shared_temporary_roots(state_dir: str, *, records: bool) -> Iterator[TemporaryRoots]:
     """The temporary roots of this process in one store, for as long as anybody is inside.
 
     Nix takes the file of a process's number for the file of that process. Two objects for one store
     would take the file away from each other.
+
+    Args:
+        state_dir, records: as of `TemporaryRoots`.
     """
     key = (os.getpid(), os.path.realpath(state_dir))
     with _open_roots_lock:
-        users, roots = _open_roots.get(key) or (0, TemporaryRoots(state_dir))
+        users, roots = _open_roots.get(key) or (
+            0,
+            TemporaryRoots(state_dir, records=records),
+        )
         _open_roots[key] = (users + 1, roots)
     try:
         yield roots

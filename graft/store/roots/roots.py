@@ -17,10 +17,30 @@ from collections.abc import Callable, Iterator
 from graft.errors import BadStorePathError, RootLinkError, StoreError
 from graft.formats.hashing import nix32_encode
 from graft.formats.store_path import StoreDir, StorePath
+from graft.store.local_store.locks import give_to_owner
 
 _log = logging.getLogger(__name__)
 
 _LASTING_ERRORS = {errno.EACCES, errno.ENOENT, errno.ENOTDIR}
+_NO_LINK = {errno.ENOENT, errno.ENOTDIR, errno.EINVAL}
+
+
+def link_target(link: str) -> str | None:
+    """The text of a symlink; None if there is nothing, or something else.
+
+    `os.path.islink` takes every error for an answer: a link that cannot be read is not absent.
+
+    Raises:
+        RootLinkError: the link cannot be read.
+    """
+    try:
+        return os.readlink(link)
+    except OSError as error:
+        if error.errno in _NO_LINK:
+            return None
+        raise RootLinkError(
+            f"cannot read the link '{link}': {error.strerror}", path=link
+        ) from error
 
 
 def replace_symlink(link: str, target: str) -> None:
@@ -48,9 +68,9 @@ def check_root_link(link: str, store_dir: StoreDir) -> None:
     link = os.path.abspath(link)
     if store_dir.contains(link):
         raise RootLinkError(f"a root may not lie in the store: '{link}'", path=link)
-    if os.path.lexists(link) and not (
-        os.path.islink(link) and store_dir.contains(os.path.join("/", os.readlink(link)))
-    ):
+    target = link_target(link)
+    other = target is None or not store_dir.contains(os.path.join("/", target))
+    if other and os.path.lexists(link):
         raise RootLinkError(
             f"'{link}' exists and is no link into the store: remove it or name another", path=link
         )
@@ -74,9 +94,13 @@ def add_root(link: str, path: StorePath, store_dir: StoreDir, state_dir: str) ->
     if link.startswith(f"{roots}/"):
         return
     automatic = os.path.join(roots, "auto")
-    os.makedirs(automatic, exist_ok=True)
+    if not os.path.isdir(automatic):
+        os.makedirs(automatic, exist_ok=True)
+        give_to_owner(roots, automatic)
     name = nix32_encode(hashlib.sha1(os.fsencode(link)).digest())  # noqa: S324 - Nix's own name for it
-    replace_symlink(os.path.join(automatic, name), link)
+    indirect = os.path.join(automatic, name)
+    replace_symlink(indirect, link)
+    give_to_owner(automatic, indirect)
 
 
 def find_roots(
