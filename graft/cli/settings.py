@@ -76,6 +76,8 @@ class Settings:
         if self.verbosity:
             level = logging.INFO if self.verbosity == 1 else logging.DEBUG
         logging.basicConfig(level=level, stream=sys.stderr, format="graft: %(message)s", force=True)
+        if self.verbosity < 2:  # it tells of every try that comes again; the last is an error
+            logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 def _remember(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:

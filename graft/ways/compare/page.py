@@ -195,7 +195,7 @@ def _title(document: Mapping[str, Any]) -> str:
 
 
 def _verdict(document: Mapping[str, Any]) -> str:
-    """Two sentences: the reach of each way, and the price of the graft beside a rebuild's."""
+    """Two sentences: the reach of each way, and the price of the graft and of a rebuild."""
     ways = {way["way"]: way for way in document["ways"]}
     reached = [
         (name, way["coverage"]["see_new"], way["coverage"]["dependents"])
