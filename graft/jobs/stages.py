@@ -57,6 +57,7 @@ class StagedJob:
         request: as given, each root once.
         plan: once it is made.
         untouched: then, whether no root leads to an OLD.
+        seconds: the time spent for this job, and its part of the time spent for several together.
 
     Raises:
         GraftError: nothing can be written there, or the links or the profile cannot be made.
@@ -69,6 +70,7 @@ class StagedJob:
         self, request: JobRequest[StorePath], stores: Stores, resources: Resources
     ) -> None:
         self._begin = time.monotonic()
+        self.seconds = 0.0
         self._stores = stores
         self._resources = resources
         self._abi: AbiCheck | None = None

@@ -121,7 +121,7 @@ class LocalStore(Closeable):
                 pass
         except OSError as error:
             raise StoreError(
-                f"cannot make a store in '{error.filename}': {(error.strerror or '').lower()}",
+                f"cannot make a store in '{error.filename}': {error.strerror or ''}",
                 path=error.filename,
             ) from error
 

@@ -9,7 +9,7 @@ import logging
 import os
 import sqlite3
 import urllib.parse
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from itertools import islice
 from typing import TypeVar
@@ -308,11 +308,23 @@ class Database:
                 path=path,
             ) from error
 
-    def register(self, infos: Sequence[PathInfo]) -> None:
+    def register(
+        self,
+        infos: Sequence[PathInfo],
+        outputs: Mapping[StorePath, Mapping[str, StorePath]] | None = None,
+    ) -> None:
         """Makes paths valid in one transaction; each one's references are valid or among them.
 
         A path that is already valid keeps its registration time and loses no reference.
+
+        Args:
+            outputs: the outputs of derivations among the paths, by their names; Nix asks for them.
         """
+        told = [
+            (name, self._store_dir.path(output), self._store_dir.path(derivation))
+            for derivation, named in (outputs or {}).items()
+            for name, output in named.items()
+        ]
         names = list(self.schema.columns)
         rows = [tuple(map(self._row(info).get, names)) for info in infos]
         anew = [name for name in _REGISTERED_ANEW if name in names]
@@ -332,6 +344,11 @@ class Database:
                 )
                 for referrer, reference in references:
                     self._insert_reference(referrer, reference)
+                self._connection.executemany(
+                    "insert or replace into DerivationOutputs (drv, id, path) "
+                    "select id, ?, ? from ValidPaths where path = ?",
+                    told,
+                )
                 self._connection.execute("commit")
             except BaseException:
                 if self._connection.in_transaction:  # an interrupt may come after the commit

@@ -123,8 +123,7 @@ class Profile:
             names = os.listdir(directory)
         except OSError as error:
             raise ProfileError(
-                f"cannot read the directory '{directory}' of the profile: "
-                f"{(error.strerror or '').lower()}",
+                f"cannot read the directory '{directory}' of the profile: {error.strerror or ''}",
                 path=self.path,
             ) from error
         found = []

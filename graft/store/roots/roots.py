@@ -72,7 +72,7 @@ def replace_symlink(link: str, target: str) -> None:
         else:
             return
     raise RootLinkError(
-        f"cannot make the link '{link}': {(last.strerror or '').lower()}", path=link
+        f"cannot make the link '{link}': {last.strerror or ''}", path=link
     ) from last
 
 
@@ -225,6 +225,6 @@ def _skip(place: str, error: OSError, on_unreadable: Callable[[str], object] | N
         on_unreadable(place)
     if error.errno not in _LASTING_ERRORS:
         raise StoreError(
-            f"cannot look for roots in '{place}': {(error.strerror or '').lower()}", path=place
+            f"cannot look for roots in '{place}': {error.strerror or ''}", path=place
         ) from error
     _log.info("cannot read potential root '%s'", place)

@@ -150,7 +150,7 @@ def test_what_is_no_profile_is_refused(store: LocalStore, tmp_path: Path) -> Non
         no_profile.delete(lambda _generations, _current: {1})
     assert sorted(os.listdir(tmp_path))[:2] == ["file", "file-1-link"]
     assert not os.path.islink(tmp_path / "file")
-    with pytest.raises(ProfileError, match=r"cannot read the directory '.*/missing'.*: no such"):
+    with pytest.raises(ProfileError, match=r"cannot read the directory '.*/missing'.*: No such"):
         Profile(str(tmp_path / "missing/x"), store.store_dir).generations()
 
 
