@@ -217,11 +217,12 @@ class Look:
 
     def _is_packed(self, data: bytes, name: bytes, opened: Sequence[range]) -> bool:
         """Whether a file is packed, apart from its streams that were opened."""
-        if self._known is None:
+        # Most files are not dense, and a type takes longer to tell.
+        if self._known is None or not is_dense(data):
             return False
         fixup = self._known(data, name)
         program = fixup is not None and fixup.name in PROGRAMS
-        if (fixup is not None and not program) or not is_dense(data, mostly=program):
+        if (fixup is not None and not program) or (program and not is_dense(data, mostly=True)):
             return False
         if is_media(data[:HEAD]):
             return False
