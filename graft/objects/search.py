@@ -256,7 +256,7 @@ class DeepSearch:
                 yield site.place(found.offset, FRAGMENT, self.hash_parts[found.index])
 
     def has_short_pieces(self, head: bytes) -> bool:
-        """Whether a file may have fragments without a word of a suspicion: other machines', bits'."""
+        """Whether a file may hold references of which no word tells, as in bits."""
         return head.startswith(BITCODE) or self._fragments.is_promising(head, ())
 
     def look(self, file: bytes, changed: Table | None = None) -> Look:

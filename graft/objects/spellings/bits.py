@@ -44,7 +44,7 @@ class BitFinder:
         self._hash_parts = hash_parts
 
     def find(self, data: Buffer) -> Iterator[tuple[int, int, str]]:
-        """Offset of the first whole byte, index of the hash part, and packing, for each that is found.
+        """The hash parts that are packed: first whole byte, index of the hash part, and packing.
 
         A hash part that stands at whole bytes is not among them: it stands in the open.
         """
