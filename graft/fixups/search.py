@@ -8,7 +8,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from graft.fixups.allowance import Allowance
-from graft.fixups.api import HEAD, Fixup, FixupOutcome, LeftAloneError, Limits
+from graft.fixups.api import HEAD, Fixup, FixupOutcome, LeftAloneError, LimitError, Limits
 from graft.fixups.damage import DAMAGE, damage
 from graft.fixups.media import is_media
 from graft.fixups.streams import embedded_streams, raw_deflated
@@ -139,6 +139,7 @@ class Look:
         self.places: list[Place] = []
         self.outcomes: list[FixupOutcome] = []
         self.allowance = Allowance(limits)
+        self.within: list[bytes] = []  # the opened files in each other, outermost first
 
     def file(self, data: bytes, name: bytes) -> None:
         """Searches a file, and looks into it."""
@@ -184,7 +185,7 @@ class Look:
         name: bytes = b"",
         depth: int = 1,
         flags: int | None = None,
-    ) -> None:
+    ) -> list[bytes]:
         """Looks into the streams at any offset of a file that no fix-up opens.
 
         Args:
@@ -194,9 +195,12 @@ class Look:
             name: the name of the file, without directories.
             depth: the depth of the files in the file.
             flags: the flags of the file, if they are known.
+
+        Returns:
+            The pieces of the file outside of the streams; the whole file if it is too deep.
         """
         if depth > self.limits.depth:
-            return
+            return [data]
         if flags is None:
             flags = self._flags(data)
         told = len(self.outcomes)
@@ -225,8 +229,9 @@ class Look:
                 _Level(self, fixup, inner, depth + 1).file(stream.contents, b"")
         # A piece of a text that spells a picture has not the picture's head.
         piece = bool(steps) and steps[-1].partition("@")[0] in SPELLED
-        if len(self.outcomes) > told or piece or not self._is_packed(data, name, opened, flags):
-            return
+        rest = _outside(data, opened)
+        if len(self.outcomes) > told or piece or not self._is_packed(data, name, rest, flags):
+            return rest
         contents = None if opened else raw_deflated(data, self.allowance)
         if contents is not None:
             inner = (*steps, "deflate")
@@ -236,8 +241,9 @@ class Look:
             self.outcomes.append(
                 FixupOutcome(container=steps, fixup="packed", outcome="left-alone", reason=_PACKED)
             )
+        return rest
 
-    def _is_packed(self, data: bytes, name: bytes, opened: Sequence[range], flags: int) -> bool:
+    def _is_packed(self, data: bytes, name: bytes, rest: Sequence[bytes], flags: int) -> bool:
         """Whether a file is packed, apart from its streams that were opened."""
         if self._known is None:
             return False
@@ -253,7 +259,6 @@ class Look:
             return False
         if is_media(data[:HEAD]):
             return False
-        rest = _outside(data, opened)
         if program:
             return is_dense(b"".join(rest), mostly=True)
         return any(is_dense(piece) for piece in rest)
@@ -306,10 +311,15 @@ class _Level:
         if self._fixup.opens and self._depth > limits.depth:
             self._left_alone(data, f"it is nested deeper than {limits.depth} containers")
             return
+        if data in self._look.within:
+            return  # a file that unpacks to itself: all of it has been searched
         self._places = len(self._look.places)
         before = self._places, len(self._look.outcomes)
+        self._look.within.append(data)
         try:
             self._fixup.apply(data, name, self)
+        except LimitError as error:
+            self._left_alone(data, str(error), limited=True)
         except LeftAloneError as error:
             self._left_alone(data, str(error))
         except DAMAGE as error:
@@ -318,16 +328,24 @@ class _Level:
         else:
             if (len(self._look.places), len(self._look.outcomes)) == before:
                 self._search_rest(data)
+        finally:
+            del self._look.within[-1]
 
     def _search_rest(self, data: bytes) -> None:
         """Looks for references in a part of the file that its fix-up has not shown."""
         if self._fixup.opens and not self._searched:
             self._look.search(data, self._container)
 
-    def _left_alone(self, data: bytes, reason: str) -> None:
+    def _left_alone(self, data: bytes, reason: str, *, limited: bool = False) -> None:
+        look = self._look
+        told = len(look.outcomes)
         self._outcome("left-alone", reason)
-        if self._fixup.opens and len(self._look.places) == self._places:
-            self._look.streams(data, self._container, typed=True, depth=self._depth)
+        if self._fixup.opens and len(look.places) == self._places:
+            rest = look.streams(data, self._container, typed=True, depth=self._depth)
+            # The members of such an archive stand in the open, or each in a stream of its own.
+            whole = not limited and (self._fixup.stores or self._fixup.name == "zip")
+            if whole and len(look.outcomes) == told + 1 and not any(map(is_dense, rest)):
+                del look.outcomes[told:]
         self._search_rest(data)
 
     def _outcome(self, outcome: Literal["left-alone", "noted"], reason: str) -> None:

@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Final
 from graft.errors import TreeError
 from graft.fixups import HEAD, Fixup, FixupOutcome, Look, Registry, registered
 from graft.fixups.api import BrokenFixupError
+from graft.fixups.bitcode import BITCODE
 from graft.fixups.fragments import FragmentFinder, Seed
 from graft.fixups.search import PROGRAM_MAGICS
 from graft.formats.file_name import printable
@@ -34,6 +35,7 @@ from graft.objects.checksums import ChangedFile, ChecksumFinder
 from graft.objects.file_fixups import broken_fixup
 from graft.objects.references import WantedPaths
 from graft.objects.spellings import SpellingFinder
+from graft.objects.spellings.bits import BitFinder
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
@@ -47,6 +49,9 @@ _IN_MEMORY: Final = 16 << 20  # of a file that passes and may have to be looked 
 # Where fragments are looked for: programs, and archives of the object files that programs are
 # linked from.
 _CODE: Final = (b"\x7fELF", b"!<arch>\n")
+
+# Files that are read whole once their bytes have passed.
+_READ_WHOLE: Final = (*_CODE, *BITCODE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +138,7 @@ class DeepSearch:
         encoded = [hash_part.encode() for hash_part in self.hash_parts]
         self.table = Table([(hash_part, None) for hash_part in encoded])
         self._spellings = SpellingFinder(encoded)
+        self._bits = BitFinder(encoded)
         self._fragments = FragmentFinder(
             ((hash_part, None) for hash_part in encoded), os.fsencode(str(self._store_dir))
         )
@@ -249,15 +255,18 @@ class DeepSearch:
         return max(self._spellings.longest, sums)
 
     def find_apart(self, data: bytes, site: Site, *, suspected: bool) -> Iterator[Place]:
-        """The fragments in a whole file."""
+        """The fragments in a whole file, or the texts in its bits."""
         head = data[:_ELF_HEAD]
+        if head.startswith(BITCODE):
+            for offset, index, packing in self._bits.find(data):
+                yield site.place(offset, packing, self.hash_parts[index])
         if self._fragments.is_elf(head) if suspected else self.has_short_pieces(head):
             for found in self._fragments.find(data):
                 yield site.place(found.offset, FRAGMENT, self.hash_parts[found.index])
 
     def has_short_pieces(self, head: bytes) -> bool:
-        """Whether a file may have fragments of which no word tells: of other machines."""
-        return self._fragments.is_promising(head, ())
+        """Whether a file may hold references of which no word tells, as in bits."""
+        return head.startswith(BITCODE) or self._fragments.is_promising(head, ())
 
     def look(self, file: bytes, changed: Table | None = None) -> Look:
         """The way into one file's containers.
@@ -341,7 +350,8 @@ class _Passing:
     @property
     def is_promising(self) -> bool:
         """Whether there may be fragments in the bytes that have passed."""
-        return self._fragments.is_promising(self._head, self._seeds)
+        head = self._head
+        return head.startswith(BITCODE) or self._fragments.is_promising(head, self._seeds)
 
 
 class Findings:
@@ -533,7 +543,7 @@ class PassingFile:
         self._large = self._search.is_too_large(self._size) is not None
         opened = opened and not self._large
         self._streams = not self._large and (self._fixup is None or not self._fixup.opens)
-        if opened or self._streams or head.startswith(_CODE):
+        if opened or self._streams or head.startswith(_READ_WHOLE):
             # A file that comes in one piece is in memory already.
             most = max(_IN_MEMORY, len(head))
             self._kept = SpooledTemporaryFile(most)  # noqa: SIM115 - closed at the file's end
