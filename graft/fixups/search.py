@@ -15,6 +15,7 @@ from graft.fixups.streams import embedded_streams, raw_deflated
 from graft.fixups.text import is_text
 from graft.kernel.density import is_dense
 from graft.kernel.place import Place, Site, Where
+from graft.kernel.sieve import DENSE, STANDS, STREAMED, SUSPECTED
 from graft.kernel.spelled import SPELLED
 
 if TYPE_CHECKING:
@@ -23,11 +24,18 @@ if TYPE_CHECKING:
 PROGRAMS: Final = ("elf", "pe", "macho")
 """Types of programs: one that is packed is so for the most part."""
 
+PROGRAM_MAGICS: Final = (b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe")
+"""How programs begin, which a sieve calls dense if they are for the most part."""
+
 _PACKED: Final = "it is packed or encrypted in an unknown way"
 
 
 class Finder(Protocol):
     """The search inside of containers."""
+
+    def sift(self, data: bytes) -> int:
+        """The flags of `graft.kernel.sieve` for a file: of all else `find` finds nothing."""
+        ...
 
     def find(self, data: bytes, site: Site) -> Iterable[Place]:
         """All of it in a file, or in a name or a target.
@@ -126,6 +134,7 @@ class Look:
         self.recognise, self.finder, self.limits = recognise, finder, limits
         self._known, self._changed = known, changed
         self._path = path
+        self._sifted: tuple[bytes, int] = b"", 0  # the last bytes, and their flags
         self.unknown: list[tuple[str, ...]] = []
         self.places: list[Place] = []
         self.outcomes: list[FixupOutcome] = []
@@ -156,7 +165,16 @@ class Look:
         Args:
             steps: the container of the finds.
         """
-        self.places += self.finder.find(data, Site(self._path, where, steps))
+        if self._flags(data) & (STANDS | SUSPECTED):
+            self.places += self.finder.find(data, Site(self._path, where, steps))
+
+    def _flags(self, data: bytes) -> int:
+        """The flags of some bytes, which several questions are asked of one after another."""
+        sifted, flags = self._sifted
+        if sifted is not data:
+            flags = self.finder.sift(data)
+            self._sifted = data, flags
+        return flags
 
     def streams(
         self,
@@ -166,6 +184,7 @@ class Look:
         typed: bool,
         name: bytes = b"",
         depth: int = 1,
+        flags: int | None = None,
     ) -> list[bytes]:
         """Looks into the streams at any offset of a file that no fix-up opens.
 
@@ -175,15 +194,18 @@ class Look:
                 told.
             name: the name of the file, without directories.
             depth: the depth of the files in the file.
+            flags: the flags of the file, if they are known.
 
         Returns:
             The pieces of the file outside of the streams; the whole file if it is too deep.
         """
         if depth > self.limits.depth:
             return [data]
+        if flags is None:
+            flags = self._flags(data)
         told = len(self.outcomes)
         opened: list[range] = []
-        for stream in embedded_streams(data, self.allowance):
+        for stream in embedded_streams(data, self.allowance) if flags & STREAMED else ():
             inner = (*steps, stream.step)
             opened.append(range(stream.start, stream.end))
             if stream.reason is not None and not (typed and stream.start == 0):
@@ -208,7 +230,7 @@ class Look:
         # A piece of a text that spells a picture has not the picture's head.
         piece = bool(steps) and steps[-1].partition("@")[0] in SPELLED
         rest = _outside(data, opened)
-        if len(self.outcomes) > told or piece or not self._is_packed(data, name, rest):
+        if len(self.outcomes) > told or piece or not self._is_packed(data, name, rest, flags):
             return rest
         contents = None if opened else raw_deflated(data, self.allowance)
         if contents is not None:
@@ -221,13 +243,19 @@ class Look:
             )
         return rest
 
-    def _is_packed(self, data: bytes, name: bytes, rest: Sequence[bytes]) -> bool:
+    def _is_packed(self, data: bytes, name: bytes, rest: Sequence[bytes], flags: int) -> bool:
         """Whether a file is packed, apart from its streams that were opened."""
         if self._known is None:
             return False
+        # Most files are not dense, and a type takes longer to tell.
+        begins = data.startswith(PROGRAM_MAGICS)
+        if not (flags & DENSE or (begins and is_dense(data))):
+            return False
         fixup = self._known(data, name)
         program = fixup is not None and fixup.name in PROGRAMS
-        if (fixup is not None and not program) or not is_dense(data, mostly=program):
+        if fixup is not None and not program:
+            return False
+        if not (flags & DENSE if program == begins else is_dense(data, mostly=program)):
             return False
         if is_media(data[:HEAD]):
             return False

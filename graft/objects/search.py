@@ -21,12 +21,14 @@ from graft.fixups import HEAD, Fixup, FixupOutcome, Look, Registry, registered
 from graft.fixups.api import BrokenFixupError
 from graft.fixups.bitcode import BITCODE
 from graft.fixups.fragments import FragmentFinder, Seed
+from graft.fixups.search import PROGRAM_MAGICS
 from graft.formats.file_name import printable
 from graft.formats.store_path import StoreDir, StorePath
 from graft.kernel import Table
 from graft.kernel.anchors import WORD
 from graft.kernel.density import is_dense
 from graft.kernel.place import FRAGMENT, Place, Site, Where
+from graft.kernel.sieve import DENSE, STREAMED, SUSPECTED, make_sieve
 from graft.kernel.streams import find_streams
 from graft.kernel.tree import Suspicion, TreeReport
 from graft.objects.checksums import ChangedFile, ChecksumFinder
@@ -50,9 +52,6 @@ _CODE: Final = (b"\x7fELF", b"!<arch>\n")
 
 # Files that are read whole once their bytes have passed.
 _READ_WHOLE: Final = (*_CODE, *BITCODE)
-
-# How programs begin, which are packed for the most part, or not at all.
-_PROGRAMS: Final = (b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,9 +150,10 @@ class DeepSearch:
             Suspicion(self._spellings.anchors),
             Suspicion(self._fragments.anchors, _CODE),
             Suspicion(None),  # streams
-            Suspicion(None, _PROGRAMS, density=True),
+            Suspicion(None, PROGRAM_MAGICS, density=True),
             *(map(Suspicion, self._sums.anchors) if self._sums is not None else ()),
         )
+        self._sieve = make_sieve(self.table, self.suspicions)
 
     def __reduce__(self) -> tuple[object, ...]:
         return _remade, (type(self), self.standing.paths, self.hash_parts, self._store_dir)
@@ -194,9 +194,11 @@ class DeepSearch:
         findings = Findings(self, changed)
         top = os.fsencode(top)
         suspected = {suspect.file for suspect in report.suspects if suspect.where == "contents"}
-        streamed = frozenset((*report.streamed, *report.dense))
-        for file in sorted({*report.marked, *suspected, *streamed}):
-            findings.file(top, file, suspected=file in suspected, streamed=file in streamed)
+        flags = dict.fromkeys(report.streamed, STREAMED)
+        for file in report.dense:
+            flags[file] = flags.get(file, 0) | DENSE
+        for file in sorted({*report.marked, *suspected, *flags}):
+            findings.file(top, file, suspected=file in suspected, flags=flags.get(file, 0))
         for suspect in report.suspects:
             place = os.path.join(top, suspect.file) if suspect.file else top
             if suspect.where == "name":
@@ -213,6 +215,13 @@ class DeepSearch:
         yield from self.find_spelled(data, site)
         yield from self.find_sums(data, site)
         yield from self.find_apart(data, site, suspected=True)
+
+    def sift(self, data: bytes) -> int:
+        """The flags of a file: whether anything of a kind may be in it."""
+        flags = self._sieve.find(data)
+        if data.startswith(_MANIFEST) or self.has_short_pieces(data[:_ELF_HEAD]):
+            flags |= SUSPECTED
+        return flags
 
     def find_spelled(self, data: bytes, site: Site) -> Iterator[Place]:
         """The paths in other spellings in any bytes."""
@@ -373,12 +382,12 @@ class Findings:
         """Looks through a name or a symlink's target."""
         self._hidden += self._search.find_spelled(text, Site(file, where))
 
-    def file(self, top: bytes, file: bytes, *, suspected: bool, streamed: bool = False) -> None:
+    def file(self, top: bytes, file: bytes, *, suspected: bool, flags: int = 0) -> None:
         """Looks into a file of a tree.
 
         Args:
             suspected: a word of a suspicion stands in it.
-            streamed: a stream may begin in it, or it is packed.
+            flags: STREAMED, if a stream may begin in it, and DENSE, if it may be packed.
 
         Raises:
             TreeError: it cannot be read.
@@ -398,9 +407,9 @@ class Findings:
                     self.passed(passing, lambda: _whole(path))
                 if fixup is not None:
                     self.into(fixup, file, os.path.basename(path), head, size, stream, suspected)
-                if streamed and (fixup is None or not fixup.opens):
-                    name = os.path.basename(path)
-                    self.streams(file, name, size, lambda: _whole(path), typed=fixup is not None)
+                if flags and (fixup is None or not fixup.opens):
+                    name, typed = os.path.basename(path), fixup is not None
+                    self.streams(file, name, size, lambda: _whole(path), typed=typed, flags=flags)
         except OSError as error:
             shown = printable(path)
             raise TreeError(f"'{shown}' cannot be read: {error.strerror}", path=shown) from error
@@ -448,7 +457,14 @@ class Findings:
         self._unknown += [file] if look.unknown else []
 
     def streams(
-        self, file: bytes, name: bytes, size: int, whole: Callable[[], bytes], *, typed: bool
+        self,
+        file: bytes,
+        name: bytes,
+        size: int,
+        whole: Callable[[], bytes],
+        *,
+        typed: bool,
+        flags: int | None = None,
     ) -> None:
         """Looks into the streams in a file that no fix-up opens, and tells whether it is packed.
 
@@ -457,13 +473,14 @@ class Findings:
             size: the file's size in bytes.
             whole: reads it.
             typed: a fix-up knows its type.
+            flags: as for `file`; None: they are not known.
         """
         reason = self._search.is_too_large(size)
         if reason is not None:
             self._unread.append(Unread(file=file, container=(), fixup="stream", reason=reason))
             return
         look = self._search.look(file, self._changed)
-        look.streams(whole(), (), typed=typed, name=name)
+        look.streams(whole(), (), typed=typed, name=name, flags=flags)
         self._hidden += look.places
         self._unread += [self._not_read(file, outcome) for outcome in look.outcomes]
         self._unknown += [file] if look.unknown else []
