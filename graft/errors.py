@@ -95,6 +95,12 @@ class AmbiguousNameError(StoreError):
     kind = "ambiguous-name"
 
 
+class UndecidedError(GraftError):
+    """The answer is neither yes nor no, since a version or a range cannot be compared."""
+
+    kind = "undecided"
+
+
 class NoSpaceError(StoreError):
     """The file system of a store has too little room for the work."""
 

@@ -40,6 +40,9 @@ def ask_for_all_roots(
     if not olds:
         raise UsageError("--all-roots takes --replace OLD=NEW, or --replacements")
     found = find_everywhere(store, daemon or store, olds, current)
+    if not found.roots and found.left:
+        told = "; ".join(f"'{printable_text(place)}': {why}" for place, why in found.left.items())
+        raise UsageError(f"all that leads to OLD in force must be changed otherwise: {told}")
     if not found.roots:
         raise UsageError(
             "nothing that is in force leads to OLD: 'graft affected' shows old generations and "

@@ -63,15 +63,23 @@ class Pipeline:
         resources: the workers of the jobs.
         observer: is told of each.
         keep_going: do without the paths that fail, and without the paths above them.
+        deliver_untouched: bring the closures of jobs that replace nothing into another target, too.
     """
 
     def __init__(
-        self, stores: Stores, resources: Resources, observer: JobObserver, *, keep_going: bool
+        self,
+        stores: Stores,
+        resources: Resources,
+        observer: JobObserver,
+        *,
+        keep_going: bool,
+        deliver_untouched: bool = False,
     ) -> None:
         self._stores = stores
         self._resources = resources
         self._observer = observer
         self._keep_going = keep_going
+        self._deliver_untouched = deliver_untouched and stores.source is not stores.target
         self._going: dict[StagedJob, None] = {}
 
     def run(self, jobs: Iterable[StagedJob]) -> None:
@@ -87,6 +95,8 @@ class Pipeline:
             with writer(stores.target) as carry_out:
                 with self._resources.progress("plan", None):
                     self._each(self._plan)
+                if not self._going:
+                    return
                 self._name_all()
                 with self._resources.progress("check", None):
                     self._check_all()
@@ -130,6 +140,10 @@ class Pipeline:
 
     def _plan(self, job: StagedJob) -> None:
         job.make_plan()
+        if job.untouched and not self._deliver_untouched:
+            self._observer.planned(job)
+            self._end(job, job.conclude_untouched(Execution.nothing()))
+            return
         job.check_trust()
         self._observer.planned(job)
 
@@ -166,7 +180,11 @@ class Pipeline:
     def _conclude(self, done: Done) -> None:
         stores = self._stores
         begin = time.monotonic()
-        proven = [job.plan for job in self._going if job.request.acceptance.scope is not None]
+        proven = [
+            job.plan
+            for job in self._going
+            if job.request.acceptance.scope is not None and not job.untouched
+        ]
         try:
             changed = changed_contents(
                 proven, stores.source, stores.target, done.changed, self._resources
@@ -181,6 +199,8 @@ class Pipeline:
             begin = time.monotonic()
             execution = Execution.of(job.plan, done)
             end: Outcome | JobFailure | None = _failure(job.plan, done, execution)
+            if end is None and job.untouched:
+                end = job.conclude_untouched(execution)
             if end is None:
                 try:
                     end = job.conclude(execution, done, search, changed)

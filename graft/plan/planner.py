@@ -223,6 +223,21 @@ class Plan:
         return sum(rewrite.nar_size for rewrite in self.rewrites)
 
     @property
+    def replaces_nothing(self) -> bool:
+        """Whether there are replacements, and no root leads to an OLD that one puts away."""
+        idle = {
+            warning.path
+            for warning in self.warnings
+            if warning.kind in {"self-replacement", "unused-replacement"}
+        }
+        return bool(self.replacements) and self.replacements.keys() <= idle
+
+    def without_replacements(self) -> Self:
+        """The plan of the same roots in which every path stays; its warnings are the same."""
+        unmoved = type(self).of(self.closure, {}, roots=self.roots)
+        return replace(unmoved, replacements=self.replacements, warnings=self.warnings)
+
+    @property
     def new_paths(self) -> frozenset[StorePath]:
         """The paths that execution makes, or finds made."""
         rewritten = {rewrite.new_path for rewrite in self.rewrites}

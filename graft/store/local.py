@@ -181,6 +181,19 @@ class LocalStore(Closeable):
         """
         return self._database.referrers(paths)
 
+    @property
+    def bad_rows(self) -> set[str]:
+        """The rows of the database, met so far, that name no store path and are left out."""
+        return self._database.bad_rows
+
+    def derivers(self, path: StorePath) -> set[StorePath]:
+        """The valid derivations that have a path as an output."""
+        return self._database.derivers(path)
+
+    def built_by(self, derivation: StorePath) -> set[StorePath]:
+        """The valid paths that a derivation, valid or not, was built into."""
+        return self._database.built_by(derivation)
+
     def roots(self) -> dict[str, StorePath]:
         """The permanent garbage collector roots: link to valid path, in the order of the links.
 

@@ -42,10 +42,15 @@ class NixVersion:
         return f"{self.program.partition(',')[0]} {self.number}"
 
     @property
+    def numbers(self) -> tuple[int, int]:
+        """The major and the minor version."""
+        major, minor = re.findall(r"\d+", self.number)[:2]
+        return int(major), int(minor)
+
+    @property
     def self_references(self) -> SelfReferences:
         """The rule of this version. Lix was made of Nix 2.18, and counts its own versions."""
-        major, minor = re.findall(r"\d+", self.number)[:2]
-        zeroed = _FIRST_ZEROED <= (int(major), int(minor)) < _FIRST_AFTER
+        zeroed = _FIRST_ZEROED <= self.numbers < _FIRST_AFTER
         return "zeroed" if zeroed or self.program.startswith("Lix") else "positions"
 
 

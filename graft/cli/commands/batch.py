@@ -231,7 +231,7 @@ def _print_notes(result: BatchResult, settings: Settings) -> None:
             print_error(result.message(job), about=f"job '{name}' failed")
     skipped = f", {result.count('not-run'):,} not run" if result.count("not-run") else ""
     print_note(
-        f"{result.count('succeeded'):,} of {counted(len(result.jobs), 'job')} succeeded{skipped}; "
+        f"{result.successes:,} of {counted(len(result.jobs), 'job')} succeeded{skipped}; "
         f"{counted(result.rewritten, 'path')} written, {result.resumed:,} there already, "
         f"{result.fetched:,} fetched; {result.seconds:.2f} s",
         settings,

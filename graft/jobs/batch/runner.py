@@ -65,7 +65,13 @@ def run_batch(
                 if stores.daemon is not None and (note := daemon_note(stores.daemon)) not in notes:
                     notes.add(note)
                     on_note(note)
-                pipeline = Pipeline(stores, resources, batch, keep_going=not fail_fast)
+                pipeline = Pipeline(
+                    stores,
+                    resources,
+                    batch,
+                    keep_going=not fail_fast,
+                    deliver_untouched=True,
+                )
                 pipeline.run(list(batch.staged(group, stores, resources)))
         if fail_fast and batch.has_failed:
             break

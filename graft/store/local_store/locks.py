@@ -94,6 +94,25 @@ def lock(descriptor: int, operation: int, *, records: bool) -> None:
         raise BlockingIOError(*error.args) from error
 
 
+def is_locked(descriptor: int, *, records: bool) -> bool:
+    """Whether another process holds a lock on a file, of either sort; leaves nothing locked.
+
+    Args:
+        descriptor: open for reading.
+        records: whether record locks count as well.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    if not records:
+        return False
+    asked = _RECORD_LOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    kind: int = _RECORD_LOCK.unpack(fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, asked))[0]
+    return kind != fcntl.F_UNLCK
+
+
 def _lock(descriptor: int, operation: int, waiting_for: str, *, records: bool) -> None:
     """Takes a lock, and says so in the log before it has to wait."""
     try:

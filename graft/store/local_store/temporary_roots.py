@@ -14,6 +14,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import random
 import socket
 import threading
 import time
@@ -22,11 +23,14 @@ from contextlib import contextmanager, suppress
 
 from graft.errors import BadStorePathError, StoreError
 from graft.formats.store_path import StoreDir, StorePath
-from graft.store.local_store.locks import give_to_owner, lock, open_lock_file
+from graft.store.local_store.locks import give_to_owner, is_locked, lock, open_lock_file
+from graft.store.local_store.schema import takes_record_locks
 
 _log = logging.getLogger(__name__)
 
 _ACKNOWLEDGED = b"1"
+_MOST_PROCESSES = 1 << 22  # the kernel's highest limit of process numbers
+_MOST_NUMBER = (1 << 31) - 1  # Nix reads the name as a number of 32 bits
 _STALE_MARKER_SIZE = 0  # a file of another size was given up by a collector
 _SOCKET_PATIENCE_SECONDS = 5.0  # a collector that has begun opens its socket at once
 _RETRY_SECONDS = 0.05
@@ -38,6 +42,9 @@ class TemporaryRoots:
     Args:
         state_dir: the store's state directory; at most one object in a process may be open for it.
         records: whether its collector takes record locks, as Guix's does.
+
+    Attributes:
+        path: the file of the roots.
     """
 
     def __init__(self, state_dir: str, *, records: bool) -> None:
@@ -50,25 +57,38 @@ class TemporaryRoots:
         if not os.path.isdir(directory):
             os.makedirs(directory, exist_ok=True)
             give_to_owner(state_dir, directory)
-        self._path = os.path.join(directory, str(os.getpid()))
-        self._file = self._open(self._path)
+        number = os.getpid()
+        while (opened := self._open(path := os.path.join(directory, str(number)))) is None:
+            number = random.randint(_MOST_PROCESSES + 1, _MOST_NUMBER)  # noqa: S311 - no secret
+        self.path, self._file = path, opened
 
-    def _open(self, path: str) -> int:
-        if os.path.lexists(path):
-            os.unlink(path)  # of a process that is dead: this one has its number now
+    def _open(self, path: str) -> int | None:
+        """Makes a file for the roots, and locks it; None if a process that lives has it.
+
+        The process may be of this one's number, in another namespace of processes.
+        """
         while True:
             descriptor = open_lock_file(path)
-            lock(descriptor, fcntl.LOCK_SH, records=self._records)
-            if os.fstat(descriptor).st_size == _STALE_MARKER_SIZE:
+            try:
+                lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, records=self._records)
+            except BlockingIOError:
+                os.close(descriptor)
+                return None
+            status = os.fstat(descriptor)
+            if status.st_nlink and status.st_size == _STALE_MARKER_SIZE:
+                lock(descriptor, fcntl.LOCK_SH, records=self._records)
                 return descriptor
-            os.close(descriptor)  # a collector took it for a dead process's before it was locked
+            # Of a dead process, unless a collector took it away before it was locked here.
+            if status.st_nlink:
+                os.unlink(path)
+            os.close(descriptor)
 
     def close(self) -> None:
         """Gives the roots up."""
         self._disconnect()
         os.close(self._collector_lock)
         with suppress(FileNotFoundError):  # an administrator may have cleared the directory
-            os.unlink(self._path)
+            os.unlink(self.path)
         os.close(self._file)
 
     def add(self, paths: Iterable[str]) -> None:
@@ -164,10 +184,15 @@ class TemporaryRoots:
             self._connection = None
 
 
+_open_roots: dict[tuple[int, str], tuple[int, TemporaryRoots]] = {}
+_open_roots_lock = threading.Lock()
+
+
 def find_temporary_roots(store_dir: StoreDir, state_dir: str) -> dict[int, set[StorePath]]:
     """The paths that other processes work on in a store, by process id: builds, copies, grafts.
 
-    A file of a process that is dead counts for nothing, nor does one that may not be read.
+    A file that no process has locked is a dead process's, and counts for nothing; nor does one that
+    may not be read. A number above the kernel's highest is of a process whose own was taken.
     """
     directory = os.path.join(state_dir, "temproots")
     found: dict[int, set[StorePath]] = {}
@@ -175,21 +200,20 @@ def find_temporary_roots(store_dir: StoreDir, state_dir: str) -> dict[int, set[S
         names = os.listdir(directory)
     except OSError:
         return {}
+    own = {roots.path for _, roots in _open_roots.values()}
     for pid in sorted(int(name) for name in names if name.isdecimal()):
-        if pid == os.getpid() or not os.path.exists(f"/proc/{pid}"):
+        if os.path.join(directory, str(pid)) in own:
             continue
         try:
             with open(os.path.join(directory, str(pid)), encoding="utf-8") as stream:
+                if not is_locked(stream.fileno(), records=takes_record_locks(store_dir)):
+                    continue
                 # The text behind the last NUL is still being written.
                 texts = stream.read().split("\0")[:-1]
             found[pid] = set(map(store_dir.parse, texts))
         except (OSError, ValueError, BadStorePathError):
             continue
     return found
-
-
-_open_roots: dict[tuple[int, str], tuple[int, TemporaryRoots]] = {}
-_open_roots_lock = threading.Lock()
 
 
 @contextmanager

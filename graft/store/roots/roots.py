@@ -13,6 +13,7 @@ import logging
 import os
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from graft.errors import BadStorePathError, RootLinkError, StoreError
 from graft.formats.hashing import nix32_encode
@@ -22,6 +23,7 @@ from graft.store.local_store.locks import give_to_owner
 _log = logging.getLogger(__name__)
 
 _LASTING_ERRORS = {errno.EACCES, errno.ENOENT, errno.ENOTDIR}
+_TRIES = 10
 _NO_LINK = {errno.ENOENT, errno.ENOTDIR, errno.EINVAL}
 
 
@@ -44,18 +46,34 @@ def link_target(link: str) -> str | None:
 
 
 def replace_symlink(link: str, target: str) -> None:
-    """Makes `link` a symlink to `target` at once, in place of a symlink that may be there."""
+    """Makes `link` a symlink to `target` at once, in place of a symlink that may be there.
+
+    The temporary name is the same for every process: the next change of the link removes the
+    left-over of a killed one. If two processes change one link at the same time, either may win.
+
+    Raises:
+        RootLinkError: the link cannot be made.
+    """
     directory, name = os.path.split(link)
-    temporary = os.path.join(directory, f".{name}.{os.getpid()}.tmp")
-    try:
-        os.symlink(target, temporary)
-        os.rename(temporary, link)
-    except OSError as error:
-        if os.path.islink(temporary):
-            os.unlink(temporary)
-        raise RootLinkError(
-            f"cannot make the link '{link}': {error.strerror or ''}", path=link
-        ) from error
+    temporary = os.path.join(directory, f".{name}.graft")
+    for _ in range(_TRIES):
+        try:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary)
+            os.symlink(target, temporary)
+            os.rename(temporary, link)
+        except (FileExistsError, FileNotFoundError) as error:  # another process came in between
+            last: OSError = error
+        except OSError as error:
+            with suppress(OSError):  # the first error is the one to tell
+                os.unlink(temporary)
+            last = error
+            break
+        else:
+            return
+    raise RootLinkError(
+        f"cannot make the link '{link}': {last.strerror or ''}", path=link
+    ) from last
 
 
 def check_root_link(link: str, store_dir: StoreDir) -> None:

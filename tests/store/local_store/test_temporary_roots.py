@@ -301,9 +301,33 @@ def test_of_a_living_process_whole_roots_count_and_half_written_ones_do_not(
     (directory / str(os.getppid())).write_text(f"{texts[0]}\0{texts[1]}\0{texts[0][:-1]}")
     (directory / "name").write_text(f"{texts[0]}\0")
     (directory / "1").write_text("no path\0")
-    found = find_temporary_roots(store.store_dir, store.location.state_dir)
-    assert found == {os.getppid(): set(paths)}
+    with (directory / str(os.getppid())).open("rb") as roots, (directory / "1").open("rb") as bad:
+        for file in (roots, bad):
+            fcntl.flock(file, fcntl.LOCK_SH)
+        found = find_temporary_roots(store.store_dir, store.location.state_dir)
+        assert found == {os.getppid(): set(paths)}
+        fcntl.flock(roots, fcntl.LOCK_UN)
+        assert find_temporary_roots(store.store_dir, store.location.state_dir) == {}
+        roots.close()
     assert find_temporary_roots(store.store_dir, "/nowhere") == {}
+
+
+def test_the_roots_of_a_living_process_of_the_same_number_stay(store: LocalStore) -> None:
+    paths = [StorePath(f"{'0' * 32}-{name}") for name in "ab"]
+    directory = Path(store.location.state_dir, "temproots")
+    other = directory / str(os.getpid())  # as of another container
+    other.write_text(f"{store.store_dir.path(paths[0])}\0")
+    with other.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_SH)
+        store.protect([paths[1]])
+        assert other.read_text() == f"{store.store_dir.path(paths[0])}\0"
+        (own,) = set(directory.iterdir()) - {other}
+        assert (1 << 22) < int(own.name) < (1 << 31)
+        assert own.read_text() == f"{store.store_dir.path(paths[1])}\0"
+        found = find_temporary_roots(store.store_dir, store.location.state_dir)
+        assert found == {os.getpid(): {paths[0]}}
+    store.close()
+    assert list(directory.iterdir()) == [other]
 
 
 _COLLECTOR_OF_GUIX = """

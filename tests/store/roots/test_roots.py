@@ -27,6 +27,13 @@ STORE = StoreDir("/nix/store")
 PATH = StorePath("0123456789abcdfghijklmnpqrsvwxyz-hello-1.0")
 
 
+def test_what_a_killed_process_left_of_a_link_goes_with_the_next_change(tmp_path: Path) -> None:
+    (tmp_path / ".result.graft").symlink_to("/left-over")
+    replace_symlink(str(tmp_path / "result"), "/target")
+    assert os.listdir(tmp_path) == ["result"]
+    assert os.readlink(tmp_path / "result") == "/target"
+
+
 def test_a_root_is_a_link_and_an_indirect_root_of_it(tmp_path: Path) -> None:
     link = tmp_path / "result"
     add_root(str(link), PATH, STORE, str(tmp_path / "state"))
