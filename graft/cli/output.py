@@ -110,7 +110,12 @@ def brief_paths(text: str) -> str:
 
 
 def _shortened(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[: length - 1].rstrip()}…"
+    """A sentence without words in its middle: it begins with the object, and ends with the remedy."""
+    if len(text) <= length:
+        return text
+    half = (length - 3) // 2
+    head, tail = text[:half].rpartition(" ")[0], text[-half:].partition(" ")[2]
+    return f"{head} … {tail}"
 
 
 def print_table(
