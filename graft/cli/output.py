@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 _NARROW: Final = "[ -~…]*"  # all that most tables hold
-_STORE_PATH: Final = r"(?:/[^\s'/]+)*/([0-9a-df-np-sv-z]{6})[0-9a-df-np-sv-z]{26}-"
+_STORE_PATH: Final = r"(?:(?:/[^\s'/]+)*/|\b)([0-9a-df-np-sv-z]{6})[0-9a-df-np-sv-z]{26}-"
 _WARNING_LENGTH: Final = 2 * 80
 _MARGIN: Final = 3  # between two columns
 _NARROWEST: Final = 8
@@ -110,7 +110,7 @@ def brief_paths(text: str) -> str:
 
 
 def _shortened(text: str, length: int) -> str:
-    """A sentence without words in its middle: it begins with the object, and ends with the remedy."""
+    """A sentence without words in its middle: its object stays, and the remedy at its end."""
     if len(text) <= length:
         return text
     half = (length - 3) // 2
