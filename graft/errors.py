@@ -89,16 +89,16 @@ class UnknownNameError(StoreError):
     kind = "unknown-name"
 
 
-class AmbiguousNameError(StoreError):
-    """A name means several paths that are no outputs of one derivation."""
-
-    kind = "ambiguous-name"
-
-
 class UndecidedError(GraftError):
     """The answer is neither yes nor no, since a version or a range cannot be compared."""
 
     kind = "undecided"
+
+
+class AmbiguousNameError(StoreError):
+    """A name means several paths that are no outputs of one derivation."""
+
+    kind = "ambiguous-name"
 
 
 class NoSpaceError(StoreError):

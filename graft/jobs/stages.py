@@ -56,8 +56,8 @@ class StagedJob:
     Attributes:
         request: as given, each root once.
         plan: once it is made.
-        seconds: the time spent for this job, and its part of the time spent for several together.
         untouched: then, whether no root leads to an OLD.
+        seconds: the time spent for this job, and its part of the time spent for several together.
 
     Raises:
         GraftError: nothing can be written there, or the links or the profile cannot be made.
