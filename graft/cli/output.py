@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from graft.cli.progress import Bars
 from graft.cli.settings import Settings
-from graft.cli.terminal import Colour, columns_of, escaped, painted, print_error
+from graft.cli.terminal import Colour, columns_of, escaped, painted, print_error, wrapped
 
 if TYPE_CHECKING:
     from graft.plan import PlanWarning
@@ -88,20 +88,6 @@ def print_warnings(warnings: Iterable[PlanWarning], settings: Settings, about: s
         print_note(
             f"{about}warning: {_shortened(brief_paths(warning.message), room)}{end}", settings
         )
-
-
-def wrapped(text: str) -> str:
-    """A text for stderr in lines of a terminal, broken between words."""
-    width = columns_of(sys.stderr)
-    if width is None or len(text) <= width:
-        return text
-    import textwrap
-
-    return "\n".join(
-        textwrap.wrap(
-            text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
-        )
-    )
 
 
 def brief_paths(text: str) -> str:
