@@ -140,7 +140,6 @@ def _lines(
                 yield f"ln -s {word(target)} {file}"
             case Compiled(text=text, arguments=arguments):
                 words = " ".join(map(word, arguments))
-                yield " ".join(
-                    [str(compiler), "-O2", "-o", file, "-x", "c", "-", "-x", "none", words, _TEXT]
-                )
+                yield f"cat >source.c <<'{_END}'"
                 yield text + _END
+                yield f"{compiler} -O2 -o {file} source.c {words}"
