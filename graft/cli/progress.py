@@ -40,8 +40,8 @@ class Bars:
     """Tells on stderr how far a stage is, unless it is to be quiet.
 
     On a terminal there is a bar within a second, which is gone at the end. Elsewhere there is a
-    line every 30 seconds. Of stages within each other the innermost is told of. One thread tells
-    of them all, for each takes address space.
+    line every 30 seconds. The innermost of the open stages is told of. One thread tells of all, for
+    each thread takes address space.
     """
 
     def __init__(self, settings: Settings) -> None:
