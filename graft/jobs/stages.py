@@ -390,6 +390,7 @@ def _nothing_replaced(plan: Plan) -> PlanWarning:
         more = f" and {len(olds) - 1} others" if olds[1:] else ""
         so = f"and {counted(len(others), 'other root')} do" if others else "does"
         why = f"'{root}' {so} not lead to '{olds[0]}'{more} (did you swap OLD and NEW?)"
+        why += "" if plan.closure.hidden else "; --deep looks deeper"
         led_to = plan.closure.requisites(plan.roots).intersection(olds)
         if led_to:
             why = f"a cutoff keeps all that leads to '{min(led_to)}'"
