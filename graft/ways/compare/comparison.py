@@ -128,7 +128,7 @@ class _Comparing:
                 PlanWarning(
                     kind="not-observed",
                     path=None,
-                    message="nobody watched which files the probes opened: install the package "
+                    message="no program watched which files the probes opened: install the package "
                     "'strace', and let it trace processes",
                 )
             )
