@@ -218,7 +218,10 @@ class StagedJob:
             execution=execution,
             proof=None,
             problems=(),
-            warnings=(_nothing_replaced(self.plan), *self.plan.warnings),
+            warnings=(
+                _nothing_replaced(self.plan, deep=self.request.graft.deep),
+                *self.plan.warnings,
+            ),
             seconds=time.monotonic() - self._begin,
             untouched=True,
         )
@@ -354,13 +357,14 @@ def _passed(place: RootPlace) -> PlanWarning:
     )
 
 
-def _nothing_replaced(plan: Plan) -> PlanWarning:
+def _nothing_replaced(plan: Plan, *, deep: bool) -> PlanWarning:
     root, *others = plan.roots
     olds = [old for old, new in plan.replacements.items() if old != new]
     if olds:
         more = f" and {len(olds) - 1} others" if olds[1:] else ""
         so = f"and {counted(len(others), 'other root')} do" if others else "does"
         why = f"'{root}' {so} not lead to '{olds[0]}'{more} (did you swap OLD and NEW?)"
+        why += "" if deep else "; --deep finds references that are not registered"
         led_to = plan.closure.requisites(plan.roots).intersection(olds)
         if led_to:
             why = f"a cutoff keeps all that leads to '{min(led_to)}'"
