@@ -84,7 +84,7 @@ class InvalidPathError(StoreError):
 
 
 class UnknownNameError(StoreError):
-    """A name that no valid path of the store has."""
+    """A name is the name of no path in the closure or the store at hand."""
 
     kind = "unknown-name"
 
@@ -93,6 +93,12 @@ class UndecidedError(GraftError):
     """The answer is neither yes nor no, since a version or a range cannot be compared."""
 
     kind = "undecided"
+
+
+class AmbiguousNameError(StoreError):
+    """A name means several paths that are no outputs of one derivation."""
+
+    kind = "ambiguous-name"
 
 
 class NoSpaceError(StoreError):

@@ -34,6 +34,7 @@ def ask_for_all_roots(
     if not isinstance(store, LocalStore):
         raise UsageError(f"--all-roots takes a store on this machine, and '{store.url}' is not one")
     current = current_roots(store, os.environ)
+    asked = replace(asked, all_roots=False, all_versions=True)
     pairs = requested_pairs(store, {root.paths[0] for root in current}, asked)
     olds = [old for old, _ in pairs]
     if not olds:
@@ -56,4 +57,4 @@ def ask_for_all_roots(
         print_note(f"'{printable_text(place)}' stays unchanged: {why}", settings)
     full = store.store_dir.path
     roots = tuple(full(root) for root in found.roots)
-    return replace(asked, roots=roots, all_roots=False), found
+    return replace(asked, roots=roots), found

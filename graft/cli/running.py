@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from graft.cli.output import print_error
 from graft.cli.settings import Settings
 from graft.errors import UsageError
 from graft.ways.shell_status import CANNOT_START, NOT_FOUND
@@ -82,6 +83,6 @@ def become(program: Sequence[str], environment: Mapping[str, str]) -> int:
         os.execvpe(program[0], list(program), dict(environment))  # noqa: S606 - CMD is the user's
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else str(error)) or "failed"
-        print(f"graft: error: cannot run '{program[0]}': {reason.lower()}", file=sys.stderr)
+        print_error(f"cannot run '{program[0]}': {reason}")
         missing = isinstance(error, FileNotFoundError | NotADirectoryError)
         return NOT_FOUND if missing else CANNOT_START

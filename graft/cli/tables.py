@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from graft.cli.output import print_note, print_table
 from graft.cli.settings import Settings
+from graft.cli.terminal import Colour
 from graft.formats.file_name import printable
 from graft.objects.library_copies import Copy
 from graft.quantities import binary_size, counted
@@ -34,6 +35,8 @@ _REMAINING = {
     "other-version": ("other version", "other versions"),
     "static-copy": ("static copy", "static copies"),
 }
+
+_COLOURS: Final[Mapping[str, Colour]] = {"gone": "green", "not-found": "yellow", "found": "red"}
 
 _SHOWN: Final = 3
 """Files that are named without --verbose."""
@@ -78,6 +81,7 @@ def print_proof(proof: Proof, store_dir: StoreDir, settings: Settings) -> None:
         f"{_verdict(proof)}{f' ({first})' if files else ''}{_remaining(proof)}; "
         f"read: {_read(proof)}",
         settings,
+        _COLOURS[proof.verdict],
     )
     for line in _incomplete_files(proof, store_dir) if settings.verbosity else ():
         print_note(line, settings)

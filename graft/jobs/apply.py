@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from graft.check.acceptance import Acceptance, Scope
 from graft.executor import Compression, Delivery
-from graft.formats.hash_modulo import SelfReferences
+from graft.formats.hash_modulo import SelfReferencesChoice
 from graft.formats.signature import PublicKey, SecretKey
 from graft.formats.store_path import StorePath
 from graft.jobs.outcome import Outcome
@@ -47,7 +47,7 @@ def apply(  # noqa: PLR0913 - the public face: to its callers each is a word of 
     deep: bool = False,
     hidden: Mapping[StorePath, Collection[StorePath]] | None = None,
     addressing: Addressing = "input",
-    self_references: SelfReferences = "positions",
+    self_references: SelfReferencesChoice = "auto",
     fixups: Iterable[str] = (),
     allow_abi_breaks: bool = False,
     allow_missing_files: bool = False,
@@ -86,7 +86,7 @@ def apply(  # noqa: PLR0913 - the public face: to its callers each is a word of 
         deep: read the closure for references that are not registered, and move them as well.
         hidden: such references as a deep plan has found them before.
         addressing: the origin of new names; `content`: the paths' bytes.
-        self_references: then, the rule of the Nix that is to take them.
+        self_references: then, the rule of the Nix that is to take them; `auto` asks the target's.
         fixups: names of fix-ups to be switched on, or with `no-` before them off.
         allow_abi_breaks: go on where a program will not work with the libraries it will load.
         allow_missing_files: go on where a path refers to a file of OLD that NEW lacks.

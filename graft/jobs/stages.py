@@ -57,6 +57,7 @@ class StagedJob:
         request: as given, each root once.
         plan: once it is made.
         untouched: then, whether no root leads to an OLD.
+        seconds: the time spent for this job, and its part of the time spent for several together.
 
     Raises:
         GraftError: nothing can be written there, or the links or the profile cannot be made.
@@ -69,6 +70,7 @@ class StagedJob:
         self, request: JobRequest[StorePath], stores: Stores, resources: Resources
     ) -> None:
         self._begin = time.monotonic()
+        self.seconds = 0.0
         self._stores = stores
         self._resources = resources
         self._abi: AbiCheck | None = None
@@ -85,8 +87,23 @@ class StagedJob:
             target.protect(kept)
 
     def make_plan(self) -> None:
-        """Plans, if the plan is approved; errors as of `graft.plan.making.make_plan`."""
-        self.plan = make_plan(self._stores.source, self.request.graft, self._resources)
+        """Plans, if the plan is approved; errors as of `graft.plan.making.make_plan`.
+
+        Raises:
+            UsageError: the daemon names paths from contents by another rule.
+        """
+        graft = self.request.graft
+        if graft.addressing == "content":
+            # Late: that runs a program. The Nix that is to take the paths is the target's.
+            from graft.store.nix_version import check_rule, rule_of  # noqa: PLC0415
+
+            target = self._stores.target
+            if graft.self_references == "auto":
+                graft = replace(graft, self_references=rule_of(target, os.environ))
+            else:
+                imported = self._stores.daemon is not None
+                check_rule(graft.self_references, target, os.environ, imported=imported)
+        self.plan = make_plan(self._stores.source, graft, self._resources)
         self.request.approve(self.plan)
 
         self.untouched = self.plan.replaces_nothing

@@ -114,7 +114,7 @@ def _why_not(root: Root, place: RootPlace, store: LocalStore, target: RootedTarg
         leads = os.readlink(root.place)
         owner, *parents = [os.lstat(one).st_uid for one in _with_parents(root.place)]
     except OSError as error:
-        return (error.strerror or str(error)).lower()
+        return error.strerror or str(error)
     if leads != store.store_dir.path(place.root):
         return f"it leads inside '{store.store_dir.path(place.root)}'"
     if owner != os.geteuid() or set(parents) - {0, owner}:

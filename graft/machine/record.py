@@ -251,7 +251,7 @@ class Provenance:
             os.makedirs(os.path.dirname(file), exist_ok=True)
         except OSError as error:
             raise ProvenanceError(
-                f"cannot keep a record of grafts in '{file}': {(error.strerror or '').lower()}",
+                f"cannot keep a record of grafts in '{file}': {error.strerror or ''}",
                 path=file,
             ) from error
         with _opened(file, "mode=rwc") as connection:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from graft.errors import NarOrderError
 from graft.fixups import HEAD
 from graft.fixups.text import TextProbe
+from graft.fixups.text_guards import GuardProbe
 from graft.formats.nar import padding
 from graft.formats.nar_reader import (
     Contents,
@@ -168,6 +169,7 @@ class _NarRewriting:
         self._held = bytearray()  # its passed bytes, if a fix-up is to have it
         self._size = 0
         self._text: TextProbe | None = None  # of a file without a fix-up
+        self._guard = GuardProbe()  # of the same
 
     def take(self, event: Event) -> None:
         """Rewrites the data of the next event of the archive."""
@@ -214,7 +216,7 @@ class _NarRewriting:
         if self._fixup is None:
             self._search.regular(event.size)
             if self._fixups is not None and not self._stays:
-                self._text = TextProbe()
+                self._text, self._guard = TextProbe(), GuardProbe()
 
     def _begin(self, fixups: NarFixups, size: int) -> None:
         """Holds back the file that begins, and its size before it, if a fix-up is to have it."""
@@ -245,10 +247,13 @@ class _NarRewriting:
         self._search.contents(event.data[: event.taken], final=event.final)
         if self._text is not None:
             self._text.more(event.data[: event.taken], final=event.final)
+            if self._text.text is not False:
+                self._guard.more(bytes(event.data[: event.taken]))
         if event.final:
             patched = self.report.references > self._before
             if patched and self._fixups is not None and self._text is not None:
-                self._fixups.check_unguarded(self._size, text=self._text.text is not False)
+                free = self._text.text is not False and not self._guard.guarded
+                self._fixups.check_unguarded(self._size, free=free)
             self._end(patched=patched, changed=patched and not self._stays)
 
     def _fix(self, fixups: NarFixups, fixup: Fixup, data: bytes) -> None:

@@ -264,7 +264,7 @@ class DaemonStore(Closeable):
         except OSError as error:
             raise DaemonError(
                 f"cannot run '{name}', which speaks with the Nix daemon "
-                f"({(error.strerror or str(error)).lower()}): install Nix's own programs",
+                f"({error.strerror or str(error)}): install Nix's own programs",
                 program=name,
             ) from error
         lines = _ESCAPES.sub("", done.stderr.decode(errors="replace")).splitlines()

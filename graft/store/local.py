@@ -17,7 +17,14 @@ from graft.store.local_store.access import Access
 from graft.store.local_store.database import Database
 from graft.store.local_store.locks import path_locks, shared_lock
 from graft.store.local_store.making import LocalMaking, temporary_names
-from graft.store.local_store.schema import NIX, Schema, check_schema, create_database, read_schema
+from graft.store.local_store.schema import (
+    NIX,
+    Schema,
+    check_schema,
+    create_database,
+    read_schema,
+    takes_record_locks,
+)
 from graft.store.local_store.temporary_roots import TemporaryRoots, shared_temporary_roots
 from graft.store.location import Location
 from graft.store.objects import TreeObject
@@ -54,12 +61,15 @@ class LocalStore(Closeable):
         self.location = location
         self._access = Access(location)
         read_schema(location.database_dir, location.store_dir)
+        self._records = takes_record_locks(location.store_dir)
         self._temporary_roots: TemporaryRoots | None = None
         with ExitStack() as opened:
             if self._access.may_write:
                 # Held until the store is closed: no newer Nix changes the schema meanwhile.
                 lock = os.path.join(location.database_dir, "big-lock")
-                opened.enter_context(shared_lock(lock, "the big nix store lock"))
+                opened.enter_context(
+                    shared_lock(lock, "the big nix store lock", records=self._records)
+                )
             else:
                 self._access.check_readable()
             self._database = opened.enter_context(
@@ -104,13 +114,21 @@ class LocalStore(Closeable):
             if not os.path.lexists(profiles):
                 os.symlink(os.path.join(state, "profiles"), profiles)
             create_database(location.database_dir, schema)
-            with shared_lock(location.collector_lock, "a running garbage collector"):
+            records = takes_record_locks(location.store_dir)
+            with shared_lock(
+                location.collector_lock, "a running garbage collector", records=records
+            ):
                 pass
         except OSError as error:
             raise StoreError(
-                f"cannot make a store in '{error.filename}': {(error.strerror or '').lower()}",
+                f"cannot make a store in '{error.filename}': {error.strerror or ''}",
                 path=error.filename,
             ) from error
+
+    @property
+    def schema(self) -> Schema:
+        """The tables of the store's database, which say whose store it is."""
+        return self._database.schema
 
     @property
     def store_dir(self) -> StoreDir:
@@ -228,7 +246,7 @@ class LocalStore(Closeable):
             return
         if self._temporary_roots is None:
             self._temporary_roots = self._opened.enter_context(
-                shared_temporary_roots(self.location.state_dir)
+                shared_temporary_roots(self.location.state_dir, records=self._records)
             )
         self._temporary_roots.add(self.store_dir.path(self.store_dir.of(path)) for path in paths)
 
@@ -248,7 +266,7 @@ class LocalStore(Closeable):
         self.check_writable()
         if self._database.schema.exact_temporary_roots:
             self.protect(StorePath(name) for path in paths for name in temporary_names(path))
-        with path_locks(self.tree(path) for path in paths):
+        with path_locks((self.tree(path) for path in paths), records=self._records):
             making = LocalMaking(self.location, self._database, paths, repair)
             try:
                 yield making

@@ -12,7 +12,7 @@ import click
 import pytest
 
 import graft.cli.commands
-from graft.cli import COMMANDS, CommandEntry, graft_group
+from graft.cli import COMMANDS, SECTIONS, CommandEntry, graft_group
 from tests.graftable import Graftable
 from tests.store_objects import new_store
 
@@ -90,7 +90,10 @@ def test_a_command_is_listed_by_its_own_name_in_one_line(entry: CommandEntry) ->
 def test_every_module_of_a_command_is_listed() -> None:
     modules = {module.name for module in iter_modules(graft.cli.commands.__path__)}
     assert modules == {entry.module for entry in COMMANDS}
-    assert [entry.name for entry in COMMANDS] == sorted(entry.name for entry in COMMANDS)
+    assert len(modules) == len(COMMANDS)
+    sections = [entry.section for entry in COMMANDS]
+    assert sections == sorted(sections, key=SECTIONS.index)
+    assert set(sections) == set(SECTIONS)
 
 
 def test_rewriting_a_tree_needs_none_of_the_slow_modules(tmp_path: Path) -> None:

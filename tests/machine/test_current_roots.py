@@ -119,7 +119,7 @@ def test_a_place_that_is_no_longer_there_is_told_with_the_systems_words(
     Path(profile).write_text("")
     found = find_everywhere(it.store, it.store, [it.old], current)
     assert (found.roots, found.places) == ((it.env,), ())
-    assert found.left[link] == "no such file or directory"
+    assert found.left[link] == "No such file or directory"
     assert "it is not a symlink" in found.left[profile]
 
 

@@ -16,8 +16,8 @@ from graft.cli.output import (
     print_note,
     print_table,
     print_warnings,
-    write_whole,
 )
+from graft.cli.result_file import write_file
 from graft.cli.settings import Settings, common_options
 from graft.errors import UsageError
 from graft.quantities import binary_size
@@ -107,7 +107,7 @@ def command(
     if page is not None:
         from graft.ways.compare.page import render
 
-        write_whole(page, render(document))
+        write_file(page, render(document))
     if settings.json:
         print_document(document)
     else:

@@ -193,7 +193,10 @@ def _above() -> list[Recipe]:
         ),
         Recipe(
             name="notes-wrapped-2.3",
-            parts={"bin/notes": DemoText(text=_source("wrapper-2.3.sh"), executable=True)},
+            parts={
+                "bin/notes": DemoText(text=_source("wrapper-2.3.sh"), executable=True),
+                "nix-support/pivots/parser": DemoText(text=""),
+            },
         ),
         Recipe(
             name="environment",

@@ -29,6 +29,8 @@ _REGISTER: Final = re.compile(r"([xwqdshbv])(\d+)(\.\w+)?")
 _SIZES: Final = {"x": 8, "w": 4, "q": 16, "d": 8, "s": 4, "h": 2, "b": 1, "v": 16}
 _SPLIT: Final = re.compile(r", (?![^\[]*\])")
 _CALLED: Final = (*(f"x{at}" for at in range(19)), "x30", *(f"v{at}" for at in range(32)))
+_GIVEN: Final = tuple(f"x{at}" for at in range(9))
+"""The registers in which a function takes its arguments, and leaves its result."""
 _BRANCHES: Final = re.compile(r"b|b\.\w+|cbn?z|tbn?z")
 _LOADS: Final = re.compile(r"ld(u?r|p|np)")
 _STORES: Final = re.compile(r"st(u?r|p|np)")
@@ -99,6 +101,7 @@ class ArmCode(Machine):
         way, _ = self.way(instruction)
         if way in {"call", "end"}:
             effects.observe()
+            effects.escape(*(state.get(family).linear for family in _GIVEN))
             if way == "call":
                 state.forget(_CALLED, instruction.address)
             return
@@ -206,6 +209,7 @@ class _Step:
             there = address.moved(which * size)
             if mnemonic.startswith("st"):
                 self._effects.store(there, self._get(name, size))
+                self._effects.escape(self._linear(name))
             else:
                 held = self._machine.read(
                     self._effects, self._instruction.address + which, there, size
@@ -343,6 +347,7 @@ class _Step:
             register = _register(name.partition("[")[0])
             if register is not None and register[0] not in {"xzr", "wzr"}:
                 self._effects.lose(self._state.get(register[0]).bytes)
+                self._effects.escape(self._state.get(register[0]).linear)
         for each in self._parts[:2]:
             register = _register(each.strip("{}"))
             if register is not None:

@@ -44,7 +44,8 @@ class Effects:
         comparisons: with memory.
         lost: bytes whose further use is not known.
         pointers: addresses in the file that were computed.
-        followed: the pointers from which bytes were loaded.
+        followed: the addresses from which bytes were loaded.
+        escaped: numbers that others may take for addresses: they were stored, or given to a call.
         drifts: numbers that were added to something unknown: distances, maybe, from a table.
     """
 
@@ -54,6 +55,7 @@ class Effects:
     lost: set[Origin] = field(default_factory=set)
     pointers: set[int] = field(default_factory=set)
     followed: set[int] = field(default_factory=set)
+    escaped: set[int] = field(default_factory=set)
     drifts: set[int] = field(default_factory=set)
     _last: list[Written] = field(default_factory=list)
 
@@ -68,6 +70,10 @@ class Effects:
     def follow(self, address: int) -> None:
         """An instruction takes bytes from an address in a register."""
         self.followed.add(address)
+
+    def escape(self, *values: Linear) -> None:
+        """Other code may use numbers, as addresses maybe."""
+        self.escaped.update(value.number for value in values if not value.terms)
 
     def drift(self, number: int) -> None:
         """An instruction adds a number in a register to something unknown."""
@@ -108,6 +114,9 @@ class Silence(Effects):
         """Not kept."""
 
     def follow(self, address: int) -> None:
+        """Not kept."""
+
+    def escape(self, *values: Linear) -> None:
         """Not kept."""
 
     def drift(self, number: int) -> None:

@@ -10,6 +10,7 @@ from graft.fixups.fragments.effects import Effects, Silence
 from graft.fixups.fragments.machine import Instruction, Machine
 from graft.fixups.fragments.values import State
 
+_PADDING: Final = b"\0\x90\xcc"
 _VISITS: Final = 12
 """How many times a block is gone through, on the average, before the function is given up."""
 
@@ -25,10 +26,11 @@ def effects_of(
         entries: addresses inside to which other code jumps.
 
     Returns:
-        None if it cannot be followed: it jumps into an instruction's middle, or takes too long.
+        None if it cannot be followed: it jumps into an instruction's middle, goes on where there
+        is an instruction that the disassembler does not know, or takes too long.
     """
     flow = _Flow(machine, list(machine.instructions(start, end)))
-    if not flow.instructions or not flow.split(entries):
+    if not flow.instructions or not flow.split(entries) or flow.leaves(end):
         return None
     return flow.effects() if flow.settle() else None
 
@@ -75,6 +77,23 @@ class _Flow:
             self._next[address] = [each for each in following if each is not None]
         return True
 
+    def leaves(self, end: int) -> bool:
+        """Whether the code may go on beyond its known instructions, and before its end.
+
+        Args:
+            end: its end's offset in the file.
+        """
+        high = self.instructions[-1].end
+        rest = self._machine.elf.offset(high)
+        if rest is None or rest >= end or not self._machine.data[rest:end].strip(_PADDING):
+            return False
+        after = self._machine.elf.address(end - 1) or high
+        for each in self.instructions:
+            way, target = self._machine.way(each)
+            if way == "unknown" or (target is not None and high <= target <= after):
+                return True
+        return self._machine.way(self.instructions[-1])[0] in {"on", "branch", "call"}
+
     def settle(self) -> bool:
         """Finds the known values at the beginning of each block; false if that takes too long."""
         led_to = {each for following in self._next.values() for each in following}
@@ -109,9 +128,16 @@ class _Flow:
     def effects(self) -> Effects:
         """Goes through all blocks once more and takes down their effects."""
         effects = Effects()
-        for address in self._blocks:
-            self._through(address, effects)
+        for address, (_, last) in self._blocks.items():
+            after = self._through(address, effects)
             effects.observe()
+            way, target = self._machine.way(self.instructions[last - 1])
+            leaves = way == "unknown" or (target is not None and target not in self._blocks)
+            following = [self._states[each] for each in self._next[address]]
+            for family, value in after.registers.items():
+                # Where ways come together it may be one of several, and is not known any more.
+                if leaves or any(each.get(family).linear != value.linear for each in following):
+                    effects.escape(value.linear)
         return effects
 
     def _is_padding(self, address: int) -> bool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from typing import Final
 
 from graft.fixups.fragments.effects import Effects, Written
+from graft.fixups.fragments.overlaps import Spelling, doubtful, pieces
 from graft.fixups.fragments.text import HASH_LENGTH, PathText
 from graft.fixups.fragments.values import NOWHERE, Origin, origins
 
@@ -13,6 +15,7 @@ Role = tuple[int, int] | None
 """The entry whose path a byte is of, and which character; None: it is of another text."""
 
 _Image = dict[int, Origin]
+_DOUBT: Final = "the end of it may be used once more, at an address that is not known"
 
 
 class Roles:
@@ -49,25 +52,39 @@ class Roles:
             first = min(taken)
             for offset in taken:
                 self.starts[offset] = min(first, self.starts.get(offset, first))
-        used = {origin.load for origin in effects.lost}
+        used = {(origin.load, origin.offset) for origin in effects.lost}
         self.lost.update(origin.offset for origin in effects.lost)
         spelled: set[int] = set()
+        spellings: list[Spelling] = []
         for group in (*effects.stores, effects.comparisons):
             for written in _by_address(group).values():
                 sources = {origin for each in written for origin in origins(each.bytes)}
-                used.update(origin.load for origin in sources)
+                used.update((origin.load, origin.offset) for origin in sources)
                 if any(wanted(origin.offset) for origin in sources):
-                    spelled |= self._take(written, group is effects.comparisons)
+                    spelled |= self._take(written, group is effects.comparisons, spellings)
                 else:
                     for origin in sources:
                         self.of[origin.offset].add(None)
+        # Each byte of a load for itself: an instruction that is known in part uses some of them.
         for at, taken in effects.loads.items():
-            if at not in used:
-                self.lost |= taken
+            self.lost.update(offset for offset in taken if (at, offset) not in used)
+        if spellings:
+            self._doubt(spellings, effects)
         return spelled
 
-    def _take(self, written: list[Written], compared: bool) -> set[int]:
+    def _doubt(self, spellings: list[Spelling], effects: Effects) -> None:
+        """Looks for bytes without a role that may be a part of a spelled path once more."""
+        compared = list(pieces(effects.comparisons))
+        stored = [piece for group in effects.stores for piece in pieces(group)]
+        for spelling in spellings:
+            for piece in compared if spelling.compared else stored:
+                for offset, at in doubtful(spelling, piece):
+                    if (spelling.entry, at) not in self.of.get(offset, ()):
+                        self.faults.append((spelling.entry, max(offset, 0), _DOUBT))
+
+    def _take(self, written: list[Written], compared: bool, spellings: list[Spelling]) -> set[int]:
         image, counts = _compared(written) if compared else _stored(written)
+        values = {place: byte.value for place, byte in image.items()}
         roles: dict[int, Role] = {}
         spelled: set[int] = set()
         for start, text in _texts(image):
@@ -80,6 +97,9 @@ class Roles:
                 if fault:
                     hash_part = range(start + at, start + at + HASH_LENGTH)
                     self.faults.append((index, _offset(image, hash_part), fault))
+                else:
+                    where = written[0].terms, start + at
+                    spellings.append(Spelling(index, self._texts[index], compared, *where, values))
                 for position, place in enumerate(places if not fault else ()):
                     roles[place] = index, position
                     spelled.add(image[place].offset)

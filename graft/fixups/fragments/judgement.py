@@ -18,6 +18,8 @@ from graft.kernel.anchors import WORD
 
 _STRING: Final = 512
 """Bytes before a path in which the beginning of its string is looked for."""
+_SHORT: Final = 4
+"""Bytes behind a hash part within which a string ends that may share its end with another one."""
 _DYNSYM: Final = 11
 
 
@@ -126,7 +128,8 @@ class Judgement:
                 end = run.offset + text.replaced_size(self._data, run.offset)
                 if not self._loose[index] and within(run.offset, self._elf.loader_texts):
                     self._add_names(text)
-                elif text.renamed or self._loose[index]:
+                elif text.renamed or self._loose[index] or b"\0" in self._data[end : end + _SHORT]:
+                    # Its last characters may be another text, too: fopen's "r" is.
                     taken.append((self._beginning(run.offset), end))
                 else:
                     loads.append((run.offset, end))

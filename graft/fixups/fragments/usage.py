@@ -177,7 +177,7 @@ class Usage:
             offset = self._elf.offset(address)
             if offset is not None:
                 seen.add(offset)
-                if address not in effects.followed:
+                if address not in effects.followed or address in effects.escaped:
                     self.pointers.add(offset)
         return self.roles.add(effects, self._wanted.__contains__)
 

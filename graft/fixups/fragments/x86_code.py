@@ -63,10 +63,14 @@ _SIZES: Final = {
 }
 _PLACE: Final = re.compile(r"(?:(\w+) ptr )?(?:(\w\w):)?\[(.*)\]")
 _TABLE: Final = re.compile(r"\[(?:(rip)|\w+\*8) \+ (0x[0-9a-f]+)\]")
+_DECORATION: Final = re.compile(r" ?\{[^}]*\}")
+"""A mask, a broadcast or a rounding of AVX-512."""
 _WIDTH: Final = 64
 _DIFFERENCES: Final = 0xF6
 """The immediate of vpternlog that gathers in one register the difference of two others."""
 _MASK: Final = (1 << 64) - 1
+_GIVEN: Final = ("rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9")
+"""The registers in which a function takes its arguments, and leaves its result."""
 _ARGUMENTS: Final = ("rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11")
 """The registers that a called function may change, besides all vectors."""
 
@@ -245,12 +249,17 @@ class X86Code(Machine):
         mnemonic = instruction.mnemonic
         if mnemonic.endswith("call") or mnemonic == "syscall":
             effects.observe()
+            effects.escape(*(state.get(family).linear for family in _GIVEN))
             state.forget((*_ARGUMENTS, *_VECTORS), instruction.address)
             return
         if mnemonic in _ENDS:
             effects.observe()
+            effects.escape(*(state.get(family).linear for family in _GIVEN))
             return
         operands = _operands(instruction.operands)
+        if operands is None and "{" in instruction.operands:
+            self._take_masked(state, instruction, effects)
+            return
         between = operands is not None and [type(each) for each in operands] == [
             MemoryOperand,
             MemoryOperand,
@@ -315,14 +324,24 @@ class X86Code(Machine):
                 yield target
                 offset += size
 
+    def _take_masked(self, state: State, instruction: Instruction, effects: Effects) -> None:
+        """An instruction that a mask or a broadcast makes another: its bytes may go anywhere."""
+        effects.observe()
+        operands = _operands(_DECORATION.sub("", instruction.operands)) or ()
+        step = _Step(self, state, instruction, effects, operands)
+        for value in state.registers.values():
+            effects.lose(value.bytes)
+        step.other(reads_first=True)
+        if operands and isinstance(operands[0], MemoryOperand):
+            effects.observe()
+
     @staticmethod
     def _give_up(
         state: State, instruction: Instruction, effects: Effects, operands: tuple[Operand, ...]
     ) -> None:
         del operands
         effects.observe()
-        for value in state.registers.values() if "{" in instruction.operands else ():
-            effects.lose(value.bytes)
+        effects.escape(*(state.get(family).linear for family in _GIVEN))
         families = {part for part in re.findall(r"\w+", instruction.operands) if part in _REGISTERS}
         changed = {_REGISTERS[part].family for part in families} | {"rcx", "rsi", "rdi", "rax"}
         state.forget(sorted(changed), instruction.address)
@@ -380,7 +399,9 @@ class _Step:
         if isinstance(operand, MemoryOperand):
             address = self._address(operand)
             at = self._instruction.address
-            return self._machine.read(self._effects, at, address, size)
+            # The instruction takes all of its operand; what is not used of it is not accounted for.
+            whole = max(size, operand.size)
+            return self._machine.read(self._effects, at, address, whole)[:size]
         return self._immediate(operand.value, size)
 
     def _immediate(self, value: int, size: int) -> tuple[Byte, ...]:
@@ -408,6 +429,8 @@ class _Step:
         """Writes an operand; beyond its known bytes half a register of 64 bits gets zeros."""
         if isinstance(operand, MemoryOperand):
             self._effects.store(self._address(operand), held)
+            if linear is not None:
+                self._effects.escape(linear)
         elif isinstance(operand, Register):
             if linear is None or not linear.is_small:
                 linear = Linear((((self._instruction.address, operand.family), 1),), 0)
@@ -440,7 +463,7 @@ class _Step:
             self._point(value, held)
         elif isinstance(source, Immediate):
             self._point(source.value & _MASK, held)
-        elif isinstance(source, Register) and isinstance(to, Register) and to.size == 8:
+        elif isinstance(source, Register) and self._size(to, source) == 8:
             linear = self._state.get(source.family).linear if source.size == 8 else None
         if narrow and isinstance(to, Register) and to.family.startswith("v"):
             held = (*held, *(ZERO,) * (16 - size))
@@ -450,6 +473,9 @@ class _Step:
         to, source = self._operands
         assert isinstance(source, MemoryOperand)
         address = self._address(source)
+        for name in (source.base, source.other):
+            if name in _REGISTERS:  # a constant may be made of another one
+                self._effects.lose(self._state.get(_REGISTERS[name].family).bytes)
         if not address.terms and self._machine.is_mapped(address.number):
             self._effects.point(address.number)
         is_whole = isinstance(to, Register) and to.size == 8
@@ -460,6 +486,8 @@ class _Step:
         held = self._get(source, 8)
         if isinstance(source, Immediate):
             self._point(source.value & _MASK, held)
+        if isinstance(source, Register):
+            self._effects.escape(self._state.get(source.family).linear)
         top = self._state.get("rsp").linear.moved(-8)
         self._state.registers["rsp"] = Value(top, ())
         self._effects.store(top, held)
@@ -496,8 +524,8 @@ class _Step:
                 held = self._state.get(each.family).linear
                 if not held.terms:
                     self._effects.drift(held.number)
-        for each in more:
-            if isinstance(each, MemoryOperand):
+        for each in (to, *more):
+            if not isinstance(each, Immediate):  # a constant may be made of another one
                 self._effects.lose(self._get(each, self._size(to, each)))
         self._put(to, (None,) * to.size, linear)
 
@@ -510,6 +538,7 @@ class _Step:
         moves = mnemonic == "sub" and isinstance(other, Immediate)
         if moves and isinstance(to, Register) and to.size == 8:
             assert isinstance(other, Immediate)
+            self._effects.lose(self._get(to, 8))
             self._put(to, (None,) * 8, self._state.get(to.family).linear.moved(-other.value))
             return
         one, two = self._get(to, size), self._get(other, size)
@@ -534,13 +563,13 @@ class _Step:
     def compare_vectors(self) -> None:
         to, *sources = self._operands
         one, two = sources[-2:] if len(sources) > 1 else (to, sources[0])
-        size = self._size(to, one, two)
+        size = self._size(one, two)
         if one == two:
             is_zero = "xor" in self._instruction.mnemonic
-            self._put(to, (ZERO if is_zero else Origin(255, -1, NOWHERE),) * size)
+            self._put(to, (ZERO if is_zero else Origin(255, -1, NOWHERE),) * self._size(to))
             return
         self._effects.compare(self._get(one, size), self._get(two, size))
-        self._put(to, (None,) * size)
+        self._put(to, (None,) * self._size(to))
 
     def combine(self) -> None:
         to, one, two, how = self._operands
@@ -610,6 +639,8 @@ class _Step:
                     self._get(each, _WIDTH if not _sized(each) else self._size(each))
                 )
         at_here = self._instruction.address
+        used = [each for each in self._operands if isinstance(each, Register)]
+        self._effects.escape(*(self._state.get(each.family).linear for each in used))
         if self._operands and isinstance(self._operands[0], Register):
             first = self._operands[0]
             self._state.registers[first.family] = unknown(at_here, first.family)

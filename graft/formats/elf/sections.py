@@ -132,8 +132,8 @@ class ElfSections:
     def whole_function(self, offset: int) -> tuple[int, int] | None:
         """The function around a byte of code: its first byte's offset in the file, and its end.
 
-        By the symbol table or the table of frames, up to where the next one begins; None if
-        neither says.
+        By the symbol table or the table of frames, up to where the next one or another section
+        begins; None if neither says.
         """
         segment = self.segment(offset)
         if segment is None:
@@ -146,7 +146,21 @@ class ElfSections:
         end = min(ends[at], starts[at + 1]) if at + 1 < len(starts) else ends[at]
         move = segment.offset - segment.address
         start = max(starts[at] + move, segment.offset)
-        return start, min(end + move, segment.offset + segment.size)
+        ends_of_code = [last for first, last in self._code if first <= start < last]
+        return start, min(end + move, segment.offset + segment.size, *ends_of_code)
+
+    @cached_property
+    def _code(self) -> list[tuple[int, int]]:
+        """The spans of the sections that hold code; empty in a file without sections."""
+        try:
+            sections = self.sections
+        except ValueError:
+            return []
+        return [
+            (section.offset, section.offset + section.size)
+            for section in sections
+            if section.loaded and section.flags & _EXECINSTR
+        ]
 
     @cached_property
     def loader_texts(self) -> list[tuple[int, int]]:

@@ -30,12 +30,14 @@ class JobResult:
         outcome: the result of the job, if it came to an end.
         error: why it did not.
         original: the full path of which something could not be made, if it is about one.
+        seconds: the time spent for this job, and its part of the time spent for several together.
     """
 
     job: Job
     outcome: Outcome | None = None
     error: GraftError | OSError | None = None
     original: str | None = None
+    seconds: float = 0.0
 
     @property
     def status(self) -> Status:

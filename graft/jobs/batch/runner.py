@@ -174,9 +174,12 @@ class _Batch:
             self._resumed |= execution.resumed
         asked = self._jobs[job]
         if isinstance(end, Outcome):
-            self._end(JobResult(job=asked, outcome=end))
+            self._end(JobResult(job=asked, outcome=end, seconds=job.seconds))
         else:
-            self._end(JobResult(job=asked, error=end.error, original=end.original))
+            failed = JobResult(
+                job=asked, error=end.error, original=end.original, seconds=job.seconds
+            )
+            self._end(failed)
 
     def fail(self, job: Job, error: GraftError | OSError) -> None:
         """Takes it that a job could not be begun."""

@@ -12,6 +12,9 @@ from graft.objects.spellings.breaks import BREAK, GAP, GUTTER, LIST
 from graft.objects.spellings.form import Digits, Form, Tokens
 
 _PIECE: Final = 21  # bytes: one piece of a broken text of 42 characters has as many
+_BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_TO_UU: Final = bytes.maketrans(_BASE64, b"`" + bytes(range(33, 96)))
+_FROM_UU: Final = bytes.maketrans(b"` " + bytes(range(33, 96)), b"AA" + _BASE64[1:])
 _END: Final = 16  # bytes in which there is a word for every step
 
 # ---- digits ----------------------------------------------------------------------------------
@@ -59,6 +62,15 @@ def _hex(hash_part: bytes) -> Iterator[bytes]:
         yield hash_part.hex(separator).upper().encode()
     for first in (2, 4):  # in words of two bytes, as xxd has them
         yield " ".join([digits[:first], *re.findall("....", digits[first:])]).encode()
+
+
+def _uuencoded(hash_part: bytes) -> Iterator[bytes]:
+    for digits in _base64(hash_part):
+        yield digits.translate(_TO_UU)
+
+
+def _from_uu(digits: bytes) -> bytes:
+    return _from_base64(digits.translate(_FROM_UU))
 
 
 def _from_base64(digits: bytes) -> bytes:
@@ -147,6 +159,17 @@ FORMS: Final[tuple[Form, ...]] = (
         group=4,
         size=3,
         decode=_from_base64,
+        least=42,
+    ),
+    Digits(
+        name="uuencode",
+        spell=_uuencoded,
+        alphabet=rb" -`",
+        between=rb"[ \t]*+\r?\n[ -`]",  # a line begins with its length
+        group=4,
+        size=3,
+        zero=b"`",
+        decode=_from_uu,
         least=42,
     ),
     Digits(

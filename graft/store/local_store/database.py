@@ -9,7 +9,7 @@ import logging
 import os
 import sqlite3
 import urllib.parse
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from itertools import islice
 from typing import TypeVar
@@ -18,11 +18,11 @@ from graft.errors import BadFormatError, BadStorePathError, StoreError
 from graft.formats.hashing import parse_hash
 from graft.formats.store_path import StoreDir, StorePath
 from graft.store.api import PathInfo
+from graft.store.local_store.connection import Connection, connect, has_dotfile
 from graft.store.local_store.schema import Schema, read_schema, translated
 
 _log = logging.getLogger(__name__)
 
-_BUSY_SECONDS = 600.0
 _COLUMNS = (
     "path",
     "hash",
@@ -83,26 +83,25 @@ class Database:
         with translated(directory):
             self._connection = self._connect(writable=writable)
 
-    def _connect(self, *, writable: bool) -> sqlite3.Connection:
+    def _connect(self, *, writable: bool) -> Connection:
         file = os.path.join(self._directory, "db.sqlite")
         uri = "file:" + urllib.parse.quote(os.path.abspath(file))
         # Without permission to write, WAL cannot make its shared memory; then only `immutable`
         # reads the file, and misses the changes still in the WAL, as Nix does.
+        modes = ["mode=rw"] if writable else ["mode=ro", "immutable=1"]
+        if has_dotfile(self.schema, os.environ):
+            modes.insert(0, f"{modes[0]}&vfs=unix-dotfile")
         last: sqlite3.Error | None = None
-        for mode in ["mode=rw"] if writable else ["mode=ro", "immutable=1"]:
+        for mode in modes:
             with ExitStack() as opened:
-                connection = sqlite3.connect(
-                    f"{uri}?{mode}",
-                    uri=True,
-                    timeout=_BUSY_SECONDS,
-                    isolation_level=None,
-                    check_same_thread=False,
-                )
+                connection = connect(f"{uri}?{mode}")
                 opened.enter_context(closing(connection))
                 try:
                     connection.execute("select count(*) from sqlite_master").fetchone()
                 except sqlite3.Error as error:
                     last = error
+                    if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+                        break  # another way to open it would not see the lock
                     continue
                 connection.execute("pragma foreign_keys = on")
                 opened.pop_all()
@@ -309,11 +308,23 @@ class Database:
                 path=path,
             ) from error
 
-    def register(self, infos: Sequence[PathInfo]) -> None:
+    def register(
+        self,
+        infos: Sequence[PathInfo],
+        outputs: Mapping[StorePath, Mapping[str, StorePath]] | None = None,
+    ) -> None:
         """Makes paths valid in one transaction; each one's references are valid or among them.
 
         A path that is already valid keeps its registration time and loses no reference.
+
+        Args:
+            outputs: the outputs of derivations among the paths, by their names; Nix asks for them.
         """
+        told = [
+            (name, self._store_dir.path(output), self._store_dir.path(derivation))
+            for derivation, named in (outputs or {}).items()
+            for name, output in named.items()
+        ]
         names = list(self.schema.columns)
         rows = [tuple(map(self._row(info).get, names)) for info in infos]
         anew = [name for name in _REGISTERED_ANEW if name in names]
@@ -333,6 +344,11 @@ class Database:
                 )
                 for referrer, reference in references:
                     self._insert_reference(referrer, reference)
+                self._connection.executemany(
+                    "insert or replace into DerivationOutputs (drv, id, path) "
+                    "select id, ?, ? from ValidPaths where path = ?",
+                    told,
+                )
                 self._connection.execute("commit")
             except BaseException:
                 if self._connection.in_transaction:  # an interrupt may come after the commit

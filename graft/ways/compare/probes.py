@@ -132,7 +132,7 @@ def observe(command: str, stage: Stage, store_dir: StoreDir) -> Observation:
                     start_new_session=not traced,
                 )
             except OSError as error:
-                message = f"{words[0]}: {(error.strerror or '').lower()}\n"
+                message = f"{words[0]}: {error.strerror or ''}\n"
                 return _without_run(command, message, CANNOT_START)
             with process:
                 files = set() if traced else _mapped_files(process)

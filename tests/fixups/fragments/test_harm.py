@@ -51,6 +51,24 @@ def test_a_text_that_shares_its_tail_with_a_path_prints_the_same(tmp_path: Path,
         assert OLD.encode() in new.read_bytes()  # so that the proof finds it
 
 
+@pytest.mark.parametrize("end", ["", "\\n"])
+def test_a_text_that_is_the_last_letters_of_a_hash_part_prints_the_same(
+    tmp_path: Path, end: str
+) -> None:
+    # The name is the same: no other byte but those of the hash part changes.
+    text = OLD[-2:] + end
+    body = f'fputs("{OLD}{end}", stdout); fputs("{text}", stdout);'
+    made = program(tmp_path, body, options="-Os -fno-builtin -Wl,-O2")
+    assert made.read_bytes().count(text.replace("\\n", "\n").encode() + b"\0") == 1
+    entries = [(f"{OLD}-dep-1.0".encode(), f"{NEW[:-1]}{OLD[0]}-dep-1.0".encode())]
+    new, _ = registered().rewrite(
+        made.read_bytes(), b"program", Table(entries), fragments=FragmentFinder(entries)
+    )
+    made.write_bytes(new)
+    assert output(made).decode() == (OLD + end + text).replace("\\n", "\n")
+    assert OLD.encode() in new
+
+
 def test_constants_side_by_side_are_no_path_of_another_function(tmp_path: Path) -> None:
     # Two texts begin alike, and only one is OLD's path: they share constants of 16 bytes.
     other = f"/nix/store/{OLD[:21]}another-name-of-it"

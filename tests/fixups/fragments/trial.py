@@ -30,7 +30,8 @@ from tests.fixups.fragments.cases import Case
 LEVELS = ("-O0", "-O1", "-O2", "-O2", "-O3", "-Os")
 MACHINE = (
     *("", "", "", "-mavx2", "-march=x86-64-v3", "-march=x86-64-v4", "-mno-sse", "-mavx512f"),
-    *("-mgeneral-regs-only", "-mtune=znver3", "-msse4.1"),
+    *("-mgeneral-regs-only", "-mtune=znver3", "-msse4.1", "-mavx512vl -mavx512bw"),
+    "-march=x86-64-v4 -mprefer-vector-width=512",
 )
 MODEL = ("", "", "", "-no-pie -fno-pie", "-mcmodel=large", "-mcmodel=medium", "-fPIC")
 MORE = (
@@ -100,7 +101,7 @@ def build_of(choice: random.Random, compiler: str) -> Build:
         run: tuple[str, ...] = ("qemu-aarch64-static",)
     else:
         machine = choice.choice(MACHINE)
-        if machine in {"-mno-sse", "-mgeneral-regs-only"} and "c++" in compiler:
+        if machine in {"-mno-sse", "-mgeneral-regs-only"} and "++" in compiler:
             machine = ""
         model = choice.choice(MODEL)
         if compiler.startswith("clang"):
