@@ -194,8 +194,7 @@ def _remove(link: str) -> None:
         os.unlink(link)
     except OSError as error:
         raise RootLinkError(
-            f"cannot remove the link '{link}', which the graft has made: "
-            f"{(error.strerror or '').lower()}",
+            f"cannot remove the link '{link}', which the graft has made: {error.strerror or ''}",
             path=link,
         ) from error
 

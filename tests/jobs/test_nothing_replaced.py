@@ -54,7 +54,7 @@ def test_old_and_new_swapped_replace_nothing(it: Graftable, tmp_path: Path) -> N
     message = _message(_idle(it, tmp_path, it.env))
     assert message == (
         f"nothing was replaced: '{it.env}' does not lead to '{it.new}' (did you swap OLD and NEW?)"
-        "; --deep finds references that are not registered"
+        "; --deep looks deeper"
     )
     assert "--deep" not in _message(_idle(it, tmp_path, it.env, deep=True))
     message = _message(_idle(it, tmp_path, it.env, it.data))

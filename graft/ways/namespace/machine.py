@@ -75,7 +75,7 @@ def _entries(directory: str, view: View, without: Collection[str] = ()) -> list[
             _log.warning(
                 "warning: '%s' cannot be looked at, and is left out: %s",
                 source,
-                (error.strerror or "").lower(),
+                error.strerror or "",
             )
             continue
         if os.path.islink(source):
