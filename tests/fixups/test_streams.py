@@ -23,6 +23,7 @@ from graft.fixups.streams import embedded_streams
 from graft.formats.store_path import StorePath
 from graft.kernel import Table
 from graft.kernel.place import Place, Site
+from graft.kernel.sieve import EVERYTHING
 from graft.objects.reading import search_object
 from graft.objects.search import DeepSearch
 from graft.store.objects import TreeObject
@@ -276,6 +277,10 @@ def test_a_file_that_unpacks_to_itself_is_opened_once() -> None:
 
 class _Everything:
     """A finder of whatever it is given."""
+
+    def sift(self, data: bytes) -> int:
+        del data
+        return EVERYTHING
 
     def find(self, data: bytes, site: Site) -> list[Place]:
         del data

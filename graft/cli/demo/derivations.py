@@ -139,5 +139,6 @@ def _lines(
                 yield f"ln -s {word(target)} {file}"
             case Compiled(text=text, arguments=arguments):
                 words = " ".join(map(word, arguments))
-                yield f"{compiler} -O2 -o {file} -x c - -x none {words} <<'{_END}'"
+                yield f"cat >source.c <<'{_END}'"
                 yield text + _END
+                yield f"{compiler} -O2 -o {file} source.c {words}"

@@ -128,8 +128,8 @@ class _Comparing:
                 PlanWarning(
                     kind="not-observed",
                     path=None,
-                    message="no program watched which files the probes opened: install the package "
-                    "'strace', and let it trace processes",
+                    message="graft could not watch which files the probes opened: install the "
+                    "package 'strace', and let it trace processes",
                 )
             )
 
