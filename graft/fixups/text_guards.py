@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-LIMIT: Final = 4 << 20
+from graft.fixups.guards import tail_sum
+
+LIMIT: Final = 1 << 20
 """Bytes of the largest text whose sums are looked for: each token costs some passes over it."""
 
 SIGNED: Final = re.compile(
@@ -29,6 +31,7 @@ SIGNED: Final = re.compile(
 )
 """Words that stand with a signature over their text."""
 
+_RAW: Final = 4  # bytes of the shortest sum in bytes
 _REACH: Final = 256  # bytes in which a signature or a sum is told
 _MOST: Final = 16  # tokens that are tried
 _EDGE: Final = 3  # lines at either end in which a sum of 32 bits may stand
@@ -41,7 +44,7 @@ _TOKEN: Final = re.compile(
     rb"|[0-9A-Za-z+/]{22}==|[0-9a-f]{8}|[0-9A-F]{8})(?![0-9A-Za-z+/=])"
 )
 _ELEMENT: Final = re.compile(rb"<(script|style)\b[^>]*>(.*?)</\1>", re.DOTALL | re.IGNORECASE)
-_QUOTED: Final = re.compile(rb"\"([^\"\n]{8,})\"|'([^'\n]{8,})'")
+_QUOTED: Final = re.compile(rb"\"([^\"\n]*)\"|'([^'\n]*)'")
 
 _Sum = Callable[[bytes], bytes]
 _SUMS: Final[dict[int, tuple[tuple[str, _Sum], ...]]] = {
@@ -102,7 +105,7 @@ class GuardProbe:
 
     def __init__(self) -> None:
         self._carry = b""
-        self._last = b"\n"
+        self._last = b""
         self._found = False
 
     def more(self, data: bytes) -> None:
@@ -111,12 +114,19 @@ class GuardProbe:
             text = self._carry + data
             self._found = may_be_guarded(text)
             self._carry = text[-_REACH:]
-            self._last = data[-1:] or self._last
+            self._last = (self._last + data)[-_RAW:]
 
-    @property
-    def guarded(self) -> bool:
-        """Whether it may, as far as its bytes have passed; a sum in bytes ends no line."""
-        return self._found or self._last != b"\n"
+    def guarded(self, whole: bytes | None) -> bool:
+        """Whether it may, once all its bytes have passed.
+
+        Args:
+            whole: the text, if it is at hand; a sum in bytes at its end ends no line.
+        """
+        if self._found or self._last.endswith(b"\n"):
+            return self._found
+        if whole is not None:
+            return tail_sum(whole) is not None
+        return not (self._last.isascii() and self._last.decode().isprintable())
 
 
 def find_text_guards(text: bytes, changed: Sequence[tuple[int, int]]) -> list[TextGuard]:

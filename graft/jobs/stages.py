@@ -16,6 +16,7 @@ from graft.check.missing_files import MissingFiles, missing_files
 from graft.check.noted import fixed_before, noted_files
 from graft.check.proof import Problem, Proof, prove_result
 from graft.check.reference_rules import reference_rules
+from graft.check.remaining import remaining
 from graft.check.verification import library_problems
 from graft.errors import GraftError, NoSpaceError, ProvenanceError
 from graft.executor import Done, Execution
@@ -28,7 +29,7 @@ from graft.machine.places import RootKeeping, RootPlace
 from graft.machine.record import GraftRecord, PlaceRecord, Provenance, user_name
 from graft.objects.reading import ObjectSearch
 from graft.plan import Plan, PlanWarning
-from graft.plan.forecast import not_looked_into
+from graft.plan.forecast import not_looked_into, replaced_libraries, static_copies
 from graft.plan.making import make_plan
 from graft.quantities import counted
 from graft.store.api import PathInfo, Store
@@ -204,6 +205,9 @@ class StagedJob:
                 plan, stores.source, stores.target, changed, proof.sums, self._resources
             )
             warnings += tuple(_not_looked_into(plan, proof))
+            copies = self._copies(proof)
+            warnings += copies
+            proof = replace(proof, remaining=remaining(plan, copies))
         warnings += tuple(self._unsigned_in_cache(execution))
         kept = self._keeping or stores.rooted is None
         outcome = Outcome(
@@ -278,6 +282,14 @@ class StagedJob:
             noted.update(noted_files(before))
         proof = replace(proof, unknown=tuple(sorted(noted.union(proof.unknown))))
         return replace(proof, problems=tuple(self._library_problems(plan)))
+
+    def _copies(self, proof: Proof) -> tuple[PlanWarning, ...]:
+        """Warnings of vendored and static copies, unless the plan has them already."""
+        plan, stores = self.plan, self._stores
+        if proof.scope != "closure" or self.request.graft.deep or not plan.rewrites:
+            return ()
+        finder = stores.copy_finder(replaced_libraries(plan, stores.source))
+        return static_copies(plan, stores.source, self._resources, finder)
 
     def _library_problems(self, plan: Plan) -> Iterable[Problem]:
         """Libraries that are not found in the result; paths written to a cache are not read."""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from graft.objects.search import Findings
 
 _SIZE: Final = 8  # bytes of a length in a NAR
+_SMALL: Final = 1 << 18  # bytes of a text that is copied before it is rewritten
 
 
 @dataclass(slots=True)
@@ -241,6 +242,10 @@ class _NarRewriting:
             if event.final:
                 self._fix(self._fixups, self._fixup, bytes(self._held))
             return
+        # A small text that ends with no line may end with a sum of itself.
+        whole: bytes | None = None
+        if self._text is not None and len(event.data) == self._size <= _SMALL:
+            whole = bytes(event.data)
         # References that stay are counted all the same, as the walk over a tree does.
         text = memoryview(bytearray(event.data)) if self._stays else event.data
         event.taken = self.report.rewrite(self._table, text, final=event.final)
@@ -252,7 +257,7 @@ class _NarRewriting:
         if event.final:
             patched = self.report.references > self._before
             if patched and self._fixups is not None and self._text is not None:
-                free = self._text.text is not False and not self._guard.guarded
+                free = self._text.text is not False and not self._guard.guarded(whole)
                 self._fixups.check_unguarded(self._size, free=free)
             self._end(patched=patched, changed=patched and not self._stays)
 

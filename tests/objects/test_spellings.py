@@ -45,6 +45,10 @@ BROKEN: dict[str, tuple[str, Spell]] = {
     "base64": ("base64", characters(base64.b64encode)),
     "url-base64": ("base64", characters(base64.urlsafe_b64encode)),
     "base32": ("base32", characters(base64.b32encode)),
+    "base32hex": ("base32hex", characters(base64.b32hexencode)),
+    "bits": ("bits", each("{:08b}")),
+    "bold": ("overstruck", lambda text: [f"{chr(byte)}\b{chr(byte)}" for byte in text]),
+    "underlined": ("overstruck", lambda text: [f"_\b{chr(byte)}" for byte in text]),
     "hex": ("hex", each("{:02x}")),
     "upper-hex": ("hex", each("{:02X}")),
     "hex-in-words": ("hex", lambda text: words(text.hex())),
@@ -63,6 +67,7 @@ BROKEN: dict[str, tuple[str, Spell]] = {
 }
 WHOLE: dict[str, tuple[str, Spell]] = {
     "reversed": ("reversed", characters(lambda text: text[::-1])),
+    "base85": ("base85", characters(base64.b85encode)),
     "ascii85": ("ascii85", characters(base64.a85encode)),
     "double-base64": ("base64", characters(lambda it: base64.b64encode(base64.b64encode(it)))),
     "utf-16-in-base64": (
@@ -76,6 +81,7 @@ ARRAYS: dict[str, tuple[str, Spell]] = {
     "decimal-array": ("decimal-bytes", each("{:d}, ")),
     "narrow-decimal-array": ("decimal-bytes", each("{:d},")),
     "character-array": ("characters", lambda text: [f"'{chr(byte)}', " for byte in text]),
+    "calls": ("character-calls", each("chr({:d})+")),
     "list-of-strings": ("characters", lambda text: [f'"{chr(byte)}",' for byte in text]),
 }
 JOINS = (
