@@ -93,7 +93,7 @@ def test_the_command_ends_with_1_and_one_sentence(
     swapped = f"--replace={it.new}={it.old}"
     out, err = line("apply", str(profile), swapped, "--profile", str(profile), status=1)
     assert out == ""
-    assert "(did you swap OLD and NEW?)" in err
+    assert "(did you swap OLD and NEW?); --deep looks deeper" in err
     assert "proven" not in err
     assert not (tmp_path / "profile-2-link").is_symlink()
     document = line.json("apply", it.env, swapped, status=1)
