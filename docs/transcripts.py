@@ -35,16 +35,21 @@ _SYNTAX = re.compile(r"[*>&$]")  # of a shell's
 _START_SECONDS = 1.0  # for a program in the background
 _VARYING = [
     (re.compile(r"[0-9a-df-np-su-z]{32}"), "HASH"),
+    (re.compile(r"[0-9a-df-np-su-z]{6}…"), "HASH…"),
     # The example of a kind of fix-up is the first by its hash part.
     (re.compile(r"HASH-[^ ]+(?= +its build id)"), "FILE"),
     (
-        re.compile(r"^[0-9a-df-np-su-z]{8}(?=  )|(?<=graft )[0-9a-df-np-su-z]{8}", re.MULTILINE),
+        re.compile(
+            r"^[0-9a-df-np-su-z]{8}(?=  )|(?<=graft )[0-9a-df-np-su-z]{8}"
+            r"|(?<=--forget )[0-9a-df-np-su-z]{8}",
+            re.MULTILINE,
+        ),
         "ID",
     ),
     (re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}:[0-9]{2}Z?"), "DATE"),
     (re.compile(r"made .* ago by .*"), "MADE"),
     (re.compile(r"[0-9]+ notes \([^)]*\)"), "PROCESS"),
-    (re.compile(r"[0-9]+ of [0-9]+ roots affected"), "ROOTS"),
+    (re.compile(r"[0-9]+ roots? in force.* affected, of [0-9]+ roots"), "ROOTS"),
     (re.compile(r"^graft: warning: .* may not read: .*\n", re.MULTILINE), ""),
     (re.compile(r"\b[0-9]+(\.[0-9])? (B|KiB|MiB|GiB|TiB)\b"), "SIZE"),
     (re.compile(r"\b[0-9]+\.[0-9]+ s\b"), "TIME"),

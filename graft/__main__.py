@@ -17,19 +17,24 @@ def main() -> None:
     if sys.argv[1:] == ["--version"] and _print_version():
         return
     gc.set_threshold(OBJECTS_BEFORE_COLLECTION)
-    from graft.cli import run  # noqa: PLC0415 - late: click, which --version does without
+    # Late: click, which --version does without.
+    from graft.cli.terminal import open_missing_streams  # noqa: PLC0415
+
+    open_missing_streams()
+    from graft.cli import run  # noqa: PLC0415
 
     sys.exit(run(sys.argv[1:]))
 
 
 def _print_version() -> bool:
-    """Prints the version; False if the kernel cannot be loaded, which `run` then says."""
+    """Prints the version; False if it cannot be told or written, which `run` then says."""
     try:
         from graft.kernel import NAME  # noqa: PLC0415 - late: it may fail
+
+        print(f"graft {VERSION} (kernel: {NAME})", flush=True)
     except Exception:  # noqa: BLE001 - `run` meets it again, and names the remedy
         return False
-    print(f"graft {VERSION} (kernel: {NAME})")
-    return True
+    return sys.stdout is not None
 
 
 if __name__ == "__main__":

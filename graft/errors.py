@@ -83,6 +83,24 @@ class InvalidPathError(StoreError):
     kind = "invalid-path"
 
 
+class UnknownNameError(StoreError):
+    """A name is the name of no path in the closure or the store at hand."""
+
+    kind = "unknown-name"
+
+
+class UndecidedError(GraftError):
+    """The answer is neither yes nor no, since a version or a range cannot be compared."""
+
+    kind = "undecided"
+
+
+class AmbiguousNameError(StoreError):
+    """A name means several paths that are no outputs of one derivation."""
+
+    kind = "ambiguous-name"
+
+
 class NoSpaceError(StoreError):
     """The file system of a store has too little room for the work."""
 
@@ -93,6 +111,12 @@ class CacheError(StoreError):
     """A binary cache cannot be reached, read or written."""
 
     kind = "cache"
+
+
+class UnlistedCacheError(CacheError):
+    """A binary cache has no list of its paths."""
+
+    kind = "unlisted-cache"
 
 
 class CorruptCacheError(CacheError):

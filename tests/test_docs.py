@@ -87,7 +87,7 @@ def test_options_spoken_of_exist(page: Path) -> None:
     others = {"--check", "--set", "--rollback", "--mount", "--gc", "--verify"}
     others |= {"--no-recursive", "--realise", "--optimise", "--import"}
     others |= {"--list-generations", "--switch-generation", "--delete-generations", "--impure"}
-    others |= {"--arg", "--no-grafts", "--with-graft", "--roll-back"}
+    others |= {"--check-contents", "--arg", "--no-grafts", "--with-graft", "--roll-back"}
     others |= {"--verify-path", "--repair-path", "--dump", "--restore", "--help", "--version"}
     others |= {
         "--generate-binary-cache-key",

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from graft.check.digested_texts import LARGEST_TEXT, digested_text, moving_texts
 from graft.check.digits import digits_in, entries
 from graft.check.files_beside import LARGEST_LIST, files_beside, is_list
 from graft.formats.digests import Digesting, Digests
@@ -21,6 +22,7 @@ from graft.formats.nar_reader import (
 )
 from graft.formats.store_path import StorePath
 from graft.formats.window import Window
+from graft.kernel import Table
 from graft.kernel.tree import read_tree
 from graft.objects.checksums import ChangedFile, digests_of
 from graft.objects.file_fixups import ChangedName
@@ -118,8 +120,13 @@ def _hashed(rewrite: Rewrite, source: Source, known: Sequence[ChangedName] | Non
             rewriting = Rewriting.of(rewrite, source.store_dir)
             report = read_tree(at.tree, table=rewriting.table, marks=rewriting.marks)
             known = rewriting.fixes(at.tree, report.marked, bare=report.bare).changes
-            return _changed(rewrite, known, _in_tree(at, known))
-    inside = _in_tree(item, known) if isinstance(item, TreeObject) else _in_nar(item, known)
+            return _changed(rewrite, known, _in_tree(at, known, rewriting.table))
+    table = Rewriting.of(rewrite, source.store_dir).table
+    inside = (
+        _in_tree(item, known, table)
+        if isinstance(item, TreeObject)
+        else _in_nar(item, known, table)
+    )
     return _changed(rewrite, known, inside)
 
 
@@ -129,6 +136,7 @@ class _Inside(NamedTuple):
     entries: list[bytes]
     digests: dict[bytes, Digests]
     lists: dict[bytes, bytes]
+    texts: set[bytes]
 
 
 def _changed(rewrite: Rewrite, known: Sequence[ChangedName], inside: _Inside) -> _Changed:
@@ -140,16 +148,17 @@ def _changed(rewrite: Rewrite, known: Sequence[ChangedName], inside: _Inside) ->
             ChangedFile(name="/".join([name, *member.container]), old=member.old)
             for member in each.inner
         ]
+    files += inner + [digested_text(text) for text in sorted(inside.texts)]
     names = [each.file for each in known]
     return _Changed(
         names=names,
-        files=files + inner,
+        files=files,
         beside=list(files_beside(inside.entries, frozenset(names), inside.lists)),
         numbered=[file for file in inside.entries if digits_in(file)],
     )
 
 
-def _in_tree(item: TreeObject, known: Sequence[ChangedName]) -> _Inside:
+def _in_tree(item: TreeObject, known: Sequence[ChangedName], table: Table) -> _Inside:
     top = os.fsencode(item.tree)
     there = list(entries(top))
     lists = {}
@@ -161,12 +170,19 @@ def _in_tree(item: TreeObject, known: Sequence[ChangedName]) -> _Inside:
     digests = {
         each.file: digests_of(os.path.join(top, each.file) if each.file else top) for each in known
     }
-    return _Inside(there, digests, lists)
+    texts: set[bytes] = set()
+    for each in known:
+        path = os.path.join(top, each.file) if each.file else top
+        if os.path.getsize(path) <= LARGEST_TEXT:
+            with open(path, "rb") as stream:
+                texts |= moving_texts(stream.read(), table)
+    return _Inside(there, digests, lists, texts)
 
 
-def _in_nar(item: NarObject, known: Sequence[ChangedName]) -> _Inside:
+def _in_nar(item: NarObject, known: Sequence[ChangedName], table: Table) -> _Inside:
     """Hashes the files as the NAR passes: nothing is unpacked."""
-    inside = _Inside([], {}, {})
+    inside = _Inside([], {}, {}, set())
+    text = bytearray()
     names: list[bytes] = []
     changed = frozenset(each.file for each in known)
     digesting, file = Digesting(), b""
@@ -178,17 +194,22 @@ def _in_nar(item: NarObject, known: Sequence[ChangedName]) -> _Inside:
                 inside.entries.append(b"/".join(names))
             elif isinstance(event, Regular):
                 digesting, file = Digesting(), b"/".join(names)
+                text.clear()
                 if is_list(file):
                     inside.lists[file] = b""
             elif isinstance(event, Contents):
                 event.taken = len(event.data)
                 if file in changed:
                     digesting.more(event.data)
+                    if len(text) <= LARGEST_TEXT:
+                        text += event.data
                 if len(inside.lists.get(file, bytes(LARGEST_LIST))) < LARGEST_LIST:
                     inside.lists[file] += bytes(event.data)
                 if event.final:
                     if file in changed:
                         inside.digests[file] = digesting.digests
+                        if len(text) <= LARGEST_TEXT:
+                            inside.texts.update(moving_texts(bytes(text), table))
                     del names[-1:]
             elif isinstance(event, Symlink | DirectoryEnd):
                 del names[-1:]

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
+import posixpath
 from collections.abc import Iterator
 from typing import Final
 
 from graft.check.changed_contents import ChangedContents
 from graft.check.digits import digits_in, entries, joined, looks_like_a_digest
-from graft.formats.digests import ALGORITHMS
+from graft.formats.digests import ALGORITHMS, Digests
 from graft.formats.file_name import printable
 from graft.formats.store_path import StorePath
 from graft.objects.reading import as_tree
 from graft.plan import Plan, PlanWarning, Rewrite
 from graft.store.api import Source
+
+_DIGITS: Final = 8
+"""Digits of a digest that are no chance in the name of the very file."""
 
 _OF_PATHS: Final = ("md5", "sha1", "sha256")
 
@@ -41,6 +46,7 @@ def named_by_digests(plan: Plan, source: Source, changed: ChangedContents) -> It
                 (name for name in ALGORITHMS if of.old[name].hex() in joined(printable(file))),
                 None,
             )
+            digest = digest or _begins_name(of.old, printable(file))
             if digest is not None:
                 yield _named(plan, rewrite.path, file, f"the {digest} of its old contents")
             elif looks_like_a_digest(printable(file)):
@@ -50,6 +56,17 @@ def named_by_digests(plan: Plan, source: Source, changed: ChangedContents) -> It
             by_path |= dict.fromkeys(digits_in(file), (rewrite, file))
     if by_path:
         yield from _named_by_paths(plan, source, by_path)
+
+
+def _begins_name(old: Digests, file: str) -> str | None:
+    """The algorithm by whose first digits a file is named, as builds for the web name theirs."""
+    name = posixpath.basename(file)
+    for algorithm in ALGORITHMS:
+        digest = old[algorithm]
+        spelled = base64.urlsafe_b64encode(digest).decode()
+        if digest.hex()[:_DIGITS] in name.lower() or spelled[:_DIGITS] in name:
+            return algorithm
+    return None
 
 
 def _named_by_paths(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from graft.formats.store_path import StorePath
-from graft.plan import Plan
+from graft.plan import Plan, PlanWarning
 
 Why = Literal["other-output", "other-version", "static-copy"]
 
@@ -29,12 +29,16 @@ class Remaining:
     why: Why
 
 
-def remaining(plan: Plan) -> tuple[Remaining, ...]:
-    """The rest of the replaced packages, by name, by deriver and by the plan's warnings."""
-    return tuple(sorted(set(_remaining(plan))))
+def remaining(plan: Plan, warnings: Iterable[PlanWarning] = ()) -> tuple[Remaining, ...]:
+    """The rest of the replaced packages, by name, by deriver and by warnings of copies.
+
+    Args:
+        warnings: more of them than the plan's.
+    """
+    return tuple(sorted(set(_remaining(plan, [*plan.warnings, *warnings]))))
 
 
-def _remaining(plan: Plan) -> Iterator[Remaining]:
+def _remaining(plan: Plan, warnings: Iterable[PlanWarning]) -> Iterator[Remaining]:
     replaced = {old: new for old, new in plan.replacements.items() if old != new}
     olds: dict[str, list[StorePath]] = defaultdict(list)
     for old in replaced:
@@ -49,7 +53,7 @@ def _remaining(plan: Plan) -> Iterator[Remaining]:
             why: Why = "other-output" if _is_output(plan, original, old) else "other-version"
             yield Remaining(path, old.package_name, why)
             break
-    for warning in plan.warnings:
+    for warning in warnings:
         if warning.kind == "static-copy" and warning.path is not None:
             name = ", ".join(sorted(olds))
             yield Remaining(plan.moved.get(warning.path, warning.path), name, "static-copy")

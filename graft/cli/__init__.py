@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -10,7 +11,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from graft.cli.settings import Settings, common_options
+from graft.cli.command_group import CommandGroup
+from graft.cli.settings import CONTEXT_SETTINGS, Settings, common_options
+from graft.cli.terminal import (
+    StdoutError,
+    end_by_closed_pipe,
+    leave_stdout,
+    prepared_streams,
+    print_error,
+)
 from graft.errors import GraftError
 
 if TYPE_CHECKING:
@@ -27,48 +36,69 @@ class CommandEntry(NamedTuple):
         name: the name that users type.
         module: in `graft.cli.commands`; its `command` is called.
         summary: the line of `graft --help`, which imports no command.
+        section: its heading there.
     """
 
     name: str
     module: str
     summary: str
+    section: str
 
+
+_HIT, _PATCH, _AFTERWARDS, _OTHER, _PLUMBING, _START = SECTIONS = (
+    "Are we hit",
+    "Patch",
+    "Afterwards",
+    "Other ways",
+    "Plumbing",
+    "Start",
+)
+"""The headings of `graft --help`, in their order."""
 
 COMMANDS = (
-    CommandEntry("affected", "affected", "Show the roots of this machine that lead to a path."),
-    CommandEntry("apply", "apply", "Replace dependencies deep in closures, without rebuilding."),
-    CommandEntry("batch", "batch", "Run many jobs from one file."),
-    CommandEntry("compare", "compare", "Compare graft, pivot, mount and rebuild on one closure."),
-    CommandEntry("demo", "demo", "Show a graft on a small store, made on the spot."),
-    CommandEntry("diff", "diff", "Find the replacements that turn one package set into another."),
-    CommandEntry("fhs", "fhs", "Run a program in a root with /usr, /bin, /lib and /etc."),
-    CommandEntry("key", "key", "Make a signing key, or print its public half."),
-    CommandEntry("mount", "mount", "Run a program with NEW mounted over OLD."),
-    CommandEntry("pivot", "pivot", "Let programs find other data at run time."),
-    CommandEntry("plan", "plan", "Show the paths that `graft apply` would rewrite."),
-    CommandEntry("profile", "profile", "List, switch and delete the generations of a profile."),
-    CommandEntry("rewrite", "rewrite", "Replace hash parts in one tree or one stream."),
-    CommandEntry("scan", "scan", "Show every reference in files, directories and store paths."),
-    CommandEntry("status", "status", "Show the grafts of the store, and where they are in force."),
-    CommandEntry("store", "store", "Make an empty store."),
-    CommandEntry("ungraft", "ungraft", "Take a graft back."),
-    CommandEntry("verify", "verify", "Check the result of `graft apply` against its plan."),
-    CommandEntry("why", "why", "Show the chain of references from a root to a path."),
+    CommandEntry("affected", "affected", "Show all on this machine that leads to a package.", _HIT),
+    CommandEntry("why", "why", "Show the chain of references from a root to a path.", _HIT),
+    CommandEntry("scan", "scan", "Show every reference in files and store paths.", _HIT),
+    CommandEntry("plan", "plan", "Show the paths that apply would rewrite.", _PATCH),
+    CommandEntry("apply", "apply", "Replace dependencies deep in closures: the whole job.", _PATCH),
+    CommandEntry("batch", "batch", "Run many jobs from one file.", _PATCH),
+    CommandEntry("verify", "verify", "Check the result of apply against its plan.", _PATCH),
+    CommandEntry("status", "status", "Show the grafts, and where they are in force.", _AFTERWARDS),
+    CommandEntry("ungraft", "ungraft", "Take a graft back.", _AFTERWARDS),
+    CommandEntry("profile", "profile", "List, switch and delete generations.", _AFTERWARDS),
+    CommandEntry("compare", "compare", "Compare all the ways on one closure.", _OTHER),
+    CommandEntry("pivot", "pivot", "Let programs find other data at run time.", _OTHER),
+    CommandEntry("mount", "mount", "Run a program with NEW mounted over OLD.", _OTHER),
+    CommandEntry("fhs", "fhs", "Run a program in a root with /usr, /bin and /lib.", _OTHER),
+    CommandEntry("diff", "diff", "Find the replacements between two package sets.", _OTHER),
+    CommandEntry("rewrite", "rewrite", "Replace hash parts in a tree or a stream.", _PLUMBING),
+    CommandEntry("store", "store", "Make an empty store.", _PLUMBING),
+    CommandEntry("key", "key", "Make a signing key, or print its public half.", _PLUMBING),
+    CommandEntry("demo", "demo", "Show a graft on a small store, made on the spot.", _START),
 )
-"""All commands, by name."""
+"""All commands, by section."""
 
 _ENTRIES = {entry.name: entry for entry in COMMANDS}
+_WORDS = {"help": "Show this help, or the help of a command.", "version": "Print the version."}
 
 
-class _LazyGroup(click.Group):
+class _LazyGroup(CommandGroup):
     """Commands whose modules are imported when they are called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx
-        return list(_ENTRIES)
+        return sorted(_ENTRIES)
+
+    def words(self) -> list[str]:
+        """The commands that may be meant."""
+        return [*_ENTRIES, *_WORDS]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         del ctx
+        if cmd_name == "help":
+            return help_command
+        if cmd_name == "version":
+            return version_command
         entry = _ENTRIES.get(cmd_name)
         if entry is None:
             return None
@@ -81,25 +111,38 @@ class _LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes the summaries, for which click would import every command."""
         del ctx
-        with formatter.section("Commands"):
-            formatter.write_dl([(entry.name, entry.summary) for entry in COMMANDS])
+        width = max(map(len, _ENTRIES))
+        for section in SECTIONS:
+            rows = [
+                (entry.name.ljust(width), entry.summary)
+                for entry in COMMANDS
+                if entry.section == section
+            ]
+            if section == _START:
+                rows += [(name.ljust(width), summary) for name, summary in _WORDS.items()]
+            with formatter.section(section):
+                formatter.write_dl(rows)
+
+
+def _version_line() -> str:
+    from graft.kernel import NAME
+    from graft.version import VERSION
+
+    return f"graft {VERSION} (kernel: {NAME})"
 
 
 def _print_version(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
     if not value or ctx.resilient_parsing:
         return
-    from graft.kernel import NAME
-    from graft.version import VERSION
-
-    click.echo(f"graft {VERSION} (kernel: {NAME})")
+    click.echo(_version_line())
     ctx.exit()
 
 
 @click.group(
     cls=_LazyGroup,
-    no_args_is_help=False,
-    epilog="Example: graft apply ./result --replace OLD=NEW --add-root ./patched",
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    invoke_without_command=True,
+    epilog="Example: graft apply --all-roots --replace openssl=./openssl-fixed",
+    context_settings=CONTEXT_SETTINGS,
 )
 @common_options
 @click.option(
@@ -110,8 +153,37 @@ def _print_version(ctx: click.Context, _parameter: click.Parameter, value: bool)
     callback=_print_version,
     help="Print the version and the kernel in use.",
 )
-def graft_group() -> None:
+@click.pass_context
+def graft_group(ctx: click.Context) -> None:
     """Patch deep dependencies in Nix and Guix stores without rebuilding."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+@click.command("help", epilog="Example: graft help apply")
+@click.argument("words", metavar="[COMMAND]", nargs=-1)
+@common_options
+@click.pass_context
+def help_command(ctx: click.Context, words: tuple[str, ...]) -> None:
+    """Show the help of graft, or of a command."""
+    assert ctx.parent is not None
+    place, command = ctx.parent, ctx.parent.command
+    for word in words:
+        if not isinstance(command, CommandGroup):
+            raise click.UsageError(f"'{place.command_path}' has no commands", place)
+        found = command.get_command(place, word)
+        if found is None:
+            raise command.no_such_command(place, word)
+        place = click.Context(found, info_name=word, parent=place, **CONTEXT_SETTINGS)
+        command = found
+    click.echo(command.get_help(place))
+
+
+@click.command("version", epilog="Example: graft version")
+@common_options
+def version_command() -> None:
+    """Print the version, as `graft --version` does."""
+    click.echo(_version_line())
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -127,7 +199,24 @@ def run(arguments: Sequence[str]) -> int:
 
     previous = signal.signal(signal.SIGTERM, interrupt)
     try:
-        return _run(list(arguments), settings)
+        with prepared_streams():
+            try:
+                return _answer(list(arguments), settings)
+            except StdoutError as trouble:
+                return _without_output(trouble, settings)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _answer(arguments: list[str], settings: Settings) -> int:
+    """The exit status of a command line; its errors are told.
+
+    Raises:
+        StdoutError: its output cannot be written.
+    """
+    try:
+        status = _run(arguments, settings)
+        sys.stdout.flush()
     except (KeyboardInterrupt, click.exceptions.Abort):
         print("graft: interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -142,11 +231,12 @@ def run(arguments: Sequence[str]) -> int:
     except MemoryError:
         message = "this machine has no memory left for the work: give fewer --jobs, or more memory"
         return _fail("system", message, {"errno": errno.ENOMEM}, settings, arguments)
+    except StdoutError:
+        raise
     except Exception:  # noqa: BLE001 - a defect of ours: shown whole, and not as the answer "no"
         _print_traceback()
         return settings.trouble
-    finally:
-        signal.signal(signal.SIGTERM, previous)
+    return status
 
 
 def _run(arguments: list[str], settings: Settings) -> int:
@@ -157,9 +247,18 @@ def _run(arguments: list[str], settings: Settings) -> int:
             _print_traceback()
         raise
     except SystemExit:
-        # click's answer to a closed stdout; its status would be the answer "no".
-        return settings.trouble
+        # click's answer to any closed pipe; its status would be the answer "no".
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from None
     return status if isinstance(status, int) else 0
+
+
+def _without_output(trouble: StdoutError, settings: Settings) -> int:
+    """The end of a command whose stdout takes no more: a closed pipe ends it as any program."""
+    leave_stdout()
+    if trouble.error.errno == errno.EPIPE:
+        end_by_closed_pipe()
+    print_error(str(trouble))
+    return settings.trouble
 
 
 def _print_traceback() -> None:
@@ -186,11 +285,12 @@ def _fail(
     from graft.formats.error_object import error_object
 
     error = error_object({"kind": kind, "message": message, **fields})
-    print(f"graft: error: {error['message']}", file=sys.stderr)
+    print_error(error["message"])
     # A usage error may stop click before it has read --json; after "--" it is not for graft.
     own = arguments[: arguments.index("--")] if "--" in arguments else arguments
     if settings.json or "--json" in own:
         from graft.cli.output import print_document
 
         print_document({"version": 1, "error": error})
+        sys.stdout.flush()
     return settings.trouble

@@ -34,11 +34,15 @@ def ask_for_all_roots(
     if not isinstance(store, LocalStore):
         raise UsageError(f"--all-roots takes a store on this machine, and '{store.url}' is not one")
     current = current_roots(store, os.environ)
+    asked = replace(asked, all_roots=False, all_versions=True)
     pairs = requested_pairs(store, {root.paths[0] for root in current}, asked)
     olds = [old for old, _ in pairs]
     if not olds:
         raise UsageError("--all-roots takes --replace OLD=NEW, or --replacements")
     found = find_everywhere(store, daemon or store, olds, current)
+    if not found.roots and found.left:
+        told = "; ".join(f"'{printable_text(place)}': {why}" for place, why in found.left.items())
+        raise UsageError(f"all that leads to OLD in force must be changed otherwise: {told}")
     if not found.roots:
         raise UsageError(
             "nothing that is in force leads to OLD: 'graft affected' shows old generations and "
@@ -53,4 +57,4 @@ def ask_for_all_roots(
         print_note(f"'{printable_text(place)}' stays unchanged: {why}", settings)
     full = store.store_dir.path
     roots = tuple(full(root) for root in found.roots)
-    return replace(asked, roots=roots, all_roots=False), found
+    return replace(asked, roots=roots), found

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from graft.cli.path_arguments import PathNamespace
 from graft.cli.settings import gather
-from graft.errors import BadStorePathError, InvalidPathError, UsageError
-from graft.formats.hash_modulo import SELF_REFERENCES, SelfReferences
+from graft.errors import BadStorePathError, UsageError
+from graft.formats.hash_modulo import SELF_REFERENCES, SelfReferencesChoice
 
 if TYPE_CHECKING:
     from graft.formats.store_path import StorePath
@@ -30,11 +31,13 @@ class PlanArguments:
     replacements: tuple[str, ...] = ()
     replacements_file: str | None = None
     replace_outputs: bool = False
+    only_this_output: bool = False
+    all_versions: bool = False
     cutoffs: tuple[str, ...] = ()
     initrd_cutoff: bool = True
     deep: bool = False
     content_addressed: bool = False
-    self_references: SelfReferences | None = None
+    self_references: SelfReferencesChoice | None = None
     fixups: tuple[str, ...] = ()
 
 
@@ -45,10 +48,12 @@ class PlanRequest:
     Attributes:
         graft: that.
         file: the plan file it was read from, and that planning must agree with.
+        derived: whether the replacements say more than the arguments, by names or other outputs.
     """
 
     graft: Graft[StorePath]
     file: PlanFile | None = None
+    derived: bool = False
 
     def approve(self, plan: Plan) -> None:
         """Makes sure that a plan equals the plan file, if there is one.
@@ -75,7 +80,8 @@ def plan_options(command: Callable[..., int]) -> Callable[..., int]:
             "--self-references",
             type=click.Choice(SELF_REFERENCES),
             help="With --content-addressed: how the Nix that is to take the result hashes paths "
-            "that hold their own names, 'zeroed' from 2.17 to 2.34, else 'positions', the default.",
+            "that hold their own names: 'zeroed' from 2.17 to 2.34, else 'positions'. The default, "
+            "'auto', is the rule of the Nix of the target.",
         ),
         click.option(
             "--content-addressed",
@@ -113,7 +119,12 @@ def plan_options(command: Callable[..., int]) -> Callable[..., int]:
         click.option(
             "--replace-outputs",
             is_flag=True,
-            help="Replace all outputs of the derivations that built OLD and NEW.",
+            help="Replace all outputs of the derivations that built OLD and NEW: the default.",
+        ),
+        click.option(
+            "--only-this-output",
+            is_flag=True,
+            help="Replace OLD alone, and not the other outputs of its derivation.",
         ),
         click.option(
             "--replacements",
@@ -127,7 +138,8 @@ def plan_options(command: Callable[..., int]) -> Callable[..., int]:
             "replacements",
             metavar="OLD=NEW",
             multiple=True,
-            help="Put NEW in the place of OLD everywhere; every output, if both are derivations.",
+            help="Put NEW in the place of OLD everywhere, with all outputs. OLD and NEW are paths, "
+            "links or names, as in openssl=./openssl-fixed.",
         ),
         click.argument("roots", metavar="ROOT...", nargs=-1),
     ):
@@ -160,7 +172,7 @@ def resolve_request(store: Source, asked: PlanArguments) -> PlanRequest:
         if asked != PlanArguments(roots=asked.roots):
             raise UsageError(
                 f"'{asked.roots[0]}' is a plan file, which says all that is to be planned: leave "
-                "out --replace, --replace-outputs, --replacements, --cutoff, --no-initrd-cutoff, "
+                "out --replace, --only-this-output, --replacements, --cutoff, --no-initrd-cutoff, "
                 "--fixup, --deep, --content-addressed and --self-references"
             )
         file = PlanFile.parse(_read(asked.roots[0]), asked.roots[0])
@@ -169,22 +181,28 @@ def resolve_request(store: Source, asked: PlanArguments) -> PlanRequest:
         )
         return PlanRequest(graft=graft, file=file)
     roots = resolve_paths(store, asked.roots)
+    if asked.replace_outputs and asked.only_this_output:
+        raise UsageError("--replace-outputs and --only-this-output contradict each other")
     pairs = requested_pairs(store, roots, asked)
     if asked.self_references is not None and not asked.content_addressed:
         raise UsageError("--self-references says nothing without --content-addressed")
     if not pairs and not asked.content_addressed:
         raise UsageError("there is nothing to replace: give --replace OLD=NEW or --replacements")
+    names = PathNamespace.of_closure(store, roots) if asked.cutoffs else PathNamespace(store)
+    full = store.store_dir.path
+    typed = {f"{full(old)}={full(new)}" for old, new in pairs}
     return PlanRequest(
+        derived=asked.replacements_file is None and typed != set(asked.replacements),
         graft=Graft(
             roots=roots,
             replacements=tuple(pairs),
-            cutoffs=resolve_paths(store, asked.cutoffs),
+            cutoffs=tuple(map(names.path, asked.cutoffs)),
             initrd_cutoff=asked.initrd_cutoff,
             deep=asked.deep,
             addressing="content" if asked.content_addressed else "input",
             self_references=asked.self_references or SELF_REFERENCES[0],
             fixups=asked.fixups,
-        )
+        ),
     )
 
 
@@ -197,19 +215,25 @@ def requested_pairs(
         roots: the paths to be grafted: pairs of files, and of derivations' outputs, are left out if
             no root leads to them.
     """
-    pairs = resolve_replacements(store, asked.replacements)
+    from graft.cli.replacement_pairs import pairs_of_arguments, pairs_of_file
+
+    pairs: list[tuple[StorePath, StorePath]] = []
     if asked.replacements_file is not None:
-        from graft.cli.replacement_pairs import pairs_of_file
         from graft.formats.replacements_file import parse_replacements
 
         text = _read(asked.replacements_file)
         named = parse_replacements(text, asked.replacements_file)
-        pairs += pairs_of_file(store, roots, named, asked.replacements_file)
-    if asked.replace_outputs or any(path.is_derivation for pair in pairs for path in pair):
-        from graft.cli.replacement_pairs import with_all_outputs
-
-        cutoffs = resolve_paths(store, asked.cutoffs)
-        pairs = with_all_outputs(store, roots, cutoffs, pairs, every=asked.replace_outputs)
+        pairs = pairs_of_file(store, roots, named, asked.replacements_file)
+    if asked.replacements or any(path.is_derivation for pair in pairs for path in pair):
+        pairs = pairs_of_arguments(
+            store,
+            roots,
+            asked.replacements,
+            settled=pairs,
+            cutoffs=asked.cutoffs,
+            outputs=not asked.only_this_output,
+            versions=asked.all_versions,
+        )
     return pairs
 
 
@@ -226,78 +250,40 @@ def _read(file: str) -> str:
         return stream.read()
 
 
-def resolve_pairs(
-    store: Source, pairs: Iterable[tuple[str, str]]
-) -> tuple[tuple[StorePath, StorePath], ...]:
-    """The valid paths that pairs of arguments mean."""
-    return tuple((resolve_path(store, old), resolve_path(store, new)) for old, new in pairs)
-
-
 def resolve_replacements(
-    store: Source, arguments: Iterable[str]
+    store: Source, arguments: Iterable[str], root: StorePath | None = None
 ) -> list[tuple[StorePath, StorePath]]:
-    """The pairs that `OLD=NEW` arguments mean.
+    """The pairs that `OLD=NEW` arguments mean, and the pairs of the other outputs.
+
+    Args:
+        root: the closure in which names are looked up, and outputs are paired; without it nothing
+            is paired, and names are looked up in the store.
 
     Raises:
         UsageError: one of them cannot be split, or in more than one way.
         InvalidPathError: both sides are store paths, but one is not valid.
+        UnknownNameError, AmbiguousNameError: a name means nothing, or several things.
     """
-    return [_resolve_replacement(store, argument) for argument in arguments]
+    from graft.cli.replacement_pairs import pairs_of_arguments
+
+    arguments = list(arguments)
+    roots = () if root is None else (root,)
+    return (
+        pairs_of_arguments(store, roots, arguments, outputs=root is not None) if arguments else []
+    )
 
 
 def resolve_path(store: Source, argument: str) -> StorePath:
-    """The valid path an argument means.
+    """The valid path that an argument means.
 
     Raises:
         BadStorePathError: it leads nowhere inside the store.
         InvalidPathError: the path is not valid.
+        UnknownNameError, AmbiguousNameError: a name means nothing, or several things.
     """
-    from graft.store.api import path_info
-
-    path = store.resolve(argument)
-    return path_info(store, path).path
+    return PathNamespace(store).path(argument)
 
 
 def resolve_paths(store: Source, arguments: Iterable[str]) -> tuple[StorePath, ...]:
     """The valid paths that arguments mean, in their order."""
-    return tuple(resolve_path(store, argument) for argument in arguments)
-
-
-def _resolve_replacement(store: Source, argument: str) -> tuple[StorePath, StorePath]:
-    """The pair that an `OLD=NEW` argument means.
-
-    Store path names may hold `=`: the text is split where both sides are paths.
-
-    Raises:
-        UsageError: there is no such place, or more than one.
-        InvalidPathError: both sides are store paths, but one is not valid.
-    """
-    splits = []
-    for place, character in enumerate(argument):
-        if character == "=":
-            try:
-                old = store.resolve(argument[:place])
-                new = store.resolve(argument[place + 1 :])
-            except BadStorePathError:
-                continue
-            splits.append((old, new))
-    valid = store.path_infos({path for pair in splits for path in pair})
-    whole = [pair for pair in splits if pair[0] in valid and pair[1] in valid]
-    if len(whole) == 1:
-        return whole[0]
-    if len(whole) > 1:
-        raise UsageError(
-            f"--replace '{argument}' can be split at more than one '=': give full store paths",
-            argument=argument,
-        )
-    if len(splits) == 1:
-        missing = store.store_dir.path(next(path for path in splits[0] if path not in valid))
-        raise InvalidPathError(
-            f"--replace '{argument}': path '{missing}' is not valid in the store '{store.url}'",
-            argument=argument,
-            path=missing,
-        )
-    raise UsageError(
-        f"--replace '{argument}' is not OLD=NEW, two store paths or links to them",
-        argument=argument,
-    )
+    return tuple(map(PathNamespace(store).path, arguments))

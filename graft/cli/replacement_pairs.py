@@ -5,50 +5,165 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
-from graft.errors import UsageError
+from graft.cli.path_arguments import NamedOutputs, PathNamespace, split_replacement
+from graft.errors import OutputsError, UsageError
 from graft.formats.store_path import StorePath
 from graft.plan.closure import Closure
+from graft.plan.path_names import ambiguous, same_derivation
 from graft.store.api import Source, path_info
-from graft.ways.diff.outputs import deriver_of, paired_outputs
+from graft.ways.diff.outputs import OutputNames, deriver_of, paired_outputs
+
+Pair = tuple[StorePath, StorePath]
+"""OLD and NEW."""
 
 _log = logging.getLogger(__name__)
 
+_CLOSURE = "the closure of ROOT"
 
-def with_all_outputs(
+
+def pairs_of_arguments(
     store: Source,
     roots: Iterable[StorePath],
-    cutoffs: Iterable[StorePath],
-    pairs: Iterable[tuple[StorePath, StorePath]],
+    arguments: Iterable[str],
     *,
-    every: bool,
-) -> list[tuple[StorePath, StorePath]]:
-    """The pairs, with pairs of derivations as pairs of their outputs.
+    settled: Iterable[Pair] = (),
+    cutoffs: Iterable[str] = (),
+    outputs: bool = True,
+    versions: bool = False,
+) -> list[Pair]:
+    """The pairs that `OLD=NEW` arguments mean, after the settled ones.
+
+    Every output of OLD's derivation in the closure is paired with NEW's output of the same name, if
+    there is one. Two derivations stand for all their outputs; a lacking output is an error.
 
     Args:
-        roots: outputs that they do not lead to are left out.
-        cutoffs: outputs that are kept.
-        every: pairs of outputs stand for their derivations as well.
+        roots: they lead to all outputs that are paired; names of OLDs are looked up there first.
+        settled: the pairs that are known already.
+        cutoffs: arguments of paths that are kept.
+        outputs: whether the other outputs are paired too.
+        versions: whether an OLD that means several versions means all of them.
 
     Raises:
-        UsageError: one of a pair is a derivation, and the other is not.
-        OutputsError, InvalidPathError: as for `paired_outputs`.
+        UsageError: an argument cannot be split, or one of a pair is a derivation and the other not.
+        BadStorePathError, InvalidPathError: a half leads nowhere, or is not valid.
+        UnknownNameError, AmbiguousNameError: a name means nothing, or several things.
+        OutputsError: a derivation lacks an output, or no output of OLD has a partner.
     """
-    pairs = list(pairs)
-    closure = Closure.of(store, roots).infos
-    plain = [(old, new) for old, new in pairs if not old.is_derivation]
-    settled = {old for old, _ in plain}.union(cutoffs)
-    found = list(plain)
-    for old, new in pairs:
+    closure = Closure.of(store, store.path_infos(roots))
+    old_names = PathNamespace(store, closure.infos.keys(), _CLOSURE)
+    if not closure.infos:
+        old_names = PathNamespace(store)
+    pairing = _Pairing(store, closure, settled, map(old_names.path, cutoffs), outputs=outputs)
+    asked: list[tuple[NamedOutputs, NamedOutputs]] = []
+    for argument in arguments:
+        olds, new = split_replacement(argument, old_names, PathNamespace(store))
+        if len(olds) > 1:
+            siblings = set(pairing.outputs_of_new(new).values())
+            olds = [old for old in olds if siblings.isdisjoint(old.outputs)]
+        if len(olds) > 1 and not versions:
+            text = argument.partition("=")[0]
+            raise ambiguous(text, [old.outputs for old in olds], _CLOSURE)
+        asked += [(old, new) for old in olds]
+    for old, new in asked:
+        pairing.take_exact(old, new)
+    for old, new in asked:
+        pairing.take_outputs(old, new)
+    return pairing.pairs
+
+
+class _Pairing:
+    """The pairs found so far, and the paths that need no other."""
+
+    def __init__(
+        self,
+        store: Source,
+        closure: Closure,
+        settled: Iterable[Pair],
+        cutoffs: Iterable[StorePath],
+        *,
+        outputs: bool,
+    ) -> None:
+        self.pairs: list[Pair] = []
+        self._store = store
+        self._closure = closure
+        self._cutoffs = frozenset(cutoffs)
+        self._outputs = outputs
+        self._names = OutputNames(store)
+        settled = list(settled)
+        self.pairs += [pair for pair in settled if not any(path.is_derivation for path in pair)]
+        for old, new in settled:
+            if old.is_derivation or new.is_derivation:
+                self._take_derivations(old, new)
+
+    @property
+    def _settled(self) -> set[StorePath]:
+        return {old for old, _ in self.pairs}.union(self._cutoffs)
+
+    def outputs_of_new(self, new: NamedOutputs) -> dict[str, StorePath]:
+        """The valid outputs of NEW by their names."""
+        return PathNamespace(self._store).outputs_by_name(new)
+
+    def take_exact(self, old: NamedOutputs, new: NamedOutputs) -> None:
+        """Takes the pair that is named path by path."""
+        if not old.exact or old.main.is_derivation or new.main.is_derivation:
+            return
+        chosen = new.main
+        if not new.exact:
+            chosen = self.outputs_of_new(new).get(self._names.of(old.main), new.main)
+        self.pairs.append((old.main, chosen))
+
+    def take_outputs(self, old: NamedOutputs, new: NamedOutputs) -> None:
+        """Takes the pairs of all outputs of OLD that are in the closure."""
+        if old.main.is_derivation or new.main.is_derivation:
+            self._take_derivations(old.main, new.main)
+            return
+        if not self._outputs:
+            if not old.exact:
+                self.pairs.append((old.main, new.main))
+            return
+        partners = self.outputs_of_new(new)
+        settled = self._settled
+        named = [path for path in old.outputs if path in self._closure] or old.outputs
+        found = [
+            (path, partners[name])
+            for path in dict.fromkeys([*named, *self._siblings(old.main)])
+            if path not in settled and (name := self._names.of(path)) in partners
+        ]
+        self.pairs += [(path, partner) for path, partner in found if path != partner]
+        if found or old.exact or not settled.isdisjoint(old.outputs):
+            return
+        if len(old.outputs) > 1:
+            full = self._store.store_dir.path
+            raise OutputsError(
+                f"no output of '{full(old.main)}' has the name of an output of "
+                f"'{full(new.main)}': give pairs of full store paths",
+                path=full(old.main),
+                new=full(new.main),
+            )
+        self.pairs.append((old.main, new.main))
+
+    def _siblings(self, old: StorePath) -> tuple[StorePath, ...]:
+        """The outputs of OLD's derivation in the closure."""
+        infos = self._closure.infos
+        if old not in infos:
+            return ()
+        name = old.package_name
+        alike = {path: info for path, info in infos.items() if path.package_name == name}
+        return next(group for group in same_derivation(alike) if old in group)
+
+    def _take_derivations(self, old: StorePath, new: StorePath) -> None:
         if old.is_derivation != new.is_derivation:
-            full = store.store_dir.path
+            full = self._store.store_dir.path
             raise UsageError(
                 f"--replace '{full(old)}={full(new)}': one of them is a derivation: give both, or "
-                "two of their outputs"
+                "two of their outputs, as DRV^*"
             )
-        if old.is_derivation or every:
-            drvs = deriver_of(store, old), deriver_of(store, new)
-            found += paired_outputs(store, *drvs, closure=closure, settled=settled)
-    return found
+        self.pairs += paired_outputs(
+            self._store,
+            *(deriver_of(self._store, path) for path in (old, new)),
+            closure=self._closure.infos,
+            settled=self._settled,
+        )
 
 
 def pairs_of_file(

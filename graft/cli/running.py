@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from graft.cli.output import print_error
 from graft.cli.settings import Settings
 from graft.errors import UsageError
 from graft.ways.shell_status import CANNOT_START, NOT_FOUND
@@ -23,6 +24,8 @@ OWN_TROUBLE = 125
 
 class RunningCommand(click.Command):
     """A command that runs the words after the first `--`, and gets them as `program`."""
+
+    needs_program = True
 
     def make_context(
         self,
@@ -41,20 +44,27 @@ class RunningCommand(click.Command):
         end = args.index("--") if "--" in args else len(args)
         program = tuple(args[end + 1 :])
         rest = super().parse_args(ctx, args[:end])
-        if not program:
+        if not program and self.needs_program:
             raise click.UsageError("give the program to run after '--'", ctx)
         ctx.params["program"] = program
         return rest
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         """The words of the usage line."""
-        return [*super().collect_usage_pieces(ctx), "--", "CMD..."]
+        pieces = ["--", "CMD..."] if self.needs_program else ["[-- CMD...]"]
+        return [*super().collect_usage_pieces(ctx), *pieces]
 
     def invoke(self, ctx: click.Context) -> Any:
         """Refuses --json: stdout is CMD's."""
         if ctx.ensure_object(Settings).json:
             raise UsageError("--json cannot be given here: stdout has the output of CMD")
         return super().invoke(ctx)
+
+
+class ShellCommand(RunningCommand):
+    """A command that runs the words after the first `--`, or a shell if there are no words."""
+
+    needs_program = False
 
 
 def become(program: Sequence[str], environment: Mapping[str, str]) -> int:
@@ -73,6 +83,6 @@ def become(program: Sequence[str], environment: Mapping[str, str]) -> int:
         os.execvpe(program[0], list(program), dict(environment))  # noqa: S606 - CMD is the user's
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else str(error)) or "failed"
-        print(f"graft: error: cannot run '{program[0]}': {reason.lower()}", file=sys.stderr)
+        print_error(f"cannot run '{program[0]}': {reason}")
         missing = isinstance(error, FileNotFoundError | NotADirectoryError)
         return NOT_FOUND if missing else CANNOT_START

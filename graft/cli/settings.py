@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 # Exit status of the contract.
 TROUBLE = 2
+
+CONTEXT_SETTINGS: Final[dict[str, Any]] = {
+    "help_option_names": ["-h", "--help"],
+    "max_content_width": 100,
+}
+"""How help is asked for and shown."""
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -70,6 +76,8 @@ class Settings:
         if self.verbosity:
             level = logging.INFO if self.verbosity == 1 else logging.DEBUG
         logging.basicConfig(level=level, stream=sys.stderr, format="graft: %(message)s", force=True)
+        if self.verbosity < 2:  # it tells of every try that comes again; the last is an error
+            logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 def _remember(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:

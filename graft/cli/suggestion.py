@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 
 from graft.cli.arguments import resolve_paths
-from graft.cli.output import print_document, print_note
+from graft.cli.output import print_document, print_line, print_note
 from graft.cli.settings import Settings
 from graft.formats.replacements_file import DOCUMENT_VERSION
 from graft.plan.closure import Closure
@@ -50,7 +50,7 @@ def suggest(settings: Settings, roots: Sequence[str], name: str, patched: str) -
         print_document(document)
     else:
         for old, new in pairs.items():
-            print(f"--replace {shlex.quote(f'{old}={new}')}")
+            print_line(f"--replace {shlex.quote(f'{old}={new}')}")
     for path, choices in sorted(found.open.items()):
         told = " or ".join(map(full, choices)) or "nothing of its output is in the patched set"
         print_note(f"'{full(path)}' needs a choice: {told}", settings)

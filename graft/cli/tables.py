@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import posixpath
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from graft.cli.output import print_note, print_table
 from graft.cli.settings import Settings
+from graft.cli.terminal import Colour
 from graft.formats.file_name import printable
 from graft.objects.library_copies import Copy
 from graft.quantities import binary_size, counted
 
 if TYPE_CHECKING:
     from graft.check.proof import Problem, Proof
+    from graft.check.remaining import Why
     from graft.executor import Execution
     from graft.formats.store_path import StoreDir
     from graft.jobs.outcome import Outcome
@@ -34,6 +35,8 @@ _REMAINING = {
     "other-version": ("other version", "other versions"),
     "static-copy": ("static copy", "static copies"),
 }
+
+_COLOURS: Final[Mapping[str, Colour]] = {"gone": "green", "not-found": "yellow", "found": "red"}
 
 _SHOWN: Final = 3
 """Files that are named without --verbose."""
@@ -78,6 +81,7 @@ def print_proof(proof: Proof, store_dir: StoreDir, settings: Settings) -> None:
         f"{_verdict(proof)}{f' ({first})' if files else ''}{_remaining(proof)}; "
         f"read: {_read(proof)}",
         settings,
+        _COLOURS[proof.verdict],
     )
     for line in _incomplete_files(proof, store_dir) if settings.verbosity else ():
         print_note(line, settings)
@@ -111,9 +115,15 @@ def _remaining(proof: Proof) -> str:
     """The rest of the package, in a clause; empty if nothing is known to be left."""
     if not proof.remaining:
         return ""
-    kinds = Counter(left.why for left in proof.remaining)
-    counts = ", ".join(f"{count:,} {_REMAINING[why][count > 1]}" for why, count in kinds.items())
-    return f"; left of the package: {counts}, the first is '{proof.remaining[0].path}'"
+    kinds: dict[Why, list[str]] = {}
+    for left in proof.remaining:
+        kinds.setdefault(left.why, []).append(left.path.name)
+    clauses = []
+    for why, names in kinds.items():
+        more = f" and {len(names) - _SHOWN:,} more" if names[_SHOWN:] else ""
+        shown = ", ".join(f"'{name}'" for name in names[:_SHOWN])
+        clauses.append(f"{len(names):,} {_REMAINING[why][len(names) > 1]}, {shown}{more}")
+    return f"; left of the package: {'; '.join(clauses)}"
 
 
 def _first_files(proof: Proof) -> Iterator[str]:
@@ -186,6 +196,8 @@ def copy_document(name: str, copy: Copy, old: str) -> dict[str, object]:
 def print_summary(outcome: Outcome, settings: Settings) -> None:
     """Prints it on stderr."""
     execution, plan = outcome.execution, outcome.plan
+    if outcome.untouched:  # a warning says so
+        return
     resumed = f", {len(execution.resumed):,} were there already" if execution.resumed else ""
     if execution.fetched:
         resumed += f", {len(execution.fetched):,} fetched"

@@ -179,6 +179,21 @@ class Execution:
     fixed: Mapping[StorePath, tuple[FixedFile, ...]]
 
     @classmethod
+    def nothing(cls) -> Self:
+        """The result of no work."""
+        return cls(
+            rewritten=frozenset(),
+            resumed=frozenset(),
+            fetched=frozenset(),
+            lost=frozenset(),
+            references_rewritten=0,
+            files=FileCounts(),
+            bytes_written=0,
+            bytes_shared=0,
+            fixed={},
+        )
+
+    @classmethod
     def of(cls, plan: Plan, done: Done) -> Self:
         """The result of work for one of its plans."""
         made = plan.new_references.keys() & done.made.keys()

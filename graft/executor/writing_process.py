@@ -324,7 +324,7 @@ def make_writable(store: str) -> None:
     except OSError as error:
         raise StorePermissionError(
             f"the store '{store}' is mounted read-only, and this user may not mount it otherwise "
-            f"in a mount namespace ({(error.strerror or '').lower()}): run as root with "
+            f"in a mount namespace ({error.strerror or ''}): run as root with "
             "CAP_SYS_ADMIN, outside of containers, with /proc mounted",
             path=store,
         ) from error

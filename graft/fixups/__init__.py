@@ -24,6 +24,7 @@ from graft.fixups.rewrite import (
 )
 from graft.fixups.search import Finder, Look, Recogniser
 from graft.kernel.place import Place, Site
+from graft.kernel.sieve import EVERYTHING
 from graft.kernel.tree.marks import Marks
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ BUILT_IN = (
     "ar:Ar",
     "cpio:Initrd",
     "tar:Tar",
+    "compound:CompoundFile",
     "sqlite:Sqlite",
     "tables:Gvdb",
     "tables:Cdb",
@@ -70,6 +72,7 @@ BUILT_IN = (
     "sbcl:SbclCore",
     "signed:KernelModule",
     "noted:NOTED",
+    "bitcode:Bitcode",
     "signed:Pe",
     "macho:Macho",
     "elf:ElfFixup",
@@ -94,6 +97,10 @@ class _TableFinder:
 
     def __init__(self, table: Table) -> None:
         self._table = table
+
+    def sift(self, data: bytes) -> int:
+        del data
+        return EVERYTHING
 
     def find(self, data: bytes, site: Site) -> Iterable[Place]:
         return site.places(self._table, data)

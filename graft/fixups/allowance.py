@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from graft.fixups.api import LeftAloneError, Limits
+from graft.fixups.api import LimitError, Limits
 
 _PIECE: Final = 1 << 20  # bytes expanded at a time
 
@@ -25,7 +25,7 @@ class Allowance:
             compressed: bytes of the file.
 
         Raises:
-            LeftAloneError: it is more than may be.
+            LimitError: it is more than may be.
         """
         limits = self._limits
         most = min(limits.size - self._spent, max(limits.free, limits.ratio * compressed))
@@ -33,7 +33,7 @@ class Allowance:
         while piece := read(min(_PIECE, most - size + 1)):
             size += len(piece)
             if size > most:
-                raise LeftAloneError(
+                raise LimitError(
                     f"it expands to more than {most} bytes, which is not worth the risk"
                 )
             pieces.append(piece)

@@ -22,6 +22,7 @@ __all__ = [
     "FixupOutcome",
     "Inside",
     "LeftAloneError",
+    "LimitError",
     "Limits",
     "UnknownLibraryError",
     "Where",
@@ -36,6 +37,10 @@ class LeftAloneError(Exception):
 
     Changes made to it so far are given up: it stays as it was, byte for byte.
     """
+
+
+class LimitError(LeftAloneError):
+    """A file expands to more than the limits allow."""
 
 
 class UnknownLibraryError(Exception):

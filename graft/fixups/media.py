@@ -26,6 +26,7 @@ _AT_BEGIN: Final = (
     *(b"\0\0\1\0%c\0" % count for count in range(1, 32)),  # icons
     # The objects of Go, whose texts stand in tables of dense numbers.
     *(b"go object ", b"\0go120ld", b"\0go119ld", b"\0go118ld", b"\0go112ld", b"\0go116ld"),
+    *(b"\xfe\xed\xfe\xed", b"\xce\xce\xce\xce"),  # Java's stores of keys
     *(b"TZif", b"\x99\1", b"\x99\2", b"\x98", b"\xc6", b"\xf1\xc5\1\2"),
 )
 _LATER: Final = (

@@ -53,6 +53,9 @@ def _is_ext4(head: bytes) -> bool:
     return block_size <= 6 and revision <= 1
 
 
+_TOKYO_PACKED = 0b11110  # the options of the header for deflate, bzip2, TCBS and others
+_KYOTO_PACKED = 0b100
+
 OPAQUE = (
     Opaque("squashfs", "it is a compressed file system image", magics=((0, b"hsqs"), (0, b"sqsh"))),
     Opaque(
@@ -128,6 +131,23 @@ OPAQUE = (
         always=False,
     ),
     Opaque("tdb", "its keys are hashed", magics=((0, b"TDB file\n\0"),), always=False),
+    Opaque(
+        "tokyo-cabinet",
+        "its records are compressed",
+        magics=((0, b"ToKyO CaBiNeT"),),
+        also=lambda head: bool(head[36] & _TOKYO_PACKED),
+    ),
+    Opaque(
+        "kyoto-cabinet",
+        "its records are compressed",
+        magics=((0, b"KC\n"),),
+        also=lambda head: bool(head[11] & _KYOTO_PACKED),
+    ),
+    Opaque(
+        "ostree-object",
+        "its contents are deflated, and its name is their hash",
+        suffixes=(b".filez",),
+    ),
     Opaque(
         "node-snapshot",
         "its parts are checked by sums",

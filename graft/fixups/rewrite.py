@@ -260,7 +260,7 @@ class FileDescent:
         if self._siblings.is_signed(self._path):
             reason = "its signature is in a file next to it"
             return self._left_alone(data, fixup, reason, plain_without=False)
-        if fixup.opens and (own := tail_sum(data)) is not None and tail_sum(new) is None:
+        if fixup is not GUARDED and (own := tail_sum(data)) is not None and tail_sum(new) is None:
             reason = f"it ends with the {own.algorithm} of its bytes"
             return self._left_alone(data, fixup, reason, plain_without=False)
         if not fixup.opens and new == inside.plain(data):

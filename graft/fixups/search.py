@@ -8,13 +8,14 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from graft.fixups.allowance import Allowance
-from graft.fixups.api import HEAD, Fixup, FixupOutcome, LeftAloneError, Limits
+from graft.fixups.api import HEAD, Fixup, FixupOutcome, LeftAloneError, LimitError, Limits
 from graft.fixups.damage import DAMAGE, damage
 from graft.fixups.media import is_media
 from graft.fixups.streams import embedded_streams, raw_deflated
 from graft.fixups.text import is_text
 from graft.kernel.density import is_dense
 from graft.kernel.place import Place, Site, Where
+from graft.kernel.sieve import DENSE, STANDS, STREAMED, SUSPECTED
 from graft.kernel.spelled import SPELLED
 
 if TYPE_CHECKING:
@@ -23,11 +24,18 @@ if TYPE_CHECKING:
 PROGRAMS: Final = ("elf", "pe", "macho")
 """Types of programs: one that is packed is so for the most part."""
 
+PROGRAM_MAGICS: Final = (b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe")
+"""How programs begin, which a sieve calls dense if they are for the most part."""
+
 _PACKED: Final = "it is packed or encrypted in an unknown way"
 
 
 class Finder(Protocol):
     """The search inside of containers."""
+
+    def sift(self, data: bytes) -> int:
+        """The flags of `graft.kernel.sieve` for a file: of all else `find` finds nothing."""
+        ...
 
     def find(self, data: bytes, site: Site) -> Iterable[Place]:
         """All of it in a file, or in a name or a target.
@@ -126,10 +134,12 @@ class Look:
         self.recognise, self.finder, self.limits = recognise, finder, limits
         self._known, self._changed = known, changed
         self._path = path
+        self._sifted: tuple[bytes, int] = b"", 0  # the last bytes, and their flags
         self.unknown: list[tuple[str, ...]] = []
         self.places: list[Place] = []
         self.outcomes: list[FixupOutcome] = []
         self.allowance = Allowance(limits)
+        self.within: list[bytes] = []  # the opened files in each other, outermost first
 
     def file(self, data: bytes, name: bytes) -> None:
         """Searches a file, and looks into it."""
@@ -155,7 +165,16 @@ class Look:
         Args:
             steps: the container of the finds.
         """
-        self.places += self.finder.find(data, Site(self._path, where, steps))
+        if self._flags(data) & (STANDS | SUSPECTED):
+            self.places += self.finder.find(data, Site(self._path, where, steps))
+
+    def _flags(self, data: bytes) -> int:
+        """The flags of some bytes, which several questions are asked of one after another."""
+        sifted, flags = self._sifted
+        if sifted is not data:
+            flags = self.finder.sift(data)
+            self._sifted = data, flags
+        return flags
 
     def streams(
         self,
@@ -165,7 +184,8 @@ class Look:
         typed: bool,
         name: bytes = b"",
         depth: int = 1,
-    ) -> None:
+        flags: int | None = None,
+    ) -> list[bytes]:
         """Looks into the streams at any offset of a file that no fix-up opens.
 
         Args:
@@ -174,12 +194,18 @@ class Look:
                 told.
             name: the name of the file, without directories.
             depth: the depth of the files in the file.
+            flags: the flags of the file, if they are known.
+
+        Returns:
+            The pieces of the file outside of the streams; the whole file if it is too deep.
         """
         if depth > self.limits.depth:
-            return
+            return [data]
+        if flags is None:
+            flags = self._flags(data)
         told = len(self.outcomes)
         opened: list[range] = []
-        for stream in embedded_streams(data, self.allowance):
+        for stream in embedded_streams(data, self.allowance) if flags & STREAMED else ():
             inner = (*steps, stream.step)
             opened.append(range(stream.start, stream.end))
             if stream.reason is not None and not (typed and stream.start == 0):
@@ -203,8 +229,9 @@ class Look:
                 _Level(self, fixup, inner, depth + 1).file(stream.contents, b"")
         # A piece of a text that spells a picture has not the picture's head.
         piece = bool(steps) and steps[-1].partition("@")[0] in SPELLED
-        if len(self.outcomes) > told or piece or not self._is_packed(data, name, opened):
-            return
+        rest = _outside(data, opened)
+        if len(self.outcomes) > told or piece or not self._is_packed(data, name, rest, flags):
+            return rest
         contents = None if opened else raw_deflated(data, self.allowance)
         if contents is not None:
             inner = (*steps, "deflate")
@@ -214,18 +241,24 @@ class Look:
             self.outcomes.append(
                 FixupOutcome(container=steps, fixup="packed", outcome="left-alone", reason=_PACKED)
             )
+        return rest
 
-    def _is_packed(self, data: bytes, name: bytes, opened: Sequence[range]) -> bool:
+    def _is_packed(self, data: bytes, name: bytes, rest: Sequence[bytes], flags: int) -> bool:
         """Whether a file is packed, apart from its streams that were opened."""
         if self._known is None:
             return False
+        # Most files are not dense, and a type takes longer to tell.
+        begins = data.startswith(PROGRAM_MAGICS)
+        if not (flags & DENSE or (begins and is_dense(data))):
+            return False
         fixup = self._known(data, name)
         program = fixup is not None and fixup.name in PROGRAMS
-        if (fixup is not None and not program) or not is_dense(data, mostly=program):
+        if fixup is not None and not program:
+            return False
+        if not (flags & DENSE if program == begins else is_dense(data, mostly=program)):
             return False
         if is_media(data[:HEAD]):
             return False
-        rest = _outside(data, opened)
         if program:
             return is_dense(b"".join(rest), mostly=True)
         return any(is_dense(piece) for piece in rest)
@@ -278,10 +311,15 @@ class _Level:
         if self._fixup.opens and self._depth > limits.depth:
             self._left_alone(data, f"it is nested deeper than {limits.depth} containers")
             return
+        if data in self._look.within:
+            return  # a file that unpacks to itself: all of it has been searched
         self._places = len(self._look.places)
         before = self._places, len(self._look.outcomes)
+        self._look.within.append(data)
         try:
             self._fixup.apply(data, name, self)
+        except LimitError as error:
+            self._left_alone(data, str(error), limited=True)
         except LeftAloneError as error:
             self._left_alone(data, str(error))
         except DAMAGE as error:
@@ -290,16 +328,24 @@ class _Level:
         else:
             if (len(self._look.places), len(self._look.outcomes)) == before:
                 self._search_rest(data)
+        finally:
+            del self._look.within[-1]
 
     def _search_rest(self, data: bytes) -> None:
         """Looks for references in a part of the file that its fix-up has not shown."""
         if self._fixup.opens and not self._searched:
             self._look.search(data, self._container)
 
-    def _left_alone(self, data: bytes, reason: str) -> None:
+    def _left_alone(self, data: bytes, reason: str, *, limited: bool = False) -> None:
+        look = self._look
+        told = len(look.outcomes)
         self._outcome("left-alone", reason)
-        if self._fixup.opens and len(self._look.places) == self._places:
-            self._look.streams(data, self._container, typed=True, depth=self._depth)
+        if self._fixup.opens and len(look.places) == self._places:
+            rest = look.streams(data, self._container, typed=True, depth=self._depth)
+            # The members of such an archive stand in the open, or each in a stream of its own.
+            whole = not limited and (self._fixup.stores or self._fixup.name == "zip")
+            if whole and len(look.outcomes) == told + 1 and not any(map(is_dense, rest)):
+                del look.outcomes[told:]
         self._search_rest(data)
 
     def _outcome(self, outcome: Literal["left-alone", "noted"], reason: str) -> None:

@@ -13,14 +13,19 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
+from graft.errors import BadFormatError
 from graft.fixups.allowance import Allowance
 from graft.fixups.api import LeftAloneError, Limits
 from graft.fixups.damage import damage
+from graft.formats.phar import packed_files
+from graft.formats.snappy import framed_blocks, framed_end
+from graft.kernel.density import is_dense
 from graft.kernel.spelled import SPELLED, read_spelled
-from graft.kernel.streams import LEAST, find_streams
+from graft.kernel.streams import LEAST, StreamBeginning, find_streams
 
 _CHUNK: Final = 1 << 16
 _XZ_MEMORY: Final = 256 << 20  # bytes that one xz stream may ask for
+_PIECE: Final = 256
 _SURE: Final = 4096  # bytes; a beginning without a checked header that yields less was no stream
 
 _WEAK: Final = frozenset({"zlib", "lzma"})
@@ -31,6 +36,8 @@ _OPEN: Final = frozenset({"zip-end", "cpio", "ar", "iso"})
 
 PNG: Final = b"\x89PNG\r\n\x1a\n"
 """How a PNG file begins, whose picture is in streams cut into chunks."""
+
+_SPELLED_PNG: Final = b"iVBORw0KGgo"
 
 _HEADER: Final = 30  # bytes of a zip archive's local header
 _STORED, _DEFLATED, _BZIP2, _ZSTD, _XZ = 0, 8, 12, 93, 95
@@ -66,14 +73,53 @@ def embedded_streams(data: bytes, allowance: Allowance) -> Iterator[EmbeddedStre
         allowance: how far it may be expanded.
     """
     behind = 0
-    pictures = _pictures(data)
-    for start, kind in find_streams(data):
-        if start < behind or kind in _OPEN or any(start in each for each in pictures):
+    closed = _pictures(data)
+    spelled = _spelled_pictures(data)
+    beginnings = [*find_streams(data), *(StreamBeginning(at, "base64") for at, _ in spelled)]
+    for start, kind in sorted(beginnings):
+        if start < behind or kind in _OPEN or any(start in each for each in closed):
+            continue
+        if kind == "phar":
+            for packed in _phar(data, start, allowance):
+                closed.append(range(packed.start, packed.end))
+                yield packed
             continue
         stream = _opened(kind, data, start, allowance)
         if stream is not None:
             behind = max(stream.end, start + 1)
             yield stream
+
+
+def _phar(data: bytes, start: int, allowance: Allowance) -> Iterator[EmbeddedStream]:
+    """The packed files of a PHP archive."""
+    try:
+        for file in packed_files(data, start):
+            step = f"phar@{start}:{file.name.decode('utf-8', 'backslashreplace')}"
+            new = _METHODS.get(_DEFLATED if file.method == "deflate" else _BZIP2)
+            assert new is not None
+            expansion = _Expansion(new(), data, file.start)
+            contents, reason = b"", f"'{file.name!r}' in it is packed in an unknown way"
+            if file.method is not None:
+                size = file.end - file.start
+                contents, reason = allowance.expanded(expansion.read, size), expansion.damage or ""
+            yield EmbeddedStream("phar", step, file.start, file.end, contents, reason or None)
+    except (ValueError, LeftAloneError) as error:
+        reason = f"{_CLOSED['phar']} begins at {start}, and cannot be opened: {error}"
+        yield EmbeddedStream("phar", f"phar@{start}", start, start + 1, b"", reason)
+
+
+def _snappy(data: bytes, start: int, allowance: Allowance) -> EmbeddedStream | None:
+    """The snappy stream that begins at an offset, if there is one."""
+    end, step = framed_end(data, start), f"snappy@{start}"
+    if end == start:
+        return None
+    blocks = framed_blocks(data, start, end)
+    try:
+        contents = allowance.expanded(lambda _: next(blocks, b""), end - start)
+    except (BadFormatError, LeftAloneError) as error:
+        reason = f"the snappy stream at {start}: {error}"
+        return EmbeddedStream("snappy", step, start, start + 1, b"", reason)
+    return EmbeddedStream("snappy", step, start, end, contents)
 
 
 def _opened(kind: str, data: bytes, start: int, allowance: Allowance) -> EmbeddedStream | None:
@@ -83,6 +129,8 @@ def _opened(kind: str, data: bytes, start: int, allowance: Allowance) -> Embedde
     if kind in SPELLED:
         text = read_spelled(kind, data, at)
         return EmbeddedStream(kind, step, start, text.end, text.contents)
+    if kind == "snappy":
+        return _snappy(data, start, allowance)
     new: _New | None = _DECOMPRESSORS.get(kind)
     if kind == "zip":
         member = _Member(data, at)
@@ -112,8 +160,26 @@ def _opened(kind: str, data: bytes, start: int, allowance: Allowance) -> Embedde
         return EmbeddedStream(kind, step, start, end, contents)
     if len(contents) < (_SURE if kind in _WEAK else LEAST):
         return None
+    if kind in _WEAK and not _is_packed(data, start, new):
+        return None
     reason = f"the {kind} stream at {start} is damaged behind {len(contents)} bytes"
     return EmbeddedStream(kind, step, start, start + 1, contents, reason)
+
+
+def _is_packed(data: bytes, start: int, new: _New) -> bool:
+    """Whether the bytes that a damaged stream was made of are as dense as packed ones are.
+
+    Machine code may begin like a stream, and go on as one for thousands of bytes.
+    """
+    decompressor, at = new(), start
+    stream = decompressor.stream
+    try:
+        while at < len(data) and not stream.eof:  # type: ignore[attr-defined]
+            stream.decompress(data[at : at + _PIECE])  # type: ignore[attr-defined]
+            at += _PIECE
+    except decompressor.errors as error:
+        damage(error)
+    return at - start < 2 * _PIECE or is_dense(data[start:at], mostly=True)
 
 
 def _joined(kind: str, data: bytes, at: int, allowance: Allowance) -> tuple[bytes, int]:
@@ -196,6 +262,17 @@ def _pictures(data: bytes) -> list[range]:
         if data[at + 4 : at + 8] in {b"IDAT", b"fdAT"}:
             found.append(range(at, at + size + 12))
         at += size + 12
+    return found
+
+
+def _spelled_pictures(data: bytes) -> list[tuple[int, int]]:
+    """Where a text spells PNG files in base64: begin and end of each."""
+    found: list[tuple[int, int]] = []
+    at = data.find(_SPELLED_PNG)
+    while at >= 0:
+        end = read_spelled("base64", data, at).end
+        found.append((at, end))
+        at = data.find(_SPELLED_PNG, end)
     return found
 
 
@@ -338,6 +415,5 @@ _CLOSED: Final = {
     "7z": "a 7z archive",
     "rar": "a rar archive",
     "cab": "a cab archive",
-    "snappy": "a snappy stream",
     "phar": "a PHP archive",
 }

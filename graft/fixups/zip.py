@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from typing import NamedTuple
@@ -15,6 +16,11 @@ _LOCAL_SIZE, _CENTRAL_SIZE, _END_SIZE = 30, 46, 22
 _ENCRYPTED, _HAS_DESCRIPTOR = 0x0001, 0x0008
 _STORED, _DEFLATED = 0, 8
 _ZIP64 = 1  # of an extra field
+_APK_SIGNATURE = b"APK Sig Block 42"  # the end of a block before the central directory
+# Members that sign the others: of ODF, OOXML, EPUB, NuGet, Mozilla's extensions.
+_SIGNED = re.compile(
+    rb"META-INF/(?:\w*signatures[^/]*\.xml|cose\.sig)\Z|_xmlsignatures/|\.signature\.p7s\Z"
+)
 _SIGNATURES = (b".SF", b".RSA", b".DSA", b".EC")
 
 
@@ -72,6 +78,10 @@ class Zip(Fixup):
             for m in members
         ):
             raise LeftAloneError("it is a signed jar")
+        directory = min((m.central for m in members), default=end)
+        signed = data.startswith(_APK_SIGNATURE, directory - len(_APK_SIGNATURE))
+        if signed or any(_SIGNED.match(m.name) for m in members):
+            raise LeftAloneError("it is signed: only the owner of the key can sign it again")
         return _Written(data, end, members).archive(changed, texts)
 
 

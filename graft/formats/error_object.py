@@ -11,7 +11,7 @@ from graft.formats.file_name import printable_text
 def system_message(error: OSError) -> str:
     """The sentence for an error of the system: the file, if there is one, and the reason."""
     place = f"'{error.filename}': " if error.filename is not None else ""
-    return f"{place}{(error.strerror or str(error)).lower()}"
+    return f"{place}{error.strerror or str(error)}"
 
 
 def error_object(values: Mapping[str, Any]) -> dict[str, Any]:

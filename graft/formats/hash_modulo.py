@@ -17,8 +17,11 @@ SelfReferences = Literal["positions", "zeroed"]
 """The part of the self-references that is hashed. In the bytes they are zeros; after them come `|`
 and the offset in the NAR of each (Nix up to 2.16 and from 2.35 on), or nothing (2.17 to 2.34)."""
 
-SELF_REFERENCES: Final[tuple[SelfReferences, ...]] = ("positions", "zeroed")
-"""Both of Nix's rules, the rule of Nix 2.8 first."""
+SelfReferencesChoice = SelfReferences | Literal["auto"]
+"""A rule, or `auto`: the rule of the Nix that is to take the path."""
+
+SELF_REFERENCES: Final[tuple[SelfReferencesChoice, ...]] = ("auto", "positions", "zeroed")
+"""The choices, the default first."""
 
 
 class HashModulo:

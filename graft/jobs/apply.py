@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from graft.check.acceptance import Acceptance, Scope
 from graft.executor import Compression, Delivery
-from graft.formats.hash_modulo import SelfReferences
+from graft.formats.hash_modulo import SelfReferencesChoice
 from graft.formats.signature import PublicKey, SecretKey
 from graft.formats.store_path import StorePath
 from graft.jobs.outcome import Outcome
@@ -23,10 +23,10 @@ from graft.workers import Progress, Resources, no_progress
 
 def apply(  # noqa: PLR0913 - the public face: to its callers each is a word of its own
     store: Source,
-    roots: Iterable[StorePath],
-    replacements: Mapping[StorePath, StorePath] | Iterable[tuple[StorePath, StorePath]],
+    roots: Iterable[str],
+    replacements: Mapping[StorePath, StorePath] | Mapping[str, str] | Iterable[tuple[str, str]],
     *,
-    cutoffs: Iterable[StorePath] = (),
+    cutoffs: Iterable[str] = (),
     initrd_cutoff: bool = True,
     to: Target | None = None,
     source: Source | None = None,
@@ -47,7 +47,7 @@ def apply(  # noqa: PLR0913 - the public face: to its callers each is a word of 
     deep: bool = False,
     hidden: Mapping[StorePath, Collection[StorePath]] | None = None,
     addressing: Addressing = "input",
-    self_references: SelfReferences = "positions",
+    self_references: SelfReferencesChoice = "auto",
     fixups: Iterable[str] = (),
     allow_abi_breaks: bool = False,
     allow_missing_files: bool = False,
@@ -60,7 +60,8 @@ def apply(  # noqa: PLR0913 - the public face: to its callers each is a word of 
     Args:
         store: where everything is that is valid there, and where the result goes unless `to` is
             given.
-        roots: the paths to be made without OLD.
+        roots: the paths to be made without OLD: store paths, or texts, as the command line takes
+            them. So may all other paths be.
         replacements: OLD to NEW.
         cutoffs: paths that are kept unchanged.
         initrd_cutoff: so are the initrds of NixOS systems among the roots.
@@ -85,7 +86,7 @@ def apply(  # noqa: PLR0913 - the public face: to its callers each is a word of 
         deep: read the closure for references that are not registered, and move them as well.
         hidden: such references as a deep plan has found them before.
         addressing: the origin of new names; `content`: the paths' bytes.
-        self_references: then, the rule of the Nix that is to take them.
+        self_references: then, the rule of the Nix that is to take them; `auto` asks the target's.
         fixups: names of fix-ups to be switched on, or with `no-` before them off.
         allow_abi_breaks: go on where a program will not work with the libraries it will load.
         allow_missing_files: go on where a path refers to a file of OLD that NEW lacks.
@@ -100,11 +101,17 @@ def apply(  # noqa: PLR0913 - the public face: to its callers each is a word of 
     Raises:
         GraftError: nothing was done, or only the registered paths stay.
     """
+    united = store if source is None else UnitedStore(store, source)
+
+    def named(path: str) -> StorePath:
+        return path if isinstance(path, StorePath) else united.resolve(path)
+
+    pairs = replacements.items() if isinstance(replacements, Mapping) else replacements
     request = JobRequest(
         graft=Graft.of(
-            roots,
-            replacements,
-            cutoffs=tuple(cutoffs),
+            map(named, roots),
+            [(named(old), named(new)) for old, new in pairs],
+            cutoffs=tuple(map(named, cutoffs)),
             initrd_cutoff=initrd_cutoff,
             deep=deep,
             hidden=hidden or {},
@@ -126,7 +133,7 @@ def apply(  # noqa: PLR0913 - the public face: to its callers each is a word of 
         approve=approve,
     )
     stores = Stores(
-        source=store if source is None else UnitedStore(store, source),
+        source=united,
         target=to if to is not None else as_target(store),
         delivery=Delivery(
             links=links,

@@ -7,20 +7,38 @@ import glob
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from graft.errors import InvalidPathError
+from graft.errors import BadStorePathError, CacheError, InvalidPathError
 from graft.formats.store_path import StorePath
+from graft.plan.path_names import ambiguous, choices_of
 from graft.store.api import Source, path_info
 
 _PATTERN: Final = frozenset("*?[")
 
 
 def resolve_path(store: Source, argument: str) -> StorePath:
-    """The valid path an argument means.
+    """The valid path an argument means: a path, a link, or a name that means one thing.
 
     Raises:
         BadStorePathError, InvalidPathError: it names no store path, or the path is not valid.
+        UnknownNameError, AmbiguousNameError: a name means nothing in the store, or several things.
     """
-    return path_info(store, store.resolve(argument)).path
+    try:
+        path = store.resolve(argument)
+    except BadStorePathError:
+        if "/" in argument or not argument:
+            raise
+        try:
+            paths = store.valid_paths()
+        except CacheError:  # they cannot be listed
+            raise BadStorePathError(
+                f"'{argument}' is no store path, and the names in '{store.url}' cannot be listed",
+                path=argument,
+            ) from None
+        choices = choices_of(store, paths, argument, "the store")
+        if len(choices) > 1:
+            raise ambiguous(argument, choices, "the store") from None
+        return choices[0][0]
+    return path_info(store, path).path
 
 
 def resolve_roots(store: Source, arguments: Iterable[str]) -> tuple[StorePath, ...]:

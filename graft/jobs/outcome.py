@@ -25,6 +25,7 @@ class Outcome:
         seconds: seconds of wall time.
         graft: its name in the record of grafts; None if it is not recorded.
         strict: whether the result may only be used if the proof is complete.
+        untouched: whether no root leads to an OLD: nothing was replaced, and there is no proof.
     """
 
     plan: Plan
@@ -35,6 +36,7 @@ class Outcome:
     seconds: float
     graft: str | None = None
     strict: bool = False
+    untouched: bool = False
 
     @property
     def hidden_residual(self) -> tuple[Residual, ...]:
@@ -60,9 +62,13 @@ class Outcome:
 
     @property
     def succeeded(self) -> bool:
-        """Whether the result may be used: nothing of OLD is left, and nothing is broken."""
-        return not self.problems and (
-            self.proof is None or self.proof.satisfies(strict=self.strict)
+        """Whether the result may be used: OLD was replaced, nothing of it is left, and nothing is
+        broken.
+        """
+        return (
+            not self.untouched
+            and not self.problems
+            and (self.proof is None or self.proof.satisfies(strict=self.strict))
         )
 
 

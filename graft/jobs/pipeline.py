@@ -5,6 +5,7 @@ One job is n = 1: `run_job` raises the errors that a batch writes down.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
@@ -62,30 +63,46 @@ class Pipeline:
         resources: the workers of the jobs.
         observer: is told of each.
         keep_going: do without the paths that fail, and without the paths above them.
+        deliver_untouched: bring the closures of jobs that replace nothing into another target, too.
     """
 
     def __init__(
-        self, stores: Stores, resources: Resources, observer: JobObserver, *, keep_going: bool
+        self,
+        stores: Stores,
+        resources: Resources,
+        observer: JobObserver,
+        *,
+        keep_going: bool,
+        deliver_untouched: bool = False,
     ) -> None:
         self._stores = stores
         self._resources = resources
         self._observer = observer
         self._keep_going = keep_going
+        self._deliver_untouched = deliver_untouched and stores.source is not stores.target
         self._going: dict[StagedJob, None] = {}
 
     def run(self, jobs: Iterable[StagedJob]) -> None:
         """Does the jobs, and tells the observer how each has ended."""
         self._going = dict.fromkeys(jobs)
-        if not self._going:
-            return
+        if self._going:
+            with self._resources.progress("work", None):
+                self._do_all()
+
+    def _do_all(self) -> None:
         stores, full = self._stores, self._stores.target.store_dir.path
         try:
             with writer(stores.target) as carry_out:
-                self._each(self._plan)
-                self._name_all()
-                self._check_all()
+                with self._resources.progress("plan", None):
+                    self._each(self._plan)
                 if not self._going:
                     return
+                self._name_all()
+                with self._resources.progress("check", None):
+                    self._check_all()
+                if not self._going:
+                    return
+                begin = time.monotonic()
                 done = carry_out(
                     [job.plan for job in self._going],
                     stores.source,
@@ -99,18 +116,34 @@ class Pipeline:
             for job in list(self._going):
                 self._end(job, JobFailure(error=error))
             return
+        self._share(begin)
         self._conclude(done)
+
+    def _share(self, begin: float) -> None:
+        """Adds the time since `begin` to the jobs that it was spent for, by their bytes."""
+        seconds = time.monotonic() - begin
+        weights = {job: max(1, job.plan.bytes_at_most) for job in self._going}
+        for job, weight in weights.items():
+            job.seconds += seconds * weight / sum(weights.values())
 
     def _each(self, stage: Callable[[StagedJob], object]) -> None:
         """Takes the jobs that still go on through a stage; jobs that fail have ended."""
         for job in list(self._going):
+            begin = time.monotonic()
             try:
                 stage(job)
             except (GraftError, OSError) as error:
+                job.seconds += time.monotonic() - begin
                 self._end(job, JobFailure(error=error))
+            else:
+                job.seconds += time.monotonic() - begin
 
     def _plan(self, job: StagedJob) -> None:
         job.make_plan()
+        if job.untouched and not self._deliver_untouched:
+            self._observer.planned(job)
+            self._end(job, job.conclude_untouched(Execution.nothing()))
+            return
         job.check_trust()
         self._observer.planned(job)
 
@@ -146,7 +179,12 @@ class Pipeline:
 
     def _conclude(self, done: Done) -> None:
         stores = self._stores
-        proven = [job.plan for job in self._going if job.request.acceptance.scope is not None]
+        begin = time.monotonic()
+        proven = [
+            job.plan
+            for job in self._going
+            if job.request.acceptance.scope is not None and not job.untouched
+        ]
         try:
             changed = changed_contents(
                 proven, stores.source, stores.target, done.changed, self._resources
@@ -156,14 +194,19 @@ class Pipeline:
                 self._end(job, JobFailure(error=error))
             return
         search = result_search([job.plan for job in self._going], stores.target, changed.all)
+        self._share(begin)
         for job in list(self._going):
+            begin = time.monotonic()
             execution = Execution.of(job.plan, done)
             end: Outcome | JobFailure | None = _failure(job.plan, done, execution)
+            if end is None and job.untouched:
+                end = job.conclude_untouched(execution)
             if end is None:
                 try:
                     end = job.conclude(execution, done, search, changed)
                 except (GraftError, OSError) as error:
                     end = JobFailure(error=error, execution=execution)
+            job.seconds += time.monotonic() - begin
             self._end(job, end)
 
     def _end(self, job: StagedJob, end: Outcome | JobFailure) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 
@@ -16,19 +16,22 @@ from graft.check.missing_files import MissingFiles, missing_files
 from graft.check.noted import fixed_before, noted_files
 from graft.check.proof import Problem, Proof, prove_result
 from graft.check.reference_rules import reference_rules
+from graft.check.remaining import remaining
 from graft.check.verification import library_problems
-from graft.errors import NoSpaceError, ProvenanceError
+from graft.errors import GraftError, NoSpaceError, ProvenanceError
 from graft.executor import Done, Execution
 from graft.formats.store_path import StorePath
 from graft.jobs.outcome import Outcome
 from graft.jobs.request import JobRequest
 from graft.jobs.stores import Stores
+from graft.machine.originals import Originals
 from graft.machine.places import RootKeeping, RootPlace
 from graft.machine.record import GraftRecord, PlaceRecord, Provenance, user_name
 from graft.objects.reading import ObjectSearch
 from graft.plan import Plan, PlanWarning
-from graft.plan.forecast import not_looked_into
+from graft.plan.forecast import not_looked_into, replaced_libraries, static_copies
 from graft.plan.making import make_plan
+from graft.quantities import counted
 from graft.store.api import PathInfo, Store
 from graft.store.objects import NarObject
 from graft.store.trust import check_signatures
@@ -54,17 +57,21 @@ class StagedJob:
     Attributes:
         request: as given, each root once.
         plan: once it is made.
+        untouched: then, whether no root leads to an OLD.
+        seconds: the time spent for this job, and its part of the time spent for several together.
 
     Raises:
         GraftError: nothing can be written there, or the links or the profile cannot be made.
     """
 
     plan: Plan
+    untouched: bool = False
 
     def __init__(
         self, request: JobRequest[StorePath], stores: Stores, resources: Resources
     ) -> None:
         self._begin = time.monotonic()
+        self.seconds = 0.0
         self._stores = stores
         self._resources = resources
         self._abi: AbiCheck | None = None
@@ -81,9 +88,28 @@ class StagedJob:
             target.protect(kept)
 
     def make_plan(self) -> None:
-        """Plans, if the plan is approved; errors as of `graft.plan.making.make_plan`."""
-        self.plan = make_plan(self._stores.source, self.request.graft, self._resources)
+        """Plans, if the plan is approved; errors as of `graft.plan.making.make_plan`.
+
+        Raises:
+            UsageError: the daemon names paths from contents by another rule.
+        """
+        graft = self.request.graft
+        if graft.addressing == "content":
+            # Late: that runs a program. The Nix that is to take the paths is the target's.
+            from graft.store.nix_version import check_rule, rule_of  # noqa: PLC0415
+
+            target = self._stores.target
+            if graft.self_references == "auto":
+                graft = replace(graft, self_references=rule_of(target, os.environ))
+            else:
+                imported = self._stores.daemon is not None
+                check_rule(graft.self_references, target, os.environ, imported=imported)
+        self.plan = make_plan(self._stores.source, graft, self._resources)
         self.request.approve(self.plan)
+
+        self.untouched = self.plan.replaces_nothing
+        if self.untouched:
+            self.plan = self.plan.without_replacements()
 
     def check_trust(self) -> None:
         """Makes sure that all inputs are trusted, and that the result will be.
@@ -179,6 +205,10 @@ class StagedJob:
                 plan, stores.source, stores.target, changed, proof.sums, self._resources
             )
             warnings += tuple(_not_looked_into(plan, proof))
+            copies = self._copies(proof)
+            warnings += copies
+            proof = replace(proof, remaining=remaining(plan, copies))
+        warnings += tuple(self._unsigned_in_cache(execution))
         kept = self._keeping or stores.rooted is None
         outcome = Outcome(
             plan=plan,
@@ -192,10 +222,44 @@ class StagedJob:
             strict=self.request.acceptance.strict,
         )
         if outcome.succeeded:
-            outcome = self._recorded(outcome, self._keeping.keep(plan.new_roots))
+            graft = self._graft(outcome)
+            not_kept = tuple(self._keep_originals(graft))
+            outcome = self._recorded(outcome, graft, self._keeping.keep(plan.new_roots))
             passed = tuple(map(_passed, self._keeping.passed))
-            outcome = replace(outcome, warnings=(*outcome.warnings, *passed))
+            outcome = replace(outcome, warnings=(*outcome.warnings, *not_kept, *passed))
         return outcome
+
+    def _unsigned_in_cache(self, execution: Execution) -> Iterator[PlanWarning]:
+        """The warning of new paths in a cache without a signature, which other machines refuse."""
+        stores, made = self._stores, self.plan.new_paths & execution.rewritten
+        if stores.rooted is None and not stores.delivery.sign_keys and made:
+            if self.plan.addressing == "content":
+                return  # their names come from their contents, and the plan warns of others
+            yield PlanWarning(
+                kind="unsigned",
+                path=min(made),
+                message=f"{counted(len(made), 'new path')} of the cache '{stores.target.url}' "
+                "are not signed, and other machines refuse them: give --sign-key FILE",
+            )
+
+    def conclude_untouched(self, execution: Execution) -> Outcome:
+        """The outcome of a job that replaces nothing: there is no proof, and no link is made.
+
+        Args:
+            execution: the shared paths that a target lacked, if anything.
+        """
+        return Outcome(
+            plan=self.plan,
+            execution=execution,
+            proof=None,
+            problems=(),
+            warnings=(
+                _nothing_replaced(self.plan, deep=self.request.graft.deep),
+                *self.plan.warnings,
+            ),
+            seconds=time.monotonic() - self._begin,
+            untouched=True,
+        )
 
     def _prove(self, execution: Execution, done: Done, search: ObjectSearch) -> Proof | None:
         plan, target, acceptance = self.plan, self._stores.target, self.request.acceptance
@@ -219,6 +283,14 @@ class StagedJob:
         proof = replace(proof, unknown=tuple(sorted(noted.union(proof.unknown))))
         return replace(proof, problems=tuple(self._library_problems(plan)))
 
+    def _copies(self, proof: Proof) -> tuple[PlanWarning, ...]:
+        """Warnings of vendored and static copies, unless the plan has them already."""
+        plan, stores = self.plan, self._stores
+        if proof.scope != "closure" or self.request.graft.deep or not plan.rewrites:
+            return ()
+        finder = stores.copy_finder(replaced_libraries(plan, stores.source))
+        return static_copies(plan, stores.source, self._resources, finder)
+
     def _library_problems(self, plan: Plan) -> Iterable[Problem]:
         """Libraries that are not found in the result; paths written to a cache are not read."""
         if self._stores.rooted is not None:
@@ -234,19 +306,15 @@ class StagedJob:
             for place, name in missing
         ]
 
-    def _recorded(self, outcome: Outcome, places: Sequence[PlaceRecord]) -> Outcome:
-        """The outcome of a graft that stands, once it is written down where it was made."""
-        plan, execution = outcome.plan, outcome.execution
-        machine, asked = self._stores.machine, self.request.graft
-        if machine is None or not plan.moved:
-            return outcome
-        graft = GraftRecord(
+    def _graft(self, outcome: Outcome) -> GraftRecord:
+        """The record of the graft, without places."""
+        plan, execution, asked = outcome.plan, outcome.execution, self.request.graft
+        return GraftRecord(
             roots={root: new for root, new in plan.new_roots.items() if new != root},
             replacements=dict(asked.replacements),
             cutoffs=frozenset(asked.cutoffs),
             rewrites=_named(plan),
             addressing=plan.addressing,
-            places=tuple(place for place in places if place.new_root != place.root),
             note=self.request.placement.note,
             time=int(time.time()),
             tool_version=VERSION,
@@ -254,8 +322,32 @@ class StagedJob:
             bytes_written=execution.bytes_written,
             bytes_shared=execution.bytes_shared,
         )
+
+    def _keep_originals(self, graft: GraftRecord) -> Iterator[PlanWarning]:
+        """Keeps the originals from the collector, before any place is turned: for the way back."""
+        machine, rooted = self._stores.machine, self._stores.rooted
+        originals = self._keeping.originals & graft.roots.keys()
+        if machine is None or rooted is None or not originals:
+            return
         try:
-            Provenance(machine.location, os.environ).record(graft)
+            Originals(machine.location, os.environ).keep(rooted, graft.id, originals)
+        except GraftError as error:
+            yield PlanWarning(
+                kind="original-not-kept",
+                path=min(originals),
+                message=f"the way back is kept by older generations only: {error}",
+            )
+
+    def _recorded(
+        self, outcome: Outcome, graft: GraftRecord, places: Sequence[PlaceRecord]
+    ) -> Outcome:
+        """The outcome of a graft that stands, once it is written down where it was made."""
+        machine = self._stores.machine
+        if machine is None or not outcome.plan.moved or not self.request.placement.recorded:
+            return outcome
+        placed = tuple(place for place in places if place.new_root != place.root)
+        try:
+            graft = Provenance(machine.location, os.environ).record(replace(graft, places=placed))
         except ProvenanceError as error:
             warning = PlanWarning(
                 kind="not-recorded",
@@ -306,6 +398,22 @@ def _passed(place: RootPlace) -> PlanWarning:
         message=f"the {place.kind} '{place.link}' has been switched to something else meanwhile, "
         "and stays there: run again",
     )
+
+
+def _nothing_replaced(plan: Plan, *, deep: bool) -> PlanWarning:
+    root, *others = plan.roots
+    olds = [old for old, new in plan.replacements.items() if old != new]
+    if olds:
+        more = f" and {len(olds) - 1} others" if olds[1:] else ""
+        so = f"and {counted(len(others), 'other root')} do" if others else "does"
+        why = f"'{root}' {so} not lead to '{olds[0]}'{more} (did you swap OLD and NEW?)"
+        why += "" if deep else "; --deep looks deeper"
+        led_to = plan.closure.requisites(plan.roots).intersection(olds)
+        if led_to:
+            why = f"a cutoff keeps all that leads to '{min(led_to)}'"
+    else:
+        why = f"OLD and NEW are the same, '{next(iter(plan.replacements))}'"
+    return PlanWarning(kind="nothing-replaced", path=root, message=f"nothing was replaced: {why}")
 
 
 def _no_root(plan: Plan) -> Iterable[PlanWarning]:

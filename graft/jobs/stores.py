@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
 from graft.errors import UsageError
 from graft.executor import Delivery
 from graft.formats.signature import PublicKey
+from graft.formats.store_path import StorePath
 from graft.jobs.request import Transfer
+from graft.objects.library_copies import CopyFinder
 from graft.store.api import LocalTarget, RootedTarget, Source, Target
 from graft.store.daemon import DaemonStore
 from graft.store.local import LocalStore
@@ -40,6 +42,19 @@ class Stores:
     target: Target
     delivery: Delivery = field(default_factory=Delivery)
     trusted_public_keys: Collection[PublicKey] | None = None
+    _finders: dict[tuple[StorePath, ...], CopyFinder] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def copy_finder(self, olds: Sequence[StorePath]) -> CopyFinder:
+        """The finder of copies of some paths' libraries in programs; jobs share it.
+
+        Raises: as CopyFinder.
+        """
+        key = tuple(olds)
+        if key not in self._finders:
+            self._finders[key] = CopyFinder(self.source, key, programs=True)
+        return self._finders[key]
 
     @property
     def daemon(self) -> DaemonStore | None:

@@ -127,7 +127,7 @@ def _run(system: str, action: Action, environment: Mapping[str, str], *, in_unit
         )
     except OSError as error:
         raise ActivationError(
-            f"cannot start '{command[0]}': {(error.strerror or str(error)).lower()}",
+            f"cannot start '{command[0]}': {error.strerror or str(error)}",
             path=system,
             action=action,
         ) from error

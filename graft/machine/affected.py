@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 
-from graft.formats.package_range import PackageRange
+from graft.errors import UndecidedError
+from graft.formats.advisory import AdvisoryEntry
 from graft.formats.store_path import StorePath
 from graft.graph import reachable, references_first
 from graft.machine.processes import Use
-from graft.machine.roots import MachineRoots, Root
+from graft.machine.roots import MachineRoots, Root, find_machine_roots
+from graft.machine.selection import Selection, select
 from graft.store.local import LocalStore
 
 _RUNNING: frozenset[Use] = frozenset({"exe", "maps"})
@@ -60,9 +63,10 @@ class Affected:
 
     Attributes:
         hits: the most urgent first: processes, the current system, the booted one, current
-            generations, other links, old generations, the newest first.
-        asked: the paths that were asked for, and are there.
-        unversioned: paths with a name that was asked for, but no version to compare; not counted.
+            generations, other links, old generations, the newest first, originals of grafts.
+        selection: the paths that were asked for, and all known paths of the same packages.
+        undecided: the roots in force that lead to paths without a version to compare, and to
+            nothing that was asked for.
         current_cost: the cost of all roots in force that are hit.
         whole_cost: the counted cost of all lasting roots that are hit.
         planned: whether the cost of the roots in force is a plan's; else it is counted, and at
@@ -70,35 +74,114 @@ class Affected:
     """
 
     hits: tuple[AffectedRoot, ...]
-    asked: frozenset[StorePath]
-    unversioned: frozenset[StorePath]
+    selection: Selection
+    undecided: tuple[AffectedRoot, ...]
     current_cost: Cost
     whole_cost: Cost
     planned: bool
+
+    @property
+    def asked(self) -> frozenset[StorePath]:
+        """The paths that were asked for, and are there."""
+        return self.selection.asked
+
+    @property
+    def in_force(self) -> tuple[AffectedRoot, ...]:
+        """The roots in force that are hit, processes too."""
+        return tuple(hit for hit in self.hits if hit.root.in_force)
+
+    @property
+    def processes(self) -> tuple[AffectedRoot, ...]:
+        """The roots in force that are hit and pass: processes, and paths that they make."""
+        return tuple(hit for hit in self.hits if not hit.root.lasting)
+
+    @property
+    def generations(self) -> tuple[AffectedRoot, ...]:
+        """The older generations that are hit, with their specialisations."""
+        return tuple(
+            hit for hit in self.hits if not hit.root.in_force and hit.root.kind != "original"
+        )
+
+    @property
+    def originals(self) -> tuple[AffectedRoot, ...]:
+        """The originals of grafts that are kept for the way back, and are hit as they must be."""
+        return tuple(hit for hit in self.hits if hit.root.kind == "original")
+
+    def is_hit(self, *, generations: bool = False) -> bool:
+        """Whether the machine is hit.
+
+        Args:
+            generations: whether older generations count.
+
+        Raises:
+            UndecidedError: nothing that counts is hit, but something in force leads to a path whose
+                version cannot be compared.
+        """
+        if self.in_force or (generations and self.generations):
+            return True
+        if self.undecided:
+            paths = sorted({path for hit in self.undecided for path in hit.reaches})
+            names = ", ".join(path.name for path in paths)
+            why = "; ".join(f"'{name}': {told}" for name, told in self.selection.open.items())
+            raise UndecidedError(
+                f"whether this machine is hit is not known: {names} is in force, and its version "
+                f"cannot be compared{f' ({why})' if why else ''}: ask for its path, or with "
+                "another range",
+                paths=list(paths),
+            )
+        return False
+
+
+def affected(
+    store: LocalStore,
+    *words: str,
+    machine: MachineRoots | None = None,
+    advisory: Sequence[AdvisoryEntry] = (),
+    replacements: Iterable[tuple[StorePath, StorePath]] = (),
+    environment: Mapping[str, str] | None = None,
+) -> Affected:
+    """Finds all on a machine that leads to some paths or packages.
+
+    Args:
+        words: paths, names of packages with or without versions, hash parts, files of libraries, as
+            `graft.machine.selection.select` has them.
+        machine: the roots of the store; found if None.
+        advisory: packages that advisories name.
+        replacements: the replacements of a graft; each OLD is asked for as well.
+        environment: variables that say where a user's profiles are; the process's own if None.
+
+    Raises:
+        UnknownNameError: no path of the store has a name.
+        InvalidPathError: a path is not there.
+        PlanError: the replacements make no plan.
+    """
+    if machine is None:
+        machine = find_machine_roots(store, os.environ if environment is None else environment)
+    pairs = list(replacements)
+    held = {path for root in machine.roots if not root.lasting for path in root.paths}
+    selection = select(store, words, advisory, paths=[old for old, _ in pairs], held=held)
+    return find_affected(store, machine, selection, pairs)
 
 
 def find_affected(
     store: LocalStore,
     machine: MachineRoots,
-    wanted: Iterable[StorePath | PackageRange],
+    selection: Selection,
     replacements: Sequence[tuple[StorePath, StorePath]] = (),
 ) -> Affected:
-    """Finds the roots that lead to some paths.
+    """Finds the roots that lead to selected paths.
 
     Args:
         machine: all roots of the store.
-        wanted: valid or not: a process may hold deleted paths.
-        replacements: the replacements of a graft; each OLD is asked for as well.
+        replacements: the replacements of a graft, whose OLDs are selected.
 
     Raises:
         InvalidPathError, PlanError: the replacements make no plan.
     """
-    asked, unversioned = _asked(store, machine, [*wanted, *(old for old, _ in replacements)])
-    dependents = _Dependents(store, asked)
-    found = [hit for root in machine.roots if (hit := dependents.hit(root)) is not None]
-    hits = tuple(sorted(found, key=_rank))
+    dependents = _Dependents(store, selection.asked)
+    hits = dependents.hits(machine)
     current = _graftable(hit.root for hit in hits if hit.root.current)
-    whole = _graftable(hit.root for hit in hits)
+    whole = _graftable(hit.root for hit in hits if hit.root.kind != "original")
 
     current_cost = dependents.cost(current)
     if replacements and current:
@@ -107,35 +190,15 @@ def find_affected(
 
         plan = make_plan(store, Graft.of(current, replacements))
         current_cost = Cost(roots=len(current), paths=len(plan.rewrites), bytes=plan.bytes_at_most)
+    open_hits = _Dependents(store, selection.unversioned).hits(machine)
     return Affected(
         hits=hits,
-        asked=frozenset(asked),
-        unversioned=frozenset(unversioned),
+        selection=selection,
+        undecided=tuple(hit for hit in open_hits if hit.root.in_force),
         current_cost=current_cost,
         whole_cost=dependents.cost(whole),
         planned=bool(replacements and current),
     )
-
-
-def _asked(
-    store: LocalStore, machine: MachineRoots, wanted: Sequence[StorePath | PackageRange]
-) -> tuple[set[StorePath], set[StorePath]]:
-    """The paths that are meant, and the paths that might be."""
-    ranges = [one for one in wanted if isinstance(one, PackageRange)]
-    paths = {one for one in wanted if isinstance(one, StorePath)}
-    held = {path for root in machine.roots if not root.lasting for path in root.paths}
-    asked = paths & (store.path_infos(paths).keys() | held)
-    unversioned = set()
-    if ranges:
-        names = {one.name for one in ranges}
-        for path in store.valid_paths() | held:
-            if path.package_name in names:
-                answers = [one.contains(path) for one in ranges]
-                if any(answers):
-                    asked.add(path)
-                elif None in answers:
-                    unversioned.add(path)
-    return asked, unversioned - asked
 
 
 def _graftable(roots: Iterable[Root]) -> set[StorePath]:
@@ -203,6 +266,11 @@ class _Dependents:
             uses=uses.get(first, frozenset()),
         )
 
+    def hits(self, machine: MachineRoots) -> tuple[AffectedRoot, ...]:
+        """The roots that lead to a requested path, the most urgent first."""
+        found = [hit for root in machine.roots if (hit := self.hit(root)) is not None]
+        return tuple(sorted(found, key=_rank))
+
     def _chain(self, path: StorePath) -> list[StorePath]:
         chain = [path]
         while chain[-1] in self._next:
@@ -233,6 +301,8 @@ def _rank(hit: AffectedRoot) -> tuple[object, ...]:
             kind = 4 if root.current else 7
         case "link":
             kind = 5
+        case "original":
+            kind = 8
         case _:
             kind = 6
     pid = root.process.pid if root.process else 0

@@ -51,6 +51,7 @@ def find_everywhere(
         olds: the paths.
         current: the roots in force on the machine.
     """
+    current = list(current)
     with_old = leads_to(store, olds) - set(olds)
     places: dict[RootPlace, None] = {}
     left: dict[str, str] = {}
@@ -58,6 +59,10 @@ def find_everywhere(
     hanging = []
     for root in current:
         if root.paths[0] not in with_old:
+            continue
+        managed = _managed(root, current)
+        if managed is not None:
+            left[root.place] = managed
             continue
         if root.kind not in {"generation", "link"}:
             hanging.append(root)
@@ -75,6 +80,28 @@ def find_everywhere(
     return Everywhere(roots=tuple(sorted(roots)), places=tuple(places), left=left)
 
 
+def _managed(root: Root, current: Iterable[Root]) -> str | None:
+    """The remedy for a link that a program makes, with other things that hold the path; None for
+    any other link.
+    """
+    parts = root.place.split("/")
+    if parts[-1] == "current-home" and "gcroots" in parts:
+        # home-manager's link keeps the files that links in the home directory lead to.
+        profiles = [
+            one.profile for one in current if one.paths == root.paths and one.profile is not None
+        ]
+        where = profiles[0] if profiles else "the grafted generation of home-manager"
+        return f"home-manager's links go with it: run its activation, '{where}/activate'"
+    if ".direnv" in parts:
+        # The paths stand in a file of variables beside the link, which no root leads to.
+        directory = "/".join(parts[: parts.index(".direnv")]) or "/"
+        return (
+            "direnv's shell has its paths in a file: build NEW into the shell's derivation, and "
+            f"run 'direnv reload' in '{directory}'"
+        )
+    return None
+
+
 def _place(root: Root) -> RootPlace:
     if root.profile is not None:
         return RootPlace(kind="profile", link=root.profile, root=root.paths[0])
@@ -87,7 +114,7 @@ def _why_not(root: Root, place: RootPlace, store: LocalStore, target: RootedTarg
         leads = os.readlink(root.place)
         owner, *parents = [os.lstat(one).st_uid for one in _with_parents(root.place)]
     except OSError as error:
-        return (error.strerror or str(error)).lower()
+        return error.strerror or str(error)
     if leads != store.store_dir.path(place.root):
         return f"it leads inside '{store.store_dir.path(place.root)}'"
     if owner != os.geteuid() or set(parents) - {0, owner}:

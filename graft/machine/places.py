@@ -38,12 +38,14 @@ class Placement:
         profile: gets the new root as its current generation; only for one root.
         places: profiles and links that lead to a root already, and get its grafted root.
         note: why, for the record of grafts.
+        recorded: whether the graft is written down; a comparison only tries one.
     """
 
     root_links: tuple[str, ...] = ()
     profile: str | None = None
     places: tuple[RootPlace, ...] = ()
     note: str | None = None
+    recorded: bool = True
 
 
 class RootKeeping:
@@ -90,6 +92,13 @@ class RootKeeping:
         """Whether there are any."""
         return bool(self._places)
 
+    @property
+    def originals(self) -> set[StorePath]:
+        """The roots to which `ungraft` leads places back: all but the ones of links that are made
+        anew.
+        """
+        return {place.root for place in self._places if not _is_new(place)}
+
     def keep(self, new_roots: Mapping[StorePath, StorePath]) -> list[PlaceRecord]:
         """Makes the links, and the profiles' generations, and says where they are."""
         if self._target is None:
@@ -104,7 +113,7 @@ class RootKeeping:
             ):
                 self.passed.append(place)
                 continue
-            link, generation = os.path.abspath(place.link), None
+            link, generation, made = os.path.abspath(place.link), None, _is_new(place)
             if place.kind == "profile":
                 self._target.switch_profile(place.link, new_root)
                 profile = Profile(place.link, self._target.store_dir)
@@ -118,9 +127,15 @@ class RootKeeping:
                     root=place.root,
                     new_root=new_root,
                     generation=generation,
+                    made=made,
                 )
             )
         return kept
+
+
+def _is_new(place: RootPlace) -> bool:
+    """Whether a place is a link that is not there yet."""
+    return place.kind == "link" and not os.path.lexists(place.link)
 
 
 def _root_links(links: Sequence[str], roots: Sequence[StorePath]) -> list[RootPlace]:

@@ -13,7 +13,7 @@ import hashlib
 import os
 import sqlite3
 import urllib.parse
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Final, Literal
@@ -23,7 +23,7 @@ from graft.formats.hashing import nix32_encode
 from graft.formats.store_path import StorePath
 from graft.store.location import Location
 
-_FORMAT: Final = 1  # of the tables; `pragma user_version` of the file
+_FORMAT: Final = 2  # of the tables; `pragma user_version` of the file
 _ID_BYTES: Final = 5  # eight characters: enough for a lifetime of grafts, and short to type
 _BUSY_SECONDS: Final = 60.0
 
@@ -42,8 +42,10 @@ create table rewrite (graft text not null references graft, path text not null,
     new_path text not null, primary key (graft, path));
 create table place (graft text not null references graft, kind text not null, link text not null,
     path text not null, new_path text not null, generation integer, time integer not null,
-    primary key (graft, kind, link, generation));
+    made integer not null default 0, primary key (graft, kind, link, generation));
 """
+# From an older format to the next one.
+_UPGRADES: Final = {1: "alter table place add column made integer not null default 0"}
 
 
 PlaceKind = Literal["profile", "link"]
@@ -59,6 +61,7 @@ class PlaceRecord:
         root: the original root.
         new_root: the grafted root.
         generation: the profile's that led to it.
+        made: whether there was no link before.
     """
 
     kind: PlaceKind
@@ -66,6 +69,7 @@ class PlaceRecord:
     root: StorePath
     new_root: StorePath
     generation: int | None = None
+    made: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +89,7 @@ class GraftRecord:
         tool_version: the version of the graft that made it.
         user: the name of the user that made it.
         bytes_written, bytes_shared: bytes of files' contents, when it was made first.
+        number: how often the same was made, and taken back in between.
     """
 
     roots: Mapping[StorePath, StorePath]
@@ -100,10 +105,11 @@ class GraftRecord:
     user: str
     bytes_written: int = 0
     bytes_shared: int = 0
+    number: int = 1
 
     @property
     def id(self) -> str:
-        """Its short name: a function of the request and the result."""
+        """Its short name: a function of the request, the result and the number."""
         lines = [
             self.addressing,
             *(f"root {old} {new}" for old, new in sorted(self.roots.items())),
@@ -111,7 +117,8 @@ class GraftRecord:
             *(f"cutoff {path}" for path in sorted(self.cutoffs)),
         ]
         digest = hashlib.sha256("\n".join(lines).encode()).digest()
-        return nix32_encode(digest[:_ID_BYTES])
+        name = nix32_encode(digest[:_ID_BYTES])
+        return name if self.number == 1 else f"{name}-{self.number}"
 
     def is_named(self, name: str) -> bool:
         """Whether somebody who says `name` may mean this graft.
@@ -131,6 +138,9 @@ class Provenance:
     Args:
         location: the store's location.
         environment: XDG_STATE_HOME and HOME say where this user's own record is.
+
+    Attributes:
+        own: the file of this user's own record, which need not exist.
     """
 
     def __init__(self, location: Location, environment: Mapping[str, str]) -> None:
@@ -139,7 +149,7 @@ class Provenance:
         base = environment.get("XDG_STATE_HOME") or os.path.join(home, ".local", "state")
         digest = hashlib.sha256(os.fsencode(os.path.realpath(location.state_dir))).digest()
         name = f"grafts-{nix32_encode(digest[:_ID_BYTES])}.sqlite"
-        self._own = os.path.join(base, "graft", name)
+        self.own = os.path.join(base, "graft", name)
 
     @property
     def file(self) -> str:
@@ -147,14 +157,22 @@ class Provenance:
         place = self._shared
         while not os.path.lexists(place):
             place = os.path.dirname(place)
-        return self._shared if os.access(place, os.W_OK) else self._own
+        return self._shared if os.access(place, os.W_OK) else self.own
 
-    def record(self, graft: GraftRecord) -> None:
+    def record(self, graft: GraftRecord) -> GraftRecord:
         """Writes a graft down, or that one which is known was made again or put elsewhere.
+
+        A graft that was taken back stays so: the same graft is another one, with the next number.
+
+        Returns:
+            The graft, with its number.
 
         Raises:
             ProvenanceError: the file cannot be written.
         """
+        ended = {one.id for one in self.grafts() if one.ended is not None}
+        while graft.id in ended:
+            graft = replace(graft, number=graft.number + 1)
         with self._written() as connection:
             connection.execute(
                 "insert into graft values (?, ?, null, ?, ?, ?, ?, ?, ?) on conflict (id) do update"
@@ -162,7 +180,7 @@ class Provenance:
                 (
                     graft.id,
                     graft.time,
-                    graft.note,
+                    _stored(graft.note),
                     graft.tool_version,
                     graft.user,
                     graft.addressing,
@@ -184,20 +202,22 @@ class Provenance:
                 [(graft.id, path) for path in graft.cutoffs],
             )
             connection.executemany(
-                "insert or replace into place values (?, ?, ?, ?, ?, ?, ?)",
+                "insert or replace into place values (?, ?, ?, ?, ?, ?, ?, ?)",
                 [
                     (
                         graft.id,
                         place.kind,
-                        place.link,
+                        _stored(place.link),
                         place.root,
                         place.new_root,
                         place.generation,
                         graft.time,
+                        place.made,
                     )
                     for place in graft.places
                 ],
             )
+        return graft
 
     def end(self, graft: GraftRecord, time: int) -> None:
         """Writes down that a graft was taken back; a record that somebody else has made stays.
@@ -217,7 +237,7 @@ class Provenance:
             ProvenanceError: a file cannot be read.
         """
         found: dict[str, GraftRecord] = {}
-        for file in (self._shared, self._own):
+        for file in (self._shared, self.own):
             if os.path.exists(file):
                 with _opened(file, "mode=ro") as connection:
                     for graft in _read(connection):
@@ -231,16 +251,20 @@ class Provenance:
             os.makedirs(os.path.dirname(file), exist_ok=True)
         except OSError as error:
             raise ProvenanceError(
-                f"cannot keep a record of grafts in '{file}': {(error.strerror or '').lower()}",
+                f"cannot keep a record of grafts in '{file}': {error.strerror or ''}",
                 path=file,
             ) from error
         with _opened(file, "mode=rwc") as connection:
             connection.execute("pragma foreign_keys = on")
             connection.execute("begin immediate")
             with connection:
-                if connection.execute("pragma user_version").fetchone() == (0,):
+                version = _version(connection)
+                if version == 0:
                     for statement in _TABLES.split(";"):
                         connection.execute(statement)
+                for older in range(version or _FORMAT, _FORMAT):
+                    connection.execute(_UPGRADES[older])
+                if version < _FORMAT:
                     connection.execute(f"pragma user_version = {_FORMAT}")
                 yield connection
 
@@ -260,8 +284,7 @@ def _opened(file: str, mode: str) -> Iterator[sqlite3.Connection]:
         with closing(
             sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
         ) as connection:
-            (version,) = connection.execute("pragma user_version").fetchone()
-            if version > _FORMAT:
+            if _version(connection) > _FORMAT:
                 raise ProvenanceError(
                     f"the record of grafts '{file}' was written by a newer graft: use that one",
                     path=file,
@@ -273,7 +296,33 @@ def _opened(file: str, mode: str) -> Iterator[sqlite3.Connection]:
         ) from error
 
 
+def _version(connection: sqlite3.Connection) -> int:
+    """The format of the tables; 0 if a run has died before it made them: that is no record yet."""
+    (version,) = connection.execute("pragma user_version").fetchone()
+    assert isinstance(version, int)
+    return version
+
+
+def _stored(text: str | None) -> str | bytes | None:
+    """A text for the record; one that holds bytes which are not UTF-8 is stored as these bytes."""
+    if text is None:
+        return None
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return os.fsencode(text)
+    return text
+
+
+def _text(stored: str | bytes) -> str:
+    return os.fsdecode(stored) if isinstance(stored, bytes) else stored
+
+
 def _read(connection: sqlite3.Connection) -> Iterator[GraftRecord]:
+    version = _version(connection)
+    if version == 0:
+        return
+    made = "made" if version > 1 else "0"  # the first format has no such column
     for row in connection.execute(
         "select id, time, ended, note, tool_version, user, addressing, bytes_written, bytes_shared"
         " from graft"
@@ -289,7 +338,7 @@ def _read(connection: sqlite3.Connection) -> Iterator[GraftRecord]:
 
         cutoffs = connection.execute("select path from cutoff where graft = ?", (name,))
         places = connection.execute(
-            "select kind, link, path, new_path, generation from place where graft = ?"
+            f"select kind, link, path, new_path, generation, {made} from place where graft = ?"  # noqa: S608 - our own names
             " order by time, rowid",
             (name,),
         )
@@ -302,14 +351,16 @@ def _read(connection: sqlite3.Connection) -> Iterator[GraftRecord]:
             places=tuple(
                 PlaceRecord(
                     kind=kind,
-                    link=link,
+                    link=_text(link),
                     root=StorePath(root),
                     new_root=StorePath(new_root),
                     generation=generation,
+                    made=bool(made_anew),
                 )
-                for kind, link, root, new_root, generation in places
+                for kind, link, root, new_root, generation, made_anew in places
             ),
-            note=note,
+            note=None if note is None else _text(note),
+            number=int(name.partition("-")[2] or 1),
             time=time,
             ended=ended,
             tool_version=tool_version,
@@ -330,8 +381,3 @@ def _joined(first: GraftRecord | None, second: GraftRecord) -> GraftRecord:
         time=min(first.time, second.time),
         ended=None if None in {first.ended, second.ended} else second.ended,
     )
-
-
-def named_grafts(grafts: Iterable[GraftRecord], name: str) -> list[GraftRecord]:
-    """The grafts in force among some that `name` may mean."""
-    return [graft for graft in grafts if graft.ended is None and graft.is_named(name)]

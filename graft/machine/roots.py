@@ -16,6 +16,7 @@ from typing import Final, Literal
 
 from graft.errors import BadStorePathError
 from graft.formats.store_path import StorePath
+from graft.machine.originals import is_kept_original
 from graft.machine.processes import Process, find_kernel_roots, find_processes
 from graft.plan.nixos_system import find_specialisations
 from graft.store.local import LocalStore
@@ -32,12 +33,14 @@ RootKind = Literal[
     "container",
     "specialisation",
     "link",
+    "original",
     "temporary",
     "kernel",
 ]
 """The kind of a root. `container` is a declared container's system, `link` any other root of the
-collector's. `temporary` is a path in the store that a process is at work on, `kernel` a path that
-the kernel would start.
+collector's. `original` is a root of graft's own, which keeps the original of a graft; nothing runs
+from it. `temporary` is a path in the store that a process is at work on, `kernel` a path that the
+kernel would start.
 """
 
 _SYSTEMS: Final[dict[RootKind, str]] = {
@@ -76,6 +79,11 @@ class Root:
     time: int | None = None
     name: str | None = None
     process: Process | None = None
+
+    @property
+    def in_force(self) -> bool:
+        """Whether something runs from it, or starts from it: the booted system, too."""
+        return self.current or self.kind == "booted-system"
 
     @property
     def lasting(self) -> bool:
@@ -273,7 +281,9 @@ class _Finding:
         """The collector's roots that have not been found as something else."""
         for link, path in self._links:
             if self._is_new(link):
-                yield Root(kind="link", place=link, paths=(path,))
+                kept = is_kept_original(link)
+                kind: RootKind = "original" if kept else "link"
+                yield Root(kind=kind, place=link, paths=(path,), current=not kept)
 
     def _is_new(self, link: str) -> bool:
         """Whether a link has not been found yet, on any way."""

@@ -13,7 +13,8 @@ from graft.errors import InvalidPathError
 from graft.formats.nar_reader import Contents, Directory, Entry, Regular, read_archive
 from graft.formats.store_path import StorePath
 from graft.formats.window import Window
-from graft.kernel.anchors import Patterns
+from graft.kernel.anchors import WORD, Patterns
+from graft.kernel.tree import Suspicion, read_tree
 from graft.objects.file_windows import WINDOW, regular_files, search_file
 from graft.objects.reading import as_tree
 from graft.store.api import Source
@@ -33,7 +34,12 @@ uses."""
 MOST: Final = 500
 """How many strings are sought, the longest: a short one may be anybody's."""
 
-_STEP: Final = 8
+_WIDEST: Final = 32
+"""Bytes between two places that are looked at, at most."""
+
+PROGRAMS: Final = (b"\x7fELF", b"!<arch>\n", b"MZ", b"\xcf\xfa\xed\xfe", b"\0asm")
+"""How programs, libraries and archives of objects begin."""
+
 _STRING: Final = re.compile(rb"(?<=\0)[\t\n\x20-\x7e]{%d,200}(?=\0)" % LEAST)
 _LIBRARY: Final = re.compile(rb"\.(?:a|so(?:\.[0-9.]+)?)\Z")
 _VERSION: Final = re.compile(r"-(\d+(?:\.\d+)+[a-z]?)(?![0-9A-Za-z])")
@@ -139,28 +145,36 @@ class StringTable:
                 owners.setdefault(string, []).append((which, index))
         self._sizes = [len(string) for string in owners]
         self._owners = list(owners.values())
-        self._patterns = Patterns(owners, _STEP)
+        shortest = min(self._sizes, default=LEAST)
+        self._patterns = Patterns(owners, min(shortest - WORD + 1, _WIDEST))
 
     def in_tree(
         self,
         tree: str | bytes,
         sought: Collection[int],
         on_bytes: Callable[[int], object] = lambda _: None,
+        *,
+        programs: bool = False,
     ) -> Iterator[tuple[int, Copy]]:
         """The copies in a tree, each with the index of its likeness.
 
         Args:
             sought: indices of the likenesses that are looked for.
             on_bytes: called with the number of bytes read since the last call.
+            programs: whether only programs, libraries and archives of objects are looked at.
 
         Raises:
             TreeError: something cannot be read.
         """
         top = os.fsencode(tree)
-        for file in regular_files(tree):
+        suspicion = Suspicion(self._patterns.anchors, PROGRAMS if programs else ())
+        report = read_tree(top, suspicions=(suspicion,))
+        on_bytes(report.bytes_read)
+        files = {suspect.file for suspect in report.suspects if suspect.where == "contents"}
+        for file in sorted(files):
             path = os.path.join(top, file) if file else top
             offsets: dict[int, int] = {}
-            for base, found in search_file(path, self._find, self._patterns.longest, on_bytes):
+            for base, found in search_file(path, self._find, self._patterns.longest):
                 offsets.setdefault(found.index, base + found.offset)
             yield from self._judged(file, offsets, sought)
 
@@ -256,13 +270,22 @@ class CopyFinder:
     Args:
         source: where the paths are valid.
         olds: the paths.
+        programs: whether only programs, libraries and archives of objects in trees are looked at,
+            and no NAR.
+
+    Attributes:
+        known: the paths, each with its likeness.
 
     Raises:
         InvalidPathError: one of them is not valid.
         TreeError, CacheError, CorruptCacheError: one of them cannot be read.
     """
 
-    def __init__(self, source: Source, olds: Sequence[StorePath]) -> None:
+    def __init__(
+        self, source: Source, olds: Sequence[StorePath], *, programs: bool = False
+    ) -> None:
+        self._source, self._programs = source, programs
+        self._found: dict[StorePath, list[tuple[StorePath, Copy]]] = {}
         valid = source.path_infos(olds)
         self.known: list[tuple[StorePath, Likeness]] = []
         for old in olds:
@@ -293,13 +316,48 @@ class CopyFinder:
         if not sought:
             return []
         if isinstance(item, TreeObject):
-            found = list(self._table.in_tree(item.tree, sought, on_bytes))
+            found = list(self._table.in_tree(item.tree, sought, on_bytes, programs=self._programs))
+        elif self._programs:
+            found = []
         else:
             with item.open() as nar:
                 window = Window(nar.readinto, lambda chunk: on_bytes(len(chunk)))
                 found = list(self._table.in_archive(window, sought))
         found.sort(key=lambda each: (each[0], each[1].file))
         return [(self.known[which][0], copy) for which, copy in found]
+
+    def in_paths(
+        self,
+        paths: Iterable[StorePath],
+        *,
+        jobs: int | None = None,
+        on_bytes: Callable[[int], object] | None = None,
+    ) -> list[FoundCopy]:
+        """The copies in paths, such as a closure's; each path is read once by a finder.
+
+        Args:
+            paths: a path that refers to an OLD is not searched for it, nor is OLD itself.
+            jobs: threads; the number of usable processors if None.
+            on_bytes: called from any thread with the number of bytes read since the last call.
+
+        Raises: as `in_object`.
+        """
+        infos = self._source.path_infos(paths)
+        new = sorted(infos.keys() - self._found.keys())
+        with Workers(jobs, on_bytes) as workers:
+
+            def read(path: StorePath) -> tuple[StorePath, list[tuple[StorePath, Copy]]]:
+                left_out = {path, *infos[path].references}
+                item = self._source.store_object(path)
+                return path, self.in_object(item, left_out, workers.progress)
+
+            self._found |= dict(workers.map(read, new))
+        found = [
+            FoundCopy(path=path, old=old, copy=copy)
+            for path in infos
+            for old, copy in self._found[path]
+        ]
+        return sorted(found, key=lambda each: (each.path, each.copy.file, each.old))
 
 
 def find_copies(
@@ -322,14 +380,4 @@ def find_copies(
 
     Raises: as CopyFinder and its `in_object`.
     """
-    finder = CopyFinder(source, olds)
-    infos = source.path_infos(paths)
-    with Workers(jobs, on_bytes) as workers:
-
-        def read(path: StorePath) -> list[FoundCopy]:
-            left_out = {path, *infos[path].references}
-            found = finder.in_object(source.store_object(path), left_out, workers.progress)
-            return [FoundCopy(path=path, old=old, copy=copy) for old, copy in found]
-
-        found = [copy for copies in workers.map(read, sorted(infos)) for copy in copies]
-    return sorted(found, key=lambda each: (each.path, each.copy.file, each.old))
+    return CopyFinder(source, olds).in_paths(paths, jobs=jobs, on_bytes=on_bytes)

@@ -98,17 +98,17 @@ class NarFixups:
         """Whether files of a size, in bytes, are not opened."""
         return self._fixups.is_too_large(size)
 
-    def check_unguarded(self, size: int, *, text: bool) -> None:
+    def check_unguarded(self, size: int, *, free: bool) -> None:
         """Makes sure that a changed file of no fix-up's type is as plain rewriting makes it.
 
         Args:
             size: the file's size in bytes.
-            text: whether it is text, which keeps no sum of itself.
+            free: whether it is text without a signature, and without a sum of itself.
 
         Raises:
             TreeNeededError: it may keep a sum of its own bytes.
         """
-        if not text and self._fixups.may_be_guarded(size):
+        if not free and self._fixups.may_be_guarded(size):
             raise TreeNeededError
 
     def too_large(self, fixup: Fixup, path: bytes) -> FileFix:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from graft.errors import NarOrderError
 from graft.fixups import HEAD
 from graft.fixups.text import TextProbe
+from graft.fixups.text_guards import GuardProbe
 from graft.formats.nar import padding
 from graft.formats.nar_reader import (
     Contents,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from graft.objects.search import Findings
 
 _SIZE: Final = 8  # bytes of a length in a NAR
+_SMALL: Final = 1 << 18  # bytes of a text that is copied before it is rewritten
 
 
 @dataclass(slots=True)
@@ -168,6 +170,7 @@ class _NarRewriting:
         self._held = bytearray()  # its passed bytes, if a fix-up is to have it
         self._size = 0
         self._text: TextProbe | None = None  # of a file without a fix-up
+        self._guard = GuardProbe()  # of the same
 
     def take(self, event: Event) -> None:
         """Rewrites the data of the next event of the archive."""
@@ -214,7 +217,7 @@ class _NarRewriting:
         if self._fixup is None:
             self._search.regular(event.size)
             if self._fixups is not None and not self._stays:
-                self._text = TextProbe()
+                self._text, self._guard = TextProbe(), GuardProbe()
 
     def _begin(self, fixups: NarFixups, size: int) -> None:
         """Holds back the file that begins, and its size before it, if a fix-up is to have it."""
@@ -239,16 +242,23 @@ class _NarRewriting:
             if event.final:
                 self._fix(self._fixups, self._fixup, bytes(self._held))
             return
+        # A small text that ends with no line may end with a sum of itself.
+        whole: bytes | None = None
+        if self._text is not None and len(event.data) == self._size <= _SMALL:
+            whole = bytes(event.data)
         # References that stay are counted all the same, as the walk over a tree does.
         text = memoryview(bytearray(event.data)) if self._stays else event.data
         event.taken = self.report.rewrite(self._table, text, final=event.final)
         self._search.contents(event.data[: event.taken], final=event.final)
         if self._text is not None:
             self._text.more(event.data[: event.taken], final=event.final)
+            if self._text.text is not False:
+                self._guard.more(bytes(event.data[: event.taken]))
         if event.final:
             patched = self.report.references > self._before
             if patched and self._fixups is not None and self._text is not None:
-                self._fixups.check_unguarded(self._size, text=self._text.text is not False)
+                free = self._text.text is not False and not self._guard.guarded(whole)
+                self._fixups.check_unguarded(self._size, free=free)
             self._end(patched=patched, changed=patched and not self._stays)
 
     def _fix(self, fixups: NarFixups, fixup: Fixup, data: bytes) -> None:

@@ -19,19 +19,23 @@ from typing import IO, TYPE_CHECKING, Final
 from graft.errors import TreeError
 from graft.fixups import HEAD, Fixup, FixupOutcome, Look, Registry, registered
 from graft.fixups.api import BrokenFixupError
+from graft.fixups.bitcode import BITCODE
 from graft.fixups.fragments import FragmentFinder, Seed
+from graft.fixups.search import PROGRAM_MAGICS
 from graft.formats.file_name import printable
 from graft.formats.store_path import StoreDir, StorePath
 from graft.kernel import Table
 from graft.kernel.anchors import WORD
 from graft.kernel.density import is_dense
 from graft.kernel.place import FRAGMENT, Place, Site, Where
+from graft.kernel.sieve import DENSE, STREAMED, SUSPECTED, make_sieve
 from graft.kernel.streams import find_streams
 from graft.kernel.tree import Suspicion, TreeReport
 from graft.objects.checksums import ChangedFile, ChecksumFinder
 from graft.objects.file_fixups import broken_fixup
 from graft.objects.references import WantedPaths
 from graft.objects.spellings import SpellingFinder
+from graft.objects.spellings.bits import BitFinder
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
@@ -46,8 +50,8 @@ _IN_MEMORY: Final = 16 << 20  # of a file that passes and may have to be looked 
 # linked from.
 _CODE: Final = (b"\x7fELF", b"!<arch>\n")
 
-# How programs begin, which are packed for the most part, or not at all.
-_PROGRAMS: Final = (b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe")
+# Files that are read whole once their bytes have passed.
+_READ_WHOLE: Final = (*_CODE, *BITCODE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +138,7 @@ class DeepSearch:
         encoded = [hash_part.encode() for hash_part in self.hash_parts]
         self.table = Table([(hash_part, None) for hash_part in encoded])
         self._spellings = SpellingFinder(encoded)
+        self._bits = BitFinder(encoded)
         self._fragments = FragmentFinder(
             ((hash_part, None) for hash_part in encoded), os.fsencode(str(self._store_dir))
         )
@@ -145,9 +150,10 @@ class DeepSearch:
             Suspicion(self._spellings.anchors),
             Suspicion(self._fragments.anchors, _CODE),
             Suspicion(None),  # streams
-            Suspicion(None, _PROGRAMS, density=True),
+            Suspicion(None, PROGRAM_MAGICS, density=True),
             *(map(Suspicion, self._sums.anchors) if self._sums is not None else ()),
         )
+        self._sieve = make_sieve(self.table, self.suspicions)
 
     def __reduce__(self) -> tuple[object, ...]:
         return _remade, (type(self), self.standing.paths, self.hash_parts, self._store_dir)
@@ -188,9 +194,11 @@ class DeepSearch:
         findings = Findings(self, changed)
         top = os.fsencode(top)
         suspected = {suspect.file for suspect in report.suspects if suspect.where == "contents"}
-        streamed = frozenset((*report.streamed, *report.dense))
-        for file in sorted({*report.marked, *suspected, *streamed}):
-            findings.file(top, file, suspected=file in suspected, streamed=file in streamed)
+        flags = dict.fromkeys(report.streamed, STREAMED)
+        for file in report.dense:
+            flags[file] = flags.get(file, 0) | DENSE
+        for file in sorted({*report.marked, *suspected, *flags}):
+            findings.file(top, file, suspected=file in suspected, flags=flags.get(file, 0))
         for suspect in report.suspects:
             place = os.path.join(top, suspect.file) if suspect.file else top
             if suspect.where == "name":
@@ -207,6 +215,13 @@ class DeepSearch:
         yield from self.find_spelled(data, site)
         yield from self.find_sums(data, site)
         yield from self.find_apart(data, site, suspected=True)
+
+    def sift(self, data: bytes) -> int:
+        """The flags of a file: whether anything of a kind may be in it."""
+        flags = self._sieve.find(data)
+        if data.startswith(_MANIFEST) or self.has_short_pieces(data[:_ELF_HEAD]):
+            flags |= SUSPECTED
+        return flags
 
     def find_spelled(self, data: bytes, site: Site) -> Iterator[Place]:
         """The paths in other spellings in any bytes."""
@@ -240,15 +255,18 @@ class DeepSearch:
         return max(self._spellings.longest, sums)
 
     def find_apart(self, data: bytes, site: Site, *, suspected: bool) -> Iterator[Place]:
-        """The fragments in a whole file."""
+        """The fragments in a whole file, or the texts in its bits."""
         head = data[:_ELF_HEAD]
+        if head.startswith(BITCODE):
+            for offset, index, packing in self._bits.find(data):
+                yield site.place(offset, packing, self.hash_parts[index])
         if self._fragments.is_elf(head) if suspected else self.has_short_pieces(head):
             for found in self._fragments.find(data):
                 yield site.place(found.offset, FRAGMENT, self.hash_parts[found.index])
 
     def has_short_pieces(self, head: bytes) -> bool:
-        """Whether a file may have fragments of which no word tells: of other machines."""
-        return self._fragments.is_promising(head, ())
+        """Whether a file may hold references of which no word tells, as in bits."""
+        return head.startswith(BITCODE) or self._fragments.is_promising(head, ())
 
     def look(self, file: bytes, changed: Table | None = None) -> Look:
         """The way into one file's containers.
@@ -332,7 +350,8 @@ class _Passing:
     @property
     def is_promising(self) -> bool:
         """Whether there may be fragments in the bytes that have passed."""
-        return self._fragments.is_promising(self._head, self._seeds)
+        head = self._head
+        return head.startswith(BITCODE) or self._fragments.is_promising(head, self._seeds)
 
 
 class Findings:
@@ -363,12 +382,12 @@ class Findings:
         """Looks through a name or a symlink's target."""
         self._hidden += self._search.find_spelled(text, Site(file, where))
 
-    def file(self, top: bytes, file: bytes, *, suspected: bool, streamed: bool = False) -> None:
+    def file(self, top: bytes, file: bytes, *, suspected: bool, flags: int = 0) -> None:
         """Looks into a file of a tree.
 
         Args:
             suspected: a word of a suspicion stands in it.
-            streamed: a stream may begin in it, or it is packed.
+            flags: STREAMED, if a stream may begin in it, and DENSE, if it may be packed.
 
         Raises:
             TreeError: it cannot be read.
@@ -388,9 +407,9 @@ class Findings:
                     self.passed(passing, lambda: _whole(path))
                 if fixup is not None:
                     self.into(fixup, file, os.path.basename(path), head, size, stream, suspected)
-                if streamed and (fixup is None or not fixup.opens):
-                    name = os.path.basename(path)
-                    self.streams(file, name, size, lambda: _whole(path), typed=fixup is not None)
+                if flags and (fixup is None or not fixup.opens):
+                    name, typed = os.path.basename(path), fixup is not None
+                    self.streams(file, name, size, lambda: _whole(path), typed=typed, flags=flags)
         except OSError as error:
             shown = printable(path)
             raise TreeError(f"'{shown}' cannot be read: {error.strerror}", path=shown) from error
@@ -438,7 +457,14 @@ class Findings:
         self._unknown += [file] if look.unknown else []
 
     def streams(
-        self, file: bytes, name: bytes, size: int, whole: Callable[[], bytes], *, typed: bool
+        self,
+        file: bytes,
+        name: bytes,
+        size: int,
+        whole: Callable[[], bytes],
+        *,
+        typed: bool,
+        flags: int | None = None,
     ) -> None:
         """Looks into the streams in a file that no fix-up opens, and tells whether it is packed.
 
@@ -447,13 +473,14 @@ class Findings:
             size: the file's size in bytes.
             whole: reads it.
             typed: a fix-up knows its type.
+            flags: as for `file`; None: they are not known.
         """
         reason = self._search.is_too_large(size)
         if reason is not None:
             self._unread.append(Unread(file=file, container=(), fixup="stream", reason=reason))
             return
         look = self._search.look(file, self._changed)
-        look.streams(whole(), (), typed=typed, name=name)
+        look.streams(whole(), (), typed=typed, name=name, flags=flags)
         self._hidden += look.places
         self._unread += [self._not_read(file, outcome) for outcome in look.outcomes]
         self._unknown += [file] if look.unknown else []
@@ -516,7 +543,7 @@ class PassingFile:
         self._large = self._search.is_too_large(self._size) is not None
         opened = opened and not self._large
         self._streams = not self._large and (self._fixup is None or not self._fixup.opens)
-        if opened or self._streams or head.startswith(_CODE):
+        if opened or self._streams or head.startswith(_READ_WHOLE):
             # A file that comes in one piece is in memory already.
             most = max(_IN_MEMORY, len(head))
             self._kept = SpooledTemporaryFile(most)  # noqa: SIM115 - closed at the file's end

@@ -358,7 +358,7 @@ def _errors(top: bytes) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        said = (error.strerror or str(error)).lower()
+        said = error.strerror or str(error)
         if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             raise NoSpaceError(
                 f"'{os.fsdecode(top)}' cannot be written, {said}: free some room",

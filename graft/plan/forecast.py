@@ -7,7 +7,7 @@ from itertools import groupby
 
 from graft.formats.file_name import printable
 from graft.formats.store_path import StorePath
-from graft.objects.library_copies import find_copies
+from graft.objects.library_copies import CopyFinder
 from graft.objects.object_rewrite import Rewriting
 from graft.objects.reading import as_tree
 from graft.objects.search import DeepReport, Unread
@@ -18,13 +18,17 @@ from graft.workers import DEFAULT_RESOURCES, Resources
 
 
 def static_copies(
-    plan: Plan, source: Source, resources: Resources = DEFAULT_RESOURCES
+    plan: Plan,
+    source: Source,
+    resources: Resources = DEFAULT_RESOURCES,
+    finder: CopyFinder | None = None,
 ) -> tuple[PlanWarning, ...]:
     """Reads a closure for copies of the libraries of each OLD: linked statically, or vendored.
 
     Args:
         source: where the originals are.
         resources: threads, and the progress of the bytes read.
+        finder: the finder of the copies of each OLD; None: all files are read.
 
     Returns:
         A warning for each path and the OLD of which it has copies.
@@ -32,11 +36,12 @@ def static_copies(
     Raises:
         TreeError, CacheError, CorruptCacheError: an object cannot be read.
     """
-    olds = sorted(source.path_infos(plan.replacements))
+    olds = replaced_libraries(plan, source)
     searched = plan.closure.requisites(plan.roots).difference(plan.replacements.values(), olds)
     paths = [path for path in searched if not path.is_derivation]
     with resources.progress("copies", None) as on_bytes:
-        found = find_copies(source, paths, olds, jobs=resources.jobs, on_bytes=on_bytes)
+        finder = CopyFinder(source, olds) if finder is None else finder
+        found = finder.in_paths(paths, jobs=resources.jobs, on_bytes=on_bytes)
     full = plan.store_dir.path
     warnings = []
     ordered = sorted(found, key=lambda each: (each.path, each.old, each.copy.file))
@@ -53,6 +58,11 @@ def static_copies(
             )
         )
     return tuple(warnings)
+
+
+def replaced_libraries(plan: Plan, source: Source) -> list[StorePath]:
+    """The paths whose copies are looked for: each OLD of a plan that a source has."""
+    return sorted(source.path_infos(plan.replacements))
 
 
 def forecast(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from graft.formats.hash_modulo import SelfReferences
 from graft.formats.store_path import StorePath
 from graft.plan import Plan
 from graft.plan.closure import Closure
@@ -57,7 +59,7 @@ def make_plan(
         cutoffs=[*graft.cutoffs, *initrds] if cut else graft.cutoffs,
         initrds=initrds,
         addressing=graft.addressing,
-        self_references=graft.self_references,
+        self_references=_rule(store, graft),
         fixups=graft.fixups,
     )
     if graft.deep:
@@ -67,3 +69,14 @@ def make_plan(
         told = [*plan.warnings, *copies, *forecast(plan, store, reports)]
         plan = replace(plan, warnings=tuple(sorted(told)))
     return plan
+
+
+def _rule(store: Source, graft: Graft[StorePath]) -> SelfReferences:
+    """The rule for self-references; the rule of the store's Nix if the request leaves it open."""
+    if graft.self_references != "auto":
+        return graft.self_references
+    if graft.addressing == "input":
+        return "positions"
+    from graft.store.nix_version import rule_of  # noqa: PLC0415 - late: it runs a program
+
+    return rule_of(store, os.environ)

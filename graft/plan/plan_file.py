@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from graft.errors import BadFormatError, StalePlanError
-from graft.formats.hash_modulo import SELF_REFERENCES
+from graft.formats.hash_modulo import SELF_REFERENCES, SelfReferencesChoice
 from graft.formats.replacements_file import json_document, replacement_pairs
 from graft.plan.document import plan_document
 from graft.plan.planner import Plan
@@ -65,7 +65,7 @@ class PlanFile:
         """
         document = json_document(text, name)
         addressing = _one_of(ADDRESSINGS, document, "addressing", name)
-        self_references = SELF_REFERENCES[0]
+        self_references: SelfReferencesChoice = "auto"
         if addressing == "content":
             self_references = _one_of(SELF_REFERENCES, document, "self_references", name)
         graft = Graft(

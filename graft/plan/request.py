@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
-from graft.formats.hash_modulo import SelfReferences
+from graft.formats.hash_modulo import SelfReferencesChoice
 from graft.formats.store_path import StorePath
 from graft.plan.rewrites import Addressing
 
@@ -25,7 +25,8 @@ class Graft(Generic[PathT]):
         deep: read the closure for references that are not registered, and move them as well.
         hidden: such references as a deep plan has found them before, by the path they are in.
         addressing: the origin of new names.
-        self_references: in content addressing, the rule of the Nix that is to take the paths.
+        self_references: in content addressing, the rule of the Nix that is to take the paths;
+            `auto` is the rule of the Nix of the target.
         fixups: names of fix-ups to be switched on, or with `no-` before them off.
     """
 
@@ -36,7 +37,7 @@ class Graft(Generic[PathT]):
     deep: bool = False
     hidden: Mapping[PathT, Collection[PathT]] = field(default_factory=dict)
     addressing: Addressing = "input"
-    self_references: SelfReferences = "positions"
+    self_references: SelfReferencesChoice = "auto"
     fixups: tuple[str, ...] = ()
 
     @classmethod

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from graft.formats.store_path import StorePath
 from graft.graph import reachable, turned
 from graft.plan.closure import Closure
+from graft.plan.path_names import same_derivation
 from graft.plan.rewrites import Alias, PlanWarning
 
 
@@ -62,7 +63,7 @@ def plan_warnings(situation: Situation) -> tuple[PlanWarning, ...]:
                 *_initrd_cutoffs(situation, above),
                 *_automatic_cutoffs(situation, above),
                 *_name_alikes(situation, before, package_names),
-                *_missing_outputs(situation, before),
+                *_missing_outputs(situation, before, package_names),
                 *_two_variants(situation, before, package_names),
                 *_aliases(situation),
                 *_unsigned(situation),
@@ -185,18 +186,24 @@ def _name_alikes(
                 )
 
 
-def _missing_outputs(situation: Situation, before: set[StorePath]) -> Iterator[PlanWarning]:
+def _missing_outputs(
+    situation: Situation, before: set[StorePath], package_names: Mapping[StorePath, str]
+) -> Iterator[PlanWarning]:
     full = situation.closure.store_dir.path
     infos = situation.closure.infos
-    outputs: dict[StorePath, list[StorePath]] = defaultdict(list)
-    for path in before:
-        deriver = infos[path].deriver
-        if deriver is not None:
-            outputs[deriver].append(path)
+    names = {old.package_name for old in situation.last}
+    outputs: dict[StorePath, tuple[StorePath, ...]] = {}
+    derivers = {infos[old].deriver for old in situation.last if old in infos} - {None}
+    alike = {
+        path: infos[path]
+        for path in before
+        if package_names[path] in names or infos[path].deriver in derivers
+    }
+    for group in same_derivation(alike):
+        outputs |= dict.fromkeys(group, group)
     news = set(situation.replacements.values())
     for old in situation.last:
-        deriver = infos[old].deriver if old in infos else None
-        for path in outputs[deriver] if deriver is not None else ():
+        for path in outputs.get(old, ()):
             if path not in situation.last and path not in news:
                 yield PlanWarning(
                     kind="missing-output",

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 
 from graft.store.local import LocalStore
+from graft.store.local_store.schema import GUIX
 from graft.store.location import Location
 
 
@@ -25,7 +26,11 @@ def is_for_daemon(store: LocalStore, environment: Mapping[str, str]) -> bool:
     A daemon writes the store if this user may not, and there is a daemon, or NIX_REMOTE says so. A
     store below a root directory has no daemon.
     """
-    if store.may_write or store.location.real_store_dir != store.location.store_dir:
+    if (
+        store.may_write
+        or store.schema is GUIX
+        or store.location.real_store_dir != store.location.store_dir
+    ):
         return False
     remote = environment.get("NIX_REMOTE", "")
     if remote in {"", "auto"}:

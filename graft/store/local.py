@@ -17,7 +17,14 @@ from graft.store.local_store.access import Access
 from graft.store.local_store.database import Database
 from graft.store.local_store.locks import path_locks, shared_lock
 from graft.store.local_store.making import LocalMaking, temporary_names
-from graft.store.local_store.schema import NIX, Schema, check_schema, create_database, read_schema
+from graft.store.local_store.schema import (
+    NIX,
+    Schema,
+    check_schema,
+    create_database,
+    read_schema,
+    takes_record_locks,
+)
 from graft.store.local_store.temporary_roots import TemporaryRoots, shared_temporary_roots
 from graft.store.location import Location
 from graft.store.objects import TreeObject
@@ -54,12 +61,15 @@ class LocalStore(Closeable):
         self.location = location
         self._access = Access(location)
         read_schema(location.database_dir, location.store_dir)
+        self._records = takes_record_locks(location.store_dir)
         self._temporary_roots: TemporaryRoots | None = None
         with ExitStack() as opened:
             if self._access.may_write:
                 # Held until the store is closed: no newer Nix changes the schema meanwhile.
                 lock = os.path.join(location.database_dir, "big-lock")
-                opened.enter_context(shared_lock(lock, "the big nix store lock"))
+                opened.enter_context(
+                    shared_lock(lock, "the big nix store lock", records=self._records)
+                )
             else:
                 self._access.check_readable()
             self._database = opened.enter_context(
@@ -104,13 +114,21 @@ class LocalStore(Closeable):
             if not os.path.lexists(profiles):
                 os.symlink(os.path.join(state, "profiles"), profiles)
             create_database(location.database_dir, schema)
-            with shared_lock(location.collector_lock, "a running garbage collector"):
+            records = takes_record_locks(location.store_dir)
+            with shared_lock(
+                location.collector_lock, "a running garbage collector", records=records
+            ):
                 pass
         except OSError as error:
             raise StoreError(
-                f"cannot make a store in '{error.filename}': {(error.strerror or '').lower()}",
+                f"cannot make a store in '{error.filename}': {error.strerror or ''}",
                 path=error.filename,
             ) from error
+
+    @property
+    def schema(self) -> Schema:
+        """The tables of the store's database, which say whose store it is."""
+        return self._database.schema
 
     @property
     def store_dir(self) -> StoreDir:
@@ -145,9 +163,9 @@ class LocalStore(Closeable):
         """Always: its database is this machine's own."""
         return True
 
-    def path_infos(self, paths: Iterable[StorePath]) -> dict[StorePath, PathInfo]:
-        """The registrations of the valid paths among `paths`."""
-        return self._database.path_infos(paths)
+    def path_infos(self, paths: Iterable[str]) -> dict[StorePath, PathInfo]:
+        """The registrations of the valid paths among `paths`, which may be texts."""
+        return self._database.path_infos(map(self.store_dir.of, paths))
 
     def valid_paths(self) -> set[StorePath]:
         """Every valid path."""
@@ -162,6 +180,19 @@ class LocalStore(Closeable):
         not valid.
         """
         return self._database.referrers(paths)
+
+    @property
+    def bad_rows(self) -> set[str]:
+        """The rows of the database, met so far, that name no store path and are left out."""
+        return self._database.bad_rows
+
+    def derivers(self, path: StorePath) -> set[StorePath]:
+        """The valid derivations that have a path as an output."""
+        return self._database.derivers(path)
+
+    def built_by(self, derivation: StorePath) -> set[StorePath]:
+        """The valid paths that a derivation, valid or not, was built into."""
+        return self._database.built_by(derivation)
 
     def roots(self) -> dict[str, StorePath]:
         """The permanent garbage collector roots: link to valid path, in the order of the links.
@@ -205,7 +236,7 @@ class LocalStore(Closeable):
         status = os.statvfs(self.location.real_store_dir)
         return status.f_frsize * (status.f_bfree if os.geteuid() == 0 else status.f_bavail)
 
-    def protect(self, paths: Iterable[StorePath]) -> None:
+    def protect(self, paths: Iterable[str]) -> None:
         """Until the store is closed, no garbage collector deletes the paths or their references.
 
         They become temporary roots, of which a collector that is at work is told. A user who may
@@ -215,9 +246,9 @@ class LocalStore(Closeable):
             return
         if self._temporary_roots is None:
             self._temporary_roots = self._opened.enter_context(
-                shared_temporary_roots(self.location.state_dir)
+                shared_temporary_roots(self.location.state_dir, records=self._records)
             )
-        self._temporary_roots.add(map(self.store_dir.path, paths))
+        self._temporary_roots.add(self.store_dir.path(self.store_dir.of(path)) for path in paths)
 
     def _hand_over(self, path: StorePath) -> None:
         """Sees to it that a path with a new permanent root needs no temporary one any more."""
@@ -235,7 +266,7 @@ class LocalStore(Closeable):
         self.check_writable()
         if self._database.schema.exact_temporary_roots:
             self.protect(StorePath(name) for path in paths for name in temporary_names(path))
-        with path_locks(self.tree(path) for path in paths):
+        with path_locks((self.tree(path) for path in paths), records=self._records):
             making = LocalMaking(self.location, self._database, paths, repair)
             try:
                 yield making
@@ -250,8 +281,9 @@ class LocalStore(Closeable):
         """Raises RootLinkError unless `add_root` could make this link; changes nothing."""
         roots.check_root_link(link, self.store_dir)
 
-    def add_root(self, link: str, path: StorePath) -> None:
+    def add_root(self, link: str, path: str) -> None:
         """Makes `link` a symlink to the path and a garbage collector root of it."""
+        path = self.store_dir.of(path)
         roots.add_root(link, path, self.store_dir, self.location.state_dir)
         self._hand_over(path)
 
@@ -259,8 +291,9 @@ class LocalStore(Closeable):
         """Raises ProfileError unless `switch_profile` could work; changes nothing."""
         Profile(profile, self.store_dir).check()
 
-    def switch_profile(self, profile: str, path: StorePath) -> None:
+    def switch_profile(self, profile: str, path: str) -> None:
         """Makes the path the current generation of a profile."""
+        path = self.store_dir.of(path)
         Profile(profile, self.store_dir).switch(path, self.location.state_dir)
         self._hand_over(path)
 

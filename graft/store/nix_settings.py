@@ -49,13 +49,7 @@ class NixSettings:
             BadFormatError: a file holds no settings or no text, or a key is malformed.
             StoreError: a file is no text.
         """
-        file = _machine_file(environment)
-        settings = _read_settings(file)
-        for own in reversed(_user_files(environment)):
-            settings += _read_settings(own)
-        if (text := environment.get("NIX_CONFIG")) is not None:
-            settings += parse_nix_conf(text, "NIX_CONFIG", _read_included)
-        return cls._of(file, settings)
+        return cls._of(_machine_file(environment), _settings_of_user(environment))
 
     @classmethod
     def of_daemon(cls, environment: Mapping[str, str]) -> Self:
@@ -93,6 +87,33 @@ class NixSettings:
             or (trusted.startswith("@") and _is_in_group(user, group, trusted[1:]))
             for trusted in self.trusted_users
         )
+
+
+def uses_wal(environment: Mapping[str, str]) -> bool:
+    """Whether Nix keeps a write-ahead log for its database: the setting `use-sqlite-wal`.
+
+    Raises: as `NixSettings.of_user`.
+    """
+    return switch_setting(_settings_of_user(environment), "use-sqlite-wal", default=True)
+
+
+def netrc_file(environment: Mapping[str, str]) -> str:
+    """The file with names and passwords for servers: the setting `netrc-file`.
+
+    Raises: as `NixSettings.of_user`.
+    """
+    default = os.path.join(os.path.dirname(_machine_file(environment)), "netrc")
+    settings = _settings_of_user(environment)
+    return next((value for name, value in reversed(settings) if name == "netrc-file"), default)
+
+
+def _settings_of_user(environment: Mapping[str, str]) -> list[tuple[str, str]]:
+    settings = _read_settings(_machine_file(environment))
+    for own in reversed(_user_files(environment)):
+        settings += _read_settings(own)
+    if (text := environment.get("NIX_CONFIG")) is not None:
+        settings += parse_nix_conf(text, "NIX_CONFIG", _read_included)
+    return settings
 
 
 def _machine_file(environment: Mapping[str, str]) -> str:

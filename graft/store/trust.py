@@ -60,7 +60,7 @@ def write_secret_key(file: str, key: SecretKey) -> None:
 
 
 def _error(file: str, what: str, error: OSError) -> StoreError:
-    reason = (error.strerror or str(error)).lower()
+    reason = error.strerror or str(error)
     return StoreError(f"key file '{file}' cannot be {what}: {reason}", file=file)
 
 

@@ -14,6 +14,7 @@ from graft.formats.store_path import StorePath
 from graft.jobs.apply import apply
 from graft.jobs.outcome import Outcome
 from tests.graftable import Graftable
+from tests.objects.test_library_copies import LIBRARY
 from tests.store_objects import Contents, add_object, new_store
 
 
@@ -145,6 +146,20 @@ def test_other_outputs_and_versions_of_the_package_are_told(it: Graftable) -> No
         {"path": full(version), "name": "lib", "why": "other-version"},
     ]
     assert document["verdict"] == "gone"
+
+
+def test_static_copies_are_told_by_every_apply_that_proves_the_closure(tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    full = store.store_dir.path
+    library = b"\x7fELF\2\1\1" + bytes(64) + LIBRARY
+    old = add_object(store, "lib-1.0", {"lib.so": library + b"\0"})
+    new = add_object(store, "lib-1.1", {"lib.so": library + b"\1"})
+    static = add_object(store, "static-1", {"program": library, "text": b"none\n"})
+    root = add_object(store, "root-1", {"a": full(old), "b": full(static)}, [old, static])
+    outcome = apply(store, [root], {old: new})
+    assert outcome.proof is not None
+    assert [(each.path, each.why) for each in outcome.proof.remaining] == [(static, "static-copy")]
+    assert [each.path for each in outcome.warnings if each.kind == "static-copy"] == [static]
 
 
 def test_a_name_that_could_not_change_makes_it_not_found_in_a_second_run_too(

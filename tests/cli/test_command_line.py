@@ -152,7 +152,7 @@ def test_plan_writes_nothing_but_its_file(line: Line, tmp_path: Path) -> None:
     before = sorted(os.listdir(line.it.store.location.real_store_dir))
     file = tmp_path / "plan.json"
     out, _ = line("plan", line.full(line.it.env), line.replace, "-o", str(file))
-    assert f"{line.it.app}" in out
+    assert re.search(rf"^app 1 +{line.it.app[:6]}… +\w{{6}}… ", out, re.MULTILINE)
     assert json.loads(file.read_text())["version"] == 1
     assert sorted(os.listdir(line.it.store.location.real_store_dir)) == before
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["plan.json", "state", "store"]
@@ -192,7 +192,13 @@ def test_residual_references_are_shown_with_status_one(line: Line, tmp_path: Pat
 
 
 def test_why_shows_a_chain_or_ends_with_status_one(line: Line) -> None:
-    out, _ = line("why", line.full(line.it.env), line.full(line.it.old))
+    out, _ = line("why", line.full(line.it.env), "lib")
+    assert [text.strip(" └─\n") for text in out.splitlines()] == [
+        f"env 1 · {line.it.env[:6]}…",
+        f"app 1 · {line.it.app[:6]}…",
+        f"lib 1.0 · {line.it.old[:6]}…",
+    ]
+    out, _ = line("why", "-v", line.full(line.it.env), line.full(line.it.old))
     assert [text.strip(" └─\n") for text in out.splitlines()] == [
         line.full(path) for path in (line.it.env, line.it.app, line.it.old)
     ]
@@ -302,7 +308,6 @@ def _tree(directory: str) -> list[str]:
 @pytest.mark.parametrize(
     "arguments",
     [
-        [],
         ["frobnicate"],
         ["apply"],
         ["apply", "ENV"],

@@ -34,10 +34,10 @@ def _json(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
 def test_a_plan_tells_no_name_that_is_not_known(
     it: Graftable, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(_arguments(it, "plan")) == 0
+    assert run(_arguments(it, "plan", "-v")) == 0
     out = capsys.readouterr().out
     names = {line.split(" -> ")[1] for line in out.splitlines() if " -> " in line}
-    assert run(_arguments(it, "plan", "--content-addressed")) == 0
+    assert run(_arguments(it, "plan", "-v", "--content-addressed")) == 0
     out = capsys.readouterr().out
     assert not [name for name in names if name in out]
     assert f"{it.store.store_dir.path(it.env)} -> …-env-1" in out

@@ -12,7 +12,7 @@ import click
 import pytest
 
 import graft.cli.commands
-from graft.cli import COMMANDS, CommandEntry, graft_group
+from graft.cli import COMMANDS, SECTIONS, CommandEntry, graft_group
 from tests.graftable import Graftable
 from tests.store_objects import new_store
 
@@ -70,6 +70,13 @@ def test_the_group_imports_no_command(arguments: tuple[str, ...]) -> None:
     assert not [name for name in imported if name.startswith("graft.cli.commands")]
 
 
+@pytest.mark.parametrize(("arguments", "most"), [(("--help",), 16), (("apply", "--help"), 32)])
+def test_help_needs_few_modules_of_graft(arguments: tuple[str, ...], most: int) -> None:
+    """Each costs half a millisecond, and click itself 20 ms."""
+    own = [name for name in _imported(*arguments) if name.startswith("graft")]
+    assert len(own) <= most, sorted(own)
+
+
 @pytest.mark.parametrize("entry", COMMANDS, ids=[entry.name for entry in COMMANDS])
 def test_help_for_a_command_needs_none_of_the_slow_modules(entry: CommandEntry) -> None:
     imported = _imported(entry.name, "--help")
@@ -90,7 +97,10 @@ def test_a_command_is_listed_by_its_own_name_in_one_line(entry: CommandEntry) ->
 def test_every_module_of_a_command_is_listed() -> None:
     modules = {module.name for module in iter_modules(graft.cli.commands.__path__)}
     assert modules == {entry.module for entry in COMMANDS}
-    assert [entry.name for entry in COMMANDS] == sorted(entry.name for entry in COMMANDS)
+    assert len(modules) == len(COMMANDS)
+    sections = [entry.section for entry in COMMANDS]
+    assert sections == sorted(sections, key=SECTIONS.index)
+    assert set(sections) == set(SECTIONS)
 
 
 def test_rewriting_a_tree_needs_none_of_the_slow_modules(tmp_path: Path) -> None:

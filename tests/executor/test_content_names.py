@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -19,7 +20,7 @@ from graft.errors import ContentAddressError, PlanError
 from graft.executor import Work, execute
 from graft.executor.content_names import Namer, NamingTask, content_names, realise
 from graft.formats.content_address import ContentAddress
-from graft.formats.hash_modulo import SELF_REFERENCES, SelfReferences
+from graft.formats.hash_modulo import SelfReferences
 from graft.formats.hashing import NIX32_ALPHABET, compress_hash, nix32_encode
 from graft.formats.store_path import StorePath
 from graft.jobs.apply import apply
@@ -40,7 +41,8 @@ from tests.nix_answers import self_references
 from tests.real_nix import RealNix
 from tests.store_objects import Contents, add_object, named_path, new_store, opened
 
-rules = pytest.mark.parametrize("rule", SELF_REFERENCES)
+RULES: tuple[SelfReferences, ...] = get_args(SelfReferences)
+rules = pytest.mark.parametrize("rule", RULES)
 
 
 @pytest.fixture
@@ -108,7 +110,7 @@ def test_every_new_path_has_the_name_another_store_computes(
 
 
 def test_the_rules_differ_only_where_there_are_self_references(it: Graftable) -> None:
-    positions, zeroed = (realise(_plan(it, rule), it.store) for rule in SELF_REFERENCES)
+    positions, zeroed = (realise(_plan(it, rule), it.store) for rule in RULES)
     same = {old for old, new in positions.moved.items() if zeroed.moved[old] == new}
     assert same == {it.data}  # all others hold themselves, or refer to what does
 
@@ -270,7 +272,14 @@ def test_a_cache_gives_the_same_names_and_takes_the_same_paths(
     source = cache_of(it.store, tmp_path / "source")
     target = WritableCache.create(f"file://{tmp_path / 'target'}", it.store.store_dir)
     before = it.store.valid_paths()
-    outcome = apply(source, [it.env], {it.old: it.new}, to=target, addressing="content")
+    outcome = apply(
+        source,
+        [it.env],
+        {it.old: it.new},
+        to=target,
+        addressing="content",
+        self_references="positions",
+    )
     assert outcome.succeeded
     assert it.store.valid_paths() == before
     local = _graft(it)

@@ -32,8 +32,10 @@ def test_the_order_is_fixed() -> None:
     first = names.index("erofs")
     assert names[first:] == [
         *("erofs", "gzip", "xz", "bzip2", "zstd", "lz4", "zip", "ar", "initrd", "tar"),
+        "compound-file",
         *("sqlite", "gvdb", "cdb", "mo", "png", "ogg", "beam", "sbcl-core", "kernel-module"),
         *("fontconfig", "emacs-native", "ghc", "rust-metadata", "npm-lock"),
+        "llvm-bitcode",
         *("pe", "macho", "elf", "pyc", "record", "cargo", "ocaml", "signature", "guards"),
         "checksums",
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import bz2
 import gzip
 import io
 import random
@@ -15,12 +16,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graft.fixups import FixupOutcome, registered
+from graft.fixups import FixupOutcome, Look, registered
 from graft.fixups.allowance import Allowance
 from graft.fixups.api import Limits
 from graft.fixups.streams import embedded_streams
 from graft.formats.store_path import StorePath
 from graft.kernel import Table
+from graft.kernel.place import Place, Site
+from graft.kernel.sieve import EVERYTHING
 from graft.objects.reading import search_object
 from graft.objects.search import DeepSearch
 from graft.store.objects import TreeObject
@@ -201,13 +204,104 @@ def test_gzip_members_that_tell_their_length_are_left_alone() -> None:
     assert outcome.outcome == "left-alone"
 
 
-def test_a_php_archive_and_a_snappy_stream_are_told() -> None:
-    manifest = (60).to_bytes(4, "little") + (1).to_bytes(4, "little") + b"\x11\x10" + bytes(50)
-    archive = b"<?php echo 1; __HALT_COMPILER(); ?>\r\n" + manifest
-    stream = b"\0rust\0" + b"\xff\6\0\0sNaPpY" + bytes(40)
-    for data, kind in ((archive, "phar"), (stream, "snappy")):
-        _, outcomes = registered().references(data, b"unknown", TABLE)
-        assert [each.fixup for each in outcomes] == [kind]
+def _php_archive(files: list[tuple[bytes, bytes, int]]) -> bytes:
+    """A program whose archive has the files: name, packed bytes, flags."""
+
+    def counted(text: bytes) -> bytes:
+        return len(text).to_bytes(4, "little") + text
+
+    entries = b"".join(
+        counted(name)
+        + bytes(8)
+        + len(packed).to_bytes(4, "little")
+        + bytes(4)
+        # The flags have the rights in their low bits.
+        + (flags | 0o644).to_bytes(4, "little")
+        + counted(b"")
+        for name, packed, flags in files
+    )
+    manifest = len(files).to_bytes(4, "little") + b"\x11\x10" + bytes(4)
+    manifest += counted(b"alias") + counted(b"") + entries
+    stub = b"<?php echo 1; __HALT_COMPILER(); ?>\r\n"
+    return stub + counted(manifest) + b"".join(packed for _, packed, _ in files)
+
+
+def test_the_packed_files_of_a_php_archive_are_opened() -> None:
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    deflated = packer.compress(TEXT) + packer.flush()
+    data = _php_archive(
+        [(b"a", b"plain", 0), (b"b", deflated, 0x1000), (b"c", bz2.compress(TEXT), 0x2000)]
+    )
+    assert set(found_in(data)) == {("phar@16:b",), ("phar@16:c",)}
+    _, outcomes = registered().references(data, b"unknown", TABLE)
+    assert outcomes == []
+    _, outcomes = registered().references(data[:-9], b"unknown", TABLE)
+    assert "a file is cut" in str(outcomes)
+
+
+def test_a_snappy_stream_is_opened_and_a_constant_of_its_name_is_none() -> None:
+    block = bytes([len(TEXT) & 0x7F | 0x80, len(TEXT) >> 7, 60 << 2, len(TEXT) - 1]) + TEXT
+    chunk = b"\0" + (len(block) + 4).to_bytes(3, "little") + bytes(4) + block
+    assert ("snappy@5",) in found_in(b"rust\0\xff\6\0\0sNaPpY" + chunk + bytes(40))
+    for data in (b"\0rust\0\xff\6\0\0sNaPpY" + bytes(40), b"\0\xff\6\0\0sNaPpY/usr/src/rustc"):
+        assert registered().references(data, b"unknown", TABLE) == ([], [])
+
+
+def test_a_picture_that_a_text_spells_is_read_from_its_beginning() -> None:
+    noise = zlib.compress(random.Random(1).randbytes(30000))
+    pieces = [noise[at : at + 8192] for at in range(0, len(noise), 8192)]
+    chunks = [(b"IHDR", bytes(13)), *((b"IDAT", piece) for piece in pieces), (b"IEND", b"")]
+    picture = b"\x89PNG\r\n\x1a\n" + b"".join(
+        len(body).to_bytes(4) + kind + body + zlib.crc32(kind + body).to_bytes(4)
+        for kind, body in chunks
+    )
+    for padding in range(3):
+        text = b'<image href="data:image/png;base64,' + base64.b64encode(picture + bytes(padding))
+        assert registered().references(text + b'"/>', b"a.svg", TABLE) == ([], [])
+    comment = b"zTXtpath\0\0" + zlib.compress(TEXT)
+    chunk = (len(comment) - 4).to_bytes(4) + comment + zlib.crc32(comment).to_bytes(4)
+    text = b"base64," + base64.b64encode(picture[:-12] + chunk + picture[-12:])
+    assert found_in(text)
+
+
+def test_a_file_that_unpacks_to_itself_is_opened_once() -> None:
+    look = Look(registered().recogniser, _Everything(), Limits(), b"quine")
+    fixup = registered().recognise(gzip.compress(b""), b"")
+    assert fixup is not None
+    quine = gzip.compress(TEXT, mtime=0)
+    look.within.append(quine)
+    look.into(fixup, quine, b"quine", apart=True)
+    assert look.outcomes == []
+    assert look.places == []
+
+
+class _Everything:
+    """A finder of whatever it is given."""
+
+    def sift(self, data: bytes) -> int:
+        del data
+        return EVERYTHING
+
+    def find(self, data: bytes, site: Site) -> list[Place]:
+        del data
+        return [site.place(0, "ascii", "")]
+
+    def find_apart(self, data: bytes, site: Site, *, suspected: bool) -> list[Place]:
+        del data, site, suspected
+        return []
+
+
+def test_an_archive_that_its_fixup_refuses_is_looked_into_all_the_same() -> None:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("a", TEXT * 9)
+    damaged = archive.getvalue().replace(b"PK\5\6", b"PK\5\7")
+    places, outcomes = registered().references(damaged, b"a.zip", TABLE)
+    assert places
+    assert outcomes == []
+    noise = damaged + random.Random(2).randbytes(5000)
+    _, outcomes = registered().references(noise, b"a.zip", TABLE)
+    assert outcomes
 
 
 def test_deflated_data_without_a_header_is_looked_into(tmp_path: Path) -> None:

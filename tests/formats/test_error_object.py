@@ -18,5 +18,5 @@ def test_bytes_that_are_no_text_can_be_printed() -> None:
 
 def test_the_sentence_names_the_file_and_the_reason() -> None:
     missing = FileNotFoundError(errno.ENOENT, "No such file or directory", "/etc/x")
-    assert system_message(missing) == "'/etc/x': no such file or directory"
-    assert system_message(OSError("Odd")) == "odd"
+    assert system_message(missing) == "'/etc/x': No such file or directory"
+    assert system_message(OSError("Odd")) == "Odd"

@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import re
 from itertools import pairwise
+from typing import get_args
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graft.formats.hash_modulo import SELF_REFERENCES, HashModulo, SelfReferences
+from graft.formats.hash_modulo import HashModulo, SelfReferences
 
 PART = "0123456789abcdfghijklmnpqrsvwxyz"
 PERIODIC = "ab" * 16  # overlaps itself at every second place
 
-rules = st.sampled_from(SELF_REFERENCES)
+rules = st.sampled_from(get_args(SelfReferences))
 
 
 def plain(data: bytes, hash_part: str, rule: SelfReferences) -> bytes:

@@ -266,7 +266,8 @@ def test_an_unregistered_reference_in_a_rewritten_path_is_registered(it: Graftab
 
 
 def test_a_cutoff_acknowledges_what_it_keeps(it: Graftable) -> None:
-    outcome = apply(it.store, [it.env], {it.old: it.new}, cutoffs=[it.app])
+    beside = add_object(it.store, "beside-1", it.store.store_dir.path(it.old), [it.old])
+    outcome = apply(it.store, [it.env, beside], {it.old: it.new}, cutoffs=[it.app])
     assert outcome.succeeded
     assert outcome.proof is not None
     assert {found.path for found in outcome.proof.residual} == {it.app, it.old}

@@ -368,9 +368,9 @@ def test_nothing_is_left_of_a_nar_there_was_no_room_for(hostile: Hostile, tmp_pa
     directory = tmp_path / "target"
     source = BinaryCache.open(f"file://{hostile.directory}")
     with _small_disk(directory, 2 << 20), new_cache(directory) as cache:
-        with pytest.raises(NoSpaceError, match="no space left"):
+        with pytest.raises(NoSpaceError, match="No space left"):
             cache.copy_nar(source, APP)
-        with pytest.raises(NoSpaceError, match="no space left"), cache.writing() as writer:
+        with pytest.raises(NoSpaceError, match="No space left"), cache.writing() as writer:
             writer.write(random.Random(1).randbytes(4 << 20))
             writer.finish()
         assert not list(directory.glob("nar/*"))

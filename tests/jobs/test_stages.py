@@ -146,7 +146,7 @@ def test_only_the_roots_that_became_others_are_written_down(it: Graftable, tmp_p
 
 def test_a_graft_that_moves_nothing_is_not_written_down(it: Graftable) -> None:
     outcome = apply(it.store, [it.data], {it.old: it.new})
-    assert (outcome.graft, outcome.succeeded) == (None, True)
+    assert (outcome.graft, outcome.untouched) == (None, True)
     assert Provenance(it.store.location, {"HOME": "/nowhere"}).grafts() == []
 
 

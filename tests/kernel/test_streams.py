@@ -108,6 +108,29 @@ def test_the_kernels_agree_on_damaged_heads(pieces: list[bytes], final: bool) ->
     by_every_kernel(b"".join(pieces), final=final)
 
 
+_ZLIB_HEADS = [
+    bytes([first, second])
+    for first in range(8, 0x80, 16)
+    for second in range(256)
+    if (first * 256 + second) % 31 == 0 and not second & 0x20
+]
+_DEFLATED = st.one_of(
+    st.binary(min_size=8, max_size=40),
+    st.tuples(st.sampled_from([2, 3]), st.binary(max_size=40)).map(  # the fixed code
+        lambda piece: bytes([piece[0] | 0x48]) + piece[1]
+    ),
+    st.integers(0, 9).map(lambda level: zlib.compress(TEXT, level)[2:30]),
+    st.integers(0, 300).map(
+        lambda size: bytes([1, size & 255, size >> 8, ~size & 255, ~size >> 8 & 255])
+    ),
+)
+
+
+@given(st.lists(st.tuples(st.sampled_from(_ZLIB_HEADS), _DEFLATED), min_size=2, max_size=8))
+def test_the_kernels_agree_on_heads_of_zlib(pieces: list[tuple[bytes, bytes]]) -> None:
+    by_every_kernel(b"".join(head + deflated for head, deflated in pieces) + bytes(64))
+
+
 @pytest.mark.parametrize("packer", PACKERS)
 def test_a_stream_that_breaks_off_in_a_window_is_found(packer: str) -> None:
     kind, pack = PACKERS[packer]

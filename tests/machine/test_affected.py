@@ -13,11 +13,10 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from graft import Closure
-from graft.formats.package_range import PackageRange
-from graft.formats.store_path import StorePath
-from graft.machine.affected import Affected, find_affected
+from graft.errors import InvalidPathError, UndecidedError, UnknownNameError
+from graft.machine.affected import Affected, affected
 from graft.machine.processes import Process, Use
-from graft.machine.roots import MachineRoots, Root, RootKind, find_machine_roots
+from graft.machine.roots import MachineRoots, Root, RootKind
 from graft.plan.making import make_plan
 from graft.plan.request import Graft
 from graft.store.api import PathInfo
@@ -75,13 +74,9 @@ def web(store: LocalStore) -> LocalStore:
     return store
 
 
-def ask(store: LocalStore, roots: Iterable[Root], *wanted: StorePath | str) -> Affected:
-    """Who is hit by paths, or by packages that are given as texts."""
-    return find_affected(
-        store,
-        MachineRoots(roots=tuple(roots)),
-        [one if isinstance(one, StorePath) else PackageRange.parse(one) for one in wanted],
-    )
+def ask(store: LocalStore, roots: Iterable[Root], *words: str) -> Affected:
+    """Who is hit by paths or packages."""
+    return affected(store, *words, machine=MachineRoots(roots=tuple(roots)))
 
 
 def test_a_root_is_hit_by_a_shortest_chain_and_tells_all_it_reaches(web: LocalStore) -> None:
@@ -106,18 +101,43 @@ def test_versions_that_are_not_asked_for_hit_nobody(web: LocalStore) -> None:
     assert ask(web, [link("web-1")], "ssl<1.0").hits == ()
 
 
-def test_paths_and_packages_that_are_not_there_hit_nobody(web: LocalStore) -> None:
-    answer = ask(web, [link("web-1")], "none", path("gone-1"))
+def test_a_name_or_path_that_is_not_there_is_no_answer(web: LocalStore) -> None:
+    with pytest.raises(UnknownNameError, match="no valid path of the store has the name 'none'"):
+        ask(web, [link("web-1")], "none")
+    with pytest.raises(InvalidPathError, match="no process holds it"):
+        ask(web, [link("web-1")], path("gone-1"))
+    answer = ask(web, [link("web-1")], "ssl<1.0")
     assert (answer.hits, answer.asked) == ((), frozenset())
+    assert not answer.is_hit()
     assert (answer.current_cost.paths, answer.current_cost.bytes) == (0, 0)
 
 
-def test_what_has_no_version_is_told_of_and_not_counted(store: LocalStore) -> None:
-    register(store, {"a-1": "ssl ssl-2"})
+def test_a_path_without_a_version_is_told_of_and_never_a_no(store: LocalStore) -> None:
+    register(store, {"a-1": "ssl ssl-2", "b-1": "ssl-2"})
     answer = ask(store, [link("a-1")], "ssl<2")
     assert answer.hits == ()
-    assert answer.unversioned == {path("ssl")}
-    assert ask(store, [link("a-1")], "ssl").unversioned == frozenset()
+    assert answer.selection.unversioned == {path("ssl")}
+    with pytest.raises(UndecidedError, match="ssl is in force"):
+        answer.is_hit()
+    assert not ask(store, [link("b-1"), link("a-1", current=False)], "ssl<2").is_hit()
+    assert ask(store, [link("a-1")], "ssl").selection.unversioned == frozenset()
+
+
+def test_only_a_root_in_force_is_a_hit(web: LocalStore) -> None:
+    old = link("web-1", "generation", current=False)
+    kept = link("web-1", "original", current=False)
+    answer = ask(web, [old, kept], "ssl")
+    assert [hit.root for hit in answer.generations] == [old]
+    assert [hit.root for hit in answer.originals] == [kept]
+    assert not answer.is_hit()
+    assert answer.is_hit(generations=True)
+    assert not ask(web, [kept], "ssl").is_hit(generations=True)
+    for root in (
+        link("web-1"),
+        link("web-1", "booted-system", current=False),
+        process(1, {"web-1": ["exe"]}),
+    ):
+        assert ask(web, [old, root], "ssl").is_hit()
 
 
 def test_what_matters_most_comes_first(web: LocalStore) -> None:
@@ -141,10 +161,11 @@ def test_what_matters_most_comes_first(web: LocalStore) -> None:
         link("web-1"),
         generation(10),
         generation(8),
+        link("web-1", "original", current=False),
     ]
     answer = ask(web, ordered[::-1], "ssl")
     assert [hit.root for hit in answer.hits] == ordered
-    assert [hit.runs_it for hit in answer.hits] == [True] + [False] * 8
+    assert [hit.runs_it for hit in answer.hits] == [True] + [False] * 9
 
 
 def test_among_equals_profiles_go_by_name_and_links_before_other_roots(web: LocalStore) -> None:
@@ -247,8 +268,8 @@ def test_the_count_of_dependents_is_what_a_plan_would_rewrite(
     pairs = [(path(label), path(f"new-{label}")) for label in case.asked]
     register(store, {**case.references, **{f"new-{label}": "" for label in case.asked}})
     machine = MachineRoots(roots=tuple(map(link, case.roots)))
-    counted = find_affected(store, machine, [old for old, _ in pairs])
-    planned = find_affected(store, machine, [], pairs)
+    counted = affected(store, *(old for old, _ in pairs), machine=machine)
+    planned = affected(store, machine=machine, replacements=pairs)
     assert planned.hits == counted.hits
     assert planned.planned == bool(planned.hits)
     assert planned.current_cost == counted.current_cost
@@ -263,11 +284,11 @@ def test_a_running_program_is_hit_by_what_its_path_refers_to(tmp_path: Path) -> 
     program = add_program(store, "sleeper-1.0", [it.app])
     store.add_root(str(tmp_path / "unaffected"), add_object(store, "other-1", b""))
     with running(f"{store.store_dir.path(program)}/bin/sleep") as pid:
-        answer = find_affected(store, find_machine_roots(store), [PackageRange.parse("lib<1.1")])
+        answer = affected(store, "lib<1.1")
         (hit,) = answer.hits
         assert hit.root.place == f"/proc/{pid}"
         assert hit.chain == (program, it.app, it.old)
         assert hit.uses == {"exe", "maps"}
         assert not hit.runs_it
-        (hit,) = find_affected(store, find_machine_roots(store), [program]).hits
+        (hit,) = affected(store, program).hits
         assert hit.runs_it

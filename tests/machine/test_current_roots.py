@@ -119,8 +119,34 @@ def test_a_place_that_is_no_longer_there_is_told_with_the_systems_words(
     Path(profile).write_text("")
     found = find_everywhere(it.store, it.store, [it.old], current)
     assert (found.roots, found.places) == ((it.env,), ())
-    assert found.left[link] == "no such file or directory"
+    assert found.left[link] == "No such file or directory"
     assert "it is not a symlink" in found.left[profile]
+
+
+def test_links_that_programs_make_with_other_things_are_left_and_the_remedy_is_told(
+    it: Graftable, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = tmp_path / "machine/root/.local/state"
+    profile = home / "nix/profiles/home-manager"
+    profile.parent.mkdir(parents=True)
+    current = home / "home-manager/gcroots/current-home"
+    current.parent.mkdir(parents=True)
+    shell = tmp_path / "project/.direnv/flake-profile-a5d5b61aa8a61b7d9d765e1daf971a9a578f1cfa"
+    shell.parent.mkdir(parents=True)
+    it.store.add_root(str(shell), it.app)
+    line = CommandLine(capsys, it.store.url, "apply", "--all-roots")
+    _, err = line(f"--replace={it.old}={it.new}", status=2)
+    assert "must be changed otherwise" in err
+    assert f"run 'direnv reload' in '{tmp_path}/project'" in err
+    it.store.switch_profile(str(profile), it.env)
+    it.store.add_root(str(current), it.env)
+    found = _found(it)
+    assert found.places == (RootPlace(kind="profile", link=str(profile), root=it.env),)
+    assert found.left.keys() == {str(current), str(shell)}
+    assert f"run its activation, '{profile}/activate'" in found.left[str(current)]
+    _, err = line(f"--replace={it.old}={it.new}")
+    assert "run its activation" in err
+    assert os.readlink(current) == it.store.store_dir.path(it.env)
 
 
 def test_what_was_switched_meanwhile_stays(it: Graftable, tmp_path: Path) -> None:
@@ -189,13 +215,17 @@ def test_from_hit_to_switched_and_back_in_profiles_that_nix_has_made(
     made = set(map(os.path.realpath, places))
     assert made == set(out.splitlines())
     assert [current(profile) for profile in places[:3]] == ["2", "2", "3"]
-    hits = line.json("affected", "lib<1.1")["roots"]
-    assert [(one["kind"], one["current"]) for one in hits] == [("generation", False)] * 3
+    hits = line.json("affected", "lib<1.1", status=1)
+    assert [one["kind"] for one in hits["generations"]] == ["generation"] * 3
+    assert [one["kind"] for one in hits["originals"]] == ["original"] * 2
+    assert len(hits["roots"]) == 5
+    for profile in places[:3]:
+        nix.run("nix-env", "-p", profile, "--delete-generations", "old")
     nix.collect()
     assert all(map(os.path.exists, made))
-    nix.run("nix-env", "-p", user, "--rollback")
+    nix.run("nix-env", "-p", user, "--set", full(it.env))
     line("status", status=1)
-    nix.run("nix-env", "-p", user, "--switch-generation", "2")
+    nix.run("nix-env", "-p", user, "--rollback")
     line("status")
 
     out, _ = line("ungraft", "lib")

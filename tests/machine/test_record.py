@@ -13,7 +13,7 @@ import pytest
 from graft import __version__
 from graft.errors import ProvenanceError
 from graft.jobs.apply import apply
-from graft.machine.record import GraftRecord, PlaceRecord, Provenance, _joined, named_grafts
+from graft.machine.record import GraftRecord, PlaceRecord, Provenance, _joined
 from graft.store.local import LocalStore
 from tests.graftable import Graftable
 from tests.ordinary_user import as_ordinary_user
@@ -48,7 +48,7 @@ def test_a_graft_is_written_down_whole(it: Graftable, tmp_path: Path) -> None:
     assert graft.cutoffs == {it.data}
     assert graft.rewrites == {it.app: outcome.plan.moved[it.app], it.env: new}
     assert graft.places == (
-        PlaceRecord(kind="link", link=link, root=it.env, new_root=new),
+        PlaceRecord(kind="link", link=link, root=it.env, new_root=new, made=True),
         PlaceRecord(kind="profile", link=profile, root=it.env, new_root=new, generation=1),
     )
     assert (graft.note, graft.ended, graft.tool_version) == ("CVE-2026-0001", None, __version__)
@@ -73,16 +73,25 @@ def test_a_graft_that_failed_is_not_written_down(it: Graftable, tmp_path: Path) 
     assert _provenance(it.store, tmp_path).grafts() == []
 
 
-def test_a_graft_that_was_taken_back_and_made_again_is_in_force(
+def test_a_graft_that_was_taken_back_stays_so_and_the_same_again_is_another(
     it: Graftable, tmp_path: Path
 ) -> None:
     apply(it.store, [it.env], {it.old: it.new})
     provenance = _provenance(it.store, tmp_path)
     (graft,) = provenance.grafts()
     provenance.end(graft, 77)
-    assert provenance.grafts() == [replace(graft, ended=77)]
+    taken_back = replace(graft, ended=77)
+    assert provenance.grafts() == [taken_back]
+    link = str(tmp_path / "link")
+    outcome = apply(it.store, [it.env], {it.old: it.new}, add_roots=[link])
+    assert outcome.graft == f"{graft.id}-2"
+    first, second = provenance.grafts()
+    assert (first, second.ended, second.number) == (taken_back, None, 2)
+    assert [place.link for place in second.places] == [link]
     apply(it.store, [it.env], {it.old: it.new})
-    assert provenance.grafts() == [graft]
+    assert [one.id for one in provenance.grafts()] == [graft.id, f"{graft.id}-2"]
+    provenance.end(second, 78)
+    assert apply(it.store, [it.env], {it.old: it.new}).graft == f"{graft.id}-3"
 
 
 @pytest.mark.parametrize(
@@ -147,7 +156,7 @@ def test_a_record_of_a_newer_graft_is_not_touched(it: Graftable, tmp_path: Path)
     provenance = _provenance(it.store, tmp_path)
     os.makedirs(os.path.dirname(provenance.file))
     with sqlite3.connect(provenance.file) as connection:
-        connection.execute("pragma user_version = 2")
+        connection.execute("pragma user_version = 3")
     connection.close()
     graft = _record(it)
     for attempt in (provenance.grafts, lambda: provenance.record(graft)):
@@ -195,12 +204,39 @@ def test_two_records_of_one_graft_have_the_first_time_the_first_note_and_all_pla
     assert _joined(None, second) == second
 
 
-def test_a_graft_that_was_taken_back_is_not_meant_by_a_name(it: Graftable, tmp_path: Path) -> None:
-    apply(it.store, [it.env], {it.old: it.new})
+def test_an_empty_file_is_no_record_and_becomes_one(it: Graftable, tmp_path: Path) -> None:
+    """A run has died while it made the first record."""
+    provenance = _provenance(it.store, tmp_path)
+    os.makedirs(os.path.dirname(provenance.file))
+    Path(provenance.file).write_bytes(b"")
+    assert provenance.grafts() == []
+    graft = provenance.record(_record(it))
+    assert provenance.grafts() == [graft]
+
+
+def test_a_record_of_the_first_format_is_read_and_written(it: Graftable, tmp_path: Path) -> None:
+    link = str(tmp_path / "link")
+    apply(it.store, [it.env], {it.old: it.new}, add_roots=[link])
+    provenance = _provenance(it.store, tmp_path)
+    with sqlite3.connect(provenance.file) as connection:
+        connection.execute("alter table place drop column made")
+        connection.execute("pragma user_version = 1")
+    connection.close()
+    (graft,) = provenance.grafts()
+    assert [place.made for place in graft.places] == [False]
+    apply(it.store, [it.env], {it.old: it.new}, add_roots=[f"{link}-2"])
+    (graft,) = provenance.grafts()
+    assert [place.made for place in graft.places] == [False, True]
+
+
+def test_links_and_notes_of_any_bytes_are_written_down(it: Graftable, tmp_path: Path) -> None:
+    place = tmp_path / os.fsdecode(b"caf\xe9")
+    place.mkdir()
+    note = os.fsdecode(b"na\xefve")
+    apply(it.store, [it.env], {it.old: it.new}, add_roots=[str(place / "link")], note=note)
     (graft,) = _provenance(it.store, tmp_path).grafts()
-    ended = replace(graft, ended=1)
-    assert named_grafts([graft, ended], "lib") == [graft]
-    assert named_grafts([graft, ended], "app") == []
+    assert [one.link for one in graft.places] == [str(place / "link")]
+    assert graft.note == note
 
 
 def test_a_record_that_cannot_be_kept_is_an_error_that_says_why(
@@ -211,7 +247,7 @@ def test_a_record_that_cannot_be_kept_is_an_error_that_says_why(
     (graft,) = provenance.grafts()
     shutil.rmtree(tmp_path / "state/graft")
     (tmp_path / "state/graft").write_text("")
-    with pytest.raises(ProvenanceError, match=r"cannot keep a record of grafts in '.*': file exis"):
+    with pytest.raises(ProvenanceError, match=r"cannot keep a record of grafts in '.*': File exis"):
         provenance.record(graft)
 
 

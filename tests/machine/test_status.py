@@ -41,7 +41,8 @@ def test_a_profile_that_leads_to_the_graft_has_it_in_force(it: Graftable, tmp_pa
     (now,) = one.places
     assert (one.state, now.state, now.path, now.generation) == ("in-force", "in-force", new, 2)
     assert now.exactly
-    assert one.keep_originals == {f"{profile}-1-link": it.env}
+    kept = f"{it.store.location.state_dir}/gcroots/graft-originals/{one.graft.id}-{it.env}"
+    assert one.keep_originals == {f"{profile}-1-link": it.env, kept: it.env}
     assert one.keep_grafts == {f"{profile}-2-link": new}
     assert one.valid == set(one.graft.rewrites.values())
 
@@ -81,11 +82,80 @@ def test_a_graft_inside_of_something_larger_is_in_force_there(
 def test_a_graft_upon_a_graft_has_both_in_force(it: Graftable, tmp_path: Path) -> None:
     profile = str(tmp_path / "mine")
     first = _apply(it, it.env, it.old, it.new, profile)
-    newer = add_object(it.store, "lib-1.2", {"lib": b"newer\n", "self": "{self}/lib"})
-    _apply(it, first, it.new, newer, profile)
+    newer = add_object(it.store, "data-2", b"newer")
+    _apply(it, first, it.data, newer, profile)
     below, upon = sorted(_standing(it), key=lambda one: it.env not in one.graft.roots)
     assert (below.state, upon.state) == ("in-force", "in-force")
     assert [now.exactly for one in (below, upon) for now in one.places] == [False, True]
+
+
+def test_a_graft_of_the_same_package_in_its_place_supersedes_it(
+    it: Graftable, tmp_path: Path
+) -> None:
+    """Made anew upon the first one, or from the original again, with another output."""
+    profile = str(tmp_path / "mine")
+    first = _apply(it, it.env, it.old, it.new, profile)
+    newer = add_object(it.store, "lib-1.2", {"lib": b"newer\n", "self": "{self}/lib"})
+    _apply(it, first, it.new, newer, profile)
+    outcome = apply(it.store, [it.env], {it.old: newer}, profile=profile)
+    (one,) = _standing(it)
+    assert len(one.succession.grafts) == 3
+    assert one.state == "in-force"
+    assert outcome.graft in {graft.id for graft in one.succession.grafts}
+    # In another place it is a graft of its own.
+    apply(it.store, [it.app], {it.old: it.new}, add_roots=[str(tmp_path / "link")])
+    assert len(_standing(it)) == 2
+
+
+def test_a_place_is_judged_by_what_it_leads_to(it: Graftable, tmp_path: Path) -> None:
+    """As after nix-env -i: no generation of graft's own, but the grafted package is in it."""
+    profile = str(tmp_path / "mine")
+    _apply(it, it.env, it.old, it.new, profile)
+    (graft,) = (one.graft for one in _standing(it))
+    app = graft.rewrites[it.app]
+    for names, state in (
+        ([app, it.data], "in-force"),
+        ([app, it.app], "both"),
+        ([it.app, it.data], "undone"),
+        ([it.new], "replaced"),  # a rebuild with the fix
+        ([it.data], "replaced"),
+    ):
+        it.store.switch_profile(
+            profile,
+            add_object(
+                it.store,
+                "env-9",
+                {str(at): it.store.store_dir.path(one) for at, one in enumerate(names)},
+                names,
+                salt=str(names),
+            ),
+        )
+        (now,) = _standing(it)[0].places
+        assert (now.state, now.exactly) == (state, False)
+
+
+def test_a_graft_turned_round_is_undone(it: Graftable, tmp_path: Path) -> None:
+    profile = str(tmp_path / "mine")
+    first = _apply(it, it.env, it.old, it.new, profile)
+    _apply(it, first, it.new, it.old, str(tmp_path / "other"))
+    back = Profile(str(tmp_path / "other"), it.store.store_dir).generations()[-1].target
+    it.store.switch_profile(profile, it.store.store_dir.parse(back))
+    states = {one.graft.roots.get(it.env): one.state for one in _standing(it)}
+    assert states[first] == "undone"
+
+
+def test_old_below_a_cutoff_is_no_fault_of_a_place(it: Graftable, tmp_path: Path) -> None:
+    full = it.store.store_dir.path
+    both = add_object(it.store, "both-1", {"a": full(it.app), "b": full(it.old)}, [it.app, it.old])
+    outcome = apply(
+        it.store,
+        [both],
+        {it.old: it.new},
+        cutoffs=[it.app],
+        profile=str(tmp_path / "mine"),
+    )
+    assert outcome.succeeded
+    assert _standing(it)[0].state == "in-force"
 
 
 def test_a_graft_of_something_else_in_its_place_replaces_it(it: Graftable, tmp_path: Path) -> None:

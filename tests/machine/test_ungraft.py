@@ -11,6 +11,8 @@ import pytest
 from graft.errors import UngraftError
 from graft.formats.store_path import StorePath
 from graft.jobs.apply import apply
+from graft.machine.originals import Originals
+from graft.machine.places import RootPlace
 from graft.machine.record import GraftRecord, Provenance
 from graft.machine.ungraft import Ungrafted, ungraft
 from graft.store.roots.profile import Profile
@@ -29,8 +31,17 @@ def provenance(it: Graftable) -> Provenance:
     return Provenance(it.store.location, {"HOME": "/nowhere"})
 
 
-def _ungraft(it: Graftable, provenance: Provenance, graft: GraftRecord, **how: bool) -> Ungrafted:
-    return ungraft(it.store, it.store, provenance, graft, **how)
+def _ungraft(
+    it: Graftable, provenance: Provenance, graft: GraftRecord, *, keep_generations: bool = False
+) -> Ungrafted:
+    return ungraft(
+        it.store,
+        it.store,
+        provenance,
+        graft,
+        keep_generations=keep_generations,
+        environment={"HOME": "/nowhere"},
+    )
 
 
 def _on_disk(it: Graftable, paths: list[StorePath]) -> list[bool]:
@@ -54,7 +65,9 @@ def test_nix_collects_what_a_graft_has_made_once_it_is_taken_back(
     assert all(_on_disk(it, made + originals))
     it = _opened_again(it)
     done = _ungraft(it, provenance, graft)
-    assert done.restored == {link: it.env, profile: it.env}
+    assert done.restored == {profile: it.env}
+    assert done.removed == (link,)
+    assert not os.path.lexists(link)
     assert done.deleted == (f"{profile}-2-link",)
     assert done.kept_by == {}
     it.store.close()
@@ -133,8 +146,8 @@ def test_what_another_graft_stands_upon_is_not_taken_back(
 ) -> None:
     profile = str(tmp_path / "mine")
     first = apply(it.store, [it.env], {it.old: it.new}, profile=profile).plan.new_roots[it.env]
-    newer = add_object(it.store, "lib-1.2", {"lib": b"newer\n", "self": "{self}/lib"})
-    apply(it.store, [first], {it.new: newer}, profile=profile)
+    newer = add_object(it.store, "data-2", b"newer")
+    apply(it.store, [first], {it.data: newer}, profile=profile)
     below, upon = sorted(provenance.grafts(), key=lambda graft: it.env not in graft.roots)
     with pytest.raises(UngraftError, match=f"the graft '{upon.id}' stands upon '{below.id}'"):
         _ungraft(it, provenance, below)
@@ -142,19 +155,66 @@ def test_what_another_graft_stands_upon_is_not_taken_back(
     assert _ungraft(it, provenance, below).restored == {profile: it.env}
 
 
-@pytest.mark.nix
-def test_an_original_that_was_collected_cannot_come_back_and_nothing_changes(
+def test_a_graft_goes_back_with_the_one_it_has_superseded(
     it: Graftable, provenance: Provenance, tmp_path: Path
 ) -> None:
     profile = str(tmp_path / "mine")
-    apply(it.store, [it.env], {it.old: it.new}, profile=profile)
-    it.store.close()
-    RealNix(it.store.location, tmp_path).collect()
-    it = _opened_again(it)
+    it.store.switch_profile(profile, it.env)
+    first = apply(it.store, [it.env], {it.old: it.new}, profile=profile).plan.new_roots[it.env]
+    newer = add_object(it.store, "lib-1.2", {"lib": b"newer\n", "self": "{self}/lib"})
+    apply(it.store, [first], {it.new: newer}, profile=profile)
+    done = _ungraft(it, provenance, provenance.grafts()[0])
+    assert (done.restored, len(done.grafts)) == ({profile: it.env}, 2)
+    assert os.readlink(profile) == "mine-1-link"
+    assert all(graft.ended is not None for graft in provenance.grafts())
+    assert done.kept_by == {}
+
+
+def test_a_graft_that_is_in_something_newer_is_not_taken_back(
+    it: Graftable, provenance: Provenance, tmp_path: Path
+) -> None:
+    """As after nix-env -i: the newest generation holds the grafted package, and another."""
+    profile = str(tmp_path / "mine")
+    it.store.switch_profile(profile, it.env)
+    plan = apply(it.store, [it.env], {it.old: it.new}, profile=profile).plan
+    app = plan.moved[it.app]
+    full = it.store.store_dir.path
+    more = add_object(it.store, "env-2", {"app": full(app), "x": full(it.data)}, [app, it.data])
+    it.store.switch_profile(profile, more)
     (graft,) = provenance.grafts()
+    done = _ungraft(it, provenance, graft)
+    assert (done.restored, done.in_force) == ({}, {profile: more})
+    assert [now.state for now in done.left] == ["in-force"]
+    assert provenance.grafts() == [graft]
+    assert Originals(it.store.location, {}).kept([graft.id])
+
+
+@pytest.mark.nix
+def test_an_original_is_kept_until_it_is_forgotten(
+    it: Graftable, provenance: Provenance, tmp_path: Path
+) -> None:
+    link = str(tmp_path / "result")
+    it.store.add_root(link, it.env)
+    places = [RootPlace(kind="link", link=link, root=it.env)]
+    apply(it.store, [it.env], {it.old: it.new}, places=places)
+    (graft,) = provenance.grafts()
+    originals = Originals(it.store.location, {"HOME": "/nowhere"})
+    assert list(originals.kept([graft.id]).values()) == [it.env]
+    nix = RealNix(it.store.location, tmp_path)
+    it.store.close()
+    nix.collect()
+    it = _opened_again(it)
+    assert all(_on_disk(it, [it.env, it.app, it.old]))
+    assert originals.forget([graft.id]).keys() == {
+        f"{it.store.location.state_dir}/gcroots/graft-originals/{graft.id}-{it.env}"
+    }
+    it.store.close()
+    nix.collect()
+    it = _opened_again(it)
+    assert not any(_on_disk(it, [it.env, it.app, it.old]))
     with pytest.raises(UngraftError, match="is not in the store any more"):
         _ungraft(it, provenance, graft)
-    assert Profile(profile, it.store.store_dir).current == 1
+    assert os.readlink(link) == it.store.store_dir.path(graft.roots[it.env])
     assert provenance.grafts() == [graft]
     it.store.close()
 

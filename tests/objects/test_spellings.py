@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import binascii
+import codecs
 import json
 import random
 import string
@@ -43,6 +45,10 @@ BROKEN: dict[str, tuple[str, Spell]] = {
     "base64": ("base64", characters(base64.b64encode)),
     "url-base64": ("base64", characters(base64.urlsafe_b64encode)),
     "base32": ("base32", characters(base64.b32encode)),
+    "base32hex": ("base32hex", characters(base64.b32hexencode)),
+    "bits": ("bits", each("{:08b}")),
+    "bold": ("overstruck", lambda text: [f"{chr(byte)}\b{chr(byte)}" for byte in text]),
+    "underlined": ("overstruck", lambda text: [f"_\b{chr(byte)}" for byte in text]),
     "hex": ("hex", each("{:02x}")),
     "upper-hex": ("hex", each("{:02X}")),
     "hex-in-words": ("hex", lambda text: words(text.hex())),
@@ -61,6 +67,7 @@ BROKEN: dict[str, tuple[str, Spell]] = {
 }
 WHOLE: dict[str, tuple[str, Spell]] = {
     "reversed": ("reversed", characters(lambda text: text[::-1])),
+    "base85": ("base85", characters(base64.b85encode)),
     "ascii85": ("ascii85", characters(base64.a85encode)),
     "double-base64": ("base64", characters(lambda it: base64.b64encode(base64.b64encode(it)))),
     "utf-16-in-base64": (
@@ -74,6 +81,7 @@ ARRAYS: dict[str, tuple[str, Spell]] = {
     "decimal-array": ("decimal-bytes", each("{:d}, ")),
     "narrow-decimal-array": ("decimal-bytes", each("{:d},")),
     "character-array": ("characters", lambda text: [f"'{chr(byte)}', " for byte in text]),
+    "calls": ("character-calls", each("chr({:d})+")),
     "list-of-strings": ("characters", lambda text: [f'"{chr(byte)}",' for byte in text]),
 }
 JOINS = (
@@ -241,3 +249,43 @@ def test_base64_is_read_right_behind_a_sign_that_is_no_letter(sign: bytes, befor
     assert [spelled.encoding for spelled in SpellingFinder([HASH.encode()]).find(data)] == [
         "base64"
     ]
+
+
+def hash_of(text: bytes) -> bytes:
+    number = 0
+    for character in text:
+        number = number * 32 + NIX32_ALPHABET.encode().index(character)
+    return number.to_bytes(20, "little")
+
+
+UNBROKEN: dict[str, Callable[[bytes], bytes]] = {
+    "front-coded": lambda text: b"\x07" + text[5:],
+    "rot13": lambda text: codecs.encode(text.decode(), "rot13").encode(),
+    "ebcdic": lambda text: text.decode().encode("cp037"),
+    "bytes of the hash": hash_of,
+    "bytes of the hash in hex": lambda text: hash_of(text).hex().encode(),
+    "bytes of the hash in base64": lambda text: base64.b64encode(hash_of(text)),
+}
+
+
+@pytest.mark.parametrize("form", UNBROKEN)
+def test_a_spelling_without_breaks_is_found_at_any_offset(form: str) -> None:
+    finder = SpellingFinder([OTHER.encode(), HASH.encode()])
+    for before in range(20):
+        data = b"\0" * before + UNBROKEN[form](HASH.encode()) + b"-lib-1.0\0"
+        (found,) = finder.find(data)
+        assert (found.index, found.encoding) == (1, form)
+
+
+def test_a_whole_hash_part_is_not_front_coded() -> None:
+    finder = SpellingFinder([HASH.encode()])
+    assert list(finder.find(b"/nix/store/" + HASH.encode() + b"-lib")) == []
+
+
+@pytest.mark.parametrize("before", range(0, 60, 7))
+def test_a_uuencoded_hash_part_is_found_over_line_ends(before: int) -> None:
+    data = b"x" * before + b"/nix/store/" + HASH.encode() + b"-lib-1.0/share\n"
+    lines = [binascii.b2a_uu(data[at : at + 45]) for at in range(0, len(data), 45)]
+    text = b"begin 644 x\n" + b"".join(lines) + b"`\nend\n"
+    (found,) = SpellingFinder([OTHER.encode(), HASH.encode()]).find(text)
+    assert (found.index, found.encoding) == (1, "uuencode")

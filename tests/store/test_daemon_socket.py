@@ -8,6 +8,7 @@ import pytest
 
 from graft.store.daemon_socket import daemon_socket, is_for_daemon
 from graft.store.local import LocalStore
+from graft.store.local_store.schema import GUIX
 from graft.store.location import Location
 from tests.ordinary_user import as_ordinary_user
 from tests.store_objects import new_store, opened
@@ -55,6 +56,17 @@ def test_a_user_who_may_not_write_has_the_daemon_that_is_there_or_named(tmp_path
     assert is_for_daemon(store, {})
     assert is_for_daemon(store, {"NIX_REMOTE": "auto"})
     assert not is_for_daemon(store, {"NIX_REMOTE": "ssh://x"})
+    Path(location.real_store_dir).chmod(0o755)
+
+
+@as_ordinary_user
+def test_the_daemon_of_guix_is_not_asked(tmp_path: Path) -> None:
+    location = Location.of_directories(str(tmp_path / "store"), str(tmp_path / "state"))
+    LocalStore.create(location, GUIX)
+    (tmp_path / "state/daemon-socket").mkdir()
+    (tmp_path / "state/daemon-socket/socket").touch()
+    Path(location.real_store_dir).chmod(0o555)
+    assert not is_for_daemon(opened(location), {"NIX_REMOTE": "daemon"})
     Path(location.real_store_dir).chmod(0o755)
 
 

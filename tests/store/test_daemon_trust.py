@@ -83,7 +83,7 @@ def test_a_repair_is_refused_before_a_path_is_made(daemon: DaemonStore) -> None:
 
 
 def test_without_nixs_programs_the_error_names_the_program(daemon: DaemonStore) -> None:
-    with pytest.raises(DaemonError, match=r"cannot run 'nix store'.*no such file or directory"):
+    with pytest.raises(DaemonError, match=r"cannot run 'nix store'.*No such file or directory"):
         daemon.check_writable()
     with pytest.raises(DaemonError, match="cannot run 'nix-store'"):
         daemon.add_root("link", next(iter(daemon.valid_paths())))

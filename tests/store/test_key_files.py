@@ -29,16 +29,16 @@ def test_a_key_is_written_for_its_owner_only(mask: int, tmp_path: Path) -> None:
 def test_a_key_never_takes_the_place_of_another_file(tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text("mine")
-    with pytest.raises(StoreError, match="cannot be made: file exists"):
+    with pytest.raises(StoreError, match="cannot be made: File exists"):
         write_secret_key(str(file), SecretKey.generate("k-1"))
     assert file.read_text() == "mine"
 
 
 def test_what_cannot_be_read_is_an_error_that_shows_nothing(tmp_path: Path) -> None:
     file = tmp_path / "key"
-    with pytest.raises(StoreError, match="no such file"):
+    with pytest.raises(StoreError, match="No such file"):
         read_secret_key(str(file))
-    with pytest.raises(StoreError, match="is a directory"):
+    with pytest.raises(StoreError, match="Is a directory"):
         read_secret_key(str(tmp_path))
     for data in (b"secret", b"\xff", b"secret" * 10_000):
         file.write_bytes(data)

@@ -112,6 +112,6 @@ def test_a_key_file_is_for_its_owner_alone_and_never_written_over(tmp_path: Path
         os.umask(mask)
     assert file.stat().st_mode & 0o777 == 0o600
     assert read_secret_key(str(file)).public_key == KEY.public_key
-    with pytest.raises(StoreError, match="cannot be made: file exists"):
+    with pytest.raises(StoreError, match="cannot be made: File exists"):
         write_secret_key(str(file), OTHER)
     assert read_secret_key(str(file)).public_key == KEY.public_key

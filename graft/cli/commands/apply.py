@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from graft.cli.arguments import PlanArguments, plan_options, resolve_request, strict_option
+from graft.cli.brief_names import print_pairs
+from graft.cli.command_group import UsualOptions
 from graft.cli.commands.plan import abi_report_option, free_bytes, show_plan
-from graft.cli.output import Bars, print_document, print_note, print_warnings
+from graft.cli.output import Bars, print_document, print_line, print_note, print_warnings
 from graft.cli.settings import Settings, common_options, gather
 from graft.errors import UsageError
 from graft.formats.compression_levels import LEVELS
@@ -24,10 +26,18 @@ if TYPE_CHECKING:
     from graft.machine.places import Placement
 
 
+_USUAL = {
+    "The replacement": ("--replace", "--all-roots", "--cutoff", "--deep"),
+    "The result": ("--add-root", "--profile", "--activate", "--to"),
+    "The job": ("--dry-run", "--note"),
+}
+
+
 @click.command(
     "apply",
-    epilog="Example: graft apply ./result --replace /nix/store/...-openssl-3.0.20=./openssl-fixed "
-    "--add-root ./patched",
+    cls=UsualOptions,
+    usual=_USUAL,
+    epilog="Example: graft apply ./result --replace openssl=./openssl-fixed --add-root ./patched",
 )
 @plan_options
 @gather("graft.executor.delivery:Compression", "compression")
@@ -251,6 +261,8 @@ def command(
             placement=placement,
             approve=request.approve,
         )
+        if request.derived:
+            print_pairs(request.graft.replacements, store.store_dir, settings)
         outcome = run_job(job, stores, Resources(jobs=jobs, progress=Bars(settings)))
         print_warnings(outcome.warnings, settings)
         print_summary(outcome, settings)
@@ -265,5 +277,5 @@ def command(
         print_document(document)
     elif outcome.succeeded:
         for root in outcome.plan.roots:
-            print(outcome.plan.store_dir.path(outcome.plan.new_roots[root]))
+            print_line(outcome.plan.store_dir.path(outcome.plan.new_roots[root]))
     return 0 if outcome.succeeded else 1

@@ -6,27 +6,60 @@ import json
 import os
 import sys
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
-from graft.cli.output import Bars, print_note, print_table, write_whole
-from graft.cli.settings import Settings, common_options
+from graft.cli.brief_names import brief_path
+from graft.cli.output import (
+    Bars,
+    print_document,
+    print_error,
+    print_note,
+    print_table,
+    print_warnings,
+)
+from graft.cli.result_file import write_file
+from graft.cli.settings import Settings, common_options, gather
 from graft.errors import UsageError
 from graft.formats.file_name import printable_text
-from graft.quantities import counted
+from graft.quantities import binary_size, counted
 
 if TYPE_CHECKING:
+    from graft.jobs.batch.jobs_file import JobsFile
     from graft.jobs.batch.results import BatchResult, JobResult
     from graft.jobs.batch.runner import Event
 
 _PAGE_VARIABLE = "GITHUB_STEP_SUMMARY"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reports:
+    """The files of reports on a batch; None: the file is not asked for."""
+
+    junit_file: str | None = None
+    summary_file: str | None = None
+
+    def write(self, result: BatchResult) -> None:
+        """Writes them."""
+        from graft.jobs.batch.junit import junit_text
+        from graft.jobs.batch.summary import summary_text
+
+        if self.junit_file is not None:
+            write_file(self.junit_file, junit_text(result))
+        if self.summary_file is not None:
+            write_file(self.summary_file, summary_text(result))
+        elif page := os.environ.get(_PAGE_VARIABLE):
+            with open(page, "a", encoding="utf-8") as stream:
+                stream.write(summary_text(result))
+
+
 @click.command(
     "batch",
     epilog="Example: graft batch jobs.toml --workers 4 --junit report.xml",
 )
+@gather("graft.cli.commands.batch:Reports", "reports")
 @click.argument("file", metavar="JOBS.toml")
 @click.option(
     "--scheduler",
@@ -50,6 +83,9 @@ _PAGE_VARIABLE = "GITHUB_STEP_SUMMARY"
     is_flag=True,
     help="Do one job after the other, and stop at the first that fails.",
 )
+@click.option(
+    "--dry-run", is_flag=True, help="Plan all jobs, and show the plans; nothing is written."
+)
 @click.option("--junit", "junit_file", metavar="FILE", help="Write a report for CI systems.")
 @click.option(
     "--summary",
@@ -67,8 +103,8 @@ def command(
     workers: int | None,
     jobs: int | None,
     fail_fast: bool,
-    junit_file: str | None,
-    summary_file: str | None,
+    dry_run: bool,
+    reports: Reports,
 ) -> int:
     """Do the jobs of JOBS.toml: each replaces dependencies in the closures of its roots, as apply.
 
@@ -80,15 +116,15 @@ def command(
     """
     from graft.jobs.batch.cluster import open_cluster
     from graft.jobs.batch.jobs_file import JobsFile
-    from graft.jobs.batch.junit import junit_text
     from graft.jobs.batch.runner import run_batch
-    from graft.jobs.batch.summary import summary_text
     from graft.workers import Resources
 
     settings.start_log()
     if scheduler is not None and workers is not None:
         raise UsageError("--scheduler has workers already: leave out --workers")
     jobs_file = JobsFile.read(file, os.environ)
+    if dry_run:
+        return _forecast(settings, jobs_file, jobs)
     with ExitStack() as stack:
         resources = Resources(
             jobs=jobs,
@@ -106,13 +142,7 @@ def command(
             on_event=_print_event if settings.json else lambda _event: None,
             on_note=lambda note: print_note(note, settings),
         )
-    if junit_file is not None:
-        write_whole(junit_file, junit_text(result))
-    if summary_file is not None:
-        write_whole(summary_file, summary_text(result))
-    elif page := os.environ.get(_PAGE_VARIABLE):
-        with open(page, "a", encoding="utf-8") as stream:
-            stream.write(summary_text(result))
+    reports.write(result)
     _print_notes(result, settings)
     if settings.json:
         print(json.dumps(result.document()))
@@ -123,6 +153,57 @@ def command(
             right=["written", "there already"],
         )
     return 0 if result.succeeded else 1
+
+
+def _forecast(settings: Settings, file: JobsFile, jobs: int | None) -> int:
+    """Plans the jobs, and prints the plans; status 1 if a job cannot be planned."""
+    from graft.jobs.batch.forecast import forecast_batch
+    from graft.workers import Resources
+
+    found = list(
+        forecast_batch(
+            file,
+            store_url=settings.store_url,
+            environment=os.environ,
+            resources=Resources(jobs=jobs, progress=Bars(settings)),
+        )
+    )
+    failed = [each for each in found if each.plan is None]
+    for each in found:
+        print_warnings(each.warnings, settings, about=f"job '{each.job.name}': ")
+        if each.plan is None:
+            message = file.variables.hide(each.message or "")
+            print_error(message, about=f"job '{each.job.name}' cannot be planned")
+    if settings.json:
+        print_document(
+            {
+                "version": 1,
+                "jobs": [each.document(file.variables.hide_in) for each in found],
+                "planned": len(found) - len(failed),
+                "failed": len(failed),
+            }
+        )
+    else:
+        print_table(
+            ["job", "paths", "shared", "at most", "roots"],
+            [
+                [
+                    each.job.name,
+                    *("", "", "", "cannot be planned"),
+                ]
+                if each.plan is None
+                else [
+                    each.job.name,
+                    f"{len(each.plan.rewrites):,}",
+                    f"{len(each.plan.shared):,}",
+                    binary_size(each.plan.bytes_at_most),
+                    ", ".join(map(brief_path, each.plan.roots)),
+                ]
+                for each in found
+            ],
+            right=["paths", "shared", "at most"],
+        )
+    return 1 if failed else 0
 
 
 def _print_event(event: Event) -> None:
@@ -144,13 +225,13 @@ def _row(result: JobResult) -> list[str]:
 def _print_notes(result: BatchResult, settings: Settings) -> None:
     for job in result.jobs:
         name = printable_text(job.job.name)
-        for warning in job.outcome.warnings if job.outcome is not None else ():
-            print_note(f"job '{name}': warning: {warning.message} ({warning.kind})", settings)
+        if job.outcome is not None:
+            print_warnings(job.outcome.warnings, settings, about=f"job '{name}': ")
         if job.status == "failed":
-            print(f"graft: job '{name}' failed: {result.message(job)}", file=sys.stderr)
+            print_error(result.message(job), about=f"job '{name}' failed")
     skipped = f", {result.count('not-run'):,} not run" if result.count("not-run") else ""
     print_note(
-        f"{result.count('succeeded'):,} of {counted(len(result.jobs), 'job')} succeeded{skipped}; "
+        f"{result.successes:,} of {counted(len(result.jobs), 'job')} succeeded{skipped}; "
         f"{counted(result.rewritten, 'path')} written, {result.resumed:,} there already, "
         f"{result.fetched:,} fetched; {result.seconds:.2f} s",
         settings,

@@ -6,6 +6,7 @@ import os
 import shlex
 import shutil
 import sys
+import tempfile
 from typing import TYPE_CHECKING
 
 import click
@@ -33,10 +34,11 @@ if TYPE_CHECKING:
 def command(settings: Settings, directory: str | None, store_only: bool) -> int:
     """Show a graft on a small store of real programs, made on the spot; Nix is not needed.
 
-    Without DIR it happens in a temporary directory, which is removed in the end. In DIR, which must
-    be new or empty, everything stays, to be tried further.
+    It ends with all the ways compared, on the terminal and in a page for a browser. Without DIR it
+    happens in a temporary directory, which is removed in the end; the page stays. In DIR, which
+    must be new or empty, everything stays, to be tried further.
     """
-    from graft.cli.demo import Chapter, DemoStep, find_compiler, prepared, tell
+    from graft.cli.demo import PAGE, Chapter, DemoStep, find_compiler, prepared, tell
     from graft.kernel.native import load
 
     settings.start_log()
@@ -44,13 +46,17 @@ def command(settings: Settings, directory: str | None, store_only: bool) -> int:
         raise UsageError("graft demo makes a store of its own: leave --store out")
     if store_only and directory is None:
         raise UsageError("--store-only makes a store that stays: say in which DIR")
+    page = PAGE
+    if directory is None:  # the page stays where the demo does not
+        descriptor, page = tempfile.mkstemp(prefix="graft-demo-", suffix=".html")
+        os.close(descriptor)
     steps: list[DemoStep] = []
     compiler = find_compiler()
     with prepared(directory) as place:
         if load() is None and not settings.json:
             click.echo(f"{_NO_NATIVE_KERNEL}\n")
         chapters = 0
-        for part in tell(place, compiler, store_only=store_only):
+        for part in tell(place, compiler, page, store_only=store_only):
             if isinstance(part, DemoStep):
                 steps.append(part)
             else:
@@ -63,8 +69,13 @@ def command(settings: Settings, directory: str | None, store_only: bool) -> int:
                 _print_step(part)
         if settings.json:
             _print_json(place, compiler, steps)
-        elif directory is not None:
-            _print_next(place, store_only=store_only)
+        else:
+            if not store_only:
+                shown = page if directory is None else os.path.join(place, os.path.basename(page))
+                click.secho("\nThe comparison as a page, for a browser:", bold=True)
+                click.echo(f"\n  {shown}")
+            if directory is not None:
+                _print_next(place, store_only=store_only)
     return 0
 
 
@@ -105,7 +116,7 @@ def _print_next(place: str, *, store_only: bool) -> None:
         click.echo(f"  export PATH={shlex.quote(programs)}:$PATH")
     click.echo(f"  cd {place}")
     click.echo(f"  export NIX_STORE_DIR={place}/store NIX_STATE_DIR={place}/state")
-    click.echo("  graft plan ./system --replace ./parse-1.0=./parse-1.1 --json")
+    click.echo("  graft plan ./system --replace parse=./parse-1.1 --json")
     if not store_only:
-        click.echo("  graft why ./patched ./parse-1.1 --all")
+        click.echo("  graft why ./patched parse --all")
     click.echo(f"  chmod -R u+w {place} && rm -r {place}    # when you have seen enough")

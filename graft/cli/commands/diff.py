@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from graft.cli.output import print_document, print_note, write_whole
+from graft.cli.output import print_document, print_line, print_note
+from graft.cli.result_file import write_file
 from graft.cli.settings import Settings, common_options
 from graft.quantities import counted
 
@@ -73,7 +74,7 @@ def command(
         found = compare_packages(store, *sets, rebuild=rebuild)
         document = difference_document(found, store.store_dir)
     if output is not None:
-        write_whole(output, json.dumps(document, indent=2) + "\n")
+        write_file(output, json.dumps(document, indent=2) + "\n")
     if settings.json:
         print_document(document)
     else:
@@ -86,18 +87,18 @@ def _print_difference(found: Difference, store_dir: StoreDir) -> None:
     for one in found.changed:
         why = ", ".join(one.changes) or ("derived, but to be built" if one.needed else "contents")
         called = f"{one.attribute}: {one.name}" if one.attribute else one.name
-        print(f"# {called} ({why})")
+        print_line(f"# {called} ({why})")
         for old, new in sorted(one.outputs.items()):
-            print(f"{store_dir.path(old)} {store_dir.path(new)}")
+            print_line(f"{store_dir.path(old)} {store_dir.path(new)}")
     for one in found.build_only:
-        print(f"# only built with: {one.name} ({', '.join(one.changes)})")
+        print_line(f"# only built with: {one.name} ({', '.join(one.changes)})")
     for path in found.removed:
-        print(f"# only in the base: {store_dir.path(path)}")
+        print_line(f"# only in the base: {store_dir.path(path)}")
     for path in found.added:
-        print(f"# only in the patched: {store_dir.path(path)}")
+        print_line(f"# only in the patched: {store_dir.path(path)}")
     for doubt in found.doubtful:
         olds, news = (" ".join(map(store_dir.path, paths)) for paths in (doubt.olds, doubt.news))
-        print(f"# doubtful, {doubt.why}: {olds} -> {news}")
+        print_line(f"# doubtful, {doubt.why}: {olds} -> {news}")
 
 
 def _say(found: Difference, settings: Settings, base: str, patched: str) -> None:

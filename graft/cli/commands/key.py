@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from graft.cli.command_group import CommandGroup
 from graft.cli.output import print_document
 from graft.cli.settings import Settings, common_options
 
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
 
 
 @click.group(
-    "key", no_args_is_help=False, epilog="Example: graft key generate cache.example.org-1 -o key"
+    "key",
+    cls=CommandGroup,
+    no_args_is_help=False,
+    epilog="Example: graft key generate cache.example.org-1 -o key",
 )
 @common_options
 def command() -> None:

@@ -15,8 +15,7 @@ from graft.cli.settings import Settings, common_options
 @click.command(
     "mount",
     cls=RunningCommand,
-    epilog="Example: graft mount ./result --replace /nix/store/...-openssl-3.0.20=./openssl-fixed "
-    "-- bin/curl --version",
+    epilog="Example: graft mount ./result --replace openssl=./openssl-fixed -- bin/curl --version",
 )
 @click.argument("root", metavar="ROOT")
 @click.option(
@@ -25,7 +24,7 @@ from graft.cli.settings import Settings, common_options
     metavar="OLD=NEW",
     multiple=True,
     required=True,
-    help="Mount NEW over OLD; once for each output.",
+    help="Mount NEW over OLD, with all outputs; paths, links or names.",
 )
 @common_options
 @click.pass_obj
@@ -44,7 +43,7 @@ def command(
     settings.start_log()
     with settings.open_local_store() as store:
         path = resolve_path(store, root)
-        pairs = resolve_replacements(store, replacements)
+        pairs = resolve_replacements(store, replacements, path)
         store.protect([path, *(each for pair in pairs for each in pair)])
         # NEW lies over OLD for the initrd as well
         plan = make_plan(store, Graft.of([path], pairs, initrd_cutoff=False))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from graft.cli.arguments import resolve_path
-from graft.cli.output import Bars, print_document, print_note, print_table
+from graft.cli.command_group import CommandGroup
+from graft.cli.output import Bars, print_document, print_line, print_note, print_table
 from graft.cli.running import RunningCommand, become
 from graft.cli.settings import Settings, common_options
 from graft.errors import UsageError
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     from graft.ways.pivot.points import PivotPoint
 
 
-@click.group("pivot", no_args_is_help=False, epilog="Example: graft pivot list ./result")
+@click.group(
+    "pivot", cls=CommandGroup, no_args_is_help=False, epilog="Example: graft pivot list ./result"
+)
 @common_options
 def command() -> None:
     """Let programs find other data at run time: certificates, time zones, locales, drivers."""
@@ -192,7 +195,7 @@ def create(
             }
         )
     else:
-        print(_text(place))
+        print_line(_text(place))
     return 0
 
 
@@ -282,7 +285,7 @@ def resolve(
         )
     else:
         for place in found:
-            print(_text(place))
+            print_line(_text(place))
     return 0 if found else 1
 
 

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 import click
 
 from graft.cli.arguments import PlanArguments, PlanRequest, plan_options, resolve_request
+from graft.cli.brief_names import brief_hash, brief_name, brief_path, print_pairs
 from graft.cli.output import (
     Bars,
     print_document,
+    print_line,
     print_note,
     print_table,
     print_warnings,
-    write_whole,
 )
+from graft.cli.result_file import write_file
 from graft.cli.settings import Settings, common_options
 from graft.errors import UsageError
 from graft.quantities import binary_size, counted
@@ -34,8 +36,7 @@ abi_report_option = click.option(
 
 @click.command(
     "plan",
-    epilog="Example: graft plan ./result --replace /nix/store/...-zlib-1.2.13=./zlib-fixed "
-    "-o plan.json",
+    epilog="Example: graft plan ./result --replace zlib=./zlib-fixed -o plan.json",
 )
 @plan_options
 @click.option(
@@ -152,8 +153,12 @@ def show_plan(
         from graft.check.abi.report import check_reporting, write_report
 
         check_reporting()
-    plan = approved_plan(store, request, Resources(progress=Bars(settings)))
-    with StoreContents(store) as contents:
+    if request.derived:
+        print_pairs(request.graft.replacements, store.store_dir, settings)
+    bars = Bars(settings)
+    with bars("plan", None):
+        plan = approved_plan(store, request, Resources(progress=bars))
+    with bars("check", None), StoreContents(store) as contents:
         download = request.graft.deep or abi_report is not None
         abi = forecast_abi(plan, store, contents, download=download)
         # Objects not downloaded for the one check are not downloaded for the other.
@@ -182,7 +187,7 @@ def show_plan(
     if output is not None:
         import json
 
-        write_whole(output, json.dumps(document, indent=2) + "\n")
+        write_file(output, json.dumps(document, indent=2) + "\n")
     if settings.json:
         print_document(document)
     else:
@@ -192,29 +197,41 @@ def show_plan(
     return 0
 
 
+def _becomes(path: StorePath, plan: Plan, *, whole: bool) -> str:
+    if plan.placeholders:
+        return "…"
+    return f"{path.hash_part}-…" if whole else brief_hash(path)
+
+
 def _print_plan(plan: Plan, free_bytes: int | None, settings: Settings) -> None:
+    whole = settings.verbosity > 0
     if plan.rewrites:
         print_table(
-            ["path", "becomes", "NAR size", "references changed"],
+            ["path", "", "becomes", "NAR size", "references"],
             [
                 [
-                    str(rewrite.path),
-                    f"{rewrite.new_path.hash_part}-…" if not plan.placeholders else "…",
+                    str(rewrite.path) if whole else brief_name(rewrite.path),
+                    "" if whole else brief_hash(rewrite.path),
+                    _becomes(rewrite.new_path, plan, whole=whole),
                     binary_size(rewrite.nar_size),
                     str(len(rewrite.references)),
                 ]
                 for rewrite in plan.rewrites
             ],
-            right=["NAR size", "references changed"],
+            right=["NAR size", "references"],
+            changed="becomes",
         )
 
     def shown(path: StorePath) -> str:
         return plan.store_dir.path(path) if path not in plan.placeholders else f"…-{path.name}"
 
     for alias in plan.aliases:
-        print(f"alias {shown(alias.path)} -> {shown(alias.target)}")
+        print_line(f"alias {shown(alias.path)} -> {shown(alias.target)}")
     for root, new in plan.new_roots.items():
-        print(f"{plan.store_dir.path(root)} -> {shown(new)}")
+        if whole:
+            print_line(f"{plan.store_dir.path(root)} -> {shown(new)}")
+        else:
+            print_line(f"{brief_path(root)} → {_becomes(new, plan, whole=False)}")
     print_note(
         f"{counted(len(plan.rewrites), 'path')} would be rewritten, {len(plan.shared):,} of "
         f"{len(plan.new_references):,} shared; at most {binary_size(plan.bytes_at_most)} written"

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from graft.cli.output import print_document, print_note, print_table
+from graft.cli.command_group import CommandGroup
+from graft.cli.output import print_document, print_line, print_note, print_table
 from graft.cli.settings import Settings, common_options
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ activate_option = click.option(
 
 @click.group(
     "profile",
+    cls=CommandGroup,
     no_args_is_help=False,
     epilog="Example: graft profile rollback /nix/var/nix/profiles/system",
 )
@@ -194,7 +196,7 @@ def build(settings: Settings, roots: tuple[str, ...], link: str | None, profile:
     if settings.json:
         print_document(document)
     else:
-        print(document["path"])
+        print_line(str(document["path"]))
     return 0
 
 
@@ -231,7 +233,7 @@ def _switch_back(
             }
         )
     else:
-        print(generation.target)
+        print_line(generation.target)
     return 0
 
 

@@ -16,6 +16,7 @@ import click
 
 from graft.cli.output import Bars
 from graft.cli.settings import Settings, common_options
+from graft.cli.terminal import StdoutError
 from graft.errors import BadFormatError, UsageError
 
 if TYPE_CHECKING:
@@ -109,7 +110,10 @@ def _filter(settings: Settings, table: Table, *, raw: bool) -> StreamReport:
         def write(data: memoryview) -> None:
             update(len(data))
             while data:
-                data = data[os.write(_STDOUT, data) :]
+                try:
+                    data = data[os.write(_STDOUT, data) :]
+                except OSError as error:
+                    raise StdoutError(error) from error
 
         window = Window(lambda buffer: os.readv(_STDIN, [buffer]), write)
         window.holds(len(nar.MAGIC))

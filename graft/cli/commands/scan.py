@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from graft.cli.output import Bars, print_document, print_note, print_table
+from graft.cli.output import Bars, brief_paths, print_document, print_note, print_table
+from graft.cli.path_arguments import PathNamespace
 from graft.cli.settings import Settings, common_options
 from graft.errors import BadFormatError, BadStorePathError, TreeError, UsageError
 from graft.formats.file_name import printable
@@ -25,14 +26,21 @@ if TYPE_CHECKING:
     from graft.store.objects import StoreObject
 
 
-@click.command("scan", epilog="Example: graft scan ./result --for /nix/store/...-openssl-3.0.20")
-@click.argument("paths", metavar="PATH...", nargs=-1, required=True)
+@click.command("scan", epilog="Example: graft scan --closure ./result --for openssl")
+@click.argument("paths", metavar="PATH...", nargs=-1)
 @click.option(
     "--for",
     "wanted",
     metavar="PATH|HASH",
     multiple=True,
     help="Look for these only, instead of every path the store knows.",
+)
+@click.option(
+    "--closure",
+    "roots",
+    metavar="ROOT",
+    multiple=True,
+    help="Look into every path of ROOT's closure.",
 )
 @click.option(
     "--deep",
@@ -54,6 +62,7 @@ def command(
     settings: Settings,
     paths: tuple[str, ...],
     wanted: tuple[str, ...],
+    roots: tuple[str, ...],
     deep: bool,
     originals: tuple[str, ...],
 ) -> int:
@@ -66,6 +75,8 @@ def command(
 
     if originals and not deep:
         raise UsageError("--like needs --deep: no reference leads to a copy; give both")
+    if not paths and not roots:
+        raise click.UsageError("name the things to scan: PATHs, or --closure ROOT")
     settings.start_log()
     # Hash parts and store paths speak for themselves: then no store is needed.
     plain = [_plain(text) for text in wanted]
@@ -76,8 +87,15 @@ def command(
             store: Source = stack.enter_context(settings.open_store())
             return store
 
-        store = opened() if not wanted or originals or None in plain else None
-        found, unread = _scan(settings, store, opened, paths, wanted, deep)
+        store = opened() if not wanted or roots or originals or None in plain else None
+        names: PathNamespace | None = None
+        if store is not None:
+            names = PathNamespace(store)
+            if roots:
+                starts = list(map(names.path, roots))
+                names = PathNamespace.of_closure(store, starts, "the closure")
+                paths = (*paths, *_closure_paths(store, starts))
+        found, unread = _scan(settings, store, names, opened, paths, wanted, deep)
         copies = list(_copies(settings, opened, paths, originals))
     if settings.json:
         documents = [_document(name, place, full) for name, place, full in found]
@@ -85,15 +103,16 @@ def command(
         closed = {"unread": [_closed(name, each) for name, each in unread]} if deep else {}
         print_document({"version": 1, "references": documents, **closed, **copied})
     elif found:
+        shown: Callable[[str], str] = str if settings.verbosity else brief_paths
         print_table(
             ["file", "offset", "in", "encoding", "reference"],
             [
                 [
-                    place_name(name, place.file, place.container),
+                    shown(place_name(name, place.file, place.container)),
                     str(place.offset),
                     place.where,
                     place.encoding,
-                    full or place.hash_part,
+                    shown(full or place.hash_part),
                 ]
                 for name, place, full in found
             ],
@@ -118,6 +137,7 @@ def command(
 def _scan(
     settings: Settings,
     store: Source | None,
+    names: PathNamespace | None,
     opened: Callable[[], Source],
     arguments: Iterable[str],
     wanted: Iterable[str],
@@ -132,9 +152,9 @@ def _scan(
     store_dir: StoreDir | None = None
     for text in wanted:
         path = _plain(text)
-        if path is None and store is not None:
-            path = store.resolve(text)
-        if isinstance(path, StorePath):
+        if path is None and names is not None:
+            known.update(names.outputs(text).outputs)
+        elif isinstance(path, StorePath):
             known.add(path)
         elif path is not None:
             hash_parts.add(path)
@@ -162,6 +182,14 @@ def _scan(
     return found, unread
 
 
+def _closure_paths(store: Source, starts: Iterable[StorePath]) -> Iterator[str]:
+    """The full paths of a closure, in the order of their names."""
+    from graft.plan.closure import Closure
+
+    closure = Closure.of(store, starts)
+    yield from map(store.store_dir.path, sorted(closure.infos, key=lambda path: path.name))
+
+
 def _copies(
     settings: Settings,
     opened: Callable[[], Source],
@@ -174,7 +202,7 @@ def _copies(
     from graft.objects.library_copies import CopyFinder
 
     store = opened()
-    finder = CopyFinder(store, list(dict.fromkeys(map(store.resolve, originals))))
+    finder = CopyFinder(store, list(dict.fromkeys(map(PathNamespace(store).path, originals))))
     with Bars(settings)("copies", None) as on_bytes:
         for argument in arguments:
             name, item = _place(argument, opened)
@@ -213,7 +241,9 @@ def _place(argument: str, opened: Callable[[], Source]) -> tuple[str, StoreObjec
     except BadStorePathError:
         if os.path.lexists(argument):
             return argument, TreeObject(argument)
-        raise TreeError(f"there is no '{argument}'; check the path", path=argument) from None
+        if "/" in argument:
+            raise TreeError(f"there is no '{argument}'; check the path", path=argument) from None
+        path = PathNamespace(store).path(argument)
     return store.store_dir.path(path), store.store_object(path)
 
 

@@ -6,12 +6,18 @@ import os
 
 import click
 
+from graft.cli.command_group import CommandGroup
 from graft.cli.output import print_document
 from graft.cli.settings import Settings, common_options
 from graft.store.local_store.schema import NIX, SCHEMAS
 
 
-@click.group("store", no_args_is_help=False, epilog="Example: graft store init /srv/my-store")
+@click.group(
+    "store",
+    cls=CommandGroup,
+    no_args_is_help=False,
+    epilog="Example: graft store init /srv/my-store",
+)
 @common_options
 def command() -> None:
     """Make a store."""

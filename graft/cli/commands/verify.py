@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.command(
     "verify",
-    epilog="Example: graft verify ./result --replace /nix/store/...-openssl-3.0.20=./openssl-fixed",
+    epilog="Example: graft verify ./result --replace openssl=./openssl-fixed",
 )
 @plan_options
 @click.option(

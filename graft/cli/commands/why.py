@@ -5,25 +5,32 @@ from __future__ import annotations
 import click
 
 from graft.cli.arguments import resolve_path
-from graft.cli.output import print_document, print_note
+from graft.cli.brief_names import brief_path
+from graft.cli.output import print_document, print_line, print_note
+from graft.cli.path_arguments import PathNamespace
 from graft.cli.settings import Settings, common_options
 
 
-@click.command("why", epilog="Example: graft why /run/current-system /nix/store/...-openssl-3.0.20")
+@click.command("why", epilog="Example: graft why /run/current-system openssl")
 @click.argument("root", metavar="ROOT")
 @click.argument("path", metavar="PATH")
 @click.option("--all", "every", is_flag=True, help="All chains, not only a shortest one.")
 @common_options
 @click.pass_obj
 def command(settings: Settings, root: str, path: str, every: bool) -> int:
-    """Show the chain of references from ROOT to PATH. Status 1: ROOT does not lead to PATH."""
+    """Show the chain of references from ROOT to PATH. Status 1: ROOT does not lead to PATH.
+
+    PATH may be the name of a package in the closure of ROOT. With -v the paths are whole.
+    """
     from graft.plan.closure import Closure
 
     settings.start_log()
     with settings.open_store() as store:
-        start, end = (resolve_path(store, argument) for argument in (root, path))
+        start = resolve_path(store, root)
         closure = Closure.of(store, [start])
+        end = PathNamespace(store, closure.infos.keys(), f"the closure of '{root}'").path(path)
         full = store.store_dir.path
+        shown = full if settings.verbosity else brief_path
         found = 0
         documents = []
         for chain in closure.chains(start, end, every=every):
@@ -32,7 +39,7 @@ def command(settings: Settings, root: str, path: str, every: bool) -> int:
                 documents.append([full(link) for link in chain])
                 continue
             for depth, link in enumerate(chain):
-                print(f"{'  ' * (depth - 1)}└─ {full(link)}" if depth else full(link))
+                print_line(f"{'  ' * (depth - 1)}└─ {shown(link)}" if depth else shown(link))
         if settings.json:
             print_document({"version": 1, "chains": documents})
         if not found:

@@ -2,6 +2,6 @@
 
 from graft.cli.demo.programs import find_compiler
 from graft.cli.demo.shell import DemoStep
-from graft.cli.demo.story import Chapter, prepared, tell
+from graft.cli.demo.story import PAGE, Chapter, prepared, tell
 
-__all__ = ["Chapter", "DemoStep", "find_compiler", "prepared", "tell"]
+__all__ = ["PAGE", "Chapter", "DemoStep", "find_compiler", "prepared", "tell"]

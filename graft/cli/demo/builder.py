@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from graft.cli.demo.derivations import derivations_of
 from graft.cli.demo.programs import Compiled, DemoLink, DemoText, Recipe, compile_c, filled
-from graft.formats.store_path import StoreDir, StorePath, make_store_path
+from graft.formats.content_address import ContentAddress
+from graft.formats.store_path import StoreDir, StorePath
 from graft.objects.reading import references_in
 from graft.objects.references import WantedPaths
 from graft.objects.rewrite import NewTree, write_tree
-from graft.store.api import PathInfo
+from graft.store.api import Making, PathInfo
 from graft.store.local import LocalStore
 from graft.store.objects import TreeObject
 
@@ -22,30 +25,18 @@ def output_paths(
 ) -> dict[str, StorePath]:
     """The store path of each recipe, known before anything is built.
 
-    As with Nix the name comes from the origin of an object: its parts, the paths of its inputs, and
-    the compiler.
-
     Args:
         recipes: each after its inputs.
         compiler: the compiler of its programs.
     """
-    paths: dict[str, StorePath] = {}
-    for recipe in recipes:
-        lines = [
-            recipe.name,
-            compiler or "no compiler",
-            *(paths[name] for name in recipe.inputs),
-            *(f"{name} {part!r}" for name, part in sorted(recipe.parts.items())),
-        ]
-        digest = hashlib.sha256("\n".join(lines).encode()).digest()
-        paths[recipe.name] = make_store_path("output:out", digest, recipe.name, store_dir)
-    return paths
+    made = derivations_of(recipes, store_dir, compiler)
+    return {name: derivation.output for name, derivation in made.items()}
 
 
 def build_objects(
     store: LocalStore, recipes: Sequence[Recipe], compiler: str | None
 ) -> dict[str, StorePath]:
-    """Builds and registers every recipe's object.
+    """Builds and registers every recipe's object, and its derivation.
 
     Args:
         recipes: each after its inputs.
@@ -57,41 +48,64 @@ def build_objects(
     Raises:
         GraftError: an object cannot be compiled, written or registered; then no object is.
     """
-    paths = output_paths(recipes, store.store_dir, compiler)
-    wanted = WantedPaths(paths.values())
+    derivations = derivations_of(recipes, store.store_dir, compiler)
+    paths = {name: derivation.output for name, derivation in derivations.items()}
     full = {name: store.store_dir.path(path) for name, path in paths.items()}
-    store.protect(paths.values())
+    every = [*(one.path for one in derivations.values()), *paths.values()]
+    store.protect(every)
     with (
         tempfile.TemporaryDirectory() as scratch,
-        store.making(list(paths.values())) as making,
+        store.making(every) as making,
     ):
+        for derivation in derivations.values():
+            file = Path(scratch, derivation.path)
+            file.write_bytes(derivation.text)
+            digest = hashlib.sha256(derivation.text).digest()
+            address = ContentAddress(prefix="text:", algorithm="sha256", digest=digest)
+            _register(store, making, file, derivation.path, every, content_address=str(address))
         for recipe in recipes:
-            path = paths[recipe.name]
             tree = Path(scratch, recipe.name)
             _build(recipe, tree, {**full, "out": full[recipe.name]}, compiler)
-            made = write_tree(
-                TreeObject(str(tree)),
-                NewTree(
-                    tree=making.staging(path),
-                    unpacked=making.unpacked(path),
-                    owner=store.owner,
-                    links=False,
-                ),
-                None,
-                search=None,
-                on_bytes=lambda _size: None,
-            )
-            item = TreeObject(making.staging(path))
-            making.finish(
-                PathInfo(
-                    path=path,
-                    nar_hash=made.nar_hash,
-                    nar_size=made.nar_size,
-                    references=references_in(item, wanted, lambda _size: None),
-                    ultimate=True,
-                )
-            )
+            derivation = derivations[recipe.name]
+            _register(store, making, tree, derivation.output, every, deriver=derivation.path)
     return paths
+
+
+def _register(
+    store: LocalStore,
+    making: Making,
+    tree: Path,
+    path: StorePath,
+    known: Iterable[StorePath],
+    **fields: Any,
+) -> None:
+    """Puts a tree into the store, and registers it with the references that it holds."""
+    made = write_tree(
+        TreeObject(str(tree)),
+        NewTree(
+            tree=making.staging(path),
+            unpacked=making.unpacked(path),
+            owner=store.owner,
+            links=False,
+        ),
+        None,
+        search=None,
+        on_bytes=lambda _size: None,
+    )
+    item = TreeObject(making.staging(path))
+    found = references_in(item, WantedPaths(known), lambda _size: None)
+    if path.is_derivation:  # the outputs that it names are none of its references
+        found = frozenset(one for one in found if one.is_derivation)
+    making.finish(
+        PathInfo(
+            path=path,
+            nar_hash=made.nar_hash,
+            nar_size=made.nar_size,
+            references=found,
+            ultimate=True,
+            **fields,
+        )
+    )
 
 
 def _build(recipe: Recipe, tree: Path, paths: Mapping[str, str], compiler: str | None) -> None:

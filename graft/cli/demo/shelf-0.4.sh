@@ -1,4 +1,4 @@
-. @parse-1.0@/lib/parse.sh
+. "${NOTES_PARSER:-@parse-1.0@/lib/parse.sh}"
 
 # Prints the file of a name, $2, in the directory $1; fails if there is none or it is no name.
 shelf_print() {

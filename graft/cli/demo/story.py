@@ -20,7 +20,10 @@ from graft.store.local import LocalStore
 # The store's directory is written into scripts and RPATHs, where other characters mean something.
 _PLAIN_DIRECTORY = re.compile(r"[A-Za-z0-9/._+=~-]+")
 
-_REPLACE = ("--replace", "./parse-1.0=./parse-1.1")
+PAGE = "./ways.html"
+"""The page of the comparison, in a directory that stays."""
+
+_REPLACE = ("--replace", "parse=./parse-1.1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,26 +80,27 @@ def _check_plain(directory: str) -> None:
 
 
 def tell(
-    directory: str, compiler: str | None, *, store_only: bool = False
+    directory: str, compiler: str | None, page: str = PAGE, *, store_only: bool = False
 ) -> Iterator[Chapter | DemoStep]:
     """Makes the store, and does each step while it is told.
 
     Args:
         directory: as `prepared` gives it.
         compiler: a C compiler; None: all programs are scripts.
+        page: the file of the comparison, seen from the directory.
         store_only: end when the store is there.
 
     Raises:
         GraftError: a step did not end as it must.
     """
-    for part in _chapters(directory, compiler, store_only=store_only):
+    for part in _chapters(directory, compiler, page, store_only=store_only):
         yield part
         if isinstance(part, DemoStep):
             part.check()
 
 
 def _chapters(
-    directory: str, compiler: str | None, *, store_only: bool
+    directory: str, compiler: str | None, page: str, *, store_only: bool
 ) -> Iterator[Chapter | DemoStep]:
     shell = Shell()
     store_dir, state_dir = os.path.join(directory, "store"), os.path.join(directory, "state")
@@ -126,7 +130,7 @@ def _chapters(
         "above has the path of parse-1.0 in its bytes, or a path that leads to it: all of\n"
         "these would have to be built again.",
     )
-    yield shell.run("graft", "why", "./system", "./parse-1.0")
+    yield shell.run("graft", "why", "./system", "parse")
 
     yield Chapter(title="The graft, planned")
     yield shell.run("graft", "plan", "./system", *_REPLACE)
@@ -150,12 +154,14 @@ def _chapters(
     yield shell.run("graft", "apply", "./system", *_REPLACE, "--add-root", "./patched")
 
     yield Chapter(
-        title="The other ways",
-        remark="A pivot needs programs that look for it. A mount lasts as long as its program.\n"
-        "A rebuild needs derivations, which this store does not have.",
+        title="All the ways, side by side",
+        remark="A pivot reaches programs that look for it: the wrapper of 'notes' does. A mount\n"
+        "lasts as long as its program. A rebuild builds all derivations above parse-1.0 again.",
     )
-    probe = "sw/bin/notes --version"
-    yield shell.run("graft", "compare", "./system", *_REPLACE, "--probe", probe)
+    yield shell.run(
+        *("graft", "compare", "./system", *_REPLACE, "--pivot", "parser=./parse-1.1"),
+        *("--probe", "sw/bin/notes --version", "--html", page),
+    )
 
 
 def _fill(directory: str, store_dir: str, state_dir: str, compiler: str | None) -> None:

@@ -104,7 +104,7 @@ class JobTable:
             initrd_cutoff=self._flag("initrd-cutoff", default=True),
             deep=self._flag("deep", default=False),
             addressing=self._choice("addressing", ADDRESSINGS) or ADDRESSINGS[0],
-            self_references=self._choice("self-references", SELF_REFERENCES) or SELF_REFERENCES[0],
+            self_references=self._choice("self-references", SELF_REFERENCES) or "auto",
             fixups=self._texts("fixups"),
         )
         if graft.addressing == "input":

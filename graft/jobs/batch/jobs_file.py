@@ -6,6 +6,7 @@ of another type, is an error before anything is done.
 
 from __future__ import annotations
 
+import difflib
 import functools
 import tomllib
 from collections.abc import Callable, Collection, Mapping
@@ -79,7 +80,10 @@ def _check_keys(
     table: Mapping[str, Any], known: Collection[str], file: str, place: str | None
 ) -> None:
     if unknown := sorted(table.keys() - known):
-        raise format_error(file, place, f"unknown key '{CONTROL.sub('?', unknown[0])}'")
+        key = CONTROL.sub("?", unknown[0])
+        near = difflib.get_close_matches(key, known, 1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        raise format_error(file, place, f"unknown key '{key}'{hint}")
 
 
 def _title(table: Mapping[str, Any], file: str, number: int) -> str:

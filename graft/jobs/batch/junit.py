@@ -29,14 +29,13 @@ def junit_text(result: BatchResult) -> str:
 
 
 def _add_case(suite: ET.Element, job: JobResult, result: BatchResult) -> None:
-    seconds = job.outcome.seconds if job.outcome is not None else 0.0
     case = ET.SubElement(
         suite,
         "testcase",
         name=shown(job.job.name),
         classname=shown(result.file),
         file=shown(result.file),
-        time=_seconds(seconds),
+        time=_seconds(job.seconds),
     )
     if job.status == "failed":
         message = shown(result.message(job))

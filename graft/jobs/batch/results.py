@@ -18,7 +18,7 @@ from graft.quantities import counted
 # Control characters, lone surrogates, and the code points that Unicode itself calls no character.
 _NO_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
-Status = Literal["succeeded", "failed", "not-run"]
+Status = Literal["succeeded", "untouched", "failed", "not-run"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,20 +30,26 @@ class JobResult:
         outcome: the result of the job, if it came to an end.
         error: why it did not.
         original: the full path of which something could not be made, if it is about one.
+        seconds: the time spent for this job, and its part of the time spent for several together.
     """
 
     job: Job
     outcome: Outcome | None = None
     error: GraftError | OSError | None = None
     original: str | None = None
+    seconds: float = 0.0
 
     @property
     def status(self) -> Status:
-        """How it ended; `not-run` if another one's failure has stopped the batch."""
+        """How it ended; `not-run` if another one's failure has stopped the batch, `untouched` if no
+        root leads to an OLD.
+        """
         if self.error is not None:
             return "failed"
         if self.outcome is None:
             return "not-run"
+        if self.outcome.untouched:
+            return "untouched"
         return "succeeded" if self.outcome.succeeded else "failed"
 
     @property
@@ -65,7 +71,7 @@ class JobResult:
             if about_all or str(self.original) in self.error.message:
                 return self.error.message
             return f"'{self.original}' cannot be grafted: {self.error.message}"
-        if self.outcome is None or self.outcome.succeeded:
+        if self.outcome is None or self.outcome.succeeded or self.outcome.untouched:
             return None
         full = self.outcome.plan.store_dir.path
         if self.outcome.problems:
@@ -85,8 +91,8 @@ class JobResult:
 
     @property
     def new_roots(self) -> list[str]:
-        """The full paths of the job's new roots, if they may be used."""
-        if self.outcome is None or not self.outcome.succeeded:
+        """The full paths of the job's new roots, if they may be used; unchanged ones, too."""
+        if self.outcome is None or not (self.outcome.succeeded or self.outcome.untouched):
             return []
         plan = self.outcome.plan
         return [plan.store_dir.path(plan.new_roots[root]) for root in plan.roots]
@@ -119,9 +125,14 @@ class BatchResult:
         return sum(result.status == status for result in self.jobs)
 
     @property
+    def successes(self) -> int:
+        """How many jobs succeeded, with the untouched ones: there was nothing to do."""
+        return self.count("succeeded") + self.count("untouched")
+
+    @property
     def succeeded(self) -> bool:
         """Whether all jobs did."""
-        return self.count("succeeded") == len(self.jobs)
+        return self.successes == len(self.jobs)
 
     def message(self, result: JobResult) -> str:
         """Why a job failed, as it may be shown; one line."""
@@ -132,7 +143,8 @@ class BatchResult:
         return {
             "version": 1,
             "jobs": [self._job_document(result) for result in self.jobs],
-            "succeeded": self.count("succeeded"),
+            "succeeded": self.successes,
+            "untouched": self.count("untouched"),
             "failed": self.count("failed"),
             "not_run": self.count("not-run"),
             "rewritten_paths": self.rewritten,

@@ -65,7 +65,13 @@ def run_batch(
                 if stores.daemon is not None and (note := daemon_note(stores.daemon)) not in notes:
                     notes.add(note)
                     on_note(note)
-                pipeline = Pipeline(stores, resources, batch, keep_going=not fail_fast)
+                pipeline = Pipeline(
+                    stores,
+                    resources,
+                    batch,
+                    keep_going=not fail_fast,
+                    deliver_untouched=True,
+                )
                 pipeline.run(list(batch.staged(group, stores, resources)))
         if fail_fast and batch.has_failed:
             break
@@ -168,9 +174,12 @@ class _Batch:
             self._resumed |= execution.resumed
         asked = self._jobs[job]
         if isinstance(end, Outcome):
-            self._end(JobResult(job=asked, outcome=end))
+            self._end(JobResult(job=asked, outcome=end, seconds=job.seconds))
         else:
-            self._end(JobResult(job=asked, error=end.error, original=end.original))
+            failed = JobResult(
+                job=asked, error=end.error, original=end.original, seconds=job.seconds
+            )
+            self._end(failed)
 
     def fail(self, job: Job, error: GraftError | OSError) -> None:
         """Takes it that a job could not be begun."""

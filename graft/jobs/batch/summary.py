@@ -12,7 +12,12 @@ from graft.quantities import counted, human_seconds
 # Characters that could begin something in Markdown, a table or HTML; as entities they are only
 # characters.
 _SPECIAL: Final = re.compile(r"[\\`*_\[\]<>|&~@$#!]")
-_RESULTS: Final = {"succeeded": "succeeded", "failed": "**failed**", "not-run": "not run"}
+_RESULTS: Final = {
+    "succeeded": "succeeded",
+    "untouched": "untouched",
+    "failed": "**failed**",
+    "not-run": "not run",
+}
 
 
 def summary_text(result: BatchResult) -> str:
@@ -21,7 +26,7 @@ def summary_text(result: BatchResult) -> str:
 
 
 def _lines(result: BatchResult) -> Iterator[str]:
-    done, of = result.count("succeeded"), counted(len(result.jobs), "job")
+    done, of = result.successes, counted(len(result.jobs), "job")
     yield f"## {_text(result.file)}: {done:,} of {of} succeeded"
     yield ""
     yield "| job | result | paths written | there already | new roots |"

@@ -12,6 +12,8 @@ struct graft_anchors {
     size_t count;
     unsigned map_shift, slot_shift; /* 64 less the bits of an index into them */
     uint64_t floor; /* in each byte: the least byte of all words, if these are ASCII; else 0 */
+    uint8_t by_half[2][16]; /* for each lower and each upper half of a byte: the upper halves, as bits,
+                             * with which it is a byte of a word, if the floor is not 0 */
     uint64_t *map;
     uint64_t *keys;
     uint32_t *indices; /* one more than the word's; 0 is an empty slot */
@@ -97,6 +99,10 @@ graft_anchors *graft_anchors_new(const uint8_t *words, size_t count)
         all |= words[i];
     }
     a->floor = all < 0x80 ? ONES * least : 0;
+    for (size_t i = 0; a->floor && i < count * GRAFT_ANCHOR; i++) {
+        a->by_half[0][words[i] & 15] |= (uint8_t)(1u << (words[i] >> 4));
+        a->by_half[1][words[i] >> 4] |= (uint8_t)(1u << (words[i] >> 4));
+    }
     for (size_t i = 0; i < count; i++) {
         uint64_t word = word_at(words + i * GRAFT_ANCHOR), mixture = mixed(word);
         size_t slot = slot_of(a, mixture);
@@ -138,14 +144,73 @@ static int add(graft_anchor_hits *hits, size_t offset, uint32_t index)
     return 0;
 }
 
+/* Whether a word stands here. */
+static inline int stands(const graft_anchors *a, uint64_t word, uint64_t *mixture)
+{
+    *mixture = mixed(word);
+    uint64_t bits = two_bits(*mixture);
+    if ((a->map[*mixture >> a->map_shift] & bits) != bits)
+        return 0;
+    for (size_t slot = slot_of(a, *mixture); a->indices[slot]; slot = next_slot(a, slot))
+        if (a->keys[slot] == word)
+            return 1;
+    return 0;
+}
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+enum { BLOCK = 64 };
+
+/* Those of 32 bytes that are in words. */
+__attribute__((target("avx2"))) static inline uint64_t in_words(__m256i low, __m256i high,
+                                                                const uint8_t *bytes)
+{
+    __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)bytes);
+    __m256i upper = _mm256_and_si256(_mm256_srli_epi16(v, 4), _mm256_set1_epi8(15));
+    __m256i is = _mm256_and_si256(_mm256_shuffle_epi8(low, v), _mm256_shuffle_epi8(high, upper));
+    return ~(uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(is, _mm256_setzero_si256()));
+}
+
+/* As next_word, at every place and of ASCII, as long as whole blocks follow; else a place before
+ * which there is none, with which *found is 0. Eight bytes in a row are seldom all in words. */
+__attribute__((target("avx2"))) static size_t next_in_blocks(const graft_anchors *a,
+                                                             const uint8_t *bytes, size_t offset,
+                                                             size_t last, uint64_t *mixture, int *found)
+{
+    const __m128i *tables = (const __m128i *)(const void *)a->by_half;
+    const __m256i low = _mm256_broadcastsi128_si256(_mm_loadu_si128(tables));
+    const __m256i high = _mm256_broadcastsi128_si256(_mm_loadu_si128(tables + 1));
+    *found = 1;
+    for (; offset + BLOCK <= last + 1; offset += BLOCK) {
+        uint64_t is = in_words(low, high, bytes + offset) | in_words(low, high, bytes + offset + 32) << 32;
+        for (unsigned step = 1; step < GRAFT_ANCHOR; step *= 2)
+            is &= is >> step | ~(UINT64_MAX >> step); /* those of the next block may be */
+        for (; is; is &= is - 1) {
+            size_t here = offset + (size_t)__builtin_ctzll(is);
+            if (stands(a, word_at(bytes + here), mixture))
+                return here;
+        }
+    }
+    *found = 0;
+    return offset;
+}
+#endif
+
 /* The first place from `offset` on, at a step, where a word stands; beyond `last` if there is none.
  * Of what cannot be a word, no place is looked at before its last byte that is in none. */
 static inline size_t next_word(const graft_anchors *a, const uint8_t *bytes, size_t offset,
                                size_t last, size_t step, uint64_t *mixture)
 {
-    const uint64_t *map = a->map;
     const uint64_t floor = a->floor;
-    const unsigned shift = a->map_shift;
+#if defined(__x86_64__)
+    if (floor && step == 1 && __builtin_cpu_supports("avx2")) {
+        int found;
+        offset = next_in_blocks(a, bytes, offset, last, mixture, &found);
+        if (found)
+            return offset;
+    }
+#endif
     for (; offset <= last; offset += step) {
         uint64_t word = word_at(bytes + offset);
         uint64_t foreign = floor ? foreign_bytes(word, floor) : 0;
@@ -154,13 +219,8 @@ static inline size_t next_word(const graft_anchors *a, const uint8_t *bytes, siz
                 offset += last_foreign(foreign);
             continue;
         }
-        *mixture = mixed(word);
-        uint64_t bits = two_bits(*mixture);
-        if ((map[*mixture >> shift] & bits) != bits)
-            continue;
-        for (size_t slot = slot_of(a, *mixture); a->indices[slot]; slot = next_slot(a, slot))
-            if (a->keys[slot] == word)
-                return offset;
+        if (stands(a, word, mixture))
+            return offset;
     }
     return offset;
 }

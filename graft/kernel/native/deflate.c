@@ -86,27 +86,34 @@ static int symbol(bit_reader *r, const code *c)
     return -2;
 }
 
+/* By nine bits: the share of three code lengths, of 128; and the symbol of the fixed code, with its
+ * length. */
+static uint8_t shares[512], fixed_bits[512];
+static uint16_t fixed_symbols[512];
+
+static uint64_t word_at(const uint8_t *bytes)
+{
+    uint64_t word;
+    memcpy(&word, bytes, sizeof word);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    word = __builtin_bswap64(word);
+#endif
+    return word;
+}
+
 /* Whether the code of the code lengths is complete, which nearly no other bits are: by the first
  * bytes of a block, whose type has been looked at. Told without a loop over bits, for in x86 code
  * what looks like the beginning of zlib's streams is an instruction. */
 static int may_have_codes(const uint8_t *bytes)
 {
-    uint64_t word, rest;
-    memcpy(&word, bytes, sizeof word);
-    memcpy(&rest, bytes + sizeof word, sizeof rest);
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    word = __builtin_bswap64(word);
-    rest = __builtin_bswap64(rest);
-#endif
+    uint64_t word = word_at(bytes), rest = word_at(bytes + sizeof word);
     if ((word >> 3 & 31) > 29 || (word >> 8 & 31) > 29)
         return 0;
-    unsigned count = (unsigned)(word >> 13 & 15) + 4;
+    unsigned count = (unsigned)(word >> 13 & 15) + 4, sum = 0;
     uint64_t lengths = word >> 17 | rest << 47; /* three bits each, 19 at most */
     lengths &= ((uint64_t)1 << 3 * count) - 1;
-    static const uint8_t share[8] = {0, 64, 32, 16, 8, 4, 2, 1}; /* of 128 */
-    unsigned sum = 0;
-    for (; lengths; lengths >>= 3)
-        sum += share[lengths & 7];
+    for (unsigned bit = 0; bit < 63; bit += 9)
+        sum += shares[lengths >> bit & 511];
     return sum == 128;
 }
 
@@ -165,6 +172,10 @@ static int read_codes(bit_reader *r, code *literals, code *distances)
     return SOUND;
 }
 
+/* Bits behind a length's symbol. */
+static const uint8_t length_bits[29] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2,
+                                        2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0};
+
 static void put(graft_deflated *out, uint8_t byte)
 {
     if (out->made < GRAFT_DEFLATE_KEPT)
@@ -207,14 +218,67 @@ static int fixed_distance(bit_reader *r)
     return bits < 0 ? -1 : (int)turned((unsigned)bits, 5);
 }
 
+/* The least distance of a code. */
+static size_t least_distance(unsigned far)
+{
+    return far < 4 ? (size_t)far + 1 : ((size_t)(2 + far % 2) << (far / 2 - 1)) + 1;
+}
+
+/* Whether the first symbols of a block of the fixed code may be sound: most other bits soon copy from
+ * before the first byte. */
+static int may_be_fixed(const uint8_t *bytes)
+{
+    const uint64_t word = word_at(bytes);
+    for (unsigned bit = 3, made = 0; bit + 9 <= 64; made++) {
+        unsigned next = (unsigned)(word >> bit & 511), found = fixed_symbols[next];
+        bit += fixed_bits[next];
+        if (found < END_OF_BLOCK)
+            continue;
+        if (found == END_OF_BLOCK)
+            return 1;
+        if (found > END_OF_BLOCK + 29)
+            return 0;
+        bit += length_bits[found - END_OF_BLOCK - 1];
+        if (bit + 5 > 64)
+            return 1;
+        unsigned far = turned((unsigned)(word >> bit & 31), 5);
+        return far < DISTANCES && least_distance(far) <= made;
+    }
+    return 1;
+}
+
+void graft_deflate_prepare(void)
+{
+    static const uint8_t share[8] = {0, 64, 32, 16, 8, 4, 2, 1};
+    for (unsigned i = 0; i < 512; i++) {
+        shares[i] = (uint8_t)(share[i & 7] + share[i >> 3 & 7] + share[i >> 6]);
+        const uint8_t bytes[2] = {(uint8_t)i, (uint8_t)(i >> 8)};
+        bit_reader r = {.bytes = bytes, .length = sizeof bytes};
+        fixed_symbols[i] = (uint16_t)fixed_symbol(&r);
+        fixed_bits[i] = (uint8_t)(8 * r.at - r.kept_bits);
+    }
+}
+
+int graft_deflate_may_begin(const uint8_t *bytes)
+{
+    switch (bytes[0] >> 1 & 3) {
+    case 0:
+        return (bytes[1] ^ bytes[3]) == 0xFF && (bytes[2] ^ bytes[4]) == 0xFF;
+    case 1:
+        return may_be_fixed(bytes);
+    case 2:
+        return may_have_codes(bytes);
+    default:
+        return 0;
+    }
+}
+
 /* A block's symbols, until it ends (SOUND) or enough of them are. No codes: the fixed ones. */
 static int pass_symbols(bit_reader *r, const code *literals, const code *distances,
                         graft_deflated *out, unsigned *symbols, unsigned most)
 {
     static const uint16_t base[29] = {3,  4,  5,  6,  7,  8,  9,  10, 11,  13,  15,  17,  19,  23, 27,
                                       31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258};
-    static const uint8_t extra[29] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2,
-                                      2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0};
     while (*symbols < most) {
         int found = literals ? symbol(r, literals) : fixed_symbol(r);
         if (found < 0)
@@ -229,7 +293,7 @@ static int pass_symbols(bit_reader *r, const code *literals, const code *distanc
         found -= END_OF_BLOCK + 1;
         if (found >= 29)
             return UNSOUND;
-        int more = take(r, extra[found]);
+        int more = take(r, length_bits[found]);
         if (more < 0)
             return MORE;
         int far = distances ? symbol(r, distances) : fixed_distance(r);
@@ -241,7 +305,7 @@ static int pass_symbols(bit_reader *r, const code *literals, const code *distanc
         int rest = take(r, bits);
         if (rest < 0)
             return MORE;
-        size_t distance = far < 4 ? (size_t)far + 1 : ((size_t)(2 + far % 2) << bits) + 1 + (size_t)rest;
+        size_t distance = least_distance((unsigned)far) + (size_t)rest;
         if (distance > out->made)
             return UNSOUND;
         for (size_t left = base[found] + (size_t)more; left; left--)
@@ -255,7 +319,7 @@ int graft_deflate_begins(const uint8_t *bytes, size_t length, graft_deflated *ou
     bit_reader r = {.bytes = bytes, .length = length};
     out->made = out->end = 0;
     unsigned symbols = 0, most = SYMBOLS;
-    if (length >= 16 && (bytes[0] >> 1 & 3) == 2 && !may_have_codes(bytes))
+    if (length >= GRAFT_DEFLATE_AHEAD && !graft_deflate_may_begin(bytes))
         return UNSOUND;
     for (int last = 0; !last;) {
         last = take(&r, 1);

@@ -5,6 +5,7 @@
 #include "crc32c.h"
 #include "streams.h"
 #include "relative.h"
+#include "sieve.h"
 #include "table.h"
 #include "tree.h"
 
@@ -227,65 +228,6 @@ static int read_marks(PyObject *object, marks_argument *a)
     return add_magics(a, magics) || add_names(a, suffixes, 0) || add_names(a, names, 1) ? -1 : 0;
 }
 
-typedef struct {
-    graft_suspicion items[GRAFT_SUSPICIONS];
-    graft_magic *magics;
-    size_t count;
-} suspicions_argument;
-
-static int read_suspicion(PyObject *object, graft_suspicion *s, graft_magic *magics)
-{
-    PyObject *anchors, *texts;
-    if (!PyArg_ParseTuple(object, "OO!p;a suspicion", &anchors, &PyTuple_Type, &texts, &s->density))
-        return -1;
-    if (anchors != Py_None && !s->density && !(s->anchors = graft_anchors_of(anchors, &s->step)))
-        return -1;
-    s->magics = magics;
-    for (Py_ssize_t i = 0; i < PyTuple_Size(texts); i++) {
-        char *text;
-        Py_ssize_t length;
-        if (PyBytes_AsStringAndSize(PyTuple_GetItem(texts, i), &text, &length))
-            return -1;
-        if (length < 1 || length > GRAFT_ANCHOR) {
-            PyErr_Format(PyExc_ValueError, "a magic of a suspicion is of 1 to %d bytes", GRAFT_ANCHOR);
-            return -1;
-        }
-        magics[s->magic_count++] = (graft_magic){0, (size_t)length, (const uint8_t *)text};
-    }
-    return 0;
-}
-
-/* The anchors and bytes stay the Python objects'. */
-static int read_suspicions(PyObject *object, suspicions_argument *a)
-{
-    Py_ssize_t count = PyTuple_Check(object) ? PyTuple_Size(object) : -1;
-    size_t magics = 0, used = 0;
-    if (count < 0 || count > GRAFT_SUSPICIONS) {
-        PyErr_Format(PyExc_ValueError, "suspicions are a tuple of %d at most", GRAFT_SUSPICIONS);
-        return -1;
-    }
-    for (Py_ssize_t i = 0; i < count; i++) {
-        PyObject *anchors, *texts;
-        int density;
-        if (!PyArg_ParseTuple(PyTuple_GetItem(object, i), "OO!p;a suspicion", &anchors,
-                              &PyTuple_Type, &texts, &density))
-            return -1;
-        magics += (size_t)PyTuple_Size(texts);
-    }
-    a->magics = PyMem_Calloc(magics + 1, sizeof *a->magics);
-    if (!a->magics) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    for (; a->count < (size_t)count; a->count++) {
-        graft_suspicion *s = &a->items[a->count];
-        if (read_suspicion(PyTuple_GetItem(object, (Py_ssize_t)a->count), s, a->magics + used))
-            return -1;
-        used += s->magic_count;
-    }
-    return 0;
-}
-
 static int table_argument(PyObject *object, const graft_table **table)
 {
     *table = NULL;
@@ -358,7 +300,7 @@ static PyObject *walk(PyObject *module, PyObject *args, PyObject *kwargs)
     }
 
     suspicions_argument suspicions = {.magics = NULL};
-    if (read_suspicions(python_suspicions, &suspicions)) {
+    if (graft_read_suspicions(python_suspicions, &suspicions)) {
         PyMem_Free(suspicions.magics);
         free_marks(&marks);
         return NULL;
@@ -541,7 +483,7 @@ static int execute(PyObject *module)
     if (!state->walk_error || PyModule_AddObjectRef(module, "WalkError", state->walk_error))
         return -1;
     if (graft_anchors_add_type(module) || graft_relative_add(module) ||
-        graft_crc32c_add(module))
+        graft_crc32c_add(module) || graft_sieve_add_type(module))
         return -1;
     return graft_table_add_type(module);
 }

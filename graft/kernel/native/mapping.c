@@ -11,8 +11,11 @@
 
 #define SLOTS 64 /* threads that map files at once */
 
-/* The handler looks into all of them: whoever the bytes were handed to may be the one to fault. */
+/* The handler looks into all of them: whoever the bytes were handed to may be the one to fault.
+ * Another thread may change its own meanwhile: `version` is odd then, and both bounds are of one
+ * range only if it is the same before and after they are read. */
 struct mapping {
+    atomic_uint version;
     _Atomic(uintptr_t) begin, end;
     atomic_int broken;
     atomic_int taken;
@@ -39,14 +42,33 @@ static void pass_on(int number, siginfo_t *info, void *context)
     }
 }
 
+static void set_range(mapping *m, uintptr_t begin, uintptr_t end)
+{
+    (void)atomic_fetch_add(&m->version, 1);
+    atomic_store(&m->begin, begin);
+    atomic_store(&m->end, end);
+    (void)atomic_fetch_add(&m->version, 1);
+}
+
+/* The end of a range that an address lies in; 0 if it lies elsewhere, or the range changes now: no
+ * thread reads what is being unmapped. */
+static uintptr_t end_around(mapping *m, uintptr_t at)
+{
+    unsigned version = atomic_load(&m->version);
+    uintptr_t begin = atomic_load(&m->begin), end = atomic_load(&m->end);
+    if (version % 2 || atomic_load(&m->version) != version)
+        return 0;
+    return at >= begin && at < end ? end : 0;
+}
+
 static void on_sigbus(int number, siginfo_t *info, void *context)
 {
     int code = errno;
     uintptr_t at = (uintptr_t)info->si_addr;
     for (size_t i = 0; info->si_code == BUS_ADRERR && i < SLOTS; i++) {
         mapping *m = &slots[i];
-        uintptr_t end = atomic_load(&m->end);
-        if (at < atomic_load(&m->begin) || at >= end)
+        uintptr_t end = end_around(m, at);
+        if (!end)
             continue;
         uintptr_t page = at & page_mask;
         if (mmap((void *)page, end - page, PROT_READ | PROT_WRITE,
@@ -107,8 +129,7 @@ void mapping_renew(mapping *m) { atomic_store(&m->broken, 0); }
 void mapping_unmap(mapping *m)
 {
     uintptr_t begin = atomic_load(&m->begin), end = atomic_load(&m->end);
-    atomic_store(&m->end, 0);
-    atomic_store(&m->begin, 0);
+    set_range(m, 0, 0);
     if (end)
         (void)munmap((void *)begin, end - begin);
 }
@@ -119,8 +140,7 @@ uint8_t *mapping_map(mapping *m, int file, uint64_t offset, size_t length)
     void *map = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, (off_t)offset);
     if (map == MAP_FAILED)
         return NULL;
-    atomic_store(&m->begin, (uintptr_t)map);
-    atomic_store(&m->end, (uintptr_t)map + length);
+    set_range(m, (uintptr_t)map, (uintptr_t)map + length);
     return map;
 }
 

@@ -410,14 +410,19 @@ static const struct {
 static int has_magic(enum graft_stream_kind kind, const uint8_t *b, size_t length)
 {
     size_t wanted = magics[kind].length;
-    return !memcmp(b, magics[kind].bytes, wanted < length ? wanted : length);
+    for (size_t i = 2; i < wanted && i < length; i++)
+        if (b[i] != (uint8_t)magics[kind].bytes[i])
+            return 0;
+    return 1;
 }
 
 /* For each nibble of a first, a second and a third byte the groups of beginnings that have it: an
- * offset whose bytes have a group in common, in both nibbles of each, may be one. And for each first
- * byte its beginnings. */
+ * offset whose bytes have a group in common, in both nibbles of each, may be one. zlib's, which x86
+ * code is full of, are in no group: for the upper half of a first byte there are four second ones.
+ * And for each first byte its beginnings. */
 static struct {
     uint8_t low[3][16], high[3][16];
+    uint8_t zlib[4][16];
     uint8_t from[256], to[256];
     uint8_t pairs[1 << 13]; /* a bit for each two bytes */
 } prepared;
@@ -427,8 +432,10 @@ static struct {
 static unsigned group_of(const beginning *b)
 {
     uint8_t first = b->first;
-    if (b->kind == GRAFT_ZLIB)
-        return first == 0x78 ? 0 : 1;
+    if (b->kind == GRAFT_ZIP || b->kind == GRAFT_ZIP_END || b->kind == GRAFT_ZSTD)
+        return 0;
+    if (first < ' ')
+        return 1;
     if (first >= '0' && first <= '9' && b->kind != GRAFT_7Z)
         return 2;
     if (first == 0x5D || strchr("e/_", first))
@@ -458,15 +465,19 @@ static int is_third(const beginning *b, uint8_t third)
 
 static void prepare(void)
 {
+    graft_deflate_prepare();
+    unsigned zlibs = 0;
     for (unsigned i = 0; i < BEGINNINGS; i++) {
         const uint8_t two[2] = {beginnings[i].first, beginnings[i].second};
         unsigned group = group_of(&beginnings[i]);
-        for (unsigned k = 0; k < 2; k++) {
+        if (beginnings[i].kind == GRAFT_ZLIB)
+            prepared.zlib[zlibs++ % 4][two[0] >> 4] = two[1];
+        for (unsigned k = 0; k < 2 && beginnings[i].kind != GRAFT_ZLIB; k++) {
             prepared.low[k][two[k] & 15] |= (uint8_t)(1u << group);
             prepared.high[k][two[k] >> 4] |= (uint8_t)(1u << group);
         }
         for (unsigned third = 0; third < 256; third++)
-            if (is_third(&beginnings[i], (uint8_t)third)) {
+            if (beginnings[i].kind != GRAFT_ZLIB && is_third(&beginnings[i], (uint8_t)third)) {
                 prepared.low[2][third & 15] |= (uint8_t)(1u << group);
                 prepared.high[2][third >> 4] |= (uint8_t)(1u << group);
             }
@@ -526,21 +537,36 @@ __attribute__((target("avx2"))) static int scan_avx2(const search *s, size_t *fr
         table[k] = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)prepared.low[k]));
         table[3 + k] = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)prepared.high[k]));
     }
+    __m256i second[4];
+    for (unsigned k = 0; k < 4; k++)
+        second[k] = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)prepared.zlib[k]));
     const __m256i low = _mm256_set1_epi8(15);
     size_t at = *from;
-    for (; at + 34 <= s->length && at + 32 <= s->to; at += 32) {
-        __m256i groups = _mm256_set1_epi8(-1);
+    for (; at + 32 + 2 + GRAFT_DEFLATE_AHEAD <= s->length && at + 32 <= s->to; at += 32) {
+        __m256i v[3], high[3], groups = _mm256_set1_epi8(-1);
         for (unsigned k = 0; k < 3; k++) {
-            __m256i v = _mm256_loadu_si256((const __m256i *)(s->bytes + at + k));
-            __m256i high = _mm256_and_si256(_mm256_srli_epi16(v, 4), low);
-            groups = _mm256_and_si256(groups, _mm256_shuffle_epi8(table[k], _mm256_and_si256(v, low)));
-            groups = _mm256_and_si256(groups, _mm256_shuffle_epi8(table[3 + k], high));
+            v[k] = _mm256_loadu_si256((const __m256i *)(s->bytes + at + k));
+            high[k] = _mm256_and_si256(_mm256_srli_epi16(v[k], 4), low);
+            groups = _mm256_and_si256(groups, _mm256_shuffle_epi8(table[k], _mm256_and_si256(v[k], low)));
+            groups = _mm256_and_si256(groups, _mm256_shuffle_epi8(table[3 + k], high[k]));
         }
-        uint32_t mask = ~(uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(groups, _mm256_setzero_si256()));
+        __m256i zlibs = _mm256_setzero_si256();
+        for (unsigned k = 0; k < 4; k++)
+            zlibs = _mm256_or_si256(zlibs, _mm256_cmpeq_epi8(v[1], _mm256_shuffle_epi8(second[k], high[0])));
+        zlibs = _mm256_and_si256(zlibs, _mm256_cmpeq_epi8(_mm256_and_si256(v[0], _mm256_set1_epi8((char)0x8F)),
+                                                          _mm256_set1_epi8(8)));
+        /* no block is of the third type */
+        zlibs = _mm256_andnot_si256(
+            _mm256_cmpeq_epi8(_mm256_and_si256(v[2], _mm256_set1_epi8(6)), _mm256_set1_epi8(6)), zlibs);
+        uint32_t zlib_mask = (uint32_t)_mm256_movemask_epi8(zlibs);
+        uint32_t mask =
+            zlib_mask | ~(uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(groups, _mm256_setzero_si256()));
         for (; mask; mask &= mask - 1) {
-            size_t here = at + (size_t)__builtin_ctz(mask);
+            unsigned bit = (unsigned)__builtin_ctz(mask);
+            size_t here = at + bit;
             uint32_t pair = u16(s->bytes + here);
-            if (!(prepared.pairs[pair >> 3] >> (pair & 7) & 1))
+            if (zlib_mask >> bit & 1 ? !graft_deflate_may_begin(s->bytes + here + 2)
+                                     : !(prepared.pairs[pair >> 3] >> (pair & 7) & 1))
                 continue;
             int stop = look(s, here);
             if (stop)

@@ -26,7 +26,7 @@ static int remember(walk *w, enum graft_where where)
     return 0;
 }
 
-static int is_of(const graft_suspicion *s, const uint8_t *head, size_t length)
+int graft_suspicion_is_of(const graft_suspicion *s, const uint8_t *head, size_t length)
 {
     for (size_t i = 0; i < s->magic_count; i++)
         if (s->magics[i].length <= length && !memcmp(s->magics[i].bytes, head, s->magics[i].length))
@@ -53,10 +53,11 @@ int watch_begin(walk *w, file *f, const uint8_t *bytes, size_t length)
     for (size_t i = 0; i < w->job->suspicion_count; i++)
         if (w->job->suspicions[i].density) {
             of->next[i] = 0;
-            of->mostly = w->job->suspicions[i].magic_count && is_of(&w->job->suspicions[i], bytes, length);
+            of->mostly = w->job->suspicions[i].magic_count &&
+                         graft_suspicion_is_of(&w->job->suspicions[i], bytes, length);
             graft_density_begin(&of->density, (uint64_t)f->status.st_size);
         } else {
-            of->next[i] = is_of(&w->job->suspicions[i], bytes, length) ? 0 : NOWHERE;
+            of->next[i] = graft_suspicion_is_of(&w->job->suspicions[i], bytes, length) ? 0 : NOWHERE;
         }
     return 0;
 }

@@ -73,6 +73,9 @@ typedef struct {
     size_t magic_count;        /* at offset 0, and of GRAFT_ANCHOR bytes at most */
 } graft_suspicion;
 
+/* Whether contents that begin so count. */
+int graft_suspicion_is_of(const graft_suspicion *s, const uint8_t *head, size_t length);
+
 typedef struct {
     char *file; /* as in graft_found, but its own string */
     uint8_t where;

@@ -63,7 +63,7 @@ def translated(failure: Failure, source: bytes, target: bytes) -> BaseException:
         )
     code, call = failure.code, failure.call
     fields: dict[str, object] = {"path": path, "call": call, "errno": code}
-    reason = os.strerror(code).lower()
+    reason = os.strerror(code)
     verb = "write" if failure.in_target else "read"
     if code in {errno.ENOSPC, errno.EDQUOT}:
         return NoSpaceError(

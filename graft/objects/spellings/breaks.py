@@ -19,6 +19,7 @@ BREAK: Final = b"|".join(
         rb"</[\w:]++>\s*+<[\w:]++>",
         rb"<w?br ?/?>|&shy;|&#(?:173|8203);|\xc2\xad|\xe2\x80\x8b",
         rb"\\[:&%-]",  # where a man page may be hyphenated
+        rb"(?:\x1b\[[0-9;]{0,12}[mK]){1,4}",  # colours of terminals
     ]
 )
 """Where a text is wrapped, or joined of strings."""

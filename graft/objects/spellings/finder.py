@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from graft.kernel import Table
 from graft.kernel.anchors import WORD, make_anchors
 from graft.objects.spellings.forms import FORMS
+from graft.objects.spellings.whole import FRONT_CODED, WholeText, whole_texts
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
@@ -45,6 +46,15 @@ class Spelled:
     index: int
     encoding: str
 
+    def overlaps(self, other: Spelled) -> bool:
+        """Whether another spelling of the same hash part stands at some of its bytes."""
+        return (
+            other is not self
+            and other.index == self.index
+            and self.offset < other.offset + other.size
+            and other.offset < self.offset + self.size
+        )
+
 
 class SpellingFinder:
     """Finds hash parts that are spelled otherwise; made once and used by all threads.
@@ -66,19 +76,35 @@ class SpellingFinder:
                 for text in form.texts(hash_part):
                     for word in _words(text):
                         forms[word] = forms.get(word, 0) | 1 << bit
+        # By its word: a text without breaks, the word's place in it, and the hash part's index.
+        whole: dict[bytes, list[tuple[WholeText, int, int]]] = {}
+        for index, hash_part in enumerate(parts):
+            for each in whole_texts(hash_part):
+                for place in range(_STEP):
+                    word = each.text[place : place + WORD]
+                    whole.setdefault(word, []).append((each, place, index))
+                    forms.setdefault(word, 0)
         self._forms = tuple(forms.values())
+        self._whole = {number: whole[word] for number, word in enumerate(forms) if word in whole}
         self.longest = _REACH + _CONTEXT
         self.anchors = make_anchors(forms, _STEP)
 
     def find(self, data: Buffer) -> Iterator[Spelled]:
         """Every spelling that is whole in some bytes, in order."""
         with memoryview(data) as view:
-            yield from sorted(set(self._find(view, _LAYERS)), key=lambda each: each.offset)
+            found = set(self._find(view, _LAYERS))
+        # The end of a hash part that is broken elsewhere is no find of its own.
+        for each in sorted(found, key=lambda each: each.offset):
+            if each.encoding != FRONT_CODED or not any(map(each.overlaps, found)):
+                yield each
 
     def _find(self, view: memoryview, layers: int) -> Iterator[Spelled]:
         windows: dict[int, list[list[int]]] = {}  # for the forms seen, where they may stand
         for at, which in self.anchors.find(view):
             bits = self._forms[which]
+            for text, place, index in self._whole.get(which, ()):
+                if _stands(view, at - place, text):
+                    yield Spelled(at - place, len(text.text), index, text.name)
             while bits:
                 low = bits & -bits
                 bits ^= low
@@ -104,6 +130,14 @@ class SpellingFinder:
         for found in form.find(window, lookup):
             if found.end - found.start <= _REACH:
                 yield Spelled(base + found.start, found.end - found.start, found.which, form.name)
+
+
+def _stands(view: memoryview, at: int, whole: WholeText) -> bool:
+    """Whether a text stands at an offset, and no bytes before it that would make it another."""
+    if at < 0 or view[at : at + len(whole.text)] != whole.text:
+        return False
+    absent = whole.absent
+    return not absent or at < len(absent) or view[at - len(absent) : at] != absent
 
 
 def _words(text: bytes) -> Iterator[bytes]:

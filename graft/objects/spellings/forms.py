@@ -12,6 +12,19 @@ from graft.objects.spellings.breaks import BREAK, GAP, GUTTER, LIST
 from graft.objects.spellings.form import Digits, Form, Tokens
 
 _PIECE: Final = 21  # bytes: one piece of a broken text of 42 characters has as many
+_BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_TO_UU: Final = bytes.maketrans(_BASE64, b"`" + bytes(range(33, 96)))
+_FROM_UU: Final = bytes.maketrans(b"` " + bytes(range(33, 96)), b"AA" + _BASE64[1:])
+_BASE32: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+_HEX32: Final = b"0123456789ABCDEFGHIJKLMNOPQRSTUV"
+_TO_HEX32: Final = bytes.maketrans(_BASE32, _HEX32)
+_FROM_HEX32: Final = bytes.maketrans(_HEX32, _BASE32)
+_ASCII85: Final = bytes(range(33, 118))
+_BASE85: Final = (
+    b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;<=>?@^_`{|}~"
+)
+_TO_BASE85: Final = bytes.maketrans(_ASCII85, _BASE85)
+_FROM_BASE85: Final = bytes.maketrans(_BASE85, _ASCII85)
 _END: Final = 16  # bytes in which there is a word for every step
 
 # ---- digits ----------------------------------------------------------------------------------
@@ -59,6 +72,15 @@ def _hex(hash_part: bytes) -> Iterator[bytes]:
         yield hash_part.hex(separator).upper().encode()
     for first in (2, 4):  # in words of two bytes, as xxd has them
         yield " ".join([digits[:first], *re.findall("....", digits[first:])]).encode()
+
+
+def _uuencoded(hash_part: bytes) -> Iterator[bytes]:
+    for digits in _base64(hash_part):
+        yield digits.translate(_TO_UU)
+
+
+def _from_uu(digits: bytes) -> bytes:
+    return _from_base64(digits.translate(_FROM_UU))
 
 
 def _from_base64(digits: bytes) -> bytes:
@@ -150,6 +172,17 @@ FORMS: Final[tuple[Form, ...]] = (
         least=42,
     ),
     Digits(
+        name="uuencode",
+        spell=_uuencoded,
+        alphabet=rb" -`",
+        between=rb"[ \t]*+\r?\n[ -`]",  # a line begins with its length
+        group=4,
+        size=3,
+        zero=b"`",
+        decode=_from_uu,
+        least=42,
+    ),
+    Digits(
         name="base32",
         spell=_base32,
         alphabet=b"A-Z2-7",
@@ -158,6 +191,28 @@ FORMS: Final[tuple[Form, ...]] = (
         size=5,
         decode=_from_base32,
         least=50,
+    ),
+    Digits(
+        name="base32hex",
+        spell=lambda hash_part: (text.translate(_TO_HEX32) for text in _base32(hash_part)),
+        alphabet=b"0-9A-V",
+        between=BREAK,
+        group=8,
+        size=5,
+        zero=b"0",
+        decode=lambda digits: _from_base32(digits.translate(_FROM_HEX32)),
+        least=50,
+    ),
+    Digits(
+        name="base85",
+        spell=lambda hash_part: (text.translate(_TO_BASE85) for text in _ascii85(hash_part)),
+        alphabet=rb"0-9A-Za-z!#$%&()*+;<=>?@^_`{|}~-",
+        between=rb"[ \t]*+\r?\n[ \t]*+",
+        group=5,
+        size=4,
+        zero=b"0",
+        decode=lambda digits: _from_ascii85(digits.translate(_FROM_BASE85)),
+        least=35,
     ),
     Digits(
         name="ascii85",
@@ -241,6 +296,27 @@ FORMS: Final[tuple[Form, ...]] = (
         spell=_formats("{:d},", "{:d}, ", "{:d} "),
         token=rb"(?<![0-9])" + _OF_HASH + rb"(?![0-9])",
         between=LIST,
+        read=_number(10),
+    ),
+    Tokens(
+        name="bits",
+        spell=_formats("{:08b}"),
+        token=rb"([01]{8})",
+        between=BREAK,
+        read=_number(2),
+    ),
+    Tokens(
+        name="overstruck",
+        spell=tuple(map(_quoted, ("_\b{0}", "{0}\b{0}"))),
+        token=rb"[_0-9a-z]\x08([0-9a-z])",
+        between=BREAK,
+        read=_character,
+    ),
+    Tokens(
+        name="character-calls",
+        spell=_formats("chr({:d})+", "chr({:d}) + ", "chr({:d}).", "chr({:d}) . "),
+        token=rb"[cC][hH][rR]\(" + _OF_HASH + rb"\)",
+        between=rb"\s*+[+.&,]\s*+",
         read=_number(10),
     ),
     Tokens(

@@ -99,7 +99,7 @@ class NewObject:
 
     def _error(self, error: OSError) -> StoreError:
         full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-        reason = (error.strerror or str(error)).lower()
+        reason = error.strerror or str(error)
         return (NoSpaceError if full else CacheError)(
             f"a file for the cache '{self._url}' cannot be held in '{tempfile.gettempdir()}': "
             f"{reason}; name another directory with TMPDIR",

@@ -168,7 +168,7 @@ class CacheDirectory:
             kind = NoSpaceError
         elif error.errno in _NOT_ALLOWED:
             kind = StorePermissionError
-        reason = (error.strerror or str(error)).lower()
+        reason = error.strerror or str(error)
         return kind(
             f"file '{name}' of the cache '{self.url}' cannot be used: {reason}",
             store=self.url,

@@ -5,21 +5,24 @@ Source: src/libstore/local-store.cc of Nix, for the meaning of a query and of a 
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import urllib.parse
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from itertools import islice
 from typing import TypeVar
 
-from graft.errors import BadFormatError, StoreError
+from graft.errors import BadFormatError, BadStorePathError, StoreError
 from graft.formats.hashing import parse_hash
 from graft.formats.store_path import StoreDir, StorePath
 from graft.store.api import PathInfo
+from graft.store.local_store.connection import Connection, connect, has_dotfile
 from graft.store.local_store.schema import Schema, read_schema, translated
 
-_BUSY_SECONDS = 600.0
+_log = logging.getLogger(__name__)
+
 _COLUMNS = (
     "path",
     "hash",
@@ -61,6 +64,8 @@ class Database:
 
     Attributes:
         schema: which tables it has.
+        bad_rows: the texts of the rows that name no store path, as far as they were met. Nix up to
+            2.3 has made some, and later ones read over them.
 
     Raises:
         StoreMissingError, SchemaError, StorePermissionError, StoreError: it cannot be opened.
@@ -74,29 +79,29 @@ class Database:
         # rows are found by their numbers, twice as fast as by texts.
         self._paths: dict[int, StorePath] = {}
         self._numbers: dict[StorePath, int] = {}
+        self.bad_rows: set[str] = set()
         with translated(directory):
             self._connection = self._connect(writable=writable)
 
-    def _connect(self, *, writable: bool) -> sqlite3.Connection:
+    def _connect(self, *, writable: bool) -> Connection:
         file = os.path.join(self._directory, "db.sqlite")
         uri = "file:" + urllib.parse.quote(os.path.abspath(file))
         # Without permission to write, WAL cannot make its shared memory; then only `immutable`
         # reads the file, and misses the changes still in the WAL, as Nix does.
+        modes = ["mode=rw"] if writable else ["mode=ro", "immutable=1"]
+        if has_dotfile(self.schema, os.environ):
+            modes.insert(0, f"{modes[0]}&vfs=unix-dotfile")
         last: sqlite3.Error | None = None
-        for mode in ["mode=rw"] if writable else ["mode=ro", "immutable=1"]:
+        for mode in modes:
             with ExitStack() as opened:
-                connection = sqlite3.connect(
-                    f"{uri}?{mode}",
-                    uri=True,
-                    timeout=_BUSY_SECONDS,
-                    isolation_level=None,
-                    check_same_thread=False,
-                )
+                connection = connect(f"{uri}?{mode}")
                 opened.enter_context(closing(connection))
                 try:
                     connection.execute("select count(*) from sqlite_master").fetchone()
                 except sqlite3.Error as error:
                     last = error
+                    if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+                        break  # another way to open it would not see the lock
                     continue
                 connection.execute("pragma foreign_keys = on")
                 opened.pop_all()
@@ -141,7 +146,7 @@ class Database:
         """Every valid path."""
         with translated(self._directory):
             rows = self._connection.execute("select path from ValidPaths").fetchall()
-        return {self._store_dir.parse(text) for (text,) in rows}
+        return set(self._parsed(text for (text,) in rows))
 
     def referrers(self, paths: Iterable[StorePath]) -> dict[StorePath, set[StorePath]]:
         """The referrers of each of `paths`, itself included; the set is empty for a path that is
@@ -164,9 +169,9 @@ class Database:
                     numbers,
                 ).fetchall()
                 paths_of = self._paths
-                self._read_paths({referrer for _, referrer in rows} - paths_of.keys())
+                self._read_referrers({referrer for _, referrer in rows} - paths_of.keys())
                 for reference, referrer in rows:
-                    if referrer in paths_of:  # else deleted between two questions
+                    if referrer in paths_of:  # else deleted between two questions, or a bad row
                         found[paths_of[reference]].add(paths_of[referrer])
         return found
 
@@ -181,7 +186,19 @@ class Database:
                 "where d.path = ?",
                 (self._store_dir.path(path),),
             ).fetchall()
-        return {self._store_dir.parse(text) for (text,) in rows}
+        return set(self._parsed(text for (text,) in rows))
+
+    def built_by(self, derivation: StorePath) -> set[StorePath]:
+        """The valid paths that were built from a derivation, valid or not, or are its outputs."""
+        full = self._store_dir.path(derivation)
+        with translated(self._directory):
+            rows = self._connection.execute(
+                "select path from ValidPaths where deriver = ? union "
+                "select o.path from ValidPaths o where o.path in (select d.path from "
+                "DerivationOutputs d join ValidPaths v on d.drv = v.id where v.path = ?)",
+                (full, full),
+            ).fetchall()
+        return set(self._parsed(text for (text,) in rows))
 
     def outputs(self, derivation: StorePath) -> dict[str, StorePath]:
         """The outputs of a valid derivation, valid or not, by name; of another path nothing."""
@@ -227,7 +244,7 @@ class Database:
                     nar_hash=self._digest(text, digest),
                     nar_size=size or 0,
                     references=referred,
-                    deriver=self._store_dir.parse(deriver) if deriver else None,
+                    deriver=next(self._parsed([deriver] if deriver else []), None),
                     registration_time=time,
                     ultimate=bool(ultimate),
                     signatures=tuple((signatures or "").split()),
@@ -244,8 +261,41 @@ class Database:
             ):
                 self._learn(number, text)
 
+    def _read_referrers(self, numbers: Iterable[int]) -> None:
+        """Learns the texts of paths that are not known yet; bad rows are told of and left out."""
+        for batch in _batches(numbers):
+            for number, text in self._connection.execute(
+                f"select id, path from ValidPaths where id in ({_marks(batch)})",  # noqa: S608 - only question marks
+                batch,
+            ).fetchall():
+                for path in self._parsed([text]):
+                    self._paths[number] = path
+                    self._numbers[path] = number
+
+    def _parsed(self, texts: Iterable[str]) -> Iterator[StorePath]:
+        """The store paths of rows; a row that names no store path is told of and left out."""
+        for text in texts:
+            try:
+                yield self._store_dir.parse(text)
+            except BadStorePathError:
+                if text not in self.bad_rows:
+                    self.bad_rows.add(text)
+                    _log.warning(
+                        "warning: the database in '%s' has a row with the path %r, which is no "
+                        "store path: the row is left out",
+                        self._directory,
+                        text,
+                    )
+
     def _learn(self, number: int, text: str) -> StorePath:
-        path = self._paths[number] = self._store_dir.parse(text)
+        try:
+            path = self._paths[number] = self._store_dir.parse(text)
+        except BadStorePathError as error:
+            raise StoreError(
+                f"the nix database in '{self._directory}' has a row with the path {text!r}, which "
+                "is no store path, and other paths refer to it",
+                path=text,
+            ) from error
         self._numbers[path] = number
         return path
 
@@ -258,11 +308,23 @@ class Database:
                 path=path,
             ) from error
 
-    def register(self, infos: Sequence[PathInfo]) -> None:
+    def register(
+        self,
+        infos: Sequence[PathInfo],
+        outputs: Mapping[StorePath, Mapping[str, StorePath]] | None = None,
+    ) -> None:
         """Makes paths valid in one transaction; each one's references are valid or among them.
 
         A path that is already valid keeps its registration time and loses no reference.
+
+        Args:
+            outputs: the outputs of derivations among the paths, by their names; Nix asks for them.
         """
+        told = [
+            (name, self._store_dir.path(output), self._store_dir.path(derivation))
+            for derivation, named in (outputs or {}).items()
+            for name, output in named.items()
+        ]
         names = list(self.schema.columns)
         rows = [tuple(map(self._row(info).get, names)) for info in infos]
         anew = [name for name in _REGISTERED_ANEW if name in names]
@@ -282,6 +344,11 @@ class Database:
                 )
                 for referrer, reference in references:
                     self._insert_reference(referrer, reference)
+                self._connection.executemany(
+                    "insert or replace into DerivationOutputs (drv, id, path) "
+                    "select id, ?, ? from ValidPaths where path = ?",
+                    told,
+                )
                 self._connection.execute("commit")
             except BaseException:
                 if self._connection.in_transaction:  # an interrupt may come after the commit

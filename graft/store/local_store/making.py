@@ -7,6 +7,8 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+from graft.errors import BadFormatError
+from graft.formats.derivations.derivation import parse_derivation
 from graft.formats.store_path import StorePath
 from graft.kernel.tree import remove_tree, sync_file_system
 from graft.store.api import PathInfo
@@ -30,6 +32,7 @@ class LocalMaking:
         repair: Collection[StorePath],
     ) -> None:
         self._directory = location.real_store_dir
+        self._store_dir = location.store_dir
         self._database = database
         self._valid = database.path_infos(paths).keys()
         self.missing = [path for path in paths if path not in self._valid or path in repair]
@@ -77,7 +80,21 @@ class LocalMaking:
             return
         sync_file_system(self._directory)
         now = int(time.time())
-        self._database.register([replace(info, registration_time=now) for info in self._finished])
+        self._database.register(
+            [replace(info, registration_time=now) for info in self._finished],
+            {info.path: self._outputs(info.path) for info in self._finished},
+        )
+
+    def _outputs(self, path: StorePath) -> dict[str, StorePath]:
+        """The outputs of a derivation by name; of any other path there are no outputs."""
+        if not path.is_derivation:
+            return {}
+        try:
+            with open(self._final(path), "rb") as stream:
+                made = parse_derivation(stream.read(), self._store_dir, path)
+        except (BadFormatError, IsADirectoryError):  # it has such a name, and is another thing
+            return {}
+        return {output.name: output.path for output in made.outputs if output.path is not None}
 
     def undo(self) -> None:
         """Takes back the final names of unregistered paths; the trees that a repair replaced

@@ -160,6 +160,15 @@ def _belongs(schema: Schema, store_dir: StoreDir) -> bool:
     return schema is not GUIX or store_dir != _NIX_STORE_DIR
 
 
+def takes_record_locks(store_dir: StoreDir) -> bool:
+    """Whether a daemon that takes record locks may work on a store, as Guix's does.
+
+    Only a store of Nix is sure not to have it. In other stores record locks do no harm, unless a
+    file system of the network makes flock locks of them.
+    """
+    return store_dir != _NIX_STORE_DIR
+
+
 def create_database(directory: str, schema: Schema) -> None:
     """Makes an empty database, in Nix's default journal mode, and then its `schema` file.
 

@@ -11,13 +11,15 @@ import errno
 import os
 import re
 from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final
 
 from graft.errors import ProfileError
 from graft.formats.store_path import StoreDir, StorePath
-from graft.store.local_store.locks import path_locks
-from graft.store.roots.roots import add_root, replace_symlink
+from graft.store.local_store.locks import give_to_owner, path_locks
+from graft.store.local_store.schema import takes_record_locks
+from graft.store.roots.roots import add_root, link_target, replace_symlink
 
 _GENERATION_LINK: Final = re.compile(r"(.+)-[0-9]+-link", re.DOTALL)
 
@@ -69,7 +71,8 @@ class Generation:
     """One generation of a profile.
 
     Attributes:
-        number: from 1; never used twice while it exists.
+        number: from 1, or 0 for the empty one to which Guix rolls back; never used twice while
+            the generation exists.
         link: the absolute path of its link.
         target: the full store path that it leads to.
         time: when the link was made, in seconds since 1970.
@@ -92,12 +95,16 @@ class Profile:
     def __init__(self, path: str, store_dir: StoreDir) -> None:
         self._store_dir = store_dir
         self.path = os.path.abspath(path)
-        while os.path.islink(self.path):
-            target = os.path.join(os.path.dirname(self.path), os.readlink(self.path))
-            own = os.path.dirname(target) == os.path.dirname(self.path) and self._number(target)
-            if own or store_dir.contains(target) or not os.path.islink(target):
+        while (text := link_target(self.path)) is not None:
+            target = os.path.join(os.path.dirname(self.path), text)
+            beside = os.path.dirname(target) == os.path.dirname(self.path)
+            own = beside and self._number(target) is not None
+            if own or store_dir.contains(target) or link_target(target) is None:
                 break
             self.path = os.path.normpath(target)
+
+    def _lock(self) -> AbstractContextManager[None]:
+        return path_locks([self.path], records=takes_record_locks(self._store_dir))
 
     def _number(self, link: str) -> int | None:
         """The number of the generation whose link this is, if it is one of this profile's."""
@@ -116,24 +123,25 @@ class Profile:
             names = os.listdir(directory)
         except OSError as error:
             raise ProfileError(
-                f"cannot read the directory '{directory}' of the profile: "
-                f"{(error.strerror or '').lower()}",
+                f"cannot read the directory '{directory}' of the profile: {error.strerror or ''}",
                 path=self.path,
             ) from error
         found = []
         for name in names:
             link = os.path.join(directory, name)
             number = self._number(name)
-            if number is None or not os.path.islink(link):
+            target = link_target(link) if number is not None else None
+            if number is None or target is None:
                 continue
             made = int(os.lstat(link).st_mtime)
-            found.append(Generation(number=number, link=link, target=os.readlink(link), time=made))
+            found.append(Generation(number=number, link=link, target=target, time=made))
         return sorted(found)
 
     @property
     def current(self) -> int | None:
         """The number of the current generation, if the profile leads to one."""
-        return self._number(os.readlink(self.path)) if os.path.islink(self.path) else None
+        target = link_target(self.path)
+        return self._number(target) if target is not None else None
 
     def check(self) -> None:
         """Makes sure that a generation could be added; changes nothing.
@@ -142,7 +150,7 @@ class Profile:
             ProfileError: something else is there, or the directory may not be written.
         """
         directory = os.path.dirname(self.path)
-        if os.path.lexists(self.path) and not os.path.islink(self.path):
+        if link_target(self.path) is None and os.path.lexists(self.path):
             raise ProfileError(f"'{self.path}' is no profile: it is not a symlink", path=self.path)
         if not os.path.isdir(directory):
             raise ProfileError(
@@ -160,20 +168,24 @@ class Profile:
         Args:
             state_dir: profiles below its `profiles` are roots by themselves.
         """
-        with path_locks([self.path]):
+        with self._lock():
             generations = self.generations()
             full = self._store_dir.path(path)
-            if generations and generations[-1].target == full:
-                generation = generations[-1]
+            newest = generations[-1] if generations else None
+            if newest is not None and newest.target == full:
+                link, number = newest.link, newest.number
             else:
-                number = generations[-1].number + 1 if generations else 1
+                number = newest.number + 1 if newest is not None else 1
                 link = f"{self.path}-{number}-link"
-                if self.path.startswith(f"{state_dir}/profiles/"):
-                    replace_symlink(link, full)
-                else:
-                    add_root(link, path, self._store_dir, state_dir)
-                made = int(os.lstat(link).st_mtime)
-                generation = Generation(number=number, link=link, target=full, time=made)
+            # A generation that is there already may lack its root: a process that made both may
+            # have been killed between the two.
+            if not self.path.startswith(f"{state_dir}/profiles/"):
+                add_root(link, path, self._store_dir, state_dir)
+            elif newest is None or link != newest.link:
+                replace_symlink(link, full)
+                give_to_owner(os.path.dirname(link), link)
+            made = int(os.lstat(link).st_mtime)
+            generation = Generation(number=number, link=link, target=full, time=made)
             self._lead_to(generation)
         return generation
 
@@ -190,13 +202,13 @@ class Profile:
             ProfileError: there is no such generation, or this user may not.
         """
         self.check()
-        with path_locks([self.path]):
+        with self._lock():
             generations = self.generations()
             current = self.current
             if number is not None:
                 found = [one for one in generations if one.number == number]
             else:
-                found = [one for one in generations if current and one.number < current]
+                found = [one for one in generations if current is not None and one.number < current]
             if not found:
                 what = "older generation" if number is None else f"generation {number}"
                 have = ", ".join(str(one.number) for one in generations) or "none"
@@ -225,7 +237,7 @@ class Profile:
             ProfileError: the current one is among them, or this user may not.
         """
         self.check()
-        with path_locks([self.path]):
+        with self._lock():
             generations = self.generations()
             current = self.current
             numbers = which(generations, current)
@@ -277,7 +289,9 @@ def generations_to_delete(
         most = int(keep[1])
         return lambda generations, current: {
             one.number
-            for one in [one for one in generations if current and one.number <= current][:-most]
+            for one in [
+                one for one in generations if current is not None and one.number <= current
+            ][:-most]
         }
     bad = [word for word in words if not re.fullmatch(r"[0-9]+", word)]
     if bad or not words:

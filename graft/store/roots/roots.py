@@ -13,29 +13,67 @@ import logging
 import os
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from graft.errors import BadStorePathError, RootLinkError, StoreError
 from graft.formats.hashing import nix32_encode
 from graft.formats.store_path import StoreDir, StorePath
+from graft.store.local_store.locks import give_to_owner
 
 _log = logging.getLogger(__name__)
 
 _LASTING_ERRORS = {errno.EACCES, errno.ENOENT, errno.ENOTDIR}
+_TRIES = 10
+_NO_LINK = {errno.ENOENT, errno.ENOTDIR, errno.EINVAL}
+
+
+def link_target(link: str) -> str | None:
+    """The text of a symlink; None if there is nothing, or something else.
+
+    `os.path.islink` takes every error for an answer: a link that cannot be read is not absent.
+
+    Raises:
+        RootLinkError: the link cannot be read.
+    """
+    try:
+        return os.readlink(link)
+    except OSError as error:
+        if error.errno in _NO_LINK:
+            return None
+        raise RootLinkError(
+            f"cannot read the link '{link}': {error.strerror}", path=link
+        ) from error
 
 
 def replace_symlink(link: str, target: str) -> None:
-    """Makes `link` a symlink to `target` at once, in place of a symlink that may be there."""
+    """Makes `link` a symlink to `target` at once, in place of a symlink that may be there.
+
+    The temporary name is the same for every process: the next change of the link removes the
+    left-over of a killed one. If two processes change one link at the same time, either may win.
+
+    Raises:
+        RootLinkError: the link cannot be made.
+    """
     directory, name = os.path.split(link)
-    temporary = os.path.join(directory, f".{name}.{os.getpid()}.tmp")
-    try:
-        os.symlink(target, temporary)
-        os.rename(temporary, link)
-    except OSError as error:
-        if os.path.islink(temporary):
-            os.unlink(temporary)
-        raise RootLinkError(
-            f"cannot make the link '{link}': {(error.strerror or '').lower()}", path=link
-        ) from error
+    temporary = os.path.join(directory, f".{name}.graft")
+    for _ in range(_TRIES):
+        try:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary)
+            os.symlink(target, temporary)
+            os.rename(temporary, link)
+        except (FileExistsError, FileNotFoundError) as error:  # another process came in between
+            last: OSError = error
+        except OSError as error:
+            with suppress(OSError):  # the first error is the one to tell
+                os.unlink(temporary)
+            last = error
+            break
+        else:
+            return
+    raise RootLinkError(
+        f"cannot make the link '{link}': {last.strerror or ''}", path=link
+    ) from last
 
 
 def check_root_link(link: str, store_dir: StoreDir) -> None:
@@ -48,9 +86,9 @@ def check_root_link(link: str, store_dir: StoreDir) -> None:
     link = os.path.abspath(link)
     if store_dir.contains(link):
         raise RootLinkError(f"a root may not lie in the store: '{link}'", path=link)
-    if os.path.lexists(link) and not (
-        os.path.islink(link) and store_dir.contains(os.path.join("/", os.readlink(link)))
-    ):
+    target = link_target(link)
+    other = target is None or not store_dir.contains(os.path.join("/", target))
+    if other and os.path.lexists(link):
         raise RootLinkError(
             f"'{link}' exists and is no link into the store: remove it or name another", path=link
         )
@@ -74,9 +112,13 @@ def add_root(link: str, path: StorePath, store_dir: StoreDir, state_dir: str) ->
     if link.startswith(f"{roots}/"):
         return
     automatic = os.path.join(roots, "auto")
-    os.makedirs(automatic, exist_ok=True)
+    if not os.path.isdir(automatic):
+        os.makedirs(automatic, exist_ok=True)
+        give_to_owner(roots, automatic)
     name = nix32_encode(hashlib.sha1(os.fsencode(link)).digest())  # noqa: S324 - Nix's own name for it
-    replace_symlink(os.path.join(automatic, name), link)
+    indirect = os.path.join(automatic, name)
+    replace_symlink(indirect, link)
+    give_to_owner(automatic, indirect)
 
 
 def find_roots(
@@ -183,6 +225,6 @@ def _skip(place: str, error: OSError, on_unreadable: Callable[[str], object] | N
         on_unreadable(place)
     if error.errno not in _LASTING_ERRORS:
         raise StoreError(
-            f"cannot look for roots in '{place}': {(error.strerror or '').lower()}", path=place
+            f"cannot look for roots in '{place}': {error.strerror or ''}", path=place
         ) from error
     _log.info("cannot read potential root '%s'", place)

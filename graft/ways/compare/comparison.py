@@ -14,13 +14,21 @@ from graft.formats.store_path import StorePath
 from graft.jobs.pipeline import run_job
 from graft.jobs.request import JobRequest
 from graft.jobs.stores import Stores
+from graft.machine.places import Placement
 from graft.plan import Plan, PlanWarning
 from graft.plan.forecast import static_copies
 from graft.plan.request import Graft
 from graft.store.local import LocalStore
 from graft.ways.compare.coverage import Dependents
 from graft.ways.compare.pivoted import Pivoted
-from graft.ways.compare.probes import Observation, Stage, check_probe, difference, observe
+from graft.ways.compare.probes import (
+    Observation,
+    Stage,
+    can_trace,
+    check_probe,
+    difference,
+    observe,
+)
 from graft.ways.compare.sizes import written_and_shared
 from graft.ways.compare.way import Comparison, Probe, Way
 from graft.ways.namespace import Mount, command_line, why_unavailable
@@ -115,6 +123,16 @@ class _Comparing:
             probe: observe(probe, self._stage(self.root), plan.store_dir) for probe in probes
         }
 
+        if probes and not can_trace():
+            self.warnings.append(
+                PlanWarning(
+                    kind="not-observed",
+                    path=None,
+                    message="graft could not watch which files the probes opened: install the "
+                    "package 'strace', and let it trace processes",
+                )
+            )
+
     def warn_of_wrappers(self, secure: Mapping[StorePath, str]) -> None:
         """Says which wrappers name a path that a graft makes anew, and will not name the new one.
 
@@ -152,8 +170,8 @@ class _Comparing:
         """The probe's verdict on OLD and NEW."""
         return Probe(
             observation=seen,
-            opened_old=not seen.opened.isdisjoint(self.dependents.olds),
-            opened_new=not seen.opened.isdisjoint(self.news),
+            opened_old=seen.opened_any(self.dependents.olds),
+            opened_new=seen.opened_any(self.news),
             difference=changed,
         )
 
@@ -177,7 +195,9 @@ class _Comparing:
         )
         stores = Stores(source=self._store, target=self._store)
         try:
-            outcome = run_job(JobRequest(graft=graft), stores, resources)
+            outcome = run_job(
+                JobRequest(graft=graft, placement=Placement(recorded=False)), stores, resources
+            )
         except StorePermissionError as error:
             return Way(
                 name="graft",
@@ -229,7 +249,7 @@ class _Comparing:
             stage = self._stage(self.root, environment=environment.variables)
             for probe in self._probes(stage):
                 found = pivoted.leads_to_any(probe.observation.files)
-                probes.append(replace(probe, opened_new=probe.opened_new or found))
+                probes.append(replace(probe, opened_new=found or probe.opened_new))
         return Way(
             name="pivot",
             paths_changed=0,
@@ -265,7 +285,11 @@ class _Comparing:
         )
         # A file that is opened below OLD's name is NEW's.
         probes = [
-            replace(probe, opened_old=False, opened_new=probe.opened_new or probe.opened_old)
+            replace(
+                probe,
+                opened_old=False if probe.observation.traced else None,
+                opened_new=probe.opened_new or probe.opened_old,
+            )
             for probe in self._probes(stage)
         ]
         return Way(

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from graft.formats.drv_name import split_drv_name
 from graft.quantities import binary_size, counted, human_seconds
 from graft.ways.compare.layout import Layout, Node
 
@@ -71,6 +72,8 @@ def render(document: Mapping[str, Any]) -> str:
         situations=list(
             dict.fromkeys(name for way in document["ways"] for name in way["what_happens"] or ())
         ),
+        title=_title(document),
+        verdict=_verdict(document),
         missed=[_missed(way) for way in document["ways"]],
         probes=_probe_groups(document),
         warnings=document["warnings"],
@@ -174,6 +177,52 @@ def _base_name(path: str) -> str:
 
 def _is_root(entry: Mapping[str, Any]) -> bool:
     return entry["role"] == "root" or bool(entry.get("root"))
+
+
+def _title(document: Mapping[str, Any]) -> str:
+    """The packages that are replaced, in the root."""
+    pairs: dict[str, None] = {}
+    for old, new in sorted(document["replacements"].items(), key=lambda pair: len(pair[0])):
+        package, version = split_drv_name(_base_name(old)[33:])
+        other, new_version = split_drv_name(_base_name(new)[33:])
+        if package != other:
+            pairs[f"{package} {version} → {other} {new_version}"] = None
+        elif not any(told.startswith(f"{package} ") for told in pairs):
+            pairs[f"{package} {version} → {new_version}"] = None
+    told = list(pairs)
+    shown = ", ".join(told[:2]) + (f" and {len(told) - 2} more" if len(told) > 2 else "")
+    return f"{shown} in {_base_name(document['root'])[33:]}"
+
+
+def _verdict(document: Mapping[str, Any]) -> str:
+    """Two sentences: the reach of each way, and the price of the graft and of a rebuild."""
+    ways = {way["way"]: way for way in document["ways"]}
+    reached = [
+        (name, way["coverage"]["see_new"], way["coverage"]["dependents"])
+        for name, way in ways.items()
+        if way["coverage"] is not None
+    ]
+    sentences = []
+    if reached:
+        (first, see_new, dependents), *others = reached
+        rest = "".join(f", {name} {number:,}" for name, number, _ in others)
+        sentences.append(
+            f"{first.capitalize()} reaches {see_new:,} of {counted(dependents, 'dependent')} of "
+            f"OLD{rest}."
+        )
+    graft, rebuild = ways.get("graft", {}), ways.get("rebuild", {})
+    price = []
+    there = any(warning["kind"] == "graft-exists" for warning in document["warnings"])
+    if not there and graft.get("bytes") and graft.get("seconds") is not None:
+        written = binary_size(graft["bytes"]["written"])
+        price.append(f"the graft writes {written} in {human_seconds(graft['seconds'])}")
+    if rebuild.get("derivations") is not None:
+        builds = counted(rebuild["derivations"], "build")
+        price.append(f"a rebuild takes {builds}, {rebuild['levels']:,} of them one after the other")
+    if price:
+        told = "; ".join(price)
+        sentences.append(f"{told[0].upper()}{told[1:]}.")
+    return " ".join(sentences)
 
 
 def _kinds(closure: Iterable[Mapping[str, Any]]) -> list[tuple[str, str, int]]:

@@ -10,7 +10,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from graft.errors import BadStorePathError, UsageError
@@ -67,6 +67,14 @@ class Observation:
     opened: frozenset[StorePath]
     traced: bool
 
+    def opened_any(self, paths: Collection[StorePath]) -> bool | None:
+        """Whether a file of some paths was opened; None if that was not seen, and strace did not
+        watch.
+        """
+        if not self.opened.isdisjoint(paths):
+            return True
+        return False if self.traced else None
+
     @property
     def output_sha256(self) -> str:
         """The SHA-256 of the output, in hexadecimal."""
@@ -109,7 +117,7 @@ def observe(command: str, stage: Stage, store_dir: StoreDir) -> Observation:
             return _without_run(command, f"{inside}: permission denied\n", CANNOT_START)
     if not stage.view.has_program(words[0], environment.get("PATH", os.defpath)):
         return _without_run(command, f"{words[0]}: command not found\n", NOT_FOUND)
-    traced = shutil.which(STRACE[0]) is not None
+    traced = can_trace()
     with tempfile.TemporaryDirectory(prefix="graft-probe-") as directory:
         trace = os.path.join(directory, "trace")
         tracer = (*STRACE, f"--output={trace}", "--") if traced else ()
@@ -124,7 +132,7 @@ def observe(command: str, stage: Stage, store_dir: StoreDir) -> Observation:
                     start_new_session=not traced,
                 )
             except OSError as error:
-                message = f"{words[0]}: {(error.strerror or '').lower()}\n"
+                message = f"{words[0]}: {error.strerror or ''}\n"
                 return _without_run(command, message, CANNOT_START)
             with process:
                 files = set() if traced else _mapped_files(process)
@@ -141,6 +149,20 @@ def observe(command: str, stage: Stage, store_dir: StoreDir) -> Observation:
             opened=frozenset(_store_paths(files, store_dir)),
             traced=traced,
         )
+
+
+def can_trace() -> bool:
+    """Whether strace is here, and may watch processes: some containers forbid that."""
+    program = shutil.which(STRACE[0])
+    if program is None:
+        return False
+    done = subprocess.run(
+        [*STRACE, f"--output={os.devnull}", "--", program, "--version"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+    )
+    return done.returncode == 0
 
 
 def _without_run(command: str, message: str, status: int) -> Observation:

@@ -45,12 +45,14 @@ class Probe:
     """A probe command under a way.
 
     Attributes:
+        opened_old: whether it opened a file of an OLD; None if that could not be observed.
+        opened_new: whether it opened a file of a NEW; None if that could not be observed.
         difference: how it went differently than on the original, in lines; None if it did not.
     """
 
     observation: Observation
-    opened_old: bool
-    opened_new: bool
+    opened_old: bool | None
+    opened_new: bool | None
     difference: str | None
 
 

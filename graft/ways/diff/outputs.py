@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
+import logging
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
 
-from graft.errors import InvalidPathError, OutputsError
+from graft.errors import InvalidPathError, OutputsError, UnlistedCacheError
 from graft.formats.store_path import StorePath
+from graft.plan.path_names import name_without_output, output_suffix
 from graft.store.api import Source, path_info
 from graft.ways.diff.packages import Derivations
 
-_OUTPUT: Final = re.compile(r"-([a-z]+)$")
+_log = logging.getLogger(__name__)
 
 
 def outputs_of(store: Source, derivation: StorePath) -> dict[str, StorePath]:
@@ -25,7 +25,10 @@ def outputs_of(store: Source, derivation: StorePath) -> dict[str, StorePath]:
     if derivations.get(derivation) is not None:
         return derivations.outputs(derivation)
     name = derivation.derivation_name
-    infos = store.path_infos(store.valid_paths())
+    alike = {
+        path for path in _listed(store) if path.name == name or path.name.startswith(f"{name}-")
+    }
+    infos = store.path_infos(alike)
     built = {path for path, info in infos.items() if info.deriver == derivation}
     return {
         "out" if path.name == name else path.name.removeprefix(f"{name}-"): path for path in built
@@ -136,7 +139,7 @@ def suggest_replacements(
         BadFormatError: a derivation's file holds something else.
     """
     by_output: dict[str, list[StorePath]] = {}
-    outputs = _OutputNames(store)
+    outputs = OutputNames(store)
     news = {path for path in news if path.package_name == name and not path.is_derivation}
     for path in sorted(news):
         by_output.setdefault(outputs.of(path), []).append(path)
@@ -155,14 +158,51 @@ def suggest_replacements(
     return Suggestion(replacements=found, open=unpaired)
 
 
-class _OutputNames:
-    """Which output of its derivation a path is."""
+def sibling_outputs(store: Source, path: StorePath) -> set[StorePath]:
+    """The valid outputs of the derivation that a path is an output of, itself included.
+
+    Without a known derivation, these are the paths whose names differ in the output alone, if each
+    of the names is there once.
+
+    Args:
+        path: a valid path; or a derivation, for its own outputs.
+
+    Raises:
+        BadFormatError: the derivation's file holds something else.
+    """
+    deriver = path if path.is_derivation else path_info(store, path).deriver
+    if deriver is not None:
+        found = outputs_of(store, deriver).values()
+        return {*store.path_infos(found), *(() if path.is_derivation else (path,))}
+    stem = name_without_output(path)
+    alike = [one for one in _listed(store) if name_without_output(one) == stem]
+    if path not in alike:
+        return {path}
+    infos = store.path_infos(alike)
+    alike = [one for one in alike if infos[one].deriver is None]
+    if len({one.name for one in alike}) < len(alike):
+        return {path}
+    return set(alike)
+
+
+def _listed(store: Source) -> set[StorePath]:
+    """The valid paths of a store; nothing of a cache that cannot list its paths."""
+    try:
+        return store.valid_paths()
+    except UnlistedCacheError:
+        _log.info("'%s' cannot list its paths: only known outputs are paired", store.url)
+        return set()
+
+
+class OutputNames:
+    """Tells which output of its derivation a path is."""
 
     def __init__(self, store: Source) -> None:
         self._store = store
         self._derivations = Derivations(store)
 
     def of(self, path: StorePath) -> str:
+        """The name of the output; by the path's name where no derivation tells."""
         info = self._store.path_infos([path]).get(path)
         deriver = None if info is None else info.deriver
         if deriver is not None:
@@ -173,5 +213,4 @@ class _OutputNames:
             if path.name.startswith(deriver.derivation_name):
                 rest = path.name.removeprefix(deriver.derivation_name)
                 return rest.removeprefix("-") or "out"
-        found = _OUTPUT.search(path.name.removeprefix(path.package_name))
-        return found[1] if found is not None else "out"
+        return output_suffix(path)

@@ -133,7 +133,7 @@ def _check_types(old: str, new: str, view: View) -> None:
                 status = os.stat(view.outside(path))
         except OSError as error:
             raise MountError(
-                f"'{path}' cannot be mounted: {(error.strerror or '').lower()}; repair it first "
+                f"'{path}' cannot be mounted: {error.strerror or ''}; repair it first "
                 f"('nix-store --repair-path {path}')",
                 path=path,
             ) from error

@@ -74,7 +74,7 @@ def write_directory(directory: str, pivots: Pivots) -> None:
             os.rename(aside, directory)
     except OSError as error:
         raise PivotError(
-            f"cannot make the directory '{directory}': {(error.strerror or '').lower()}",
+            f"cannot make the directory '{directory}': {error.strerror or ''}",
             path=directory,
         ) from error
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -41,13 +42,14 @@ def test_a_table_tells_who_is_hit_and_by_what(
     out, err = line("lib<1.1")
     system = f"{it.store.location.state_dir}/profiles/system"
     rows = [tuple(re.split(" {3,}", row.strip())) for row in out.splitlines()]
-    assert rows[2:] == [
+    assert [row for row in rows if len(row) == 3 and row[0] != "what"] == [
         ("current generation", f"{system} 4", "env-1 → app-1 → lib-1.0"),
         ("root", f"{tmp_path}/result", "app-1 → lib-1.0"),
         ("old generation", f"{system} 2", "app-1 → lib-1.0"),
         ("old generation", f"{system} 1", "lib-1.0"),
     ]
-    assert "4 of 5 roots affected, by lib-1.0\n" in err
+    told = "2 roots in force, 2 older generations affected, of 5 roots, by lib-1.0\n"
+    assert told in err
     paths = it.store.path_infos([it.app, it.env]).values()
     cost = f"at most {counted(len(paths), 'path')}, "
     assert f"a graft of all that is in force would rewrite {cost}" in err
@@ -67,13 +69,62 @@ def test_names_paths_and_links_are_understood(
     assert "data-1" in line("lib")[0]
 
 
-def test_who_is_not_hit_gets_status_1(it: Graftable, line: CommandLine) -> None:
+def test_a_version_that_is_not_in_force_gets_status_1(it: Graftable, line: CommandLine) -> None:
     out, err = line("lib>1.0", status=1)
     assert out == ""
     assert "1 such path in the store, and no root leads there" in err
-    out, err = line("nothing", status=1)
+    out, err = line("lib<1.0", status=1)
     assert out == ""
-    assert "nothing of the kind is in the store" in err
+    assert "in the store, and not asked for: lib-1.0, lib-1.1" in err
+
+
+def test_a_name_that_nothing_has_gets_status_2_and_the_nearest(line: CommandLine) -> None:
+    out, err = line("lbi", status=2)
+    assert out == ""
+    assert "no valid path of the store has the name 'lbi': did you mean 'lib'?" in err
+    document = line.json("lbi", status=2)
+    assert document["error"]["kind"] == "unknown-name"
+    assert document["error"]["nearest"] == ["lib"]
+
+
+def test_older_generations_are_listed_and_count_if_asked(
+    it: Graftable, line: CommandLine, tmp_path: Path
+) -> None:
+    (tmp_path / "result").unlink()
+    it.store.switch_profile(f"{it.store.location.state_dir}/profiles/system", it.data)
+    out, err = line("lib<1.1", status=1)
+    assert out.count("old generation") == 3
+    assert "0 roots in force, 3 older generations affected" in err
+    assert line("lib<1.1", "--generations")[0] == out
+    document = line.json("lib<1.1", status=1)
+    assert (document["in_force"], len(document["generations"])) == ([], 3)
+
+
+def test_the_document_tells_versions(it: Graftable, line: CommandLine) -> None:
+    full = it.store.store_dir.path
+    document = line.json("lib<=1.0")
+    rest = {"by_revision": False, "patches": [], "fixed": False}
+    assert document["known"] == [
+        {"path": full(path), "name": "lib", "version": version, "asked": asked, **rest}
+        for path, version, asked in sorted([(it.old, "1.0", True), (it.new, "1.1", False)])
+    ]
+    assert document["in_force"] == [one for one in document["roots"] if one["current"]]
+
+
+def test_an_advisory_is_asked_for(line: CommandLine, tmp_path: Path) -> None:
+    events = [{"introduced": "0"}, {"fixed": "1.1"}]
+    ranges = [{"type": "ECOSYSTEM", "events": events}]
+    affected = [
+        {"package": {"name": "Lib"}, "ranges": ranges},
+        {"package": {"name": "curl"}, "ranges": ranges},
+    ]
+    file = tmp_path / "osv.json"
+    file.write_text(json.dumps({"id": "CVE-2026-1", "affected": affected}))
+    out, err = line("--advisory", str(file))
+    assert out == line("lib<1.1")[0]
+    assert "no path of the store is called by: curl" in err
+    file.write_text("{}")
+    assert "is no advisory" in line("--advisory", str(file), status=2)[1]
 
 
 def test_the_document_has_chains_costs_and_processes(
@@ -136,7 +187,7 @@ def _plan(it: Graftable, line: CommandLine, root: str) -> dict[str, list[object]
     ("arguments", "told"),
     [
         ([], "name the thing to ask for"),
-        (["lib-1.0"], "say 'lib', with bounds"),
+        (["lib-1.0<2"], "say 'lib<2' or 'lib-1.0'"),
         (["lib<"], "names no package"),
         (["/etc/passwd"], "does not lead into the store"),
         (["lib", "--replace", "x"], "is not OLD=NEW"),
@@ -156,7 +207,12 @@ def test_paths_without_a_version_and_stale_roots_are_told_of(
     unversioned = add_object(it.store, "lib", b"")
     (tmp_path / "result").unlink()
     _, err = line("lib<1.1")
-    assert f"1 path of that name without a version not counted: {unversioned}" in err
+    assert f"without a version to compare not counted: {unversioned}" in err
+    it.store.add_root(str(tmp_path / "other"), unversioned)
+    _, err = line("lib<1.0", status=2)
+    assert "whether this machine is hit is not known: lib is in force" in err
+    (tmp_path / "other").unlink()
+    (tmp_path / "result").unlink(missing_ok=True)
     assert "1 stale root, leading nowhere" in err
 
 

@@ -74,6 +74,38 @@ def test_json_is_lines_while_it_runs_and_a_document_at_the_end(
     assert (document["succeeded"], document["failed"], document["not_run"]) == (2, 1, 0)
 
 
+def test_each_case_of_junit_has_its_own_time(fleet: Fleet, tmp_path: Path) -> None:
+    report = tmp_path / "report.xml"
+    batch(fleet, f"--junit={report}", "-q")
+    [suite] = ET.parse(report).getroot()
+    times = [float(str(case.get("time"))) for case in suite]
+    assert all(seconds > 0 for seconds in times)
+    # Not the whole time for each: work for several jobs is shared out among them.
+    assert sum(times) <= float(str(suite.get("time"))) + 0.01
+
+
+def test_a_dry_run_shows_the_plans_and_writes_nothing(
+    fleet: Fleet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    batch(fleet, "--dry-run")
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [row[0] for row in rows[2:]] == list(TOPS)
+    assert all(int(row[1]) > 0 for row in rows[2:])
+    batch(fleet, "--dry-run", "--json")
+    document = json.loads(capsys.readouterr().out)
+    assert (document["planned"], document["failed"]) == (3, 0)
+    assert all(job["plan"]["rewrites"] for job in document["jobs"])
+    assert sorted(tmp_path.rglob("*")) == before
+    Path(fleet.jobs_file).write_text(
+        Path(fleet.jobs_file).read_text().replace("roots = [", 'roots = ["nosuch", ', 1)
+    )
+    batch(fleet, "--dry-run", status=1)
+    out, err = capsys.readouterr()
+    assert "cannot be planned" in out
+    assert "cannot be planned: 'nosuch' is" in err
+
+
 def test_the_first_failure_is_the_last_with_fail_fast(
     fleet: Fleet, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -102,7 +134,7 @@ def test_reports_are_written_where_they_are_wanted(
     [
         ("", "there is no job"),
         ("jobs = 1\n[[job]]", "unknown key 'jobs'"),
-        ('[[job]]\nname = "a"\nroots-file = "none"', "none': no such file or directory"),
+        ('[[job]]\nname = "a"\nroots-file = "none"', "none': No such file or directory"),
     ],
 )
 def test_a_bad_file_is_one_error_before_anything_is_done(

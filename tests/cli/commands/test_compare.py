@@ -128,4 +128,4 @@ def test_bad_input_is_one_line_with_status_two(line: Line, more: list[str], said
 
 def test_an_error_is_a_document_as_well(line: Line) -> None:
     out, _ = line(*arguments(line, "--json", "--rebuilt", "nonsense"), status=2)
-    assert json.loads(out)["error"]["kind"] == "bad-store-path"
+    assert json.loads(out)["error"]["kind"] == "unknown-name"

@@ -28,7 +28,7 @@ def test_a_key_is_made_once_and_only_its_public_half_is_shown(
     assert run(["key", "public", str(file)]) == 0
     assert capsys.readouterr().out == out
     assert run(["key", "generate", "another-1", "-o", str(file)]) == 2
-    assert "file exists" in capsys.readouterr().err
+    assert "File exists" in capsys.readouterr().err
     assert file.read_text() == secret
     assert run(["key", "public", str(file), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {

@@ -100,7 +100,7 @@ def test_a_link_is_the_path_it_leads_to_and_names_are_printed_safely(
     link.symlink_to(full(odd))
     (found,) = _scan(capsys, "--store", it.store.url, str(link))
     assert (found["path"], found["file"]) == (full(odd), "caf%E9")
-    assert run(["scan", "--store", it.store.url, str(link)]) == 0
+    assert run(["scan", "-v", "--store", it.store.url, str(link)]) == 0
     out = capsys.readouterr().out
     assert f"{odd}/caf%E9" in out
     assert full(it.old) in out

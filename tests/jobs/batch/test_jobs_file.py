@@ -139,7 +139,7 @@ def test_variables_stand_for_values_and_a_doubled_dollar_for_itself() -> None:
         ("x\n=1", "at line 1"),
         ("[[job]]\nroots = []", "job 1: it needs a 'name'"),
         ('[[job]]\nname = "a\\nb"', "job 1: it needs a 'name'"),
-        (f"rots = 1{_LEAST}", "'ci/jobs.toml': unknown key 'rots'"),
+        (f"rots = 1{_LEAST}", "'ci/jobs.toml': unknown key 'rots'; did you mean 'roots'?"),
         (f"{_LEAST}rots = 1", "'ci/jobs.toml', job 'web': unknown key 'rots'"),
         (f"name = 'x'{_LEAST}", "'ci/jobs.toml': unknown key 'name'"),
         (f"deep = 1{_LEAST}", "'ci/jobs.toml': 'deep' is neither true nor false"),

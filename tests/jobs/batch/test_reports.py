@@ -119,9 +119,9 @@ def test_reports_are_the_same_each_time_but_for_times(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (OSError(13, "Permission Denied", "/x"), "'/x': permission denied"),
-        (OSError(13, "Permission Denied"), "permission denied"),
-        (OSError("Some Words"), "some words"),
+        (OSError(13, "Permission Denied", "/x"), "'/x': Permission Denied"),
+        (OSError(13, "Permission Denied"), "Permission Denied"),
+        (OSError("Some Words"), "Some Words"),
     ],
 )
 def test_an_error_of_the_system_is_told_with_its_file(error: OSError, message: str) -> None:

@@ -45,6 +45,8 @@ static int check(size_t *total)
     uint8_t *data = length ? realloc(bytes, length) : bytes;
     fill(words, count * GRAFT_ANCHOR, alphabets[which], size);
     fill(data, length, alphabets[which], size);
+    for (size_t i = chance(60); i < length; i += 1 + chance(60)) /* a byte that is in no word */
+        data[i] = chance(2) ? '.' : 0x80;
     graft_anchors *anchors = graft_anchors_new(words, count);
     graft_anchor_hits hits = {0};
     int failed = anchors == NULL || graft_anchors_count(anchors) != count ||

@@ -48,7 +48,7 @@ def test_files_that_are_not_there_have_neither_text_nor_size(tmp_path: Path) -> 
     assert (files.size("file"), files.size("directory")) == (3, None)
     with pytest.raises(CacheError, match=r"'directory' .* cannot be used: it is no regular file"):
         files.read("directory")
-    with pytest.raises(CacheError, match=r"file 'none' .* cannot be used: no such file"):
+    with pytest.raises(CacheError, match=r"file 'none' .* cannot be used: No such file"):
         files.open("none")
 
 
@@ -57,7 +57,7 @@ def test_names_are_those_in_the_directory_itself(tmp_path: Path) -> None:
     (tmp_path / "nar/file").touch()
     assert CacheDirectory(str(tmp_path)).names() == ["nar"]
     assert CacheDirectory(str(tmp_path / "none")).names() == []
-    with pytest.raises(CacheError, match="not a directory"):
+    with pytest.raises(CacheError, match="Not a directory"):
         CacheDirectory(str(tmp_path / "nar/file")).names()
 
 
@@ -80,7 +80,7 @@ def test_a_directory_of_somebody_else_is_not_written(tmp_path: Path) -> None:
     files = CacheDirectory(str(tmp_path / "a/b"))
     with pytest.raises(StorePermissionError, match=f"'{tmp_path}' is not theirs"):
         files.check_writable()
-    with pytest.raises(StorePermissionError, match="permission denied"):
+    with pytest.raises(StorePermissionError, match="Permission denied"):
         files.create()
     tmp_path.chmod(0o755)
 

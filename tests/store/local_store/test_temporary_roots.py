@@ -26,7 +26,7 @@ from graft.store.local_store.temporary_roots import find_temporary_roots, shared
 from tests.graftable import Graftable
 from tests.real_nix import RealNix
 from tests.store.lock_probe import is_locked
-from tests.store_objects import add_object, new_store
+from tests.store_objects import add_object, new_store, opened
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ def test_temporary_roots_of_other_processes_are_found_while_they_live(
     child = os.fork()
     if child == 0:
         os.close(stop)
-        with shared_temporary_roots(state) as roots:
+        with shared_temporary_roots(state, records=True) as roots:
             roots.add([store_dir.path(path)])
             os.write(tell, b"1")
             os.read(stopped, 1)
@@ -282,7 +282,10 @@ def test_roots_that_are_given_up_leave_no_file_and_no_descriptor(store: LocalSto
     state = store.location.state_dir
     os.rmdir(f"{state}/temproots")
     before = sorted(os.listdir("/proc/self/fd"))
-    with shared_temporary_roots(state) as roots, shared_temporary_roots(state) as again:
+    with (
+        shared_temporary_roots(state, records=True) as roots,
+        shared_temporary_roots(state, records=True) as again,
+    ):
         assert roots is again
         roots.add(["/nix/store/x"])
     assert os.listdir(f"{state}/temproots") == []
@@ -298,6 +301,60 @@ def test_of_a_living_process_whole_roots_count_and_half_written_ones_do_not(
     (directory / str(os.getppid())).write_text(f"{texts[0]}\0{texts[1]}\0{texts[0][:-1]}")
     (directory / "name").write_text(f"{texts[0]}\0")
     (directory / "1").write_text("no path\0")
-    found = find_temporary_roots(store.store_dir, store.location.state_dir)
-    assert found == {os.getppid(): set(paths)}
+    with (directory / str(os.getppid())).open("rb") as roots, (directory / "1").open("rb") as bad:
+        for file in (roots, bad):
+            fcntl.flock(file, fcntl.LOCK_SH)
+        found = find_temporary_roots(store.store_dir, store.location.state_dir)
+        assert found == {os.getppid(): set(paths)}
+        fcntl.flock(roots, fcntl.LOCK_UN)
+        assert find_temporary_roots(store.store_dir, store.location.state_dir) == {}
+        roots.close()
     assert find_temporary_roots(store.store_dir, "/nowhere") == {}
+
+
+def test_the_roots_of_a_living_process_of_the_same_number_stay(store: LocalStore) -> None:
+    paths = [StorePath(f"{'0' * 32}-{name}") for name in "ab"]
+    directory = Path(store.location.state_dir, "temproots")
+    other = directory / str(os.getpid())  # as of another container
+    other.write_text(f"{store.store_dir.path(paths[0])}\0")
+    with other.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_SH)
+        store.protect([paths[1]])
+        assert other.read_text() == f"{store.store_dir.path(paths[0])}\0"
+        (own,) = set(directory.iterdir()) - {other}
+        assert (1 << 22) < int(own.name) < (1 << 31)
+        assert own.read_text() == f"{store.store_dir.path(paths[1])}\0"
+        found = find_temporary_roots(store.store_dir, store.location.state_dir)
+        assert found == {os.getpid(): {paths[0]}}
+    store.close()
+    assert list(directory.iterdir()) == [other]
+
+
+_COLLECTOR_OF_GUIX = """
+import fcntl, os, sys
+lock, directory = open(sys.argv[1], "r+b"), sys.argv[2]
+fcntl.lockf(lock, fcntl.LOCK_EX)
+for name in os.listdir(directory):
+    with open(os.path.join(directory, name), "r+b") as roots:
+        try:
+            fcntl.lockf(roots, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(roots.read().decode())
+        else:  # of a dead process
+            os.unlink(roots.name)
+            roots.write(b"d")
+"""
+
+
+def test_a_collector_with_record_locks_finds_the_roots_of_a_process_that_lives(
+    store: LocalStore,
+) -> None:
+    path = add_object(store, "lib-1.0", b"x")
+    with opened(store.location) as other:
+        other.protect([path])
+        directory = os.path.join(store.location.state_dir, "temproots")
+        collector = [sys.executable, "-c", _COLLECTOR_OF_GUIX, store.location.collector_lock]
+        for _ in range(2):  # the first must not have taken them away
+            seen = subprocess.check_output([*collector, directory], text=True)
+            assert store.store_dir.path(path) in seen.split("\0")
+        other.protect([add_object(store, "lib-1.1", b"y")])

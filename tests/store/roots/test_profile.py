@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from graft.errors import ProfileError
+from graft.errors import ProfileError, RootLinkError
 from graft.formats.store_path import StoreDir, StorePath
 from graft.store.local import LocalStore
 from graft.store.roots.profile import Generation, Profile, generations_to_delete
@@ -52,6 +52,36 @@ def test_the_newest_generation_is_taken_again_if_it_is_the_same(
     store.switch_profile(profile, paths[0])
     store.switch_profile(profile, paths[0])
     assert _numbers(profile, store) == [1]
+
+
+def test_a_generation_that_lost_its_root_gets_it_again(
+    store: LocalStore, paths: list[StorePath], tmp_path: Path
+) -> None:
+    profile = str(tmp_path / "mine")
+    store.switch_profile(profile, paths[0])
+    (root,) = Path(store.location.state_dir, "gcroots/auto").iterdir()
+    root.unlink()
+    store.switch_profile(profile, paths[0])
+    assert os.readlink(root) == f"{profile}-1-link"
+
+
+def test_generation_zero_is_a_generation(
+    store: LocalStore, paths: list[StorePath], tmp_path: Path
+) -> None:
+    (tmp_path / "mine-0-link").symlink_to(store.store_dir.path(paths[0]))
+    (tmp_path / "mine").symlink_to("mine-0-link")
+    profile = Profile(str(tmp_path / "mine"), store.store_dir)
+    assert profile.path == str(tmp_path / "mine")
+    assert profile.current == 0
+    assert _numbers(profile.path, store) == [0]
+    store.switch_profile(profile.path, paths[1])
+    assert os.readlink(profile.path) == "mine-1-link"
+    assert profile.switch_back().number == 0
+
+
+def test_a_link_that_cannot_be_read_is_not_taken_for_absent(tmp_path: Path) -> None:
+    with pytest.raises(RootLinkError, match=r"cannot read the link '.*': File name too long"):
+        Profile(str(tmp_path / ("x" * 300)), StoreDir("/nix/store"))
 
 
 def test_other_files_beside_a_profile_are_not_its_generations(
@@ -120,7 +150,7 @@ def test_what_is_no_profile_is_refused(store: LocalStore, tmp_path: Path) -> Non
         no_profile.delete(lambda _generations, _current: {1})
     assert sorted(os.listdir(tmp_path))[:2] == ["file", "file-1-link"]
     assert not os.path.islink(tmp_path / "file")
-    with pytest.raises(ProfileError, match=r"cannot read the directory '.*/missing'.*: no such"):
+    with pytest.raises(ProfileError, match=r"cannot read the directory '.*/missing'.*: No such"):
         Profile(str(tmp_path / "missing/x"), store.store_dir).generations()
 
 

@@ -27,6 +27,13 @@ STORE = StoreDir("/nix/store")
 PATH = StorePath("0123456789abcdfghijklmnpqrsvwxyz-hello-1.0")
 
 
+def test_what_a_killed_process_left_of_a_link_goes_with_the_next_change(tmp_path: Path) -> None:
+    (tmp_path / ".result.graft").symlink_to("/left-over")
+    replace_symlink(str(tmp_path / "result"), "/target")
+    assert os.listdir(tmp_path) == ["result"]
+    assert os.readlink(tmp_path / "result") == "/target"
+
+
 def test_a_root_is_a_link_and_an_indirect_root_of_it(tmp_path: Path) -> None:
     link = tmp_path / "result"
     add_root(str(link), PATH, STORE, str(tmp_path / "state"))
@@ -78,15 +85,15 @@ def test_a_link_in_a_directory_that_may_not_be_written_is_no_root(tmp_path: Path
 
 def test_a_link_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "directory").mkdir()
-    with pytest.raises(RootLinkError, match=r"cannot make the link '.*/directory': is a directory"):
+    with pytest.raises(RootLinkError, match=r"cannot make the link '.*/directory': Is a directory"):
         replace_symlink(str(tmp_path / "directory"), "target")
     assert os.listdir(tmp_path) == ["directory"]
-    with pytest.raises(RootLinkError, match=r"cannot make the link '.*': no such file"):
+    with pytest.raises(RootLinkError, match=r"cannot make the link '.*': No such file"):
         replace_symlink(str(tmp_path / "missing/link"), "target")
 
 
 def test_roots_that_cannot_be_looked_for_are_an_error_that_says_why(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"cannot look for roots in .*: file name too long"):
+    with pytest.raises(StoreError, match=r"cannot look for roots in .*: File name too long"):
         list(find_roots(STORE, f"/{'x' * 300}"))
 
 

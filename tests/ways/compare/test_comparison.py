@@ -15,6 +15,7 @@ from graft.plan.request import Graft
 from graft.store.local import LocalStore
 from graft.store.location import Location
 from graft.ways.compare.comparison import compare
+from graft.ways.compare.document import comparison_document
 from graft.ways.compare.way import Comparison, Way
 from graft.ways.namespace import why_unavailable
 from tests.graftable import Graftable
@@ -228,6 +229,30 @@ def test_without_strace_the_memory_maps_are_looked_at(
     [probe] = comparison.original
     assert not probe.observation.traced
     assert probe.observation.opened == {held}
+
+
+@pytest.mark.parametrize("missing", [True, False])
+def test_who_was_not_watched_has_not_opened_nothing(
+    it: Graftable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, missing: bool
+) -> None:
+    """Without strace, and with one that may not trace, as in some containers."""
+    which = shutil.which
+    forbidden = tmp_path / "strace"
+    forbidden.write_text("#!/bin/sh\necho not permitted >&2; exit 1\n")
+    forbidden.chmod(0o755)
+    monkeypatch.setattr(
+        "graft.ways.compare.probes.shutil.which",
+        lambda name: (None if missing else str(forbidden)) if name == "strace" else which(name),
+    )
+    monkeypatch.setattr("graft.ways.compare.probes.STRACE", (str(forbidden),))
+    comparison, ways = compared(it, RUN)
+    for probe in (*comparison.original, *ways["graft"].probes):
+        assert (probe.opened_old, probe.opened_new) == (None, None)
+    assert ways["graft"].probes[0].observation.output.startswith(b"new\n")
+    (warning,) = (one for one in comparison.warnings if one.kind == "not-observed")
+    assert "install the package 'strace'" in warning.message
+    document = comparison_document(comparison)
+    assert document["ways"][0]["probes"][0]["opened_old"] is None
 
 
 @needs_namespaces

@@ -115,7 +115,12 @@ def test_the_same_document_gives_the_same_page() -> None:
 
 def test_the_headline_says_what_is_replaced_and_how_much_changes() -> None:
     page = render(small_document())
-    assert "20 of 95 paths change</h1>" in page
+    assert "openssl 3.0.14 → 3.0.15 in devtools-env: 20 of 95 paths change</h1>" in page
+    assert "<title>graft compare: openssl 3.0.14 → 3.0.15 in devtools-env</title>" in page
+    verdict = re.search(r'<p class="verdict">(.*?)</p>', page)
+    assert verdict is not None
+    assert verdict[1].startswith("Graft reaches 20 of 21 dependents of OLD, pivot 1, mount 21")
+    assert verdict[1].count(". ") == 1
     assert "pivot: 20 dependents of OLD do not see NEW" in page
 
 

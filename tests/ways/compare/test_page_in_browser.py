@@ -66,7 +66,44 @@ def test_it_renders_in_light_and_dark_without_a_word_on_the_console(
     opened(browser, tmp_path, small_document(), scheme)
     paper = browser.find_element(By.TAG_NAME, "body").value_of_css_property("background-color")
     assert paper == {"light": "rgba(255, 255, 255, 1)", "dark": "rgba(20, 23, 28, 1)"}[scheme]
+    assert len(browser.find_elements(By.CSS_SELECTOR, "#graph .node")) > 20
+    browser.find_element(By.CSS_SELECTOR, '[data-kind="shared"]').click()
     assert len(browser.find_elements(By.CSS_SELECTOR, "#graph .node")) > 60
+
+
+_LABELS = """
+const canvas = document.getElementById("graph").getBoundingClientRect();
+const zoom = new DOMMatrix(getComputedStyle(document.querySelector(".scene")).transform).a;
+const texts = [...document.querySelectorAll("#graph .boxes text")];
+return texts.filter((text) => text.textContent).map((text) => {
+  const { left, right, top, bottom } = text.getBoundingClientRect();
+  const beside = left >= canvas.left && right <= canvas.right;
+  const inside = beside && top >= canvas.top && bottom <= canvas.bottom;
+  const size = parseFloat(getComputedStyle(text).fontSize) * zoom;
+  return { text: text.textContent, left, right, top, bottom, inside, size };
+});
+"""
+
+
+@pytest.mark.parametrize("paths", [95, 434])
+def test_it_opens_with_old_selected_and_every_label_readable(
+    browser: Chrome, tmp_path: Path, paths: int
+) -> None:
+    browser.set_window_size(1280, 800)
+    height = 800 + 800 - browser.execute_script("return innerHeight")
+    browser.set_window_size(1280, height)
+    opened(browser, tmp_path, small_document() if paths < 100 else large_document(paths, 47))
+    assert browser.find_element(By.CSS_SELECTOR, "#panel .role").text == "replaced (OLD)"
+    assert len(browser.find_elements(By.CSS_SELECTOR, "#graph .selected")) == 1
+    labels = browser.execute_script(_LABELS)
+    assert len(labels) > (10 if paths < 100 else 40)
+    for number, one in enumerate(labels):
+        assert one["inside"], one
+        assert one["size"] >= 11, one
+        assert "…" not in one["text"]
+        for other in labels[number + 1 :]:
+            aside = one["right"] <= other["left"] or other["right"] <= one["left"]
+            assert aside or one["bottom"] <= other["top"] or other["bottom"] <= one["top"]
 
 
 def test_a_search_counts_and_enter_goes_from_one_to_the_next(
@@ -97,12 +134,12 @@ def test_a_click_shows_the_chain_and_its_links_select(browser: Chrome, tmp_path:
 
 def test_the_keyboard_alone_moves_and_selects(browser: Chrome, tmp_path: Path) -> None:
     opened(browser, tmp_path, small_document())
-    root = browser.find_element(By.CSS_SELECTOR, '#graph [tabindex="0"]')
-    assert (root.get_attribute("aria-label") or "").startswith("devtools-env")
-    root.send_keys(Keys.ARROW_RIGHT)
+    old = browser.find_element(By.CSS_SELECTOR, '#graph [tabindex="0"]')
+    assert (old.get_attribute("aria-label") or "").startswith("openssl-3.0.14,")
+    old.send_keys(Keys.ARROW_UP)
     browser.switch_to.active_element.send_keys(Keys.ENTER)
     label = browser.switch_to.active_element.get_attribute("aria-label") or ""
-    assert not label.startswith("devtools-env")
+    assert not label.startswith("openssl-3.0.14,")
     assert label.startswith(texts(browser, "#panel h3")[0])
     browser.switch_to.active_element.send_keys(Keys.ESCAPE)
     assert texts(browser, "#panel h3") == ["No path is selected"]

@@ -77,8 +77,58 @@ def test_a_derivation_stands_for_all_its_outputs_in_the_closure(packages: Packag
     assert packages.plan(f"--replace={old}={new}") == expected
     full = packages.nix.full
     pair = f"--replace={full(packages.one)}={full(packages.new_one)}"
-    assert packages.plan(pair, "--replace-outputs") == expected
-    assert len(packages.plan(pair)) == 1
+    assert packages.plan(pair) == packages.plan(pair, "--replace-outputs") == expected
+    assert packages.plan(pair, "--only-this-output") == packages.pairs(
+        (packages.one, packages.new_one)
+    )
+
+
+def test_a_name_stands_for_all_outputs_of_one_version(packages: Packages) -> None:
+    nix, full = packages.nix, packages.nix.full
+    (nix.directory / "fixed").symlink_to(full(packages.new_one))
+    expected = packages.pairs(
+        (packages.one, packages.new_one), (packages.one_bin, packages.new_one_bin)
+    )
+    for name in (packages.one.name, packages.one[:6], packages.one.hash_part):
+        assert packages.plan(f"--replace={name}=./fixed") == expected
+    for name in (f"{packages.drv(packages.one)}^*", f"{packages.one[:8]}^out,bin"):
+        assert packages.plan(f"--replace={name}=./fixed") == expected
+    # One output by its name is a pair by itself, and brings the others along.
+    bin_pair = f"--replace={packages.one[:6]}^bin={packages.new_one[:6]}^bin"
+    assert packages.plan(bin_pair) == expected
+    assert packages.plan(bin_pair, "--only-this-output") == packages.pairs(
+        (packages.one_bin, packages.new_one_bin)
+    )
+
+
+def test_several_versions_are_a_choice(packages: Packages) -> None:
+    nix, full = packages.nix, packages.nix.full
+    (nix.directory / "fixed").symlink_to(full(packages.new_one))
+    error = packages.error("--replace=xz=./fixed")
+    assert error["kind"] == "ambiguous-name"
+    assert error["choices"] == [packages.one, packages.two]
+    assert f"{packages.one.name} ({packages.one[:6]})" in str(error["message"])
+
+
+def test_an_unknown_half_is_named_with_the_nearest_names(packages: Packages) -> None:
+    nix, full = packages.nix, packages.nix.full
+    (nix.directory / "fixed").symlink_to(full(packages.new_one))
+    error = packages.error("--replace=xy=./fixed")
+    assert error["kind"] == "unknown-name"
+    error = packages.error("--replace=topp=./fixed")
+    assert error["nearest"] == ["top"]
+    assert "OLD is not known: 'topp'" in str(error["message"])
+    assert "NEW is not known" in str(packages.error("--replace=top=./fixd")["message"])
+
+
+def test_an_output_without_a_partner_is_a_warning(packages: Packages) -> None:
+    nix, full = packages.nix, packages.nix.full
+    pair = f"--replace={full(packages.one)}={full(packages.single)}"
+    done = nix.graft("plan", full(packages.top), pair, "--json")
+    document = json.loads(done.stdout)
+    assert document["replacements"] == packages.pairs((packages.one, packages.single))
+    missing = [one["path"] for one in document["warnings"] if one["kind"] == "missing-output"]
+    assert missing == [full(packages.one_bin)]
 
 
 def test_without_the_derivation_the_names_of_its_outputs_tell(packages: Packages) -> None:

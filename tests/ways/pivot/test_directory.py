@@ -157,5 +157,5 @@ def test_names_that_could_not_be_used_are_refused(it: Pivotable, tmp_path: Path)
 def test_a_directory_may_not_be_written(tmp_path: Path) -> None:
     it = Pivotable.build(new_store(tmp_path))
     (tmp_path / "closed").mkdir(mode=0o555)
-    with pytest.raises(PivotError, match="permission denied"):
+    with pytest.raises(PivotError, match="Permission denied"):
         write_directory(str(tmp_path / "closed" / "pivots"), it.pivots())

@@ -1,150 +1,127 @@
-// Where cells stand: their columns and their order are given, what is left are the distances.
-const NODE = { width: 176, height: 26 };
-const GAP = 8;
-const LANE = 4;
-const BETWEEN_COLUMNS = 48;
+// Where boxes stand: layers from top to bottom, each as many lines as its boxes need in the width.
+const NODE = { least: 72, most: 300, height: 24 };
+const PADDING = 12;
+const GAP = 10;
+const BETWEEN_LINES = 7;
+const BETWEEN_LAYERS = { least: 13, most: 32 };
 const HEADER = 28;
-const SETTLING_ROUNDS = 6;
 
 /**
  * Places what is to be seen.
  * @param {(path: number) => boolean} isVisible
  * @param {Set<number>} open the boxes whose paths are shown one by one
- * @returns columns of cells, places of paths and boxes, and how to lead a line
+ * @param {{width: number, height: number}} room the lines of a layer have that width, and the
+ *   layers come nearer to each other for that height
+ * @returns places of paths and boxes, the lines between boxes, and the size of all
  */
-function place(isVisible, open) {
+function place(isVisible, open, room) {
   const seen = closure.boxes.map((paths) => paths.filter(isVisible));
   const edges = closure.edges.filter(([box, other]) => seen[box].length && seen[other].length);
-  const furthest = new Map(); // of each box, the first column in which it needs a lane
-  for (const [box, other] of edges) {
-    const first = closure.columnOf[box] + 1;
-    furthest.set(other, Math.min(first, furthest.get(other) ?? first));
-  }
-  const columns = closure.columns.map((cells, column) =>
-    cells
-      .filter((cell) => (cell >= 0 ? seen[cell].length : furthest.get(~cell) <= column))
-      .map((cell) => ({ cell, y: 0, ...sizeOf(cell, seen, open) })),
-  );
-  const cellAt = columns.map((cells) => new Map(cells.map((cell) => [cell.cell, cell])));
-  const steps = new Map(); // lines share lanes, and each piece is drawn once
-  for (const [box, other] of edges) {
-    let left = box;
-    for (let column = closure.columnOf[box]; column < closure.columnOf[other]; column += 1) {
-      const right = column + 1 < closure.columnOf[other] ? ~other : other;
-      steps.set(`${column} ${left} ${right}`, [column, left, right]);
-      left = right;
+  const cellOf = new Map();
+  const layers = closure.columns
+    .map((cells) => cells.filter((cell) => cell >= 0 && seen[cell].length))
+    .filter((boxes) => boxes.length)
+    .map((boxes) => inLines(boxes.map((box) => ({ box, ...sizeOf(box, seen, open, room.width) })), room.width));
+  const lines = layers.flat();
+  const between = betweenLayers(layers, room.height);
+  let y = 0;
+  for (const layer of layers) {
+    if (y) y += between - BETWEEN_LINES;
+    for (const line of layer) {
+      let x = 0;
+      for (const cell of line) {
+        Object.assign(cell, { x, y });
+        cellOf.set(cell.box, cell);
+        x += cell.width + GAP;
+      }
+      y += heightOf(line) + BETWEEN_LINES;
     }
   }
-  let x = 0;
-  columns.forEach((cells, column) => {
-    const width = Math.max(0, ...cells.map((cell) => cell.width));
-    for (const cell of cells) {
-      cell.x = x;
-      if (cell.cell < 0) cell.width = width;
-      cell.right = x + width;
-    }
-    if (width) x += width + BETWEEN_COLUMNS;
-  });
-  settle(columns, cellAt, [...steps.values()]);
-  const top = Math.min(0, ...columns.flat().map((cell) => cell.y));
-  for (const cell of columns.flat()) cell.y -= top;
+  const width = Math.max(0, ...lines.map(lengthOf));
+  for (const line of lines) {
+    const aside = (width - lengthOf(line)) / 2;
+    for (const cell of line) cell.x += aside;
+  }
   return {
-    cellAt,
     seen,
-    steps: [...steps.values()],
-    places: placesOf(columns, seen, open),
-    width: Math.max(0, x - BETWEEN_COLUMNS),
-    height: Math.max(0, ...columns.flat().map((cell) => cell.y + cell.height)),
+    edges: edges.map(([box, other]) => [cellOf.get(box), cellOf.get(other)]),
+    places: placesOf(cellOf, seen, open, room.width),
+    width,
+    height: Math.max(0, y - BETWEEN_LINES),
   };
 }
 
-function sizeOf(cell, seen, open) {
-  if (cell < 0) return { width: 0, height: LANE };
-  if (!isGroup(cell) || !open.has(cell)) return { ...NODE };
-  const across = chipsAcross(seen[cell].length);
-  const down = Math.ceil(seen[cell].length / across);
+const heightOf = (line) => Math.max(...line.map((cell) => cell.height));
+
+// As much as the height leaves, within limits.
+function betweenLayers(layers, height) {
+  const filled = layers
+    .map((lines) => lines.reduce((sum, line) => sum + heightOf(line) + BETWEEN_LINES, -BETWEEN_LINES))
+    .reduce((sum, layer) => sum + layer, 0);
+  const left = (height - filled) / Math.max(1, layers.length - 1);
+  return Math.max(BETWEEN_LAYERS.least, Math.min(BETWEEN_LAYERS.most, left));
+}
+
+const lengthOf = (line) => line.reduce((sum, cell) => sum + cell.width + GAP, -GAP);
+
+// As few lines as the width allows, of about the same length.
+function inLines(cells, room) {
+  const number = Math.ceil((lengthOf(cells) + GAP) / (room + GAP));
+  const wished = lengthOf(cells) / number;
+  const lines = [[]];
+  for (const cell of cells) {
+    const line = lines.at(-1);
+    const length = lengthOf([...line, cell]);
+    const full = length > room || (lengthOf(line) >= wished && lines.length < number);
+    if (line.length && full) lines.push([cell]);
+    else line.push(cell);
+  }
+  return lines;
+}
+
+function sizeOf(box, seen, open, room) {
+  if (!isGroup(box)) return { width: widthOf(nameOf(seen[box][0])), height: NODE.height };
+  if (!open.has(box)) return { width: widthOf(groupName(seen[box], false)), height: NODE.height };
+  const { across, chip } = chipsOf(seen[box], room);
+  const down = Math.ceil(seen[box].length / across);
   return {
-    width: across * (NODE.width + GAP) + GAP,
+    width: Math.max(widthOf(groupName(seen[box], true)), across * (chip + GAP) + GAP),
     height: HEADER + down * (NODE.height + GAP),
   };
 }
 
-function chipsAcross(number) {
-  return Math.max(1, Math.ceil(Math.sqrt((number * NODE.height) / NODE.width)));
+// The paths of an open box are of one width, and make about a square that fits the room.
+function chipsOf(paths, room) {
+  const chip = Math.max(...paths.map((path) => widthOf(nameOf(path))));
+  const square = Math.ceil(Math.sqrt((paths.length * (NODE.height + GAP)) / (chip + GAP)));
+  return { chip, across: Math.max(1, Math.min(square, Math.floor((room - GAP) / (chip + GAP)))) };
 }
 
-// Each column in turn comes as near to its neighbours' heights as its order allows.
-function settle(columns, cellAt, steps) {
-  const lefts = new Map();
-  const rights = new Map();
-  for (const [column, left, right] of steps) {
-    const [from, to] = [cellAt[column].get(left), cellAt[column + 1].get(right)];
-    if (!rights.has(from)) rights.set(from, []);
-    if (!lefts.has(to)) lefts.set(to, []);
-    rights.get(from).push(to);
-    lefts.get(to).push(from);
-  }
-  for (const cells of columns) pack(cells, cells.map(() => 0));
-  for (let round = 0; round < SETTLING_ROUNDS; round += 1) {
-    const forward = round % 2 === 0;
-    const neighbours = forward ? lefts : rights;
-    for (const cells of forward ? columns : [...columns].reverse()) {
-      pack(
-        cells,
-        cells.map((cell) => {
-          const others = neighbours.get(cell) ?? [cell];
-          return others.reduce((sum, other) => sum + other.y + other.height / 2, 0) / others.length;
-        }),
-      );
-    }
-  }
-}
+const widthOf = (text) => Math.min(NODE.most, Math.max(NODE.least, Math.ceil(textWidth(text)) + 2 * PADDING + 2));
 
-// Least squares under a fixed order: neighbours that would overlap are pooled.
-function pack(cells, wished) {
-  let offset = 0;
-  const offsets = cells.map((cell, index) => {
-    if (index) offset += (cells[index - 1].height + cell.height) / 2 + GAP;
-    return offset;
-  });
-  const pools = [];
-  wished.forEach((centre, index) => {
-    let pool = { sum: centre - offsets[index], count: 1 };
-    while (pools.length && pools.at(-1).sum / pools.at(-1).count > pool.sum / pool.count) {
-      const last = pools.pop();
-      pool = { sum: pool.sum + last.sum, count: pool.count + last.count };
-    }
-    pools.push(pool);
-  });
-  let index = 0;
-  for (const pool of pools) {
-    for (let member = 0; member < pool.count; member += 1, index += 1) {
-      cells[index].y = pool.sum / pool.count + offsets[index] - cells[index].height / 2;
-    }
-  }
+function groupName(paths, isOpen) {
+  return `${isOpen ? "▾" : "▸"} ${paths.length.toLocaleString("en")} ${closure.roles[paths[0]]}`;
 }
 
 // What can be selected: a path by itself, or a box of many; by the keys "path 3", "box 2".
-function placesOf(columns, seen, open) {
+function placesOf(cellOf, seen, open, room) {
   const places = new Map();
-  for (const cell of columns.flat()) {
-    if (cell.cell < 0) continue;
-    const paths = seen[cell.cell];
-    const { x, y, width, height, right } = cell;
-    if (!isGroup(cell.cell)) {
-      places.set(`path ${paths[0]}`, { path: paths[0], x, y, width, height, right });
+  for (const [box, { x, y, width, height }] of cellOf) {
+    const paths = seen[box];
+    if (!isGroup(box)) {
+      places.set(`path ${paths[0]}`, { path: paths[0], x, y, width, height });
       continue;
     }
-    places.set(`box ${cell.cell}`, { box: cell.cell, x, y, width, height, right });
-    if (!open.has(cell.cell)) continue;
-    const across = chipsAcross(paths.length);
+    places.set(`box ${box}`, { box, x, y, width, height });
+    if (!open.has(box)) continue;
+    const { across, chip } = chipsOf(paths, room);
     paths.forEach((path, index) => {
       places.set(`path ${path}`, {
         path,
-        x: x + GAP + (index % across) * (NODE.width + GAP),
+        x: x + GAP + (index % across) * (chip + GAP),
         y: y + HEADER + Math.floor(index / across) * (NODE.height + GAP),
-        ...NODE,
-        right,
+        width: chip,
+        height: NODE.height,
       });
     });
   }

@@ -12,11 +12,8 @@ class Drawing {
   show(placed, open) {
     this.placed = placed;
     this.elements = new Map();
-    const pieces = [];
-    for (const [column, left, right] of placed.steps) {
-      pieces.push(...this.#piece(placed.cellAt[column].get(left), placed.cellAt[column + 1].get(right)));
-    }
-    this.lines.replaceChildren(svg("path", { d: pieces.join("") }));
+    const lines = placed.edges.map(([from, to]) => this.#line(from, to));
+    this.lines.replaceChildren(svg("path", { d: lines.join("") }));
     const replaced = closure.replacements.map(([old, other]) => svg("path", { class: "replacement", d: this.#replacement(old, other) }));
     this.lines.append(...replaced);
     this.boxes.replaceChildren();
@@ -65,39 +62,30 @@ class Drawing {
     }
   }
 
-  #piece(from, to) {
-    const [y, z] = [from.y + from.height / 2, to.y + to.height / 2];
-    const bend = (to.x - from.right) / 2;
-    const lane = to.cell < 0 ? `H${to.right}` : "";
-    return [`M${from.x + from.width} ${y}H${from.right}C${from.right + bend} ${y} ${to.x - bend} ${z} ${to.x} ${z}${lane}`];
+  // From the lower edge of a box to the upper edge of the other, which is always below.
+  #line(from, to) {
+    const [x, y] = [from.x + from.width / 2, from.y + from.height];
+    const [u, v] = [to.x + to.width / 2, to.y];
+    const bend = Math.max(10, Math.min(60, (v - y) / 2));
+    return `M${x} ${y}C${x} ${y + bend} ${u} ${v - bend} ${u} ${v}`;
   }
 
   #routes(pairs) {
     const routes = new Set();
     for (const [path, other] of pairs) {
       const [from, to] = [placeOf(this.placed, path), placeOf(this.placed, other)];
-      if (from && to && from !== to) routes.add(this.#route(from, to, closure.boxOf[path], closure.boxOf[other]));
+      if (from && to && from !== to) routes.add(this.#line(from, to));
     }
     return [...routes].join("");
-  }
-
-  // Along the lanes that there are; straight over where there is none.
-  #route(from, to, box, other) {
-    const stops = [{ ...from, cell: 0 }];
-    for (let column = closure.columnOf[box] + 1; column < closure.columnOf[other]; column += 1) {
-      const lane = this.placed.cellAt[column].get(~other);
-      if (lane) stops.push(lane);
-    }
-    stops.push({ ...to, cell: 0 });
-    return stops.slice(1).flatMap((stop, index) => this.#piece(stops[index], stop)).join("");
   }
 
   #replacement(old, other) {
     const [from, to] = [placeOf(this.placed, old), placeOf(this.placed, other)];
     if (!from || !to) return "";
-    const [y, z] = [from.y + from.height / 2, to.y + to.height / 2];
-    const x = Math.max(from.x + from.width, to.x + to.width) + 22;
-    return `M${from.x + from.width} ${y}C${x} ${y} ${x} ${z} ${to.x + to.width + 2} ${z}m6 -4l-6 4l6 4`;
+    const [y, z] = [from.y + from.height, to.y + to.height];
+    const [x, u] = [from.x + from.width / 2, to.x + to.width / 2];
+    const low = Math.max(y, z) + 14;
+    return `M${x} ${y}C${x} ${low} ${u} ${low} ${u} ${z + 2}m-4 6l4 -6l4 6`;
   }
 
   #node({ path, x, y, width, height }) {
@@ -115,7 +103,7 @@ class Drawing {
       },
       svg("title", {}, `${closure.names[path]}\n${roleOf(path)}${pivots}`),
       svg("path", { class: "outline", d: outline(kind, width, height) }),
-      svg("text", { x: 12, y: height / 2 }, fitted(nameOf(path), width - 24)),
+      svg("text", { x: PADDING, y: height / 2 }, fitted(nameOf(path), width - 2 * PADDING)),
     );
     if (isPivotable(path)) {
       element.append(svg("path", { class: "badge", transform: `translate(${width - 16} -5)`, d: outline("pivotable", 12, 12) }));
@@ -139,7 +127,7 @@ class Drawing {
       svg("title", {}, `${words} paths: ${isOpen ? "hide" : "show"} them`),
       ...(isOpen ? [] : [svg("path", { class: "outline behind", transform: "translate(4 4)", d: outline(kind, width, height) })]),
       svg("path", { class: "outline", d: outline(kind, width, height) }),
-      svg("text", { x: 12, y: isOpen ? HEADER / 2 : height / 2 }, `${isOpen ? "▾" : "▸"} ${words}`),
+      svg("text", { x: PADDING, y: isOpen ? HEADER / 2 : height / 2 }, groupName(paths, isOpen)),
       svg("text", { class: "found", x: width - 10, y: isOpen ? HEADER / 2 : height / 2 }),
     );
   }

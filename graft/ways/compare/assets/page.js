@@ -1,5 +1,5 @@
 // What is selected, open and filtered, and what changes it.
-const READABLE = 0.35;
+const READABLE = 11 / 12; // labels of 11 pixels
 const PAN_STEP = 60;
 
 function start() {
@@ -25,7 +25,7 @@ function start() {
 
   function draw() {
     const focused = canvas.contains(document.activeElement);
-    drawing.show(place(isVisible, open), open);
+    drawing.show(place(isVisible, open, viewport.room(READABLE)), open);
     const { places } = drawing.placed;
     if (selected !== null && !places.has(selected)) choose(null);
     else drawing.select(selected);
@@ -87,6 +87,16 @@ function start() {
     draw();
   }
 
+  function hideKinds(kinds) {
+    for (const button of document.querySelectorAll("[data-kind]")) {
+      if (kinds.includes(button.dataset.kind)) button.setAttribute("aria-pressed", "false");
+    }
+    for (const kind of kinds) hiddenKinds.add(kind);
+  }
+
+  // Of several outputs the main one, which has the shortest name.
+  const shortestFirst = (one, other) => nameOf(one).length - nameOf(other).length;
+
   // The nearest place in a direction: what lies aside counts threefold.
   function towards(key, dx, dy) {
     const from = centre(drawing.placed.places.get(key));
@@ -102,8 +112,8 @@ function start() {
     return nearest;
   }
 
-  function centre({ x, y, box }) {
-    return { x: x + NODE.width / 2, y: y + (box === undefined ? NODE.height : HEADER) / 2 };
+  function centre({ x, y, width, box }) {
+    return { x: x + width / 2, y: y + (box === undefined ? NODE.height : HEADER) / 2 };
   }
 
   const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -152,13 +162,13 @@ function start() {
     });
   }
 
+  // It begins with what changes, and OLD: the rest is one button away.
+  const changes = closure.roles.some((role) => role === "replaced" || role === "rewritten");
+  if (changes) hideKinds(["shared", "pivotable"]);
   draw();
-  choose(null);
-  const changing = [...drawing.placed.places.values()].filter(({ path, box }) =>
-    ["replaced", "new", "rewritten"].includes(closure.roles[path ?? closure.boxes[box][0]]),
-  );
-  const width = Math.max(0, ...changing.map(({ x, width }) => x + width));
-  viewport.fit({ ...drawing.placed, width: width || drawing.placed.width }, READABLE);
+  const [old] = closure.replacements.map(([path]) => path).sort(shortestFirst);
+  choose(old === undefined ? null : keyOf(drawing.placed, old));
+  viewport.fit(drawing.placed, READABLE);
 }
 
 start();

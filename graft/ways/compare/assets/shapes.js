@@ -31,16 +31,22 @@ function outline(kind, w, h) {
   }
 }
 
+const LABEL_FONT = '12px system-ui, "DejaVu Sans", sans-serif';
 const ruler = document.createElement("canvas").getContext("2d");
+
+/** The width of a label in pixels. */
+function textWidth(text) {
+  ruler.font = LABEL_FONT;
+  return ruler.measureText(text).width;
+}
 
 /** A text with its middle left out where it would be wider than so many pixels. */
 function fitted(text, width) {
-  ruler.font = '12px system-ui, "DejaVu Sans", sans-serif';
-  if (ruler.measureText(text).width <= width) return text;
+  if (textWidth(text) <= width) return text;
   for (let kept = text.length - 1; kept > 4; kept -= 1) {
     const tail = Math.floor(kept / 3);
     const shorter = `${text.slice(0, kept - tail)}…${text.slice(text.length - tail)}`;
-    if (ruler.measureText(shorter).width <= width) return shorter;
+    if (textWidth(shorter) <= width) return shorter;
   }
   return "…";
 }

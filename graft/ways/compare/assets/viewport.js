@@ -1,6 +1,6 @@
 // What part of the drawing is seen: moved and zoomed by mouse, touch, keys and buttons.
 const ZOOM = { least: 0.04, most: 3, step: 1.3 };
-const MARGIN = 24;
+const MARGIN = 16;
 const DRAG_FROM = 4;
 
 class Viewport {
@@ -21,7 +21,7 @@ class Viewport {
   }
 
   /**
-   * Shows as much as fits; if that would be smaller than `least`, only what is at the left.
+   * Shows as much as fits; if that would be smaller than `least`, only what is at the top.
    * @param {{width: number, height: number}} area from the scene's corner
    */
   fit({ width, height }, least = 0) {
@@ -32,8 +32,14 @@ class Viewport {
     this.#go({
       zoom,
       x: MARGIN + Math.max(0, (room.width - width * zoom) / 2),
-      y: MARGIN + (room.height - height * zoom) / 2,
+      y: MARGIN + Math.max(0, (room.height - height * zoom) / 2),
     });
+  }
+
+  /** The size of a scene that fits at a zoom. */
+  room(zoom) {
+    const { clientWidth, clientHeight } = this.canvas;
+    return { width: (clientWidth - 2 * MARGIN) / zoom, height: (clientHeight - 2 * MARGIN) / zoom };
   }
 
   /** Brings a place into view, at a size that can be read. */
