@@ -106,7 +106,7 @@ class _Search:
         return value.to_bytes(size, self._order)  # type: ignore[arg-type]
 
     def wide(self, values: _Values) -> Iterator[HashPlace]:
-        """Numbers of 64 bits, wherever they are: none is there by chance."""
+        """Numbers of 64 bits, wherever they are: a chance is excluded."""
         if not values:
             return
         known = list(values.items())
@@ -118,8 +118,8 @@ class _Search:
     def narrow(self, values: _Values, marks: tuple[int, ...]) -> Iterator[HashPlace]:
         """Numbers of 32 bits: operands of code and words of data.
 
-        They are looked for close to the function's constants, or where so few bytes are looked at
-        that none is there by chance.
+        They are looked for close to the function's constants, or in so few bytes that a chance
+        is excluded.
         """
         parts = self._code
         if marks and self._is_x86:

@@ -36,8 +36,8 @@ class ChangedString(NamedTuple):
     base: int
 
     def spans(self) -> list[bytes]:
-        """The texts that a program may take from it as one: the string, or the path and what is
-        below the path.
+        """The texts that a program may take from it as one: the string, or the path and the
+        names below the path.
         """
         slashes = [at for at in range(self.base, self._end) if self.text[at] == _SLASH]
         ends = {*slashes, self._end, len(self.text)}
@@ -56,7 +56,7 @@ class ChangedString(NamedTuple):
 
 
 def changed_strings(data: bytes, new: bytes, elf: ElfSections) -> Iterator[ChangedString]:
-    """The strings that are in memory when a program runs, but for those of its loader.
+    """The strings that are in memory when a program runs, without the strings of its loader.
 
     Args:
         data: the original file.

@@ -113,7 +113,7 @@ class _Search:
                     yield at
 
     def kind(self, slot: int, start: int) -> str:
-        """The reason for a text's place in its table; empty: there is none that is known."""
+        """The reason for a text's place in its table; empty: the reason is not known."""
         for stride in _STRIDES:
             before = list(self._texts(slot, -stride))[::-1]
             places = [*before, start, *self._texts(slot, stride)]
@@ -127,7 +127,7 @@ class _Search:
         return ""
 
     def _texts(self, slot: int, stride: int) -> Iterator[int]:
-        """The offsets of the texts of the entries beside one; -1 for an entry without one."""
+        """The offsets of the texts of the next entries; -1 for an entry without a text."""
         empty = 0
         for number in range(1, _ENTRIES):
             text = self._target(slot + number * stride)
@@ -137,7 +137,8 @@ class _Search:
             yield text
 
     def _target(self, slot: int) -> int | None:
-        """The offset of the text to which a pointer leads; -1: to nothing; None: it is none."""
+        """The offset of the text to which a pointer leads; -1: to nothing; None: the place
+        holds no pointer."""
         if not 0 <= slot <= len(self._data) - 8:
             return None
         address = self._relocated.get(slot)
@@ -204,7 +205,7 @@ class _Search:
         return self._numbers[size]
 
     def _used_in(self, at: int, width: int, size: int) -> Iterator[set[int]]:
-        """The same of each table that may begin at an offset, or up to a hundred bytes behind it."""
+        """The same of each table that may begin at an offset, or close behind it."""
         numbers = self._data[at : at + 2 * _CHARACTERS * width]
         values = [
             int.from_bytes(numbers[i : i + width], "little")

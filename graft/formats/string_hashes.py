@@ -97,7 +97,7 @@ def _folded(size: int, basis: int, prime: int, step: _Step) -> Function:
 
 
 def _undone(function: Function, factor: int, size: int) -> Function:
-    """Without the last multiplication: compilers compare what is before it."""
+    """Without the last multiplication, since compilers compare the value before it."""
     inverse = pow(factor, -1, 1 << 8 * size)
     return lambda text: function(text) * inverse & (1 << 8 * size) - 1
 
