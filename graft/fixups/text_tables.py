@@ -138,7 +138,8 @@ class _Search:
 
     def _target(self, slot: int) -> int | None:
         """The offset of the text to which a pointer leads; -1: to nothing; None: the place
-        holds no pointer."""
+        holds no pointer.
+        """
         if not 0 <= slot <= len(self._data) - 8:
             return None
         address = self._relocated.get(slot)
