@@ -18,6 +18,7 @@ from graft.fixups.fragments.references import merged
 from graft.fixups.strings import ChangedString
 from graft.formats.elf.sections import AARCH64, I386, X86_64, ElfSections
 from graft.formats.string_hashes import StringHash, hash_functions
+from graft.kernel import HASH_LENGTH
 from graft.kernel.anchors import make_anchors
 
 _STRINGS: Final = 64
@@ -60,6 +61,8 @@ def string_hashes(
     parts: dict[bytes, int] = {}
     for string in islice(strings, _STRINGS):
         for span in string.spans():
+            if len(span) < HASH_LENGTH:
+                continue  # no path: the hash of a letter is a number that stands everywhere
             whole.setdefault(span, string.start)
             whole.setdefault(span + b"\0", string.start)
         if len(parts) < _PARTS:
