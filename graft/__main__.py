@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 
 from graft.version import VERSION
@@ -31,10 +32,11 @@ def _print_version() -> bool:
     try:
         from graft.kernel import NAME  # noqa: PLC0415 - late: it may fail
 
-        print(f"graft {VERSION} (kernel: {NAME})", flush=True)
+        # Not by `print`: a text that cannot be written would stay in its buffer.
+        os.write(sys.stdout.fileno(), f"graft {VERSION} (kernel: {NAME})\n".encode())
     except Exception:  # noqa: BLE001 - `run` meets it again, and names the remedy
         return False
-    return sys.stdout is not None
+    return True
 
 
 if __name__ == "__main__":
