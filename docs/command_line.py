@@ -26,6 +26,11 @@ JSON document: [json.md](json.md).
 A **path argument** is a store path, its base name, or any symlink that leads into the store
 (`./result`, a profile); links are followed to the first path inside the store, and no further.
 
+A **name** is a path argument as well, if it means one thing in the closure or the store at hand:
+`openssl`, `openssl-3.0.20`, a hash part, or 6 or more of its first characters. `PATH^out`,
+`PATH^out,bin` and `DRV^*` mean outputs, as with Nix. The outputs of one derivation are one thing.
+A name of several things, or of nothing, is an error with the choices or the nearest names.
+
 | exit status | means |
 |---|---|
 | 0 | done, or the answer is yes |

@@ -35,6 +35,7 @@ _SYNTAX = re.compile(r"[*>&$]")  # of a shell's
 _START_SECONDS = 1.0  # for a program in the background
 _VARYING = [
     (re.compile(r"[0-9a-df-np-su-z]{32}"), "HASH"),
+    (re.compile(r"[0-9a-df-np-su-z]{6}…"), "HASH…"),
     # The example of a kind of fix-up is the first by its hash part.
     (re.compile(r"HASH-[^ ]+(?= +its build id)"), "FILE"),
     (

@@ -16,12 +16,15 @@ if TYPE_CHECKING:
     from graft.formats.store_path import StoreDir, StorePath
     from graft.jobs.apply import apply
     from graft.jobs.outcome import Outcome
+    from graft.machine.affected import affected
+    from graft.objects.scan import scan
     from graft.plan import Plan
-    from graft.plan.closure import Closure
+    from graft.plan.closure import Closure, why
     from graft.store.binary_cache import BinaryCache
     from graft.store.local import LocalStore
     from graft.store.memory import MemoryStore
     from graft.store.writable_cache import WritableCache
+    from graft.ways.compare.comparison import compare
 
 _HOMES = {
     "BinaryCache": "graft.store.binary_cache",
@@ -36,10 +39,14 @@ _HOMES = {
     "StoreDir": "graft.formats.store_path",
     "StorePath": "graft.formats.store_path",
     "WritableCache": "graft.store.writable_cache",
+    "affected": "graft.machine.affected",
     "apply": "graft.jobs.apply",
+    "compare": "graft.ways.compare.comparison",
     "execute": "graft.executor",
     "prove": "graft.check.proof",
     "realise": "graft.executor.content_names",
+    "scan": "graft.objects.scan",
+    "why": "graft.plan.closure",
 }
 
 __all__ = [
@@ -55,13 +62,21 @@ __all__ = [
     "StoreDir",
     "StorePath",
     "WritableCache",
+    "affected",
     "apply",
+    "compare",
     "execute",
     "prove",
     "realise",
+    "scan",
+    "why",
 ]
 
 __version__ = VERSION
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 def __getattr__(name: str) -> object:

@@ -113,6 +113,12 @@ class CacheError(StoreError):
     kind = "cache"
 
 
+class UnlistedCacheError(CacheError):
+    """A binary cache has no list of its paths."""
+
+    kind = "unlisted-cache"
+
+
 class CorruptCacheError(CacheError):
     """A binary cache gave other data than it promised."""
 

@@ -182,7 +182,7 @@ def help_command(ctx: click.Context, words: tuple[str, ...]) -> None:
 @click.command("version", epilog="Example: graft version")
 @common_options
 def version_command() -> None:
-    """Print the version and the kernel in use."""
+    """Print the version, as `graft --version` does."""
     click.echo(_version_line())
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from graft.cli.progress import Bars
 from graft.cli.settings import Settings
-from graft.cli.terminal import Colour, columns_of, escaped, painted, print_error
+from graft.cli.terminal import Colour, columns_of, escaped, painted, print_error, wrapped
 
 if TYPE_CHECKING:
     from graft.plan import PlanWarning
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 _NARROW: Final = "[ -~…]*"  # all that most tables hold
-_STORE_PATH: Final = r"(?:/[^\s'/]+)*/([0-9a-df-np-sv-z]{6})[0-9a-df-np-sv-z]{26}-"
+_STORE_PATH: Final = r"(?:(?:/[^\s'/]+)*/|\b)([0-9a-df-np-sv-z]{6})[0-9a-df-np-sv-z]{26}-"
 _WARNING_LENGTH: Final = 2 * 80
 _MARGIN: Final = 3  # between two columns
 _NARROWEST: Final = 8
@@ -90,27 +90,18 @@ def print_warnings(warnings: Iterable[PlanWarning], settings: Settings, about: s
         )
 
 
-def wrapped(text: str) -> str:
-    """A text for stderr in lines of a terminal, broken between words."""
-    width = columns_of(sys.stderr)
-    if width is None or len(text) <= width:
-        return text
-    import textwrap
-
-    return "\n".join(
-        textwrap.wrap(
-            text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
-        )
-    )
-
-
 def brief_paths(text: str) -> str:
     """A text whose store paths are named by 6 characters of the hash part, and the name."""
     return re.sub(_STORE_PATH, r"\1…-", text)
 
 
 def _shortened(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[: length - 1].rstrip()}…"
+    """A sentence without words in its middle: its object stays, and the remedy at its end."""
+    if len(text) <= length:
+        return text
+    half = (length - 3) // 2
+    head, tail = text[:half].rpartition(" ")[0], text[-half:].partition(" ")[2]
+    return f"{head} … {tail}"
 
 
 def print_table(

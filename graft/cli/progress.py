@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from graft.cli.settings import Settings
@@ -40,7 +40,8 @@ class Bars:
     """Tells on stderr how far a stage is, unless it is to be quiet.
 
     On a terminal there is a bar within a second, which is gone at the end. Elsewhere there is a
-    line every 30 seconds.
+    line every 30 seconds. The innermost of the open stages is told of. One thread tells of all, for
+    each thread takes address space.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -54,30 +55,51 @@ class Bars:
         if not self._wanted:
             yield lambda _size: None
             return
-        told = _Stage(_NAMES.get(stage, stage), total, self._open)
+        told = _Stage(_NAMES.get(stage, stage), total)
         self._open.append(told)
+        try:
+            with nullcontext() if len(self._open) > 1 else self._teller():
+                yield told.add
+        finally:
+            self._open.remove(told)
+
+    @contextmanager
+    def _teller(self) -> Iterator[None]:
+        """While the block runs, a thread tells of the innermost stage."""
         ended = threading.Event()
-        show = told.show_bar if self._terminal else told.print_lines
-        thread = threading.Thread(target=show, args=(ended,), name="graft-progress", daemon=True)
+        tell = self._show_bars if self._terminal else self._print_lines
+        thread = threading.Thread(target=tell, args=(ended,), name="graft-progress", daemon=True)
         thread.start()
         try:
-            yield told.add
+            yield
         finally:
             ended.set()
             thread.join()
-            self._open.remove(told)
+
+    def _show_bars(self, ended: threading.Event) -> None:
+        bar, shown = None, None
+        while not ended.wait(_BAR_EVERY_SECONDS):
+            stage = self._open[-1]
+            if bar is not None and shown is not stage:
+                bar.close()
+                bar = None
+            if stage.seconds >= _BAR_AFTER_SECONDS:
+                if bar is None:
+                    bar, shown = stage.new_bar(), stage
+                stage.draw(bar)
+        if bar is not None:
+            bar.close()
+
+    def _print_lines(self, ended: threading.Event) -> None:
+        while not ended.wait(_LINE_EVERY_SECONDS):
+            print(self._open[-1].line(), file=sys.stderr, flush=True)
 
 
 class _Stage:
-    """A stage at work, and the thread that tells of it.
+    """A stage at work."""
 
-    Args:
-        open_stages: the stages at work; only the last of them is told of.
-    """
-
-    def __init__(self, name: str, total: int | None, open_stages: Sequence[_Stage]) -> None:
-        self._open = open_stages
-        self._name = name
+    def __init__(self, name: str, total: int | None) -> None:
+        self._name = escaped(name)
         self._total = total
         self._begin = time.monotonic()
         self._done = 0
@@ -89,24 +111,20 @@ class _Stage:
             self._done += size
 
     @property
-    def _form(self) -> str | None:
-        """The form of a bar whose end is not known; None for tqdm's own."""
-        if self._total:
-            return None
-        return "{desc}: {n_fmt}B, {elapsed}" if self._done else "{desc}: {elapsed}"
+    def seconds(self) -> float:
+        """The time since it began."""
+        return time.monotonic() - self._begin
 
-    def show_bar(self, ended: threading.Event) -> None:
-        """Draws the bar until the stage has ended."""
-        if ended.wait(_BAR_AFTER_SECONDS):
-            return
+    def new_bar(self) -> tqdm[Any]:
+        """A bar of it."""
         from tqdm import tqdm
 
         options: dict[str, Any] = {"unit": "B", "unit_scale": True, "unit_divisor": 1024}
-        with tqdm(
-            desc=escaped(self._name),
+        bar = tqdm(
+            desc=self._name,
             total=self._total or None,
             leave=False,
-            position=0,  # the one that is told of, in the place of the outer one
+            position=0,  # in the place of the outer one
             file=sys.stderr,
             # The mean of the whole stage: files differ, and an estimate must not jump.
             smoothing=0,
@@ -115,17 +133,12 @@ class _Stage:
             dynamic_ncols=True,
             bar_format=self._form,
             **options,
-        ) as bar:
-            bar.start_t -= _BAR_AFTER_SECONDS
-            while True:
-                if self._open[-1] is self:
-                    self._draw(bar)
-                else:
-                    bar.clear()
-                if ended.wait(_BAR_EVERY_SECONDS):
-                    return
+        )
+        bar.start_t -= self.seconds
+        return bar
 
-    def _draw(self, bar: tqdm[Any]) -> None:
+    def draw(self, bar: tqdm[Any]) -> None:
+        """Draws the bar anew."""
         done = self._done
         if bar.total is not None and done > bar.total:
             bar.total = done
@@ -133,16 +146,24 @@ class _Stage:
         bar.n = done
         bar.refresh()
 
-    def print_lines(self, ended: threading.Event) -> None:
-        """Prints a line now and then until the stage has ended."""
+    @property
+    def _form(self) -> str | None:
+        """The form of a bar whose end is not known; None for tqdm's own."""
+        if self._total:
+            return None
+        return "{desc}: {n_fmt}B, {elapsed}" if self._done else "{desc}: {elapsed}"
+
+    def line(self) -> str:
+        """A line about it."""
         from graft.quantities import binary_size, human_seconds
 
-        while not ended.wait(_LINE_EVERY_SECONDS):
-            done, seconds = self._done, time.monotonic() - self._begin
-            text = binary_size(done)
-            if self._total:
-                text += f"/{binary_size(self._total)}, {min(1.0, done / self._total):.0%}"
-                if 0 < done < self._total:
-                    left = seconds * (self._total - done) / done
-                    text += f", about {human_seconds(left)} left"
-            print(f"graft: {self._name}: {text}", file=sys.stderr, flush=True)
+        done, seconds = self._done, self.seconds
+        if not done and not self._total:
+            return f"graft: {self._name}: {human_seconds(seconds)}"
+        text = binary_size(done)
+        if self._total:
+            text += f"/{binary_size(self._total)}, {min(1.0, done / self._total):.0%}"
+            if 0 < done < self._total:
+                left = seconds * (self._total - done) / done
+                text += f", about {human_seconds(left)} left"
+        return f"graft: {self._name}: {text}"

@@ -25,6 +25,8 @@ OWN_TROUBLE = 125
 class RunningCommand(click.Command):
     """A command that runs the words after the first `--`, and gets them as `program`."""
 
+    needs_program = True
+
     def make_context(
         self,
         info_name: str | None,
@@ -42,20 +44,27 @@ class RunningCommand(click.Command):
         end = args.index("--") if "--" in args else len(args)
         program = tuple(args[end + 1 :])
         rest = super().parse_args(ctx, args[:end])
-        if not program:
+        if not program and self.needs_program:
             raise click.UsageError("give the program to run after '--'", ctx)
         ctx.params["program"] = program
         return rest
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         """The words of the usage line."""
-        return [*super().collect_usage_pieces(ctx), "--", "CMD..."]
+        pieces = ["--", "CMD..."] if self.needs_program else ["[-- CMD...]"]
+        return [*super().collect_usage_pieces(ctx), *pieces]
 
     def invoke(self, ctx: click.Context) -> Any:
         """Refuses --json: stdout is CMD's."""
         if ctx.ensure_object(Settings).json:
             raise UsageError("--json cannot be given here: stdout has the output of CMD")
         return super().invoke(ctx)
+
+
+class ShellCommand(RunningCommand):
+    """A command that runs the words after the first `--`, or a shell if there are no words."""
+
+    needs_program = False
 
 
 def become(program: Sequence[str], environment: Mapping[str, str]) -> int:

@@ -63,14 +63,31 @@ def columns_of(stream: TextIO) -> int | None:
     return columns or _DEFAULT_COLUMNS
 
 
+def wrapped(text: str) -> str:
+    """A text for stderr in lines of a terminal, broken between words."""
+    width = columns_of(sys.stderr)
+    if width is None or len(text) <= width:
+        return text
+    import textwrap
+
+    return "\n".join(
+        textwrap.wrap(
+            text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+        )
+    )
+
+
 def print_error(message: str, *, about: str = "") -> None:
     """Says on stderr why something ended, in one line.
 
     Args:
         about: the job of a batch, where the others go on.
     """
-    head = about or painted("error", "red", sys.stderr)
-    print(f"graft: {head}: {escaped(message)}", file=sys.stderr)
+    head = about or "error"
+    text = wrapped(f"graft: {escaped(head)}: {escaped(message)}")
+    if not about:
+        text = text.replace(head, painted(head, "red", sys.stderr), 1)
+    print(text, file=sys.stderr)
 
 
 class StdoutError(Exception):

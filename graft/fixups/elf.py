@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import struct
 import zlib
 from collections.abc import Iterator
 from typing import IO, Final
 
 from graft.fixups.api import Fixup, Inside, LeftAloneError
 from graft.fixups.compressed_sections import compressed_sections, has_compressed_sections
+from graft.fixups.string_hashes import string_hashes
+from graft.fixups.strings import changed_strings
 from graft.fixups.symbol_names import kept_names
+from graft.fixups.text_tables import text_tables
 from graft.formats.elf.debug_link import SECTION, debug_link
+from graft.formats.elf.sections import ElfSections
 
 # In the note that has it: its type and its owner, by byte order (gABI, "Note Section").
 _BUILD_ID = {1: b"\x03\0\0\0GNU\0", 2: b"\0\0\0\x03GNU\0"}
@@ -57,11 +62,29 @@ class ElfFixup(Fixup):
             for at, patch in patches:
                 patched[at : at + len(patch)] = patch
             plain = bytes(patched)
+        if plain is not data:
+            for text in _computed(data, plain):
+                inside.note(text)
         try:
             return compressed_sections(plain, inside)
         except LeftAloneError as error:
             inside.note(str(error))
             return plain
+
+
+def _computed(data: bytes, new: bytes) -> Iterator[str]:
+    """Values that a compiler or a generator has made of texts that change."""
+    try:
+        elf = ElfSections(data)
+        strings = list(changed_strings(data, new, elf))
+        hashes = list(string_hashes(data, elf, strings))
+        tables = list(text_tables(data, new, elf, strings))
+    except (ValueError, struct.error):  # headers that lie
+        return
+    for name, at, string in dict.fromkeys(hashes):
+        yield f"the number at {at} may be a hash ({name}) of the old text at {string}"
+    for kind, at, string in dict.fromkeys(tables):
+        yield f"the text at {string} changes; a table may hold it at {at} {kind}"
 
 
 def _has_build_id(data: bytes) -> bool:

@@ -295,7 +295,7 @@ class _Hash(Protocol):
 def _new_hash(algorithm: str) -> _Hash:
     made: _Hash
     if algorithm in _XXHASHES:
-        import xxhash  # noqa: PLC0415 - only a changed file of no known type needs it
+        import xxhash  # noqa: PLC0415 - only a changed file needs it
 
         made = getattr(xxhash, algorithm.replace("-", "_"))()
     else:

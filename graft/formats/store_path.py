@@ -86,6 +86,16 @@ class StoreDir(str):
         # Not an f-string: of a subclass of str that takes three times as long.
         return self + "/" + store_path
 
+    def of(self, text: str) -> StorePath:
+        """The store path that a text names: a base name, or a full path, also of a file inside.
+
+        Raises:
+            BadStorePathError: the text is neither.
+        """
+        if isinstance(text, StorePath):
+            return text
+        return self.first_path(text) if "/" in text else StorePath(text)
+
     def parse(self, text: str) -> StorePath:
         """Reads a full store path, with nothing after its base name.
 

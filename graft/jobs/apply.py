@@ -23,10 +23,10 @@ from graft.workers import Progress, Resources, no_progress
 
 def apply(  # noqa: PLR0913 - the public face: to its callers each is a word of its own
     store: Source,
-    roots: Iterable[StorePath],
-    replacements: Mapping[StorePath, StorePath] | Iterable[tuple[StorePath, StorePath]],
+    roots: Iterable[str],
+    replacements: Mapping[StorePath, StorePath] | Mapping[str, str] | Iterable[tuple[str, str]],
     *,
-    cutoffs: Iterable[StorePath] = (),
+    cutoffs: Iterable[str] = (),
     initrd_cutoff: bool = True,
     to: Target | None = None,
     source: Source | None = None,
@@ -60,7 +60,8 @@ def apply(  # noqa: PLR0913 - the public face: to its callers each is a word of 
     Args:
         store: where everything is that is valid there, and where the result goes unless `to` is
             given.
-        roots: the paths to be made without OLD.
+        roots: the paths to be made without OLD: store paths, or texts, as the command line takes
+            them. So may all other paths be.
         replacements: OLD to NEW.
         cutoffs: paths that are kept unchanged.
         initrd_cutoff: so are the initrds of NixOS systems among the roots.
@@ -100,11 +101,17 @@ def apply(  # noqa: PLR0913 - the public face: to its callers each is a word of 
     Raises:
         GraftError: nothing was done, or only the registered paths stay.
     """
+    united = store if source is None else UnitedStore(store, source)
+
+    def named(path: str) -> StorePath:
+        return path if isinstance(path, StorePath) else united.resolve(path)
+
+    pairs = replacements.items() if isinstance(replacements, Mapping) else replacements
     request = JobRequest(
         graft=Graft.of(
-            roots,
-            replacements,
-            cutoffs=tuple(cutoffs),
+            map(named, roots),
+            [(named(old), named(new)) for old, new in pairs],
+            cutoffs=tuple(map(named, cutoffs)),
             initrd_cutoff=initrd_cutoff,
             deep=deep,
             hidden=hidden or {},
@@ -126,7 +133,7 @@ def apply(  # noqa: PLR0913 - the public face: to its callers each is a word of 
         approve=approve,
     )
     stores = Stores(
-        source=store if source is None else UnitedStore(store, source),
+        source=united,
         target=to if to is not None else as_target(store),
         delivery=Delivery(
             links=links,

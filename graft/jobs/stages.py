@@ -208,6 +208,7 @@ class StagedJob:
             copies = self._copies(proof)
             warnings += copies
             proof = replace(proof, remaining=remaining(plan, copies))
+        warnings += tuple(self._unsigned_in_cache(execution))
         kept = self._keeping or stores.rooted is None
         outcome = Outcome(
             plan=plan,
@@ -228,6 +229,19 @@ class StagedJob:
             outcome = replace(outcome, warnings=(*outcome.warnings, *not_kept, *passed))
         return outcome
 
+    def _unsigned_in_cache(self, execution: Execution) -> Iterator[PlanWarning]:
+        """The warning of new paths in a cache without a signature, which other machines refuse."""
+        stores, made = self._stores, self.plan.new_paths & execution.rewritten
+        if stores.rooted is None and not stores.delivery.sign_keys and made:
+            if self.plan.addressing == "content":
+                return  # their names come from their contents, and the plan warns of others
+            yield PlanWarning(
+                kind="unsigned",
+                path=min(made),
+                message=f"{counted(len(made), 'new path')} of the cache '{stores.target.url}' "
+                "are not signed, and other machines refuse them: give --sign-key FILE",
+            )
+
     def conclude_untouched(self, execution: Execution) -> Outcome:
         """The outcome of a job that replaces nothing: there is no proof, and no link is made.
 
@@ -239,7 +253,10 @@ class StagedJob:
             execution=execution,
             proof=None,
             problems=(),
-            warnings=(_nothing_replaced(self.plan), *self.plan.warnings),
+            warnings=(
+                _nothing_replaced(self.plan, deep=self.request.graft.deep),
+                *self.plan.warnings,
+            ),
             seconds=time.monotonic() - self._begin,
             untouched=True,
         )
@@ -383,13 +400,14 @@ def _passed(place: RootPlace) -> PlanWarning:
     )
 
 
-def _nothing_replaced(plan: Plan) -> PlanWarning:
+def _nothing_replaced(plan: Plan, *, deep: bool) -> PlanWarning:
     root, *others = plan.roots
     olds = [old for old, new in plan.replacements.items() if old != new]
     if olds:
         more = f" and {len(olds) - 1} others" if olds[1:] else ""
         so = f"and {counted(len(others), 'other root')} do" if others else "does"
         why = f"'{root}' {so} not lead to '{olds[0]}'{more} (did you swap OLD and NEW?)"
+        why += "" if deep else "; --deep looks deeper"
         led_to = plan.closure.requisites(plan.roots).intersection(olds)
         if led_to:
             why = f"a cutoff keeps all that leads to '{min(led_to)}'"

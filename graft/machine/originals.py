@@ -57,7 +57,7 @@ class Originals:
             except OSError as error:
                 raise RootLinkError(
                     f"cannot make the directory '{directory}', which is to keep the originals: "
-                    f"{(error.strerror or '').lower()}",
+                    f"{error.strerror or ''}",
                     path=directory,
                 ) from error
             target.add_root(os.path.join(directory, f"{graft}-{original}"), original)
@@ -99,6 +99,6 @@ class Originals:
                 os.unlink(link)
             except OSError as error:
                 raise RootLinkError(
-                    f"cannot remove the root '{link}': {(error.strerror or '').lower()}", path=link
+                    f"cannot remove the root '{link}': {error.strerror or ''}", path=link
                 ) from error
         return found

@@ -102,7 +102,7 @@ def standing_of(
     return [_standing(store, one, others, roots) for one in successions(grafts)]
 
 
-class Reach:
+class GraftReach:
     """The paths that lead to a graft, and to the OLDs that it replaces.
 
     Args:
@@ -177,7 +177,7 @@ def _standing(
     known: Sequence[GraftRecord],
     roots: Mapping[str, StorePath],
 ) -> Standing:
-    reach = Reach(store, succession, known)
+    reach = GraftReach(store, succession, known)
     originals = [*succession.rewrites, *succession.replacements]
     to_originals = leads_to(store, originals)
     to_grafts = leads_to(store, succession.rewrites.values())

@@ -12,7 +12,7 @@ from graft.formats.store_path import StorePath
 from graft.machine.originals import Originals
 from graft.machine.record import GraftRecord, Provenance
 from graft.machine.roots import current_roots
-from graft.machine.status import PlaceNow, Reach, Standing, leads_to, standing_of
+from graft.machine.status import GraftReach, PlaceNow, Standing, leads_to, standing_of
 from graft.store.api import RootedTarget
 from graft.store.local import LocalStore
 from graft.store.roots.profile import Profile
@@ -168,7 +168,7 @@ def _still_in_force(
     environment: Mapping[str, str],
 ) -> dict[str, StorePath]:
     """The roots in force that lead to a graft, but for the places of other grafts."""
-    reach = Reach(store, standing.succession, known)
+    reach = GraftReach(store, standing.succession, known)
     others = {now.place.link for one in standings if one is not standing for now in one.places}
     own = {now.place.link for now in standing.places}
     return {
@@ -194,8 +194,7 @@ def _remove(link: str) -> None:
         os.unlink(link)
     except OSError as error:
         raise RootLinkError(
-            f"cannot remove the link '{link}', which the graft has made: "
-            f"{(error.strerror or '').lower()}",
+            f"cannot remove the link '{link}', which the graft has made: {error.strerror or ''}",
             path=link,
         ) from error
 

@@ -292,7 +292,10 @@ class CopyFinder:
             if old not in valid:
                 full = source.store_dir.path(old)
                 raise InvalidPathError(f"path '{full}' is not valid", path=full)
-            with as_tree(source.store_object(old)) as tree:
+            item = source.store_object(old)
+            if programs and not isinstance(item, TreeObject):
+                continue  # a NAR would be unpacked, and NARs are not searched for its library
+            with as_tree(item) as tree:
                 self.known.append((old, Likeness(old, tree.tree)))
         self._table = StringTable([likeness for _, likeness in self.known])
 

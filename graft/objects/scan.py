@@ -11,6 +11,7 @@ from graft.kernel.place import Place
 from graft.objects.reading import read_object, search_object
 from graft.objects.references import StoreDirScanner
 from graft.objects.search import DeepSearch, Unread
+from graft.store.api import Source, path_info
 from graft.store.objects import StoreObject
 
 
@@ -68,3 +69,43 @@ def scan_object(
     search = DeepSearch(paths, looked_for, store_dir=store_dir)
     seen = search_object(item, search, sink=sink, places=True)
     return Scan(places=(*seen.report.found, *seen.hidden), unread=seen.unread)
+
+
+def scan(
+    store: Source,
+    paths: Iterable[str],
+    *,
+    wanted: Iterable[str] = (),
+    deep: bool = False,
+) -> dict[StorePath, Scan]:
+    """Finds references in the bytes of store paths, registered or not.
+
+    Args:
+        store: where the paths are.
+        paths: the store paths to be read, or texts, as the command line takes them.
+        wanted: the paths that are looked for, valid or not; if empty all that the store knows, and
+            all hash parts that stand behind the store directory.
+        deep: look into containers, for other spellings, and for hash parts that compilers cut up.
+
+    Returns:
+        The references in each path.
+
+    Raises:
+        BadStorePathError, InvalidPathError: one of `paths` leads to no valid path.
+        TreeError, CacheError, CorruptCacheError: a path cannot be read.
+    """
+
+    def named(path: str) -> StorePath:
+        return path if isinstance(path, StorePath) else store.resolve(path)
+
+    asked = set(map(named, wanted))
+    found = {}
+    for path in dict.fromkeys(map(named, paths)):
+        item = store.store_object(path_info(store, path).path)
+        found[path] = scan_object(
+            item,
+            known=asked or store.valid_paths(),
+            store_dir=None if asked else store.store_dir,
+            deep=deep,
+        )
+    return found

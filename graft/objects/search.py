@@ -36,6 +36,7 @@ from graft.objects.file_fixups import broken_fixup
 from graft.objects.references import WantedPaths
 from graft.objects.spellings import SpellingFinder
 from graft.objects.spellings.bits import BitFinder
+from graft.objects.spellings.whole import FRONT_CODED
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
@@ -326,6 +327,9 @@ class _Passing:
         base = self._passed - before
         text = self._carry + data if before else data
         for found in self._spellings.find(text):
+            # Of the end of a hash part that was carried over, the beginning may be cut off.
+            if found.encoding == FRONT_CODED and found.offset + found.size <= before:
+                continue
             hash_part = self._search.hash_parts[found.index]
             place = self.site.place(base + found.offset, found.encoding, hash_part)
             if place not in self._known:  # the bytes carried over were searched before

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from graft.errors import InvalidPathError
 from graft.formats.store_path import StoreDir, StorePath
 from graft.graph import networkx_graph, reachable
-from graft.store.api import PathInfo, Store
+from graft.store.api import PathInfo, Store, path_info
+
+if TYPE_CHECKING:
+    from networkx import DiGraph
 
 
 class Closure:
@@ -34,18 +38,19 @@ class Closure:
         }
 
     @classmethod
-    def of(cls, store: Store, paths: Iterable[StorePath]) -> Closure:
+    def of(cls, store: Store, paths: Iterable[str]) -> Closure:
         """Walks the registered references of a store.
 
         Args:
             store: where the paths are valid.
-            paths: everything a plan may ask about: roots, OLD and NEW.
+            paths: everything a plan may ask about: roots, OLD and NEW; store paths, or their texts.
 
         Raises:
+            BadStorePathError: a text names no store path.
             InvalidPathError: one of the paths, or of their references, is not valid.
         """
         infos: dict[StorePath, PathInfo] = {}
-        level = set(paths)
+        level = set(map(store.store_dir.of, paths))
         while level:
             found = store.path_infos(level)
             if missing := level - found.keys():
@@ -81,6 +86,26 @@ class Closure:
         found = registered | self.hidden[path] if path in self.hidden else registered
         return found - {path} if path in found else found
 
+    def to_networkx(self) -> DiGraph[str]:
+        """The graph of the references, without paths to themselves, as networkx has it.
+
+        Returns:
+            A node for each full path, with `name`, `package` and `nar_size` in bytes; an edge for
+            each reference, with `hidden`: whether it is not registered.
+        """
+        import networkx as nx  # noqa: PLC0415 - late: slow to import
+
+        graph: DiGraph[str] = nx.DiGraph()
+        full = self.store_dir.path
+        for path, info in self.infos.items():
+            size = info.nar_size
+            graph.add_node(full(path), name=path.name, package=path.package_name, nar_size=size)
+        for path, references in self.graph.items():
+            registered = self.infos[path].references
+            for reference in references:
+                graph.add_edge(full(path), full(reference), hidden=reference not in registered)
+        return graph
+
     def requisites(self, roots: Iterable[StorePath]) -> set[StorePath]:
         """The roots and all they lead to."""
         return reachable(self.graph, roots)
@@ -111,3 +136,22 @@ class Closure:
             while chain[-1] != root:
                 chain.append(before[chain[-1]])
             yield chain[::-1]
+
+
+def why(store: Store, root: str, path: str, *, every: bool = False) -> list[tuple[StorePath, ...]]:
+    """Finds the chains of references from a root to a path, both included.
+
+    Args:
+        root, path: valid store paths, or their texts.
+        every: all chains, in no order; else one of the shortest.
+
+    Returns:
+        Nothing if the root does not lead to the path.
+
+    Raises:
+        BadStorePathError: a text names no store path.
+        InvalidPathError: one of the two is not valid.
+    """
+    closure = Closure.of(store, [root])
+    start, end = store.store_dir.of(root), path_info(store, store.store_dir.of(path)).path
+    return [tuple(chain) for chain in closure.chains(start, end, every=every)]

@@ -69,10 +69,10 @@ class Plan:
     def of(
         cls,
         closure: Closure,
-        replacements: Mapping[StorePath, StorePath] | Iterable[tuple[StorePath, StorePath]],
+        replacements: Mapping[StorePath, StorePath] | Mapping[str, str] | Iterable[tuple[str, str]],
         *,
-        roots: Iterable[StorePath],
-        cutoffs: Iterable[StorePath] = (),
+        roots: Iterable[str],
+        cutoffs: Iterable[str] = (),
         initrds: Mapping[StorePath, StorePath] = MappingProxyType({}),
         addressing: Addressing = "input",
         self_references: SelfReferences = "positions",
@@ -83,7 +83,7 @@ class Plan:
         Args:
             closure: the closure of the roots and of every NEW.
             replacements: OLD to NEW; pairs may repeat, but not contradict, each other.
-            roots: the paths to be made without OLD.
+            roots: the paths to be made without OLD. These and the others may be texts.
             cutoffs: paths that are kept unchanged, and nothing below them is looked at.
             initrds: the initrds of NixOS systems, each with its system: a warning names the ones
                 cut off.
@@ -102,45 +102,47 @@ class Plan:
             PlanError: a root or a NEW is not in the closure.
         """
         store_dir = closure.store_dir
-        united = unite_replacements(replacements, store_dir)
+        pairs = replacements.items() if isinstance(replacements, Mapping) else replacements
+        named = store_dir.of
+        united = unite_replacements([(named(old), named(new)) for old, new in pairs], store_dir)
         switches = registered_switches(tuple(fixups))
         last = resolve_chains({o: n for o, n in united.items() if o != n}, store_dir)
-        roots = tuple(dict.fromkeys(roots))
-        cutoffs = frozenset(cutoffs)
-        for path in [*roots, *last.values()]:
+        tops = tuple(dict.fromkeys(map(named, roots)))
+        kept = frozenset(map(named, cutoffs))
+        for path in [*tops, *last.values()]:
             if path not in closure:
                 full = store_dir.path(path)
                 raise PlanError(f"'{full}' is not in the closure that is planned", path=full)
 
         def stays(path: StorePath) -> bool:
-            return path in cutoffs or path.is_derivation
+            return path in kept or path.is_derivation
 
         unsigned: frozenset[StorePath] = frozenset()
         if addressing == "content":
             unsigned = frozenset(path for path, info in closure.infos.items() if _unsigned(info))
-        graph = movement_graph(roots, last, closure.references, stays)
+        graph = movement_graph(tops, last, closure.references, stays)
         order = references_first(graph)
         circular: set[StorePath] = set()
         if len(order) < len(graph):
             circular = circular_replacements(graph, last)
             graph = movement_graph(
-                roots, last, closure.references, lambda path: stays(path) or path in circular
+                tops, last, closure.references, lambda path: stays(path) or path in circular
             )
-            moving = unsigned.difference(cutoffs, circular).union(last)
+            moving = unsigned.difference(kept, circular).union(last)
             order = order_of_leading(graph, moving, store_dir)
         converted = {path for path in unsigned if not stays(path) and path not in circular}
         ends = Ends.of(order, graph, last, closure, converted, switches)
         aliases = {alias.path: alias for alias in ends.aliases.values()}
-        new_roots = {root: ends.at(root) for root in roots}
+        new_roots = {root: ends.at(root) for root in tops}
         new_references = references_after(closure, ends, aliases, new_roots.values())
         placeholders: frozenset[StorePath] = frozenset()
         if addressing == "content":
             placeholders = frozenset(aliases).union(made.new_path for made in ends.rewrites)
         return cls(
             closure=closure,
-            roots=roots,
+            roots=tops,
             replacements=united,
-            cutoffs=cutoffs,
+            cutoffs=kept,
             rewrites=tuple(ends.rewrites),
             aliases=tuple(aliases[path] for path in sorted(aliases)),
             moved=ends.moved,
@@ -149,10 +151,10 @@ class Plan:
             warnings=plan_warnings(
                 Situation(
                     closure=closure,
-                    roots=roots,
+                    roots=tops,
                     replacements=united,
                     last=last,
-                    cutoffs=cutoffs,
+                    cutoffs=kept,
                     initrds=initrds,
                     circular=frozenset(circular),
                     walked=frozenset(graph),

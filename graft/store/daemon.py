@@ -7,20 +7,21 @@ with it.
 
 from __future__ import annotations
 
-import itertools
 import logging
 import os
 import re
 import subprocess
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Final
 
 from graft.errors import DaemonError, UntrustedUserError, UsageError
 from graft.formats.signature import SecretKey
 from graft.formats.store_path import StoreDir, StorePath
 from graft.store.api import LOCAL_PRIORITY, Closeable, PathInfo
+from graft.store.daemon_connection import DaemonConnection
+from graft.store.daemon_socket import daemon_socket
 from graft.store.incoming_cache import IncomingCache
 from graft.store.local import LocalStore
 from graft.store.location import Location
@@ -62,19 +63,15 @@ class DaemonStore(Closeable):
         }
         if self._environment["NIX_REMOTE"] == "auto":
             self._environment["NIX_REMOTE"] = "daemon"
-        with ExitStack() as opened:
-            self._temporary = opened.enter_context(
-                tempfile.TemporaryDirectory(prefix="graft-roots-")
-            )
-            self._store = LocalStore(location=location)
-            self._opened = opened.pop_all()
-        self._numbers = itertools.count()
-        self._valid: StorePath | None = None
+        self._store = LocalStore(location=location)
+        self._connection: DaemonConnection | None = None
 
     def close(self) -> None:
         """Closes the database, and gives back the temporary roots."""
         self._store.close()
-        self._opened.close()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     @property
     def store_dir(self) -> StoreDir:
@@ -167,23 +164,14 @@ class DaemonStore(Closeable):
     def protect(self, paths: Iterable[StorePath]) -> None:
         """Until the store is closed, no collector deletes the paths or their references.
 
-        The daemon keeps links in a temporary directory as roots. It makes no root to a path that is
-        not valid yet; but the owner of a link that is a root already may turn it. Before any valid
-        path was given, the others are not protected.
-        """
-        paths = set(paths)
-        valid = sorted(self.path_infos(paths))
-        for batch in _batches(valid):
-            self._add_root(self._new_link(), batch)
-            self._valid = batch[0]
-        if self._valid is not None:
-            for path in sorted(paths.difference(valid)):
-                link = self._new_link()
-                self._add_root(link, [self._valid])
-                roots.replace_symlink(link, self.store_dir.path(path))
+        They are temporary roots of the daemon's, which keeps them while one connection lasts.
 
-    def _new_link(self) -> str:
-        return os.path.join(self._temporary, f"root-{next(self._numbers)}")
+        Raises:
+            DaemonError: the daemon does not answer.
+        """
+        if self._connection is None:
+            self._connection = DaemonConnection(daemon_socket(self.location, self._environment))
+        self._connection.add_temporary_roots(map(self.store_dir.path, sorted(paths)))
 
     @contextmanager
     def receiving(self, *, repair: bool = False) -> Iterator[IncomingCache]:
@@ -230,7 +218,9 @@ class DaemonStore(Closeable):
         Raises:
             DaemonError: that failed.
         """
-        self._add_root(os.path.abspath(link), [path])
+        root = ["--add-root", os.path.abspath(link), "--indirect"]
+        self._run(["nix-store", "--realise", self.store_dir.path(path), *root])
+        self._hand_over(path)
 
     def check_profile(self, profile: str) -> None:
         """Raises ProfileError unless `switch_profile` could work; changes nothing."""
@@ -244,10 +234,15 @@ class DaemonStore(Closeable):
         """
         profile = Profile(profile, self.store_dir).path
         self._run(["nix-env", "--profile", profile, "--set", self.store_dir.path(path)])
+        self._hand_over(path)
 
-    def _add_root(self, link: str, paths: Iterable[StorePath]) -> None:
-        full = map(self.store_dir.path, paths)
-        self._run(["nix-store", "--realise", *full, "--add-root", link, "--indirect"])
+    def _hand_over(self, path: StorePath) -> None:
+        """Tells a collector that has begun meanwhile of a path with a new permanent root.
+
+        It has read the permanent roots before, and may read the temporary ones when this one ended.
+        """
+        if self._connection is not None:
+            self.protect([path])
 
     def _run(self, command: list[str], directory: str | None = None) -> None:
         name = command[0] if command[0] != "nix" else f"nix {command[1]}"

@@ -163,9 +163,9 @@ class LocalStore(Closeable):
         """Always: its database is this machine's own."""
         return True
 
-    def path_infos(self, paths: Iterable[StorePath]) -> dict[StorePath, PathInfo]:
-        """The registrations of the valid paths among `paths`."""
-        return self._database.path_infos(paths)
+    def path_infos(self, paths: Iterable[str]) -> dict[StorePath, PathInfo]:
+        """The registrations of the valid paths among `paths`, which may be texts."""
+        return self._database.path_infos(map(self.store_dir.of, paths))
 
     def valid_paths(self) -> set[StorePath]:
         """Every valid path."""
@@ -236,7 +236,7 @@ class LocalStore(Closeable):
         status = os.statvfs(self.location.real_store_dir)
         return status.f_frsize * (status.f_bfree if os.geteuid() == 0 else status.f_bavail)
 
-    def protect(self, paths: Iterable[StorePath]) -> None:
+    def protect(self, paths: Iterable[str]) -> None:
         """Until the store is closed, no garbage collector deletes the paths or their references.
 
         They become temporary roots, of which a collector that is at work is told. A user who may
@@ -248,7 +248,7 @@ class LocalStore(Closeable):
             self._temporary_roots = self._opened.enter_context(
                 shared_temporary_roots(self.location.state_dir, records=self._records)
             )
-        self._temporary_roots.add(map(self.store_dir.path, paths))
+        self._temporary_roots.add(self.store_dir.path(self.store_dir.of(path)) for path in paths)
 
     def _hand_over(self, path: StorePath) -> None:
         """Sees to it that a path with a new permanent root needs no temporary one any more."""
@@ -281,8 +281,9 @@ class LocalStore(Closeable):
         """Raises RootLinkError unless `add_root` could make this link; changes nothing."""
         roots.check_root_link(link, self.store_dir)
 
-    def add_root(self, link: str, path: StorePath) -> None:
+    def add_root(self, link: str, path: str) -> None:
         """Makes `link` a symlink to the path and a garbage collector root of it."""
+        path = self.store_dir.of(path)
         roots.add_root(link, path, self.store_dir, self.location.state_dir)
         self._hand_over(path)
 
@@ -290,8 +291,9 @@ class LocalStore(Closeable):
         """Raises ProfileError unless `switch_profile` could work; changes nothing."""
         Profile(profile, self.store_dir).check()
 
-    def switch_profile(self, profile: str, path: StorePath) -> None:
+    def switch_profile(self, profile: str, path: str) -> None:
         """Makes the path the current generation of a profile."""
+        path = self.store_dir.of(path)
         Profile(profile, self.store_dir).switch(path, self.location.state_dir)
         self._hand_over(path)
 

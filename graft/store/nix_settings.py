@@ -97,6 +97,16 @@ def uses_wal(environment: Mapping[str, str]) -> bool:
     return switch_setting(_settings_of_user(environment), "use-sqlite-wal", default=True)
 
 
+def netrc_file(environment: Mapping[str, str]) -> str:
+    """The file with names and passwords for servers: the setting `netrc-file`.
+
+    Raises: as `NixSettings.of_user`.
+    """
+    default = os.path.join(os.path.dirname(_machine_file(environment)), "netrc")
+    settings = _settings_of_user(environment)
+    return next((value for name, value in reversed(settings) if name == "netrc-file"), default)
+
+
 def _settings_of_user(environment: Mapping[str, str]) -> list[tuple[str, str]]:
     settings = _read_settings(_machine_file(environment))
     for own in reversed(_user_files(environment)):

@@ -70,6 +70,13 @@ def test_the_group_imports_no_command(arguments: tuple[str, ...]) -> None:
     assert not [name for name in imported if name.startswith("graft.cli.commands")]
 
 
+@pytest.mark.parametrize(("arguments", "most"), [(("--help",), 16), (("apply", "--help"), 32)])
+def test_help_needs_few_modules_of_graft(arguments: tuple[str, ...], most: int) -> None:
+    """Each costs half a millisecond, and click itself 20 ms."""
+    own = [name for name in _imported(*arguments) if name.startswith("graft")]
+    assert len(own) <= most, sorted(own)
+
+
 @pytest.mark.parametrize("entry", COMMANDS, ids=[entry.name for entry in COMMANDS])
 def test_help_for_a_command_needs_none_of_the_slow_modules(entry: CommandEntry) -> None:
     imported = _imported(entry.name, "--help")
@@ -109,4 +116,8 @@ def test_the_job_needs_the_database_alone(tmp_path: Path, command: str) -> None:
     location, full = it.store.location, it.store.store_dir.path
     url = f"--store=local?store={location.real_store_dir}&state={location.state_dir}"
     pair = f"--replace={full(it.old)}={full(it.new)}"
-    assert _loaded(url, "-q", command, full(it.env), pair) <= {"sqlite3", "subprocess"}
+    assert _loaded(url, "-q", command, full(it.env), pair) <= {
+        "sqlite3",
+        "subprocess",
+        "xxhash",  # of a changed file: small, and for the sums in it
+    }

@@ -98,7 +98,7 @@ def test_warnings_of_a_kind_are_one_line_with_a_count(
         _warning("alias", "one"),
         _warning("name-alike", "second"),
         _warning("name-alike", "third"),
-        _warning("long", "word " * 100),
+        _warning("long", "first " + "word " * 100 + "remedy"),
     ]
     print_warnings(warnings, Settings())
     lines = capsys.readouterr().err.splitlines()
@@ -108,7 +108,9 @@ def test_warnings_of_a_kind_are_one_line_with_a_count(
     ]
     assert len(lines) == 3
     assert len(lines[2]) <= 160
-    assert lines[2].endswith("… (long)")
+    assert lines[2].startswith("graft: warning: first word ")
+    assert " … word " in lines[2]
+    assert lines[2].endswith("remedy (long)")
     print_warnings(warnings, Settings(verbosity=1))
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 5

@@ -210,7 +210,7 @@ TRICKS: dict[str, tuple[Callable[[Hostile], object], type[GraftError], str]] = {
         BadFormatError,
         "printable",
     ),
-    "a missing nar": (lambda it: it.nar.unlink(), CacheError, "no such file"),
+    "a missing nar": (lambda it: it.nar.unlink(), CacheError, "No such file"),
     "a missing narinfo": (lambda it: it.narinfo.unlink(), InvalidPathError, APP),
     "an entry above": (_renamed(b"aa", b".."), CorruptCacheError, "no name of a file"),
     "an absolute entry": (_renamed(b"aa", b"/a"), CorruptCacheError, "no name of a file"),

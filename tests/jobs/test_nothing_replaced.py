@@ -54,7 +54,9 @@ def test_old_and_new_swapped_replace_nothing(it: Graftable, tmp_path: Path) -> N
     message = _message(_idle(it, tmp_path, it.env))
     assert message == (
         f"nothing was replaced: '{it.env}' does not lead to '{it.new}' (did you swap OLD and NEW?)"
+        "; --deep looks deeper"
     )
+    assert "--deep" not in _message(_idle(it, tmp_path, it.env, deep=True))
     message = _message(_idle(it, tmp_path, it.env, it.data))
     assert f"'{it.env}' and 1 other root do not lead to" in message
 
@@ -91,7 +93,7 @@ def test_the_command_ends_with_1_and_one_sentence(
     swapped = f"--replace={it.new}={it.old}"
     out, err = line("apply", str(profile), swapped, "--profile", str(profile), status=1)
     assert out == ""
-    assert "(did you swap OLD and NEW?) (nothing-replaced)" in err
+    assert "(did you swap OLD and NEW?); --deep looks deeper" in err
     assert "proven" not in err
     assert not (tmp_path / "profile-2-link").is_symlink()
     document = line.json("apply", it.env, swapped, status=1)

@@ -113,7 +113,9 @@ def test_the_command_takes_new_from_another_store(
         f"--from={other.url}",
     ]
     command += [f"--replace={it.old}={new}"]
-    dry = subprocess.run([*command, "--dry-run"], capture_output=True, text=True, check=True)
+    dry = subprocess.run(
+        [*command, "--dry-run", "--verbose"], capture_output=True, text=True, check=True
+    )
     assert it.app in dry.stdout
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "1 fetched" in done.stderr

@@ -175,7 +175,7 @@ def test_a_foreign_store_can_be_read(
     assert len(plan["rewrites"]) == 2
     call("apply", *call.job, "--dry-run", "--json")
     env, old = call.full(foreign.env), call.full(foreign.old)
-    assert old in call("why", env, old)[0]
+    assert old in call("-v", "why", env, old)[0]
     assert foreign.old in call("scan", foreign.tree(foreign.app), "--for", old, "--json")[0]
     assert json.loads(call("verify", *call.job, "--json")[0])["residual"] == []
     assert _snapshot(str(tmp_path)) == before

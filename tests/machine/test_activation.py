@@ -203,7 +203,7 @@ def test_a_missing_part_of_a_system_is_named(tmp_path: Path) -> None:
 
 
 def test_a_program_that_cannot_be_started_is_an_error_that_says_why(tmp_path: Path) -> None:
-    with pytest.raises(ActivationError, match=r"cannot start '.*/bin/switch-to-config.*': no such"):
+    with pytest.raises(ActivationError, match=r"cannot start '.*/bin/switch-to-config.*': No such"):
         activate(str(tmp_path / "none"), "boot", os.environ, machine=str(tmp_path))
 
 

@@ -247,7 +247,7 @@ def test_a_record_that_cannot_be_kept_is_an_error_that_says_why(
     (graft,) = provenance.grafts()
     shutil.rmtree(tmp_path / "state/graft")
     (tmp_path / "state/graft").write_text("")
-    with pytest.raises(ProvenanceError, match=r"cannot keep a record of grafts in '.*': file exis"):
+    with pytest.raises(ProvenanceError, match=r"cannot keep a record of grafts in '.*': File exis"):
         provenance.record(graft)
 
 

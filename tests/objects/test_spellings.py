@@ -14,6 +14,7 @@ from urllib.parse import quote
 import pytest
 
 from graft.formats.hashing import NIX32_ALPHABET
+from graft.formats.store_path import StorePath
 from graft.kernel import Table
 from graft.kernel.place import Site
 from graft.objects.search import DeepSearch
@@ -275,6 +276,16 @@ def test_a_spelling_without_breaks_is_found_at_any_offset(form: str) -> None:
         data = b"\0" * before + UNBROKEN[form](HASH.encode()) + b"-lib-1.0\0"
         (found,) = finder.find(data)
         assert (found.index, found.encoding) == (1, form)
+
+
+@pytest.mark.parametrize("cut", range(1, 70))
+def test_a_whole_hash_part_over_the_end_of_a_window_is_not_front_coded(cut: int) -> None:
+    search = DeepSearch([StorePath(f"{HASH}-lib")])
+    passing = search.passing(b"file", b"")
+    data = bytes(300) + HASH.encode() + bytes(300)
+    passing.more(data[: 270 + cut])
+    passing.more(data[270 + cut :])
+    assert passing.found == []
 
 
 def test_a_whole_hash_part_is_not_front_coded() -> None:

@@ -19,7 +19,7 @@ from graft.objects.unknown_types import _in_archive, unknown_files
 from graft.store.objects import TreeObject
 from tests.store_objects import add_object, new_store
 
-OLD = StorePath("1123456789abcdfghijklmnpqrsvwxyz-old")
+OLD = StorePath("5m2xq8k1w7vz0a9bhcdyrgfnpi3l4js6-old")
 NEW = StorePath("0123456789abcdfghijklmnpqrsvwxyz-new")
 
 

@@ -175,7 +175,7 @@ def test_a_nar_that_is_missing_is_an_error(tmp_path: Path) -> None:
     cache = new_cache(tmp_path)
     info = add_nar(cache, "one-1", FILE)
     (tmp_path / info.url).unlink()
-    with pytest.raises(CacheError, match=f"'{info.url}'.*no such file"):
+    with pytest.raises(CacheError, match=f"'{info.url}'.*No such file"):
         read_nar(cache, info.path)
 
 

@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -21,6 +22,7 @@ import pytest
 from graft.cli import run
 from graft.formats.signature import SecretKey
 from graft.formats.store_path import StoreDir, StorePath
+from graft.store.daemon import DaemonStore
 from graft.store.local import LocalStore
 from graft.store.location import Location
 from graft.store.trust import write_secret_key
@@ -159,6 +161,47 @@ def _collect() -> None:
     """Collects, as the user, through the daemon."""
     done = run_collector(["nix-store", "--gc"], {**os.environ, "NIX_REMOTE": "daemon"})
     assert done.returncode == 0, done.stderr
+
+
+@as_ordinary_user
+def test_protected_paths_outlive_a_collection_until_the_store_is_closed(
+    tmp_path: Path, multi: Multi
+) -> None:
+    new, env = multi.it.new, multi.it.env
+    os.environ.update(multi.environment)
+    with DaemonStore(multi.it.store.location, os.environ) as daemon:
+        daemon.protect([env, new])
+        _collect()
+        assert {env, new, multi.it.old} <= multi.valid_paths()
+    _collect()
+    assert not {env, new} & multi.valid_paths()
+
+
+@pytest.mark.parametrize("round_", range(4))
+@as_ordinary_user
+def test_a_graft_through_the_daemon_stands_while_a_collector_runs_in_a_loop(
+    tmp_path: Path, multi: Multi, round_: int
+) -> None:
+    os.environ.update(multi.environment)
+    link, keep = tmp_path / f"link-{round_}", tmp_path / "keep"
+    with DaemonStore(multi.it.store.location, os.environ) as daemon:
+        for path in (multi.it.env, multi.it.new):
+            daemon.add_root(f"{keep}-{path.name}", path)
+    loop = subprocess.Popen(
+        ["sh", "-c", "while :; do nix-store --gc; done"],
+        env={**os.environ, "NIX_REMOTE": "daemon"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        out, _ = multi.apply(*content_addressed(), "--add-root", str(link))
+    finally:
+        os.killpg(loop.pid, signal.SIGTERM)
+        loop.wait()
+    _collect()
+    done = subprocess.run([f"{out.strip()}/bin/run"], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[0] == "new"
 
 
 trusting = pytest.mark.parametrize(
@@ -413,7 +456,8 @@ def test_who_has_made_a_graft_sees_it_and_takes_it_back(tmp_path: Path, multi: M
     )
     new = StorePath(os.path.basename(out.strip()))
     assert not (tmp_path / "state" / "graft").exists()
-    assert len(list((tmp_path / "home" / ".local" / "state" / "graft").iterdir())) == 1
+    kept = tmp_path / "home" / ".local" / "state" / "graft"
+    assert len(list(kept.glob("grafts-*.sqlite"))) == 1
     out, _ = multi.run("status")
     assert "note: CVE-2026-1" in out
     assert f"profile {profile}, generation 1: in force" in out
@@ -438,7 +482,9 @@ def system(multi: Multi) -> str:
 def test_of_all_roots_a_user_turns_only_his_own(tmp_path: Path, multi: Multi, system: str) -> None:
     it, profile = multi.it, tmp_path / "profile"
     key = multi.key_file(TRUSTED)
-    multi.apply(f"--sign-key={key}", "--cutoff", it.env, f"--profile={profile}")
+    os.environ.update(multi.environment)
+    with DaemonStore(it.store.location, os.environ) as daemon:
+        daemon.switch_profile(str(profile), it.env)
     assert os.path.realpath(profile) == multi.full(it.env)
     out, err = multi.run(
         "apply",

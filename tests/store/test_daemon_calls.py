@@ -19,7 +19,7 @@ from graft.store.objects import NarObject
 from tests.archives import File
 from tests.caches import written
 from tests.graftable import Graftable
-from tests.store_objects import named_path, new_store
+from tests.store_objects import new_store
 
 _PROGRAM = f"""#!{sys.executable} -IS
 import json, os, sys
@@ -92,32 +92,6 @@ def test_programs_speak_with_the_daemon_of_the_store(
     assert (call["NIX_REMOTE"], call["MINE"], call["EMPTY"]) == (named, "mine", "")
     assert call["NIX_STORE_DIR"] == it.store.store_dir
     assert call["NIX_STATE_DIR"] == it.store.location.state_dir
-
-
-def test_protected_paths_are_roots_by_links_until_the_store_is_closed(
-    it: Graftable, calls: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("graft.store.daemon._MOST_PATHS", 2)
-    new = named_path("new-1", it.store.store_dir)
-    full = it.store.store_dir.path
-    with _opened(it, tmp_path) as daemon:
-        daemon.protect([new])
-        assert calls.words == []  # nothing valid was given that a link could lead to first
-        daemon.protect([it.env, it.app, it.old, new])
-        realised = [words[words.index("--realise") + 1 :] for words in calls.words]
-        links = [words[words.index("--add-root") + 1] for words in realised]
-        valid = [full(path) for path in sorted([it.env, it.app, it.old])]
-        assert [words[: words.index("--add-root")] for words in realised] == [
-            valid[:2],
-            valid[2:],
-            valid[2:],
-        ]
-        assert all(words[-1] == "--indirect" for words in realised)
-        assert [os.readlink(link) for link in links] == [valid[0], valid[2], full(new)]
-        daemon.protect([named_path("newer-1", it.store.store_dir)])
-        assert len(calls.words) == 4
-        assert len(os.listdir(os.path.dirname(links[0]))) == 4
-    assert not os.path.exists(os.path.dirname(links[0]))
 
 
 def _receive(daemon: DaemonStore) -> StorePath:
@@ -213,7 +187,6 @@ def test_a_closed_store_leaves_no_directory_and_no_descriptor(
     before = os.listdir("/proc/self/fd")
     with _opened(it, tmp_path) as daemon:
         daemon.check_writable()
-        assert len(os.listdir(tmp_path / "temporary")) == 1
         _receive(daemon)
     assert os.listdir(tmp_path / "temporary") == []
     assert os.listdir("/proc/self/fd") == before

@@ -102,7 +102,7 @@ def test_the_list_is_all_that_names_the_toy(
 ) -> None:
     with candidate.opened() as store:
         assert isinstance(store, ToyStore)
-        assert run(["--store", store.url, "why", candidate.high, candidate.low]) == 0
+        assert run(["--store", store.url, "-v", "why", candidate.high, candidate.low]) == 0
         assert candidate.low in capsys.readouterr().out
     assert spoken_forms(KINDS).endswith("s3://BUCKET[/PREFIX] or toy:DIR")
     with pytest.raises(BadStoreUrlError, match="'toy:/x' is a toy, and this needs a store on this"):

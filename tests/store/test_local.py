@@ -154,9 +154,9 @@ def test_bytes_are_on_the_disk_before_paths_are_valid(
     done: list[str] = []
     register = Database.register
 
-    def registering(self: Database, infos: Sequence[PathInfo]) -> None:
+    def registering(self: Database, infos: Sequence[PathInfo], outputs: Any) -> None:
         done.append("registered")
-        register(self, infos)
+        register(self, infos, outputs)
 
     monkeypatch.setattr(Database, "register", registering)
     monkeypatch.setattr(
@@ -212,8 +212,8 @@ def test_an_interrupt_after_the_commit_leaves_what_is_valid(
 ) -> None:
     register = Database.register
 
-    def interrupted(self: Database, infos: Sequence[PathInfo]) -> None:
-        register(self, infos)
+    def interrupted(self: Database, infos: Sequence[PathInfo], outputs: Any) -> None:
+        register(self, infos, outputs)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Database, "register", interrupted)
@@ -259,7 +259,7 @@ def test_a_store_is_made_in_directories_that_are_there(tmp_path: Path) -> None:
 def test_a_place_where_no_store_can_be_made_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     location = Location.of_directories(str(tmp_path / "file/store"), str(tmp_path / "state"))
-    with pytest.raises(StoreError, match=r"cannot make a store in '.*/file/store.*': not a dir"):
+    with pytest.raises(StoreError, match=r"cannot make a store in '.*/file/store.*': Not a dir"):
         LocalStore.create(location)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -19,12 +20,14 @@ from graft.cli.output import (
 )
 from graft.cli.result_file import write_file
 from graft.cli.settings import Settings, common_options
+from graft.cli.terminal import columns_of
 from graft.errors import UsageError
 from graft.quantities import binary_size
 
 if TYPE_CHECKING:
     from graft.ways.compare.way import Comparison, Probe, Way
 
+_ROOM_FOR_NEEDS = 120  # columns of a terminal
 # Dependents that do not see NEW, of each way, before the rest is only counted.
 _MOST_MISSED = 3
 
@@ -117,7 +120,11 @@ def command(
 
 def _show(comparison: Comparison, settings: Settings) -> None:
     figures = ("paths", "written", "linked", "seconds", "see NEW", "OLD left")
-    print_table(("way", *figures, "needs"), map(_row, comparison.ways), right=figures)
+    columns, rows = ["way", *figures, "needs"], list(map(_row, comparison.ways))
+    width = columns_of(sys.stdout)
+    if width is not None and width < _ROOM_FOR_NEEDS:  # the page has them
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    print_table(columns, rows, right=figures)
     if comparison.original:
         print()
         names = [way.name for way in comparison.ways if way.probes]

@@ -48,7 +48,8 @@ def command(settings: Settings, directory: str | None, store_only: bool) -> int:
         raise UsageError("--store-only makes a store that stays: say in which DIR")
     page = PAGE
     if directory is None:  # the page stays where the demo does not
-        page = os.path.join(tempfile.gettempdir(), f"graft-demo-{os.getpid()}.html")
+        descriptor, page = tempfile.mkstemp(prefix="graft-demo-", suffix=".html")
+        os.close(descriptor)
     steps: list[DemoStep] = []
     compiler = find_compiler()
     with prepared(directory) as place:

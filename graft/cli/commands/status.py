@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from graft.cli.arguments import resolve_path
-from graft.cli.output import print_document, print_note
+from graft.cli.brief_names import brief_hash, brief_path
+from graft.cli.output import print_document, print_line, print_note
 from graft.cli.settings import Settings, common_options
 from graft.errors import UsageError
 from graft.formats.file_name import printable_text
@@ -146,9 +147,15 @@ def command(
                 print_document({"version": 1, "grafts": documents})
             else:
                 for one in shown:
-                    _print(one, store.store_dir, left.get(one.graft.id), ways[one.graft.id])
+                    _print(
+                        one,
+                        store.store_dir,
+                        left.get(one.graft.id),
+                        ways[one.graft.id],
+                        whole=settings.verbosity > 0,
+                    )
                 for graft in ended:
-                    print(f"{graft.id}  taken back")
+                    print_line(f"{graft.id}  taken back")
                     _print_replacements(graft.replacements)
                 if not shown and not ended:
                     print_note(_nothing(names, standing), settings)
@@ -180,22 +187,31 @@ def _print(
     store_dir: StoreDir,
     left: list[StorePath] | None,
     ways: Sequence[KeptOriginal],
+    *,
+    whole: bool,
 ) -> None:
     graft, succession = standing.graft, standing.succession
-    print(f"{graft.id}  {_STATES[standing.state]}  made {_age(graft.time)} ago by {graft.user}")
+    print_line(
+        f"{graft.id}  {_STATES[standing.state]}  made {_age(graft.time)} ago by {graft.user}"
+    )
     if graft.note is not None:
-        print(f"  note: {printable_text(graft.note)}")
+        print_line(f"  note: {printable_text(graft.note)}")
     _print_replacements(succession.replacements)
     if len(succession.grafts) > 1:
         former = ", ".join(one.id for one in succession.grafts[:-1])
-        print(f"  supersedes {former}")
+        print_line(f"  supersedes {former}")
     for root, new in graft.roots.items():
-        print(f"  root {store_dir.path(root)}")
-        print(f"    → {store_dir.path(new)}")
+        if whole:
+            print_line(f"  root {store_dir.path(root)}")
+            print_line(f"    → {store_dir.path(new)}")
+        else:
+            print_line(f"  root {brief_path(root)} → {brief_hash(new)}")
     for now in standing.places:
         number = f", generation {now.generation}" if now.generation is not None else ""
-        print(f"  {now.place.kind} {printable_text(now.place.link)}{number}: {_STATES[now.state]}")
-    print(
+        print_line(
+            f"  {now.place.kind} {printable_text(now.place.link)}{number}: {_STATES[now.state]}"
+        )
+    print_line(
         f"  {len(standing.valid):,} of {counted(len(succession.rewrites), 'path')} in the store, "
         f"{binary_size(standing.bytes)} on disk beyond the originals"
     )
@@ -204,19 +220,23 @@ def _print(
         ("originals", standing.keep_originals.keys() - own),
         ("the graft", standing.keep_grafts),
     ):
-        print(f"  {what} kept by: {_some(roots)}")
+        print_line(f"  {what} kept by: {_some(roots)}")
     for way in ways:
-        print(
+        print_line(
             f"  original kept for the way back: {way.path.name}, at most {binary_size(way.bytes)}, "
             f"for {_age(way.time)}"
         )
         if way.used_by:
-            print(f"    it cannot go yet: {_some(way.used_by)} leads to it")
+            print_line(f"    it cannot go yet: {_some(way.used_by)} leads to it")
         else:
-            print(f"    it can go when no way back is needed: graft ungraft --forget {graft.id}")
+            print_line(
+                f"    it can go when no way back is needed: graft ungraft --forget {graft.id}"
+            )
     if left is not None:
         names = ", ".join(old.name for old in left)
-        print(f"  the rebuild {'still has ' + names if left else 'is there: take the graft back'}")
+        print_line(
+            f"  the rebuild {'still has ' + names if left else 'is there: take the graft back'}"
+        )
 
 
 def _age(seconds: int) -> str:
@@ -225,7 +245,7 @@ def _age(seconds: int) -> str:
 
 def _print_replacements(replacements: Mapping[StorePath, StorePath]) -> None:
     for old, new in replacements.items():
-        print(f"  {old.name} → {new.name}")
+        print_line(f"  {old.name} → {new.name}")
 
 
 def _some(roots: Iterable[str]) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from graft.cli.commands.profile import activate_option
-from graft.cli.output import print_document, print_note
+from graft.cli.output import print_document, print_line, print_note
 from graft.cli.settings import Settings, common_options
 from graft.errors import UngraftError, UsageError
 from graft.formats.file_name import printable_text
@@ -87,7 +87,7 @@ def command(
             print_document(_document(done, store.store_dir))
         else:
             for link in done.restored:
-                print(printable_text(link))
+                print_line(link)
     return 1 if done.kept_by or done.in_force else 0
 
 
@@ -106,7 +106,7 @@ def _forget(store: LocalStore, succession: Succession, settings: Settings) -> in
         )
     else:
         for link in forgotten:
-            print(printable_text(link))
+            print_line(link)
     if not forgotten:
         print_note(f"no original of the graft '{succession.last.id}' is kept", settings)
     return 0 if forgotten else 1

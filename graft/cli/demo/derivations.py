@@ -18,6 +18,7 @@ from graft.cli.demo.programs import Compiled, DemoLink, DemoText, Part, Recipe
 from graft.formats.store_path import StoreDir, StorePath, make_store_path, make_text_path
 
 _END: Final = "END OF FILE"
+_TEXT: Final = f"<<'{_END}'"
 _ESCAPED: Final = str.maketrans({'"': r"\"", "\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t"})
 _PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 

@@ -117,9 +117,11 @@ def compile_c(compiler: str, part: Compiled, output: Path, paths: Mapping[str, s
         GraftError: the compiler refused.
     """
     arguments = [filled(argument, paths) for argument in part.arguments]
-    # The source goes through stdin, so that no name of a temporary file gets into the bytes.
-    command = [compiler, "-O2", "-o", str(output), "-x", "c", "-", "-x", "none", *arguments]
-    done = subprocess.run(command, input=part.text, text=True, capture_output=True, check=False)
+    # The file's name gets into the bytes: it is the one of the derivation's script.
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory, "source.c").write_text(part.text, encoding="utf-8")
+        command = [compiler, "-O2", "-o", str(output), "source.c", *arguments]
+        done = subprocess.run(command, cwd=directory, text=True, capture_output=True, check=False)
     if done.returncode != 0:
         raise GraftError(
             f"the compiler '{compiler}' cannot make the demo's programs: "

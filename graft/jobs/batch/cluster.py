@@ -18,8 +18,8 @@ from concurrent.futures import CancelledError, Future
 from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import Any, Final
 
-from graft import __version__
 from graft.errors import ClusterError, GraftError
+from graft.version import VERSION
 
 _CONNECT_SECONDS: Final = 5
 _WORKERS_SECONDS: Final = 60
@@ -93,11 +93,11 @@ def _distributed() -> Any:
 
 def _check_versions(client: Any, scheduler: str) -> None:
     for worker, found in client.run(_version, on_error="return").items():
-        if found != __version__:
+        if found != VERSION:
             has = f"graft {found}" if isinstance(found, str) else "no graft it can import"
             raise ClusterError(
                 f"the worker '{worker}' of the scheduler '{scheduler}' has {has}, and this is "
-                f"graft {__version__}: install the same one on all machines",
+                f"graft {VERSION}: install the same one on all machines",
                 scheduler=scheduler,
                 worker=worker,
             )
@@ -282,4 +282,4 @@ def _close(tokens: Sequence[str]) -> None:
 
 
 def _version() -> str:
-    return __version__
+    return VERSION

@@ -15,6 +15,11 @@ _KEPT: Final = 20
 
 _SIZE: Final = 20  # bytes that a hash part spells
 _ROTATED: Final = bytes.maketrans(b"abcdefghijklmnopqrstuvwxyz", b"nopqrstuvwxyzabcdefghijklm")
+# Code page 037 and its kin: digits, and the three rows of small letters.
+_EBCDIC: Final = bytes.maketrans(
+    b"0123456789abcdefghijklmnopqrstuvwxyz",
+    bytes([*range(0xF0, 0xFA), *range(0x81, 0x8A), *range(0x91, 0x9A), *range(0xA2, 0xAA)]),
+)
 
 
 class WholeText(NamedTuple):
@@ -40,7 +45,7 @@ def whole_texts(hash_part: bytes) -> Iterator[WholeText]:
     """
     yield WholeText(FRONT_CODED, hash_part[-_KEPT:], hash_part[:-_KEPT])
     yield WholeText("rot13", hash_part.translate(_ROTATED))
-    yield WholeText("ebcdic", hash_part.decode().encode("cp037"))
+    yield WholeText("ebcdic", hash_part.translate(_EBCDIC))
     own = own_bytes(hash_part)
     if own is None:
         return

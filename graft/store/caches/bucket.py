@@ -16,6 +16,7 @@ from typing import IO, Any, Final
 from urllib.parse import unquote
 
 from graft.errors import (
+    BadFormatError,
     BadStoreUrlError,
     CacheError,
     StoreError,
@@ -33,6 +34,7 @@ from graft.store.caches.bucket_client import (
     one_line,
 )
 from graft.store.caches.bucket_files import WHILE_READ, BucketStream, NewObject
+from graft.store.caches.content_encoding import decoded
 from graft.store.caches.files import LARGEST_TEXT
 
 _BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
@@ -214,7 +216,11 @@ class CacheBucket:
         with closing(answer["Body"]) as body:
             if _length(answer) > LARGEST_TEXT:
                 raise _AnswerError("it is longer than any such file")
-            return _whole(body)
+            data = _whole(body)
+        try:
+            return decoded(data, answer.get("ContentEncoding", ""))
+        except BadFormatError as error:
+            raise _AnswerError(error.message) from error
 
     def _block(self, name: str, position: int, tag: str | None) -> tuple[bytes, int, str]:
         answer = self._client.get_object(

@@ -15,13 +15,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urljoin, urlsplit
 
-from graft.errors import BadStoreUrlError, CacheError
+from graft.errors import BadFormatError, BadStoreUrlError, CacheError, UnlistedCacheError
+from graft.store.caches.content_encoding import decoded
 from graft.store.caches.files import LARGEST_TEXT
+from graft.store.caches.netrc_file import NetrcFile
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, PoolManager
 
 _ABSENT: Final = frozenset({403, 404, 410})  # S3 says 403 where names may not be listed
+_UNAUTHORIZED: Final = 401
 _PASSING: Final = (429, 500, 502, 503, 504)
 _REDIRECTED: Final = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS: Final = 5
@@ -68,6 +71,7 @@ class CacheServer:
         self._attempts = attempts
         self._wait = wait
         self._secret: dict[str, str] = {}
+        self._netrc = NetrcFile(os.environ)
         self._pool = self._pool_for(parts.scheme, parts.hostname, timeout)
         if parts.username is not None:
             from urllib3 import make_headers  # noqa: PLC0415 - loaded only for caches
@@ -119,8 +123,12 @@ class CacheServer:
         return self._connections
 
     def read(self, name: str) -> bytes | None:
-        """A small file, whole, if it is there."""
-        stream = self._open(name)
+        """A small file, whole, if it is there; without the encoding that the server has sent it in.
+
+        Raises:
+            CacheError: it cannot be read, or has an encoding that cannot be undone.
+        """
+        stream = self._open(name, encoded=True)
         if stream is None:
             return None
         data = bytearray()
@@ -132,7 +140,10 @@ class CacheServer:
                     raise self.error(name, "it is longer than any such file")
         finally:
             stream.close()
-        return bytes(data)
+        try:
+            return decoded(bytes(data), stream.encoding)
+        except BadFormatError as error:
+            raise self.error(name, error.message) from error
 
     def open(self, name: str) -> ServerStream:
         """A file of any size."""
@@ -142,25 +153,38 @@ class CacheServer:
         return stream
 
     def names(self) -> list[str]:
-        """Raises CacheError: a server has no list of its files."""
-        raise CacheError(f"the cache '{self.url}' cannot list its paths: name them", store=self.url)
+        """Raises UnlistedCacheError: a server has no list of its files."""
+        raise UnlistedCacheError(
+            f"the cache '{self.url}' cannot list its paths: name them", store=self.url
+        )
 
     def close(self) -> None:
         """Closes the connections."""
         self._pool.clear()
 
-    def _open(self, name: str) -> ServerStream | None:
-        response = self.request(name, {})
+    def _open(self, name: str, *, encoded: bool = False) -> ServerStream | None:
+        response = self.request(name, {}, encoded=encoded)
         if response.status in _ABSENT:
             _dismiss(response)
             return None
         if response.status != 200:
             _dismiss(response)
-            raise self.error(name, f"the server answered {response.status} {response.reason}")
-        return ServerStream(self, name, response, self._attempts, self._wait)
+            answer = f"the server answered {response.status} {response.reason}"
+            if response.status == _UNAUTHORIZED:
+                answer += (
+                    ": give a name and a password in the URL, or in the file of Nix's setting "
+                    "'netrc-file'"
+                )
+            raise self.error(name, answer)
+        return ServerStream(self, name, response, self._attempts, self._wait, encoded=encoded)
 
-    def request(self, name: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
+    def request(
+        self, name: str, headers: Mapping[str, str], *, encoded: bool = False
+    ) -> BaseHTTPResponse:
         """The beginning of a server's answer, also of an error.
+
+        Args:
+            encoded: whether the answer may have an encoding; it is not undone.
 
         Raises:
             CacheError: the server gave no answer.
@@ -174,7 +198,7 @@ class CacheServer:
             url = self._redirected(name, url, response.headers["Location"])
         else:
             raise self.error(name, "the server redirects it without end")
-        if response.headers.get("Content-Encoding", "identity") != "identity":
+        if not encoded and response.headers.get("Content-Encoding", "identity") != "identity":
             response.close()
             raise self.error(name, "it is sent in an encoding that was not requested")
         return response
@@ -182,8 +206,9 @@ class CacheServer:
     def _request(self, name: str, url: str, headers: Mapping[str, str]) -> BaseHTTPResponse:
         from urllib3.exceptions import HTTPError  # noqa: PLC0415
 
-        # The password is for this server and for no other.
-        secret = self._secret if _origin(url) == _origin(self._url) else {}
+        # The password of the URL is for this server and for no other; a netrc names the hosts.
+        own = self._secret if _origin(url) == _origin(self._url) else {}
+        secret = own or self._netrc.headers(url)
         try:
             return self._pool.request(
                 "GET",
@@ -216,7 +241,11 @@ class CacheServer:
 
 
 class ServerStream:
-    """A file that is transferred, over one connection after the other if need be."""
+    """A file that is transferred, over one connection after the other if need be.
+
+    Attributes:
+        encoding: the encoding of its bytes; empty, or `identity`, for plain bytes.
+    """
 
     def __init__(
         self,
@@ -225,8 +254,12 @@ class ServerStream:
         response: BaseHTTPResponse,
         attempts: int,
         wait: float,
+        *,
+        encoded: bool = False,
     ) -> None:
         self._server = server
+        self._encoded = encoded
+        self.encoding = response.headers.get("Content-Encoding", "")
         self._name = name
         self._response = response
         self._attempts = attempts
@@ -274,7 +307,7 @@ class ServerStream:
         headers = {"Range": f"bytes={self._position}-"} if self._position else {}
         if self._position and self._tag.startswith('"'):  # a weak one says nothing of bytes
             headers["If-Range"] = self._tag
-        self._response = response = self._server.request(self._name, headers)
+        self._response = response = self._server.request(self._name, headers, encoded=self._encoded)
         if response.headers.get("ETag", self._tag) != self._tag:
             raise self._changed()
         if response.status == 206:

@@ -282,7 +282,7 @@ class Database:
                     self.bad_rows.add(text)
                     _log.warning(
                         "warning: the database in '%s' has a row with the path %r, which is no "
-                        "store path: the row is left out (bad-row)",
+                        "store path: the row is left out",
                         self._directory,
                         text,
                     )

@@ -10,6 +10,7 @@ from graft.formats.derivations.derivation import Derivation, parse_derivation
 from graft.formats.derivations.json import parse_derivations_json
 from graft.formats.derivations.package_listing import parse_package_listing
 from graft.formats.store_path import StorePath
+from graft.jobs.arguments import resolve_path
 from graft.store.api import Source, path_info
 from graft.ways.diff.instantiation import Nix
 from graft.ways.diff.packages import Derivations, Package, PackageSet, packages_of
@@ -24,9 +25,10 @@ def read_package_set(
 ) -> PackageSet:
     """Reads the package set of an argument.
 
-    A path in the store, or a link to one, is a root, or the package that a `.drv` makes. A
-    directory elsewhere is a set: its `.drv` files, or links to them or to other store paths. A file
-    is a list, JSON that Nix has printed of derivations, or an expression, which Nix instantiates.
+    A path in the store, a link to one, or its name, is a root, or the package that a `.drv` makes.
+    A directory elsewhere is a set: its `.drv` files, or links to them or to other store paths. A
+    file is a list, JSON that Nix has printed of derivations, or an expression, which Nix
+    instantiates.
 
     Args:
         store: where paths and derivations are.
@@ -35,6 +37,7 @@ def read_package_set(
 
     Raises:
         UsageError: it is neither a path in the store nor a file or directory.
+        UnknownNameError, AmbiguousNameError: a name means nothing, or several things.
         EvaluationError: Nix cannot evaluate an expression.
         BadFormatError: a file has another form, or a derivation is not there.
         InvalidPathError: a path is not valid.
@@ -42,7 +45,9 @@ def read_package_set(
     try:
         path = store.resolve(argument)
     except BadStorePathError:
-        return _outside(store, argument, attributes, nix)
+        if "/" in argument or os.path.lexists(argument):
+            return _outside(store, argument, attributes, nix)
+        path = resolve_path(store, argument)
     return PackageSet(name=argument, packages=(_root(store, path),), derivations=Derivations(store))
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from graft.errors import InvalidPathError, OutputsError
+from graft.errors import InvalidPathError, OutputsError, UnlistedCacheError
 from graft.formats.store_path import StorePath
 from graft.plan.path_names import name_without_output, output_suffix
 from graft.store.api import Source, path_info
 from graft.ways.diff.packages import Derivations
+
+_log = logging.getLogger(__name__)
 
 
 def outputs_of(store: Source, derivation: StorePath) -> dict[str, StorePath]:
@@ -23,9 +26,7 @@ def outputs_of(store: Source, derivation: StorePath) -> dict[str, StorePath]:
         return derivations.outputs(derivation)
     name = derivation.derivation_name
     alike = {
-        path
-        for path in store.valid_paths()
-        if path.name == name or path.name.startswith(f"{name}-")
+        path for path in _listed(store) if path.name == name or path.name.startswith(f"{name}-")
     }
     infos = store.path_infos(alike)
     built = {path for path, info in infos.items() if info.deriver == derivation}
@@ -174,12 +175,23 @@ def sibling_outputs(store: Source, path: StorePath) -> set[StorePath]:
         found = outputs_of(store, deriver).values()
         return {*store.path_infos(found), *(() if path.is_derivation else (path,))}
     stem = name_without_output(path)
-    alike = [one for one in store.valid_paths() if name_without_output(one) == stem]
+    alike = [one for one in _listed(store) if name_without_output(one) == stem]
+    if path not in alike:
+        return {path}
     infos = store.path_infos(alike)
     alike = [one for one in alike if infos[one].deriver is None]
     if len({one.name for one in alike}) < len(alike):
         return {path}
     return set(alike)
+
+
+def _listed(store: Source) -> set[StorePath]:
+    """The valid paths of a store; nothing of a cache that cannot list its paths."""
+    try:
+        return store.valid_paths()
+    except UnlistedCacheError:
+        _log.info("'%s' cannot list its paths: only known outputs are paired", store.url)
+        return set()
 
 
 class OutputNames:

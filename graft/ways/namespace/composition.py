@@ -10,7 +10,7 @@ from typing import Final
 from graft.errors import MountError
 from graft.formats.store_path import StoreDir, StorePath
 from graft.plan.closure import Closure
-from graft.ways.namespace.loader import loader_name
+from graft.ways.namespace.loader import is_narrow, loader_name, narrow_loader_name
 from graft.ways.namespace.mount import Mount
 from graft.ways.namespace.union import Union, UnionDirectory, UnionLink
 from graft.ways.namespace.view import View
@@ -42,9 +42,18 @@ _MACHINE_ETC = frozenset(
 """.split()  # noqa: SIM905 - a list of words is read more easily
 )
 MACHINE_USR: Final = ("lib/os-release", "share/ca-certificates", "share/zoneinfo")
-"""Entries of the machine's /usr to which links of its /etc lead."""
+"""Entries of the machine's /usr that stand at the same place inside; links of its /etc lead there.
+"""
 HOST: Final = "/.host"
 """Where the machine's own /etc, and the needed part of its /usr, are seen inside."""
+
+
+def machine_files() -> list[str]:
+    """The paths of the machine that are shown below HOST."""
+    links = [f"/etc/{name}" for name in _MACHINE_ETC if os.path.islink(f"/etc/{name}")]
+    targets = {_target_inside(link) for link in links}
+    needed = {target.removeprefix(HOST) for target in targets if target.startswith(f"{HOST}/usr/")}
+    return ["/etc", *(f"/usr/{name}" for name in MACHINE_USR), *sorted(needed)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +90,7 @@ def compose(
         c_libraries = _c_libraries(closure, mount, name)
         for path in c_libraries[:1]:
             _add_package(union, view, store_dir.path(path), _C_LIBRARY_PRIORITY)
+    _add_narrow_loader(union)
     programs = union.top.below("usr/bin").entries
     for shell in ("bash", "dash"):
         if "sh" not in programs and shell in programs:
@@ -135,9 +145,20 @@ def _add_package(union: Union, view: View, package: str, priority: float) -> Non
         for name in sorted(os.listdir(view.outside(parent))):
             source = f"{parent}/{name}"
             if name in _IN_USR and view.is_directory(source):
-                union.add(UnionLink(source, priority), f"usr/{_PLACES.get(name, name)}")
+                place = _PLACES.get(name, name)
+                if place == "lib" and is_narrow(view.outside(source)):
+                    place = "lib32"
+                union.add(UnionLink(source, priority), f"usr/{place}")
             elif name == "etc" and view.is_directory(source):
                 union.add(UnionLink(source, priority), "etc")
+
+
+def _add_narrow_loader(union: Union) -> None:
+    """Has 32-bit programs find their loader in /lib, where they ask for it."""
+    name = narrow_loader_name()
+    loader = union.top.below("usr/lib32").entries.get(name or "")
+    if name is not None and isinstance(loader, UnionLink):
+        union.top.below("usr/lib").entries.setdefault(name, loader)
 
 
 def _add_machine(union: Union) -> None:
@@ -146,8 +167,7 @@ def _add_machine(union: Union) -> None:
     for name in sorted(_MACHINE_ETC):
         path = f"/etc/{name}"
         if os.path.islink(path):
-            # It leads to the same place inside: /run is the machine's, and so are MACHINE_USR.
-            etc.entries.setdefault(name, UnionLink(os.readlink(path), _MACHINE_PRIORITY))
+            etc.entries.setdefault(name, UnionLink(_target_inside(path), _MACHINE_PRIORITY))
         elif os.path.exists(path) and (name not in etc.entries or os.path.isdir(path)):
             union.put(etc, UnionLink(HOST + path, _MACHINE_PRIORITY), f"etc/{name}")
     for name in MACHINE_USR:
@@ -155,6 +175,24 @@ def _add_machine(union: Union) -> None:
         if os.path.exists(f"/usr/{name}"):
             entries = union.top.below(f"usr/{directory}").entries
             entries.setdefault(base, UnionLink(f"{HOST}/usr/{name}", _MACHINE_PRIORITY))
+
+
+def _target_inside(link: str) -> str:
+    """The target that a link of the machine's /etc has inside.
+
+    Most links lead to the same place there: /run is the machine's, and so are MACHINE_USR and the
+    shown part of /etc. Any other link is followed to its end on the machine.
+    """
+    target = os.readlink(link)
+    path = os.path.normpath(os.path.join(os.path.dirname(link), target))
+    top, _, rest = path.lstrip("/").partition("/")
+    shown = top not in {"etc", "usr", *_IN_USR}
+    shown |= top == "etc" and rest.partition("/")[0] in _MACHINE_ETC
+    shown |= top == "usr" and any(f"{rest}/".startswith(f"{name}/") for name in MACHINE_USR)
+    if shown or not os.path.exists(link):
+        return target
+    end = os.path.realpath(link)
+    return end if end.split("/")[1] not in {"etc", "usr"} else HOST + end
 
 
 def _c_libraries(closure: Closure, mount: Mount, loader: str) -> tuple[StorePath, ...]:

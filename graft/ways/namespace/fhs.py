@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -19,12 +19,17 @@ from graft.formats.store_path import StoreDir, StorePath
 from graft.plan.closure import Closure
 from graft.ways.namespace.composition import (
     HOST,
-    MACHINE_USR,
     FhsPackage,
     compose,
+    machine_files,
     view_with_machine,
 )
-from graft.ways.namespace.loader import cache_of, cache_place, loader_name
+from graft.ways.namespace.loader import (
+    cache_of,
+    cache_place,
+    loader_name,
+    narrow_loader_name,
+)
 from graft.ways.namespace.machine import machine_options, room_options
 from graft.ways.namespace.mount import Mount
 from graft.ways.namespace.union import make_tree
@@ -54,14 +59,14 @@ class FhsRoot:
     Attributes:
         mount: the store it is composed of.
         directory: where the tree lies on the machine.
-        cache: where the loader looks for its cache; None without a loader that has one.
+        caches: where the loaders look for their caches; nothing without a loader that has one.
         c_libraries: the C libraries of the closure, if no package has a loader; the first one is
             taken.
     """
 
     mount: Mount
     directory: str
-    cache: str | None
+    caches: tuple[str, ...]
     c_libraries: tuple[StorePath, ...]
 
     @classmethod
@@ -86,8 +91,8 @@ class FhsRoot:
         store_dir = mount.location.store_dir
         if store_dir.split("/")[1] in ("usr", "etc"):
             os.makedirs(directory + store_dir, exist_ok=True)
-        root = cls(mount=mount, directory=directory, cache=None, c_libraries=c_libraries)
-        return replace(root, cache=root._make_cache(loader_name()))
+        root = cls(mount=mount, directory=directory, caches=(), c_libraries=c_libraries)
+        return replace(root, caches=tuple(root._make_caches()))
 
     @property
     def view(self) -> View:
@@ -109,11 +114,13 @@ class FhsRoot:
         Args:
             profile_script: a file to be seen as PROFILE_SCRIPT.
         """
-        mount, cache = self.mount, self.cache
+        mount = self.mount
         points, room = [mount.location.store_dir], []
-        if cache is not None and not cache.startswith("/etc/"):
+        for cache in self.caches:
+            if cache.startswith("/etc/"):
+                continue
             if mount.location.store_dir.contains(cache):
-                room = room_options(cache, mount.view)
+                room += room_options(cache, mount.view)
             else:
                 points.append(StoreDir(cache))
             room += ["--ro-bind", f"{self.directory}/ld.so.cache", cache]
@@ -123,7 +130,7 @@ class FhsRoot:
             options += ["--ro-bind", f"{self.directory}/{name}", f"/{name}"]
         for name, target in _ROOT_LINKS.items():
             options += ["--symlink", target, f"/{name}"]
-        for path in ("/etc", *(f"/usr/{name}" for name in MACHINE_USR)):
+        for path in machine_files():
             options += ["--ro-bind-try", path, f"{HOST}{path}"]
         options += [*mount.store_options(), *room]
         if profile_script is not None:
@@ -141,38 +148,58 @@ class FhsRoot:
             found["LOCALE_ARCHIVE"] = _LOCALE_ARCHIVE  # where glibc of nixpkgs looks first
         return found
 
+    @property
+    def shell(self) -> str:
+        """The shell of the root.
+
+        Raises:
+            MountError: it has no shell.
+        """
+        for shell in ("/bin/bash", "/bin/sh"):
+            if os.path.isfile(self.view.outside(shell)):
+                return shell
+        raise MountError(
+            "the composed root has no /bin/sh: add a package with a shell to the ROOTs, or give "
+            "--base if the store has one"
+        )
+
     def with_profile(self, program: Sequence[str]) -> list[str]:
         """The program, started by a shell of the root's that sources PROFILE_SCRIPT first.
 
         Raises:
             MountError: the root has no shell.
         """
-        for shell in ("/bin/bash", "/bin/sh"):
-            if os.path.isfile(self.view.outside(shell)):
-                # Words of the text: a script that is sourced may set "$@" to something else.
-                return [shell, "-c", f'. "$0"; exec {shlex.join(program)}', PROFILE_SCRIPT]
-        raise MountError(
-            "the composed root has no /bin/sh that could source the profile script: add a package "
-            "with a shell to the ROOTs"
-        )
+        # Words of the text: a script that is sourced may set "$@" to something else.
+        return [self.shell, "-c", f'. "$0"; exec {shlex.join(program)}', PROFILE_SCRIPT]
 
-    def _make_cache(self, loader: str | None) -> str | None:
-        """Writes the loader's cache into the tree, and says where the loader looks for it."""
+    def _make_caches(self) -> Iterator[str]:
+        """Writes the loaders' cache into the tree, and says where the loaders look for it.
+
+        Each entry of a cache tells which kind of programs it is for: one cache serves all.
+        """
         view = self.view
-        path = None if loader is None else view.outside(f"/usr/lib/{loader}")
-        if path is None or not os.path.isfile(path) or (place := cache_place(path)) is None:
-            return None
+        places = []
+        for loader in filter(None, (loader_name(), narrow_loader_name())):
+            path = view.outside(f"/usr/lib/{loader}")
+            if os.path.isfile(path) and (place := cache_place(path)) is not None:
+                places.append(place)
+        if not places:
+            return
         libraries = f"{self.directory}/usr/lib"
         triplets = sorted(name for name in os.listdir(libraries) if "-linux-" in name)
+        narrow = sorted(name for name in os.listdir(f"{libraries}32") if "-linux-" in name)
         directories = [
             "/usr/lib",
             *(f"/usr/lib/{name}" for name in triplets if view.is_directory(f"/usr/lib/{name}")),
             "/usr/lib32",
+            *(f"/usr/lib32/{name}" for name in narrow if view.is_directory(f"/usr/lib32/{name}")),
             "/usr/libx32",
         ]
-        own = place if place.startswith("/etc/") else "/ld.so.cache"
-        if os.path.lexists(self.directory + own):
-            os.unlink(self.directory + own)
-        with open(self.directory + own, "wb") as stream:
-            stream.write(cache_of(directories, view))
-        return place
+        contents = cache_of(directories, view)
+        for place in dict.fromkeys(places):
+            own = place if place.startswith("/etc/") else "/ld.so.cache"
+            if os.path.lexists(self.directory + own):
+                os.unlink(self.directory + own)
+            with open(self.directory + own, "wb") as stream:
+                stream.write(contents)
+            yield place

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable
 
 from graft.formats.elf import loader_cache
-from graft.formats.elf.loader_cache import ELF_HEADER_SIZE, library_flags
+from graft.formats.elf.loader_cache import ELF_HEADER_SIZE, flags_of_kind, library_flags
 from graft.ways.namespace.view import View
 
 # Sources: sysdeps/unix/sysv/linux/*/shlib-versions and ldconfig.h of glibc.
@@ -30,9 +30,45 @@ _LOADERS = {
 _LIBRARY = re.compile(r".+\.so(?:\.[^/]+)?|ld-.+\.so\.[0-9]+")
 
 
+# The machines whose programs another machine runs as well, with 32 bits to an address.
+_NARROW = {"x86_64": 3, "aarch64": 40}
+_NARROW_LOADERS = {"x86_64": "ld-linux.so.2", "aarch64": "ld-linux-armhf.so.3"}
+
+
 def loader_name() -> str | None:
     """The name of the loader in programs of this machine's kind, without a directory."""
     return _LOADERS.get(platform.machine())
+
+
+def narrow_loader_name() -> str | None:
+    """The name of the loader in the 32-bit programs that this machine runs as well."""
+    return _NARROW_LOADERS.get(platform.machine())
+
+
+def is_narrow(directory: str) -> bool:
+    """Whether a directory has libraries for 32-bit programs only, of a kind that this machine runs.
+
+    Its directories of such a name as i386-linux-gnu count.
+
+    Args:
+        directory: where it lies.
+    """
+    machine = _NARROW.get(platform.machine())
+    narrow = False
+    if machine is None:
+        return False
+    below = [entry.path for entry in os.scandir(directory) if "-linux-" in entry.name]
+    for place in (directory, *below):
+        if not os.path.isdir(place):
+            continue
+        for name in os.listdir(place):
+            flags = _flags(f"{place}/{name}") if _LIBRARY.fullmatch(name) else None
+            if flags is None:
+                continue
+            if flags != flags_of_kind(1, machine):
+                return False
+            narrow = True
+    return narrow
 
 
 def cache_place(loader: str) -> str | None:

@@ -7,10 +7,13 @@ temporary one instead, with everything that was in it bound into it.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Collection, Iterable
 
 from graft.ways.namespace.view import View
+
+_log = logging.getLogger(__name__)
 
 
 def machine_options(
@@ -65,6 +68,16 @@ def _entries(directory: str, view: View, without: Collection[str] = ()) -> list[
     outside = view.outside(directory)
     for name in sorted(set(os.listdir(outside)) - set(without)):
         place, source = os.path.join(directory, name), os.path.join(outside, name)
+        try:
+            os.lstat(source)
+        except OSError as error:
+            # A mount whose server or program is gone, or that is another user's.
+            _log.warning(
+                "warning: '%s' cannot be looked at, and is left out: %s",
+                source,
+                error.strerror or "",
+            )
+            continue
         if os.path.islink(source):
             options += ["--symlink", os.readlink(source), place]
         else:

@@ -8,15 +8,29 @@ link, so the tree is small; a directory that several have is made of links to it
 from __future__ import annotations
 
 import filecmp
+import logging
 import os
 from dataclasses import dataclass, field
 
 from graft.errors import PackageCollisionError
 from graft.ways.namespace.view import View
 
+_log = logging.getLogger(__name__)
+
 # The files that every package has for itself, and that no program looks for in a union.
 _LEFT_OUT = frozenset({"nix-support", "propagated-build-inputs", "manifest.nix", "manifest.json"})
 _LEFT_OUT_ENDS = ("/perllocal.pod", "/info/dir", "/log")
+# Indexes of a directory that every package makes of its own files. Without them programs look at
+# the files themselves; the index of one package would hide the files of the others.
+_NEEDLESS_INDEXES = frozenset({"giomodule.cache", "icon-theme.cache", "ls-R"})
+# The same, that no program does without: the first is taken.
+_INDEXES = frozenset(
+    """
+    XMLnamespaces aliases defaults.list fonts.dir fonts.scale generic-icons globs globs2
+    gschemas.compiled icons immodules.cache loaders.cache magic mime.cache mimeinfo.cache
+    subclasses treemagic types
+""".split()  # noqa: SIM905 - a list of words is read more easily
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +80,7 @@ class Union:
 
     def __init__(self, view: View) -> None:
         self._view = view
+        self._left_out: set[str] = set()
         self.top = UnionDirectory()
 
     def add(self, source: UnionLink, place: str) -> None:
@@ -109,6 +124,8 @@ class Union:
     ) -> None:
         name = place.rpartition("/")[2]
         there = directory.entries.get(name)
+        if place in self._left_out:
+            return
         if there is None:
             directory.entries[name] = link
             return
@@ -126,7 +143,19 @@ class Union:
             self._fill(both, there, place, above)
             self._fill(both, link, place, above)
             directory.entries[name] = both
-        elif there.priority == link.priority and not _equal(one, other):
+        elif _equal(one, other):
+            return
+        elif name in _NEEDLESS_INDEXES:
+            self._left_out.add(place)
+            del directory.entries[name]
+        elif name in _INDEXES and os.path.isfile(one) and os.path.isfile(other):
+            _log.warning(
+                "warning: '/%s' is an index that each package has of its own files: the one of "
+                "'%s' is taken",
+                place,
+                there.target,
+            )
+        elif there.priority == link.priority:
             raise _collision(there, link, place)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import stat
@@ -114,7 +115,7 @@ def test_the_hole_is_there_before_and_gone_after(kept: KeptDemo) -> None:
 
 
 def test_the_chain_to_the_hole_is_of_six_objects(kept: KeptDemo) -> None:
-    status, output = kept.steps["graft why ./system ./parse-1.0"]
+    status, output = kept.steps["graft why ./system parse"]
     names = [line.strip(" └─").partition(" ·")[0] for line in output.splitlines()]
     assert status == 0
     assert names == [
@@ -173,7 +174,7 @@ def test_objects_are_registered_with_exactly_their_inputs(kept: KeptDemo) -> Non
 
 def test_everything_in_the_store_is_canonical(kept: KeptDemo) -> None:
     objects = [name for name in os.listdir(kept.place / "store") if not name.startswith(".")]
-    assert len(objects) == 8 + 5
+    assert len(objects) == 8 + 8 + 5  # objects, their derivations, and grafted ones
     for name in objects:
         for directory, names, files in os.walk(kept.place / "store" / name):
             for entry in [".", *names, *files]:
@@ -193,15 +194,59 @@ def test_a_directory_that_was_named_stays_with_its_links(kept: KeptDemo) -> None
         "state",
         "store",
         "system",
+        "ways.html",
     ]
+    assert (kept.place / "ways.html").read_text().startswith("<!doctype html>")
 
 
 @pytest.mark.parametrize("variant", ["compiled", "scripts"])
-def test_without_a_directory_nothing_is_left(variant: str, tmp_path: Path) -> None:
+def test_without_a_directory_nothing_is_left_but_the_page(variant: str, tmp_path: Path) -> None:
     done = demo(variant, tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "hunter2" in done.stdout
-    assert os.listdir(tmp_path / "tmp") == []
+    [page] = (tmp_path / "tmp").iterdir()
+    assert str(page) in done.stdout
+    assert "</html>" in page.read_text()
+
+
+def test_all_ways_have_figures_in_the_end(kept: KeptDemo) -> None:
+    [(status, output)] = [
+        result for command, result in kept.steps.items() if command.startswith("graft compare")
+    ]
+    assert status == 0
+    reached = dict(re.findall(r"^(graft|pivot|mount|rebuild) .*? (\d) of 5 ", output, re.MULTILINE))
+    mounts = "mount is not available" not in output
+    assert reached == {"graft": "5", "pivot": "3", "rebuild": "5"} | (
+        {"mount": "5"} if mounts else {}
+    )
+    assert "5 derivations to build" in output
+
+
+@pytest.mark.nix
+def test_nix_builds_the_demo_from_its_derivations(kept: KeptDemo, tmp_path: Path) -> None:
+    need(["nix-store"])
+    variables = {
+        **os.environ,
+        "NIX_STORE_DIR": str(kept.place / "store"),
+        "NIX_STATE_DIR": str(kept.place / "state"),
+        "NIX_CONFIG": "build-users-group =\nsandbox = false\n",
+    }
+    for name in ("parse-1.1", "shelf-0.4", "system-1"):
+        path = str(kept.place / "store" / kept.paths[name])
+        asked = ["nix-store", "--query", "--deriver", path]
+        asked_done = subprocess.run(
+            asked, env=variables, check=True, capture_output=True, text=True
+        )
+        derivation = asked_done.stdout.strip()
+        built = subprocess.run(
+            ["nix-store", "--realise", "--check", derivation],
+            env=variables,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert built.returncode == 0, built.stderr
+        assert built.stdout.strip() == path
 
 
 def test_the_reference_kernel_tells_the_same_story(tmp_path: Path) -> None:
@@ -303,7 +348,7 @@ def test_it_needs_no_privileges(tmp_path: Path) -> None:
             check=False,
         )
         assert (done.returncode, done.stderr) == (0, "")
-        assert os.listdir(directory) == []
+        assert os.listdir(directory)[0].startswith("graft-demo-")
 
 
 @pytest.mark.nix

@@ -14,7 +14,7 @@ from pathlib import Path
 
 _PATIENCE = 60  # seconds
 _MAIN = "from distributed.cli.dask_{} import main; main()"
-_PRETEND = "import graft; graft.__version__ = '{}'; "
+_PRETEND = "import graft.version; graft.version.VERSION = '{}'; "
 
 
 @dataclass

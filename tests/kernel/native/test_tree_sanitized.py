@@ -18,7 +18,15 @@ from graft.kernel.tree.suspicion import Suspicion
 from graft.kernel.tree.walk import walk_tree
 
 HERE = Path(__file__).parent
-_WITH_PYTHON = {"glue.c", "table.c", "anchor_type.c", "relative.c", "crc32c.c", "mount.c"}
+_WITH_PYTHON = {
+    "glue.c",
+    "table.c",
+    "anchor_type.c",
+    "relative.c",
+    "crc32c.c",
+    "mount.c",
+    "sieve.c",
+}
 NATIVE = Path(reference.__file__).parent / "native"
 
 OLD = "0123456789abcdfghijklmnpqrsvwxyz-lib-1.0"

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import base64
+import bz2
 import datetime as dt
+import gzip
 import http.server
 import ipaddress
+import lzma
 import os
 import pickle
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,8 +27,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from graft.errors import BadStoreUrlError, CacheError, CorruptCacheError, StoreMissingError
+from graft.errors import (
+    BadFormatError,
+    BadStoreUrlError,
+    CacheError,
+    CorruptCacheError,
+    StoreMissingError,
+)
 from graft.formats.narinfo import NarInfo
+from graft.formats.zstd import zstd_module
 from graft.store.binary_cache import BinaryCache
 from graft.store.caches.address import CacheAddress
 from graft.store.caches.server import CacheServer
@@ -282,14 +292,86 @@ def test_a_server_that_sends_more_than_it_says_is_an_error(
         read_nar(cache, info.path)
 
 
-def test_an_encoding_nobody_has_asked_for_is_an_error(server: Server, info: NarInfo) -> None:
+_ENCODERS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "x-gzip": gzip.compress,
+    "xz": lzma.compress,
+    "bzip2": bz2.compress,
+    "zstd": lambda data: zstd_module().compress(data),
+    "identity": bytes,
+    "gzip, xz": lambda data: lzma.compress(gzip.compress(data)),
+}
+
+
+@pytest.mark.parametrize("encoding", _ENCODERS)
+def test_the_encoding_of_a_narinfo_is_undone(server: Server, info: NarInfo, encoding: str) -> None:
+    """As a cache has them that was written with narinfo-compression."""
+
+    def encode(name: str, answer: Answer) -> None:
+        if name.endswith(".narinfo"):
+            answer.headers["Content-Encoding"] = encoding
+            answer.body = _ENCODERS[encoding](answer.body)
+            answer.headers["Content-Length"] = str(len(answer.body))
+
+    server.spoil = encode
+    with _open(server) as cache:
+        assert cache.narinfos([info.path]) == {info.path: info}
+        assert read_nar(cache, info.path) == archive_of(NODE)
+
+
+def test_an_encoding_that_cannot_be_undone_is_an_error(server: Server, info: NarInfo) -> None:
     def encode(_name: str, answer: Answer) -> None:
-        answer.headers["Content-Encoding"] = "br"
+        answer.headers["Content-Encoding"] = encoding
 
     with _open(server) as cache:
         server.spoil = encode
-        with pytest.raises(CacheError, match="encoding"):
+        encoding = "br"
+        with pytest.raises(CacheError, match="in the encoding 'br', and graft reads gzip"):
             cache.path_infos([info.path])
+        encoding = "gzip"
+        with pytest.raises(CacheError, match=info.path.hash_part):
+            cache.path_infos([info.path])
+
+
+def test_the_encoding_of_a_nar_is_an_error(server: Server, info: NarInfo) -> None:
+    def encode(name: str, answer: Answer) -> None:
+        if name == info.url:
+            answer.headers["Content-Encoding"] = "gzip"
+
+    server.spoil = encode
+    with _open(server) as cache, pytest.raises(CacheError, match="was not requested"):
+        read_nar(cache, info.path)
+
+
+def test_a_password_comes_from_the_netrc_file_of_nix(
+    server: Server, info: NarInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = "Basic " + base64.b64encode(b"reader:secret").decode()
+
+    def guard(_name: str, answer: Answer) -> None:
+        if server.headers[-1].get("Authorization") != wanted:
+            answer.status, answer.body = 401, b""
+            answer.headers = {"Content-Length": "0"}
+
+    server.spoil = guard
+    file = tmp_path / "netrc"
+    monkeypatch.setenv("NIX_CONFIG", f"netrc-file = {file}")
+    with pytest.raises(CacheError, match="401 Unauthorized: give a name and a password in the URL"):
+        BinaryCache.open(server.url)
+    file.write_text("machine elsewhere login a password b\n")
+    with pytest.raises(CacheError, match="401"):
+        BinaryCache.open(server.url)
+    file.write_text("machine 127.0.0.1 login reader password secret\n")
+    with BinaryCache.open(server.url) as cache:
+        assert cache.narinfos([info.path]) == {info.path: info}
+    file.write_text("machine 127.0.0.1 login reader password secret secrets\n")
+    with pytest.raises(BadFormatError, match="is malformed: correct it") as caught:
+        BinaryCache.open(server.url)
+    assert "secret" not in caught.value.message.partition("malformed")[2]
+    # A password in the URL goes before.
+    file.write_text("machine 127.0.0.1 login reader password other\n")
+    with BinaryCache.open(server.url.replace("://", "://reader:secret@")) as cache:
+        assert cache.narinfos([info.path]) == {info.path: info}
 
 
 def test_a_text_without_end_is_an_error(server: Server, info: NarInfo) -> None:

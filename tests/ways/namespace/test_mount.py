@@ -123,5 +123,5 @@ def test_what_is_not_on_disk_is_an_error(store: LocalStore) -> None:
     root = _user_of(store, one)
     os.chmod(store.tree(two), 0o755)
     shutil.rmtree(store.tree(two))
-    with pytest.raises(MountError, match=f"{two}.*no such file.*repair"):
+    with pytest.raises(MountError, match=f"{two}.*No such file.*repair"):
         _mount(store, root, {one: two})

@@ -123,3 +123,30 @@ def _plain(directory: Path) -> Path:
     file = directory / "plain"
     file.write_bytes(b"#!/bin/sh")
     return file
+
+
+def test_an_index_that_programs_do_without_is_left_out_and_never_hides_files(
+    tmp_path: Path,
+) -> None:
+    made = _union(
+        tmp_path,
+        {
+            name: (priority, {"modules": {"giomodule.cache": name.encode(), f"{name}.so": b""}})
+            for priority, name in enumerate(("a", "b", "c"))
+        },
+    )
+    assert sorted(os.listdir(made / "modules")) == ["a.so", "b.so", "c.so"]
+    (tmp_path / "one").mkdir()
+    one = _union(tmp_path / "one", {"a": (5, {"giomodule.cache": b"a"})})
+    assert (one / "giomodule.cache").read_bytes() == b"a"
+
+
+def test_an_index_that_programs_need_is_the_first_ones_and_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    packages: dict[str, tuple[float, Contents]] = {
+        name: (5, {"mime": {"mime.cache": name.encode(), name: b""}}) for name in ("a", "b")
+    }
+    made = _union(tmp_path, packages)
+    assert (made / "mime/mime.cache").read_bytes() == b"a"
+    assert "'/usr/mime/mime.cache' is an index" in caplog.text

@@ -128,7 +128,7 @@ def test_what_an_interrupted_run_has_left_is_in_nobodys_way(it: Pivotable, tmp_p
 
 
 def test_a_directory_that_cannot_be_made_is_an_error(it: Pivotable, tmp_path: Path) -> None:
-    with pytest.raises(PivotError, match=r"cannot make the directory '.*': no such file"):
+    with pytest.raises(PivotError, match=r"cannot make the directory '.*': No such file"):
         write_directory(str(tmp_path / "none" / "pivots"), it.pivots())
 
 
