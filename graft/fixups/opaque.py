@@ -135,7 +135,7 @@ OPAQUE = (
         "tokyo-cabinet",
         "its records are compressed",
         magics=((0, b"ToKyO CaBiNeT"),),
-        also=lambda head: bool(head[36] & _TOKYO_PACKED),
+        also=lambda head: bool(head[36:37] and head[36] & _TOKYO_PACKED),
     ),
     Opaque(
         "kyoto-cabinet",

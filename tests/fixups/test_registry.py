@@ -316,6 +316,14 @@ _NAMES = st.sampled_from(
 )
 
 
+def test_a_file_that_ends_behind_any_magic_is_recognised_or_not_and_nothing_else() -> None:
+    for fixup in registered().fixups:
+        for at, characters in fixup.magics:
+            whole = bytes(at) + characters
+            for size in range(len(whole) + 60):
+                registered().recognise((whole + bytes(60))[:size], b".a")
+
+
 @given(
     head=st.binary(max_size=40),
     magic=_HEADS,
