@@ -141,7 +141,7 @@ OPAQUE = (
         "kyoto-cabinet",
         "its records are compressed",
         magics=((0, b"KC\n"),),
-        also=lambda head: bool(head[11] & _KYOTO_PACKED),
+        also=lambda head: bool(head[11:12] and head[11] & _KYOTO_PACKED),
     ),
     Opaque(
         "ostree-object",
