@@ -20,6 +20,8 @@ from graft.formats.elf.sections import ElfSections
 _BUILD_ID = {1: b"\x03\0\0\0GNU\0", 2: b"\0\0\0\x03GNU\0"}
 _FIRST = 1 << 16  # bytes in which linkers put notes; the notes of object files may be anywhere
 
+_TOLD = 3  # notes of one kind on a file
+
 BUILD_ID: Final = "its build id is still the original's"
 """The note on nearly every program."""
 
@@ -81,9 +83,9 @@ def _computed(data: bytes, new: bytes) -> Iterator[str]:
         tables = list(text_tables(data, new, elf, strings))
     except (ValueError, struct.error):  # headers that lie
         return
-    for name, at, string in dict.fromkeys(hashes):
+    for name, at, string in list(dict.fromkeys(hashes))[:_TOLD]:
         yield f"the number at {at} may be a hash ({name}) of the old text at {string}"
-    for kind, at, string in dict.fromkeys(tables):
+    for kind, at, string in list(dict.fromkeys(tables))[:_TOLD]:
         yield f"the text at {string} changes; a table may hold it at {at} {kind}"
 
 

@@ -21,8 +21,6 @@ _STRINGS: Final = 64
 """How many changed strings of a file are looked at."""
 _ENTRIES: Final = 1024
 """How many entries of a table are looked at, on each side."""
-_GAP: Final = 64
-"""How many entries without a text may lie side by side."""
 _LONGEST: Final = 4096
 _LARGE: Final = 4 << 20
 """Bytes of constants in which tables of more than 255 texts are looked for."""
@@ -119,7 +117,7 @@ class _Search:
             places = [*before, start, *self._texts(slot, stride)]
             if len(places) < _LEAST:
                 continue
-            texts = [self._text(self._data, place) if place >= 0 else b"" for place in places]
+            texts = [self._text(self._data, place) for place in places]
             if self._is_hashed(texts, len(before)):
                 return "by numbers of its characters, as gperf makes them"
             if self._was_ordered(texts, places, len(before)):
@@ -127,26 +125,22 @@ class _Search:
         return ""
 
     def _texts(self, slot: int, stride: int) -> Iterator[int]:
-        """The offsets of the texts of the next entries; -1 for an entry without a text."""
-        empty = 0
+        """The offsets of the texts of the next entries, up to a place without a pointer."""
         for number in range(1, _ENTRIES):
             text = self._target(slot + number * stride)
-            empty = empty + 1 if text == -1 else 0
-            if text is None or empty > _GAP:
+            if text is None:
                 return
             yield text
 
     def _target(self, slot: int) -> int | None:
-        """The offset of the text to which a pointer leads; -1: to nothing; None: the place
-        holds no pointer.
-        """
+        """The offset of the text to which a pointer leads; None: the place holds no pointer."""
         if not 0 <= slot <= len(self._data) - 8:
             return None
         address = self._relocated.get(slot)
         if address is None:
             address = int.from_bytes(self._data[slot : slot + 8], "little")
             if address == 0:
-                return -1
+                return None
         at = self._elf.offset(address)
         if at is None:
             return None
@@ -230,7 +224,7 @@ class _Search:
             last += 1
         if last - first + 1 < _LEAST:
             return False
-        new = [self._text(self._new, max(place, 0)) for place in places[first : last + 1]]
+        new = [self._text(self._new, place) for place in places[first : last + 1]]
         return new != sorted(new)
 
 

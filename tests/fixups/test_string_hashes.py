@@ -86,3 +86,30 @@ def test_a_table_in_order_of_its_texts_is_noted(tmp_path: Path, options: tuple[s
 def test_a_table_in_no_order_is_not_noted(tmp_path: Path) -> None:
     texts = ["/z", "/a", PATH, "/y", "/b", "/x", "/c"]
     assert _noted(tmp_path, _TABLE % _texts(*texts), "gcc", "-O2") == []
+
+
+_GPERF = """
+#include <stdio.h>
+#include <string.h>
+static unsigned char numbers[256] = {%s};
+static const char *words[] = {%s};
+int main(int count, char **given) {
+    unsigned sum = 0;
+    for (char *c = given[1]; *c; c++) sum += numbers[(unsigned char)*c];
+    puts(sum < %d && !strcmp(given[1], words[sum]) ? "found" : "");
+}
+"""
+
+
+@pytest.mark.parametrize("size", [6, 60])
+def test_a_table_by_numbers_of_characters_is_noted_if_it_is_of_their_size(
+    tmp_path: Path, size: int
+) -> None:
+    # As gperf writes it: characters that are in no word have the number of places for theirs.
+    words = ["", "", f"{PATH}/b", "", f"{PATH}/c", f"{PATH}/d"]
+    used = set("".join(words))
+    numbers = ", ".join(str(0 if chr(each) in used else size) for each in range(256))
+    source = _GPERF % (numbers, _texts(*words), size)
+    noted = _noted(tmp_path, source, "gcc", "-O1")
+    assert bool(noted) == (size == len(words))
+    assert all("by numbers of its characters, as gperf makes them" in each for each in noted)
