@@ -1,19 +1,21 @@
 """A connection to Nix's daemon that keeps paths from the garbage collector for as long as it lasts.
 
 Source: the worker protocol, src/libstore/worker-protocol.hh, daemon.cc and remote-store.cc of Nix.
-Numbers are little-endian and of 64 bits; a string is its length and its bytes, and zeros up to a
-multiple of eight. Every daemon since Nix 2.8 speaks protocol 1.34.
+Numbers are little-endian and of 64 bits; strings are written as in a NAR. Every daemon
+since Nix 2.8 speaks protocol 1.34.
 """
 
 from __future__ import annotations
 
 import os
-import socket
 import struct
 from collections.abc import Iterable
+from contextlib import ExitStack
 from typing import Final
 
 from graft.errors import DaemonError
+from graft.formats.nar import encode_string, padding
+from graft.store.unix_socket import connected_socket
 
 _HELLO: Final = 0x6E697863
 _ANSWER: Final = 0x6478696F
@@ -52,32 +54,18 @@ class DaemonConnection:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            self._socket.settimeout(_PATIENCE_SECONDS)
-            self._connect()
-            self._stream = self._socket.makefile("rb")
-            self._greet()
+            with ExitStack() as opened:
+                self._socket = opened.enter_context(connected_socket(path, _PATIENCE_SECONDS))
+                self._stream = opened.enter_context(self._socket.makefile("rb"))
+                self._greet()
+                self._opened = opened.pop_all()
         except OSError as error:
-            self._socket.close()
             raise self._error(error.strerror or str(error)) from error
-        except BaseException:
-            self._socket.close()
-            raise
-
-    def _connect(self) -> None:
-        # The name of a socket has at most 107 bytes, a state directory may be longer.
-        directory = os.open(os.path.dirname(self._path), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            name = os.path.basename(self._path)
-            self._socket.connect(f"/proc/self/fd/{directory}/{name}")
-        finally:
-            os.close(directory)
 
     def close(self) -> None:
         """Ends the conversation: the daemon gives up the roots."""
-        self._stream.close()
-        self._socket.close()
+        self._opened.close()
 
     def add_temporary_roots(self, paths: Iterable[str]) -> None:
         """Returns when no collector will delete the paths, which need not be valid.
@@ -92,7 +80,7 @@ class DaemonConnection:
         """
         try:
             for path in paths:
-                self._send(_number(_ADD_TEMPORARY_ROOT) + _string(path))
+                self._send(_number(_ADD_TEMPORARY_ROOT) + encode_string(os.fsencode(path)))
                 self._read_log()
                 self._read_number()
         except OSError as error:
@@ -170,7 +158,7 @@ class DaemonConnection:
         size = self._read_number()
         if size > _MOST_STRING:
             raise self._error(f"it sends a text of {size} bytes")
-        return self._read(size + -size % 8)[:size].decode(errors="replace")
+        return self._read(size + len(padding(size)))[:size].decode(errors="replace")
 
     def _error(self, reason: str) -> DaemonError:
         return DaemonError(
@@ -180,8 +168,3 @@ class DaemonConnection:
 
 def _number(number: int) -> bytes:
     return struct.pack("<Q", number)
-
-
-def _string(text: str) -> bytes:
-    data = os.fsencode(text)
-    return _number(len(data)) + data + bytes(-len(data) % 8)

@@ -25,6 +25,7 @@ from graft.errors import BadStorePathError, StoreError
 from graft.formats.store_path import StoreDir, StorePath
 from graft.store.local_store.locks import give_to_owner, is_locked, lock, open_lock_file
 from graft.store.local_store.schema import takes_record_locks
+from graft.store.unix_socket import connected_socket
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class TemporaryRoots:
     def __init__(self, state_dir: str, *, records: bool) -> None:
         self._records = records
         self._collector_lock = open_lock_file(os.path.join(state_dir, "gc.lock"))
-        self._socket_dir = os.path.join(state_dir, "gc-socket")
+        self._socket = os.path.join(state_dir, "gc-socket", "socket")
         self._connection: socket.socket | None = None
         self._rooted: set[str] = set()
         directory = os.path.join(state_dir, "temproots")
@@ -150,7 +151,7 @@ class TemporaryRoots:
         """Sends the root to the running collector; False if no collector answers."""
         try:
             if self._connection is None:
-                self._connection = self._connect()
+                self._connection = connected_socket(self._socket)
             self._connection.sendall(os.fsencode(path) + b"\n")
             answer = self._connection.recv(1)
         except (ConnectionError, FileNotFoundError):
@@ -164,19 +165,6 @@ class TemporaryRoots:
                 f"the garbage collector did not accept '{path}' as a root: try again", path=path
             )
         return True
-
-    def _connect(self) -> socket.socket:
-        # The name of a socket has at most 107 bytes, a state directory may be longer.
-        directory = os.open(self._socket_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            connection.connect(f"/proc/self/fd/{directory}/socket")
-        except BaseException:
-            connection.close()
-            raise
-        finally:
-            os.close(directory)
-        return connection
 
     def _disconnect(self) -> None:
         if self._connection is not None:
