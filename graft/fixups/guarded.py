@@ -8,7 +8,7 @@ from typing import Final
 from graft.fixups.api import Fixup, Inside, LeftAloneError
 from graft.fixups.guards import LIMIT, Guard, find_guards, renewed, tail_sum
 from graft.fixups.text import is_text
-from graft.fixups.text_guards import SIGNED, TextGuard, find_text_guards, renewed_text
+from graft.fixups.text_guards import SIGNED, TextGuard, find_text_guards
 
 
 class Guarded(Fixup):
@@ -33,13 +33,12 @@ class Guarded(Fixup):
         if is_text(data) and tail_sum(data) is None:
             if SIGNED.search(data):
                 raise LeftAloneError("it is signed: only the owner of the key can sign it again")
-            guards = texts = find_text_guards(data, _changed(data, new))
-            made = renewed_text(texts, new)
+            guards = find_text_guards(data, _changed(data, new))
         else:
-            guards = sums = find_guards(data)
-            made = renewed(sums, new)
+            guards = find_guards(data)
         if not guards:
             return new
+        made = renewed(guards, new)
         if made is None:
             names = ", ".join(dict.fromkeys(guard.algorithm for guard in guards))
             raise LeftAloneError(

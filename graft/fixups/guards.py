@@ -106,7 +106,22 @@ def tail_sum(data: bytes) -> Guard | None:
     return None
 
 
-def renewed(guards: Sequence[Guard], data: bytes) -> bytes | None:
+class OwnSum(Protocol):
+    """A sum that a file keeps of its own bytes, at a place in it."""
+
+    @property
+    def at(self) -> int:
+        """Its offset."""
+
+    @property
+    def size(self) -> int:
+        """Its length in bytes."""
+
+    def of(self, data: bytes | bytearray, /) -> bytes:
+        """The right sum of some bytes, in the spelling of its place."""
+
+
+def renewed(guards: Sequence[OwnSum], data: bytes) -> bytes | None:
     """A changed file with its sums made anew; None: no order of them makes all right.
 
     Args:
@@ -115,11 +130,15 @@ def renewed(guards: Sequence[Guard], data: bytes) -> bytes | None:
     """
     new = bytearray(data)
     for _ in range(len(guards) + 1):
-        wrong = [guard for guard in guards if not guard.fits(new)]
+        wrong = [
+            (guard, made)
+            for guard in guards
+            if (made := guard.of(new)) != new[guard.at : guard.at + guard.size]
+        ]
         if not wrong:
             return bytes(new)
-        for guard in wrong:
-            new[guard.at : guard.at + guard.size] = guard.of(new)
+        for guard, made in wrong:
+            new[guard.at : guard.at + guard.size] = made
     return None
 
 

@@ -147,27 +147,6 @@ def find_text_guards(text: bytes, changed: Sequence[tuple[int, int]]) -> list[Te
     return [guard for token in tokens if (guard := _guard(text, *token, parts)) is not None]
 
 
-def renewed_text(guards: Sequence[TextGuard], text: bytes) -> bytes | None:
-    """A changed text with its sums made anew; None: no order of them makes all right.
-
-    Args:
-        guards: the original's guards.
-        text: the text after its change, of equal length.
-    """
-    new = bytearray(text)
-    for _ in range(len(guards) + 1):
-        wrong = [
-            (guard, made)
-            for guard in guards
-            if (made := guard.of(new)) != new[guard.at : guard.at + guard.size]
-        ]
-        if not wrong:
-            return bytes(new)
-        for guard, made in wrong:
-            new[guard.at : guard.at + guard.size] = made
-    return None
-
-
 def _tokens(text: bytes) -> Iterator[tuple[int, int]]:
     """Begin and end of each token that may be a sum."""
     edges: tuple[int, int] | None = None
