@@ -178,7 +178,7 @@ def _forecast(settings: Settings, file: JobsFile, jobs: int | None) -> int:
         print_document(
             {
                 "version": 1,
-                "jobs": [each.document(file.variables.hide_in) for each in found],
+                "jobs": [each.document(file.variables) for each in found],
                 "planned": len(found) - len(failed),
                 "failed": len(failed),
             }

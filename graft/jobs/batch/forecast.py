@@ -10,9 +10,10 @@ from typing import Any
 
 from graft.check.abi import StoreContents, forecast_abi
 from graft.errors import GraftError
-from graft.formats.error_object import error_object, system_message
 from graft.jobs.arguments import resolve_path, resolve_roots
 from graft.jobs.batch.jobs_file import JobsFile
+from graft.jobs.batch.results import JobResult, error_document
+from graft.jobs.batch.variables import Variables
 from graft.jobs.request import Job
 from graft.jobs.stores import StoreOpening
 from graft.plan import Plan, PlanWarning, plan_document, warnings_document
@@ -39,26 +40,23 @@ class JobForecast:
     @property
     def message(self) -> str | None:
         """Why it cannot be planned, in one sentence."""
-        if isinstance(self.error, OSError):
-            return system_message(self.error)
-        return None if self.error is None else self.error.message
+        return self._result.message
 
-    def document(self, hide: Any) -> dict[str, Any]:
+    @property
+    def _result(self) -> JobResult:
+        return JobResult(job=self.job, error=self.error)
+
+    def document(self, variables: Variables) -> dict[str, Any]:
         """The entry of `jobs` in the document of `graft batch --dry-run`.
 
         Args:
-            hide: takes a JSON object, and hides the values that may not be shown.
+            variables: the variables of the file, whose values may not be shown.
         """
-        error = None
-        if self.error is not None:
-            fields = self.error.fields if isinstance(self.error, GraftError) else {}
-            kind = self.error.kind if isinstance(self.error, GraftError) else "system"
-            error = error_object(hide({"kind": kind, "message": self.message, **fields}))
         plan = self.plan
         return {
             "name": self.job.name,
             "status": "failed" if plan is None else "planned",
-            "error": error,
+            "error": error_document(self._result, variables),
             "plan": None
             if plan is None
             else {
