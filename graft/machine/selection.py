@@ -18,14 +18,12 @@ from typing import Final
 from graft.errors import BadFormatError, BadStorePathError, InvalidPathError, UnknownNameError
 from graft.formats.advisory import AdvisoryEntry
 from graft.formats.drv_name import split_drv_name
-from graft.formats.hashing import NIX32_ALPHABET
 from graft.formats.package_range import PackageRange, version_of
-from graft.formats.store_path import HASH_PART_LENGTH, StorePath
+from graft.formats.store_path import StorePath
 from graft.machine.patches import Patches
+from graft.plan.path_names import HASH_PREFIX
 from graft.store.local import LocalStore
 
-_LEAST_PREFIX: Final = 6  # characters of a hash part: shorter ones are words
-_HASH_PREFIX: Final = re.compile(rf"[{NIX32_ALPHABET}]{{{_LEAST_PREFIX},{HASH_PART_LENGTH}}}")
 _LIBRARY: Final = re.compile(r"[0-9A-Za-z_+\-.]+\.(?:so|dylib)(?:\.[0-9A-Za-z_.]+)?")
 _LIBRARY_DIRECTORIES: Final = ("lib", "lib32", "lib64", "usr/lib", "usr/lib64")
 _MOST_NEIGHBOURS: Final = 4
@@ -151,19 +149,19 @@ class _Choice:
         if path is not None:
             self._take_path(path, outputs if caret else None, gathered)
         elif not (self._take_name(base, gathered) or self._take_hash(base, gathered)):
-            files = self._files(base) if _LIBRARY.fullmatch(base) else {}
-            if not files:
+            holders = self._holders(base) if _LIBRARY.fullmatch(base) else set()
+            if not holders:
                 raise self._unknown_word(word)
-            gathered.asked |= files.keys()
-            gathered.known |= files.keys()
+            gathered.asked |= holders
+            gathered.known |= holders
 
     def _path(self, word: str) -> StorePath | None:
         """The path that a word names whole, or that it leads to as a link does."""
-        if "/" in word:
-            return self._store.resolve(word)
         try:
             return self._store.resolve(word)
         except BadStorePathError:
+            if "/" in word:
+                raise
             return None
 
     def _take_path(self, path: StorePath, outputs: str | None, gathered: _Gathered) -> None:
@@ -240,24 +238,21 @@ class _Choice:
         return True
 
     def _take_hash(self, word: str, gathered: _Gathered) -> bool:
-        if not _HASH_PREFIX.fullmatch(word):
+        if not HASH_PREFIX.fullmatch(word):
             return False
         found = {path for path in self._paths if path.startswith(word)}
         for path in found:
             self._take_path(path, None, gathered)
         return bool(found)
 
-    def _files(self, word: str) -> dict[StorePath, str]:
+    def _holders(self, word: str) -> set[StorePath]:
         """The paths with a library of that file name, or of one that goes on behind a dot."""
-        found = {}
-        for path in self._paths:
-            if path.is_derivation:
-                continue
-            for name in self._libraries(path):
-                if name == word or name.startswith(f"{word}."):
-                    found[path] = name
-                    break
-        return found
+        return {
+            path
+            for path in self._paths
+            if not path.is_derivation
+            and any(name == word or name.startswith(f"{word}.") for name in self._libraries(path))
+        }
 
     def _libraries(self, path: StorePath) -> Iterator[str]:
         """The files in a path's directories of libraries, and one level below; links that leave the
@@ -265,23 +260,10 @@ class _Choice:
         """
         tree = self._store.tree(path)
         for directory in _LIBRARY_DIRECTORIES:
-            below = [f"{tree}/{directory}"]
-            for depth in (0, 1):
-                places, below = below, []
-                for place in places:
-                    try:
-                        with os.scandir(place) as entries:
-                            for entry in entries:
-                                if entry.is_dir(follow_symlinks=False):
-                                    below.append(entry.path)
-                                elif not (
-                                    entry.is_symlink() and os.readlink(entry.path).startswith("/")
-                                ):
-                                    yield entry.name
-                    except OSError:
-                        continue  # no such directory, or the path was deleted
-                if depth:
-                    break
+            below: list[str] = []
+            yield from _file_names(f"{tree}/{directory}", below)
+            for place in below:
+                yield from _file_names(place, [])
 
     def take_entry(self, entry: AdvisoryEntry, gathered: _Gathered, patches: Patches) -> None:
         """Adds the paths that an advisory means."""
@@ -330,7 +312,7 @@ class _Choice:
         return known, meant
 
     def _unknown_word(self, word: str) -> UnknownNameError:
-        what = "part of a hash or name" if _HASH_PREFIX.fullmatch(word) else "name"
+        what = "part of a hash or name" if HASH_PREFIX.fullmatch(word) else "name"
         return self.unknown(word, f"no valid path of the store has the {what} '{word}'")
 
     def unknown(self, word: str, said: str) -> UnknownNameError:
@@ -352,7 +334,7 @@ class _Choice:
         wanted = name.lower()
         found = [names[wanted]] if wanted in names else []
         if _LIBRARY.fullmatch(f"{name}.so") and wanted.startswith("lib"):
-            found += sorted({path.package_name for path in self._files(f"{name}.so")})
+            found += sorted({path.package_name for path in self._holders(f"{name}.so")})
         found += [
             names[one]
             for one in difflib.get_close_matches(
@@ -362,6 +344,19 @@ class _Choice:
         if len(wanted) >= 3:
             found += sorted((names[one] for one in names if wanted in one), key=len)
         return list(dict.fromkeys(found))[:_MOST_NEIGHBOURS]
+
+
+def _file_names(place: str, directories: list[str]) -> Iterator[str]:
+    """The files of a directory, without links to absolute paths; its directories go into a list."""
+    try:
+        with os.scandir(place) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    directories.append(entry.path)
+                elif not (entry.is_symlink() and os.readlink(entry.path).startswith("/")):
+                    yield entry.name
+    except OSError:
+        return  # no such directory, or the path was deleted
 
 
 def _and(texts: Sequence[str]) -> str:

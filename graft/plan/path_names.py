@@ -12,7 +12,9 @@ from graft.formats.hashing import NIX32_ALPHABET
 from graft.formats.store_path import HASH_PART_LENGTH, StorePath
 from graft.store.api import PathInfo, Store
 
-_HASH_PREFIX: Final = re.compile(rf"[{NIX32_ALPHABET}]{{6,{HASH_PART_LENGTH}}}")
+HASH_PREFIX: Final = re.compile(rf"[{NIX32_ALPHABET}]{{6,{HASH_PART_LENGTH}}}")
+"""A hash part, or its first characters; fewer than six are a word."""
+
 _ELLIPSIS: Final = re.compile(r"(?:…|\.\.\.)\Z")
 # The outputs of nixpkgs' stdenv, whose names stand behind the version.
 _OUTPUT: Final = re.compile(
@@ -50,7 +52,7 @@ def named_paths(paths: Collection[StorePath], text: str) -> list[StorePath]:
             ]
         if not found:
             found = [path for path in of_kind if path.package_name == text]
-        if not found and _HASH_PREFIX.fullmatch(text):
+        if not found and HASH_PREFIX.fullmatch(text):
             found = [path for path in paths if path.startswith(text)]
     return sorted(found)
 
