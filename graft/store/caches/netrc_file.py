@@ -12,7 +12,7 @@ from functools import cached_property
 from urllib.parse import urlsplit
 
 from graft.errors import BadFormatError
-from graft.store.nix_settings import netrc_file
+from graft.store.nix_conf_files import netrc_file
 
 
 class NetrcFile:

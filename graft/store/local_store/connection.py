@@ -16,8 +16,7 @@ from typing import Any, Final, TypeVar
 
 from graft.errors import GraftError
 from graft.store.local_store.schema import NIX, Schema
-from graft.store.nix_settings import uses_wal
-from graft.store.nix_version import nix_version
+from graft.store.nix_conf_files import uses_wal
 
 _log = logging.getLogger(__name__)
 
@@ -91,5 +90,7 @@ def has_dotfile(schema: Schema, environment: Mapping[str, str]) -> bool:
     except GraftError as error:
         _log.warning("Nix's setting 'use-sqlite-wal' is not known, and taken for true: %s", error)
         return False
+    from graft.store.nix_version import nix_version  # noqa: PLC0415 - late: it runs a program
+
     version = nix_version(environment)
     return version is None or version.numbers >= _FIRST_DOTFILE
