@@ -104,16 +104,12 @@ class PathNamespace:
         return [NamedOutputs((path_info(self._store, path).path,), exact=True)]
 
     def _named(self, text: str) -> list[NamedOutputs]:
-        from graft.plan.path_names import choices_of
+        from graft.plan.path_names import choices_of, unlisted
 
         try:
             paths, place = self._scope(text)
         except CacheError:  # its paths cannot be listed
-            raise BadStorePathError(
-                f"'{text}' is no store path, and the names in the store '{self._store.url}' cannot "
-                "be searched: give a path",
-                path=text,
-            ) from None
+            raise unlisted(text, self._store.url) from None
         return [
             NamedOutputs(choice, exact=text in (path.name for path in choice) and len(choice) == 1)
             for choice in choices_of(self._store, paths, text, place)

@@ -9,7 +9,7 @@ from typing import Final
 
 from graft.errors import BadStorePathError, CacheError, InvalidPathError
 from graft.formats.store_path import StorePath
-from graft.plan.path_names import ambiguous, choices_of
+from graft.plan.path_names import ambiguous, choices_of, unlisted
 from graft.store.api import Source, path_info
 
 _PATTERN: Final = frozenset("*?[")
@@ -30,10 +30,7 @@ def resolve_path(store: Source, argument: str) -> StorePath:
         try:
             paths = store.valid_paths()
         except CacheError:  # they cannot be listed
-            raise BadStorePathError(
-                f"'{argument}' is no store path, and the names in '{store.url}' cannot be listed",
-                path=argument,
-            ) from None
+            raise unlisted(argument, store.url) from None
         choices = choices_of(store, paths, argument, "the store")
         if len(choices) > 1:
             raise ambiguous(argument, choices, "the store") from None

@@ -129,6 +129,20 @@ def choices_of(
     return [choice for choice in choices if not _SOURCE.search(choice[0].name)] or choices
 
 
+def unlisted(text: str, url: str) -> BadStorePathError:
+    """The error about a name where the names cannot be listed, as in a cache.
+
+    Args:
+        text: the name.
+        url: the name of the store.
+    """
+    return BadStorePathError(
+        f"'{text}' is no store path, and the names in the store '{url}' cannot be searched: give a "
+        "path",
+        path=text,
+    )
+
+
 def ambiguous(
     text: str, choices: Iterable[tuple[StorePath, ...]], place: str
 ) -> AmbiguousNameError:
