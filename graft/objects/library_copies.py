@@ -361,26 +361,3 @@ class CopyFinder:
             for old, copy in self._found[path]
         ]
         return sorted(found, key=lambda each: (each.path, each.copy.file, each.old))
-
-
-def find_copies(
-    source: Source,
-    paths: Iterable[StorePath],
-    olds: Sequence[StorePath],
-    *,
-    jobs: int | None = None,
-    on_bytes: Callable[[int], object] | None = None,
-) -> list[FoundCopy]:
-    """Searches paths, such as a closure's, for copies of the libraries of others.
-
-    Args:
-        source: where all of them are valid.
-        paths: the paths to search; a path that refers to an OLD is not searched for it, nor is OLD
-            itself.
-        olds: whose libraries are sought.
-        jobs: threads; the number of usable processors if None.
-        on_bytes: called from any thread with the number of bytes read since the last call.
-
-    Raises: as CopyFinder and its `in_object`.
-    """
-    return CopyFinder(source, olds).in_paths(paths, jobs=jobs, on_bytes=on_bytes)

@@ -8,7 +8,7 @@ import pytest
 
 from graft.errors import InvalidPathError
 from graft.formats.store_path import StorePath
-from graft.objects.library_copies import find_copies
+from graft.objects.library_copies import CopyFinder
 from tests.caches import cache_of
 from tests.store_objects import add_object, new_store
 
@@ -21,7 +21,7 @@ def test_only_paths_that_do_not_refer_to_old_are_told(tmp_path: Path) -> None:
     static = add_object(store, "static-1", {"program": LIBRARY})
     top = add_object(store, "top-1", {"program": LIBRARY, "to": store.store_dir.path(old)}, [old])
     read: list[int] = []
-    (found,) = find_copies(store, [top, static, old], [old], jobs=1, on_bytes=read.append)
+    (found,) = CopyFinder(store, [old]).in_paths([top, static, old], jobs=1, on_bytes=read.append)
     assert (found.path, found.old, found.copy.file) == (static, old, b"program")
     assert found.copy.versioned
     assert sum(read) == len(LIBRARY)
@@ -36,15 +36,15 @@ def test_a_path_is_read_once_whatever_is_sought(tmp_path: Path) -> None:
     ]
     both = add_object(store, "both-1", {"a": {"program": bytes(2_000_000) + LIBRARY + other}})
     read: list[int] = []
-    found = find_copies(store, [both], olds, jobs=1, on_bytes=read.append)
+    found = CopyFinder(store, olds).in_paths([both], jobs=1, on_bytes=read.append)
     assert sorted((each.old, each.copy.file) for each in found) == sorted(
         (old, b"a/program") for old in olds
     )
     assert sum(read) == 2_000_000 + len(LIBRARY + other)
     cache = cache_of(store, tmp_path / "cache")
-    assert find_copies(cache, [both], olds, jobs=1) == found
+    assert CopyFinder(cache, olds).in_paths([both], jobs=1) == found
 
 
 def test_an_old_that_is_not_valid_is_an_error_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(InvalidPathError, match=r"lib-1\.0"):
-        find_copies(new_store(tmp_path), [], [StorePath("0" * 32 + "-lib-1.0")])
+        CopyFinder(new_store(tmp_path), [StorePath("0" * 32 + "-lib-1.0")])

@@ -64,11 +64,6 @@ class Usage:
         self.pointers: set[int] = set()
         self.blind: set[Span] = set()
 
-    @property
-    def is_followed(self) -> bool:
-        """Whether this machine's code can be followed at all."""
-        return self._machine is not None
-
     def add_code(self, offset: int) -> set[int]:
         """Follows the function around a byte, of which that is an operand.
 
